@@ -1,0 +1,42 @@
+"""A library of skills that lets a LangGraph agent get better at its work without touching its model.
+
+This package is light: importing it loads none of torch, chromadb or langgraph. The store is
+`skill_plugin.store`, the graph `skill_plugin.graphs`, the command line `skill_plugin.integrations.cli`.
+"""
+
+from pathlib import Path as _Path
+
+__version__ = "0.1.0"
+
+# In a source checkout store/, graphs/ and integrations/ are siblings of this folder; in a wheel they are inside it.
+# Looking beside first makes modules load from their real folders, so that breakpoints and coverage find them.
+_root = _Path(__file__).resolve().parent.parent
+if (_root / "store" / "tables.py").is_file() and (_root / "pyproject.toml").is_file():
+    __path__.insert(0, str(_root))
+
+from skill_plugin.errors import SkillPluginError  # noqa: E402 - after the path is set
+from skill_plugin.records import (  # noqa: E402
+    Event,
+    Generation,
+    Revision,
+    Rollout,
+    Skill,
+    SkillHit,
+    SkillVersion,
+    Task,
+    Verdict,
+)
+
+__all__ = [
+    "Event",
+    "Generation",
+    "Revision",
+    "Rollout",
+    "Skill",
+    "SkillHit",
+    "SkillPluginError",
+    "SkillVersion",
+    "Task",
+    "Verdict",
+    "__version__",
+]

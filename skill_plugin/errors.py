@@ -1,0 +1,85 @@
+"""Every error this library raises on purpose.
+
+    SkillPluginError
+    ├── ConfigurationError (ValueError)      a setting, a model string or an argument that cannot work
+    ├── MissingExtraError (ImportError)      a feature whose optional packages are not installed
+    ├── InvalidSkillError (ValueError)       a SKILL.md text that breaks the format's rules
+    ├── InvalidTaskError (ValueError)        a task, or a line of a tasks file, that cannot be used
+    ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
+    ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
+    └── StoreError
+        ├── StoreUnavailableError (OSError)  a home, database or index that cannot be opened or written
+        ├── SchemaTooNewError                a database written by a newer release
+        ├── NamespaceError (ValueError)      a missing, malformed or unknown namespace
+        ├── SkillNotFoundError (LookupError) no such skill or version in this namespace
+        ├── RunNotFoundError (LookupError)   no such run in this namespace
+        ├── DuplicateSkillError (ValueError) a name that is taken
+        └── EmbedderMismatchError (ValueError)  an embedder that differs from the index's
+
+A message says what was wrong, shows the value, and ends with what to do next. Each class is also the standard
+error it replaces, so that `except LookupError` works. To add one: put it here, in the tree above, and raise it
+with a message of that form; the command line prints it as one line.
+"""
+
+
+class SkillPluginError(Exception):
+    """Base of all errors of this library."""
+
+
+class ConfigurationError(SkillPluginError, ValueError):
+    """A setting, a model string or an argument cannot work."""
+
+
+class MissingExtraError(SkillPluginError, ImportError):
+    """A feature needs packages that are not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs packages that are not installed; run: pip install 'skill-plugin[{extra}]'")
+
+
+class InvalidSkillError(SkillPluginError, ValueError):
+    """A SKILL.md text breaks the rules of the format."""
+
+
+class InvalidTaskError(SkillPluginError, ValueError):
+    """A task cannot be used as it is."""
+
+
+class VerifierError(SkillPluginError, RuntimeError):
+    """A verifier crashed, hung, or returned something that is no verdict. Never a reward of 0."""
+
+
+class GeneratorError(SkillPluginError, RuntimeError):
+    """A generator crashed or returned no revision. A malformed text is a `Revision` with an `error` instead."""
+
+
+class StoreError(SkillPluginError):
+    """Base of the store's errors."""
+
+
+class StoreUnavailableError(StoreError, OSError):
+    """The home folder, the database or the index cannot be opened or written."""
+
+
+class SchemaTooNewError(StoreError):
+    """The database was written by a newer release."""
+
+
+class NamespaceError(StoreError, ValueError):
+    """A namespace is missing, malformed or unknown."""
+
+
+class SkillNotFoundError(StoreError, LookupError):
+    """No such skill or version in this namespace."""
+
+
+class RunNotFoundError(StoreError, LookupError):
+    """No such run in this namespace."""
+
+
+class DuplicateSkillError(StoreError, ValueError):
+    """The name is taken in this namespace."""
+
+
+class EmbedderMismatchError(StoreError, ValueError):
+    """The embedder differs from the one the namespace's vectors were made with."""

@@ -1,0 +1,279 @@
+"""The words of the product as records: plain, immutable, and made of JSON types only.
+
+Nothing here needs a connection. A record is changed by making a new one (`dataclasses.replace`), and all of them
+survive `to_json` / `from_json`, because LangGraph checkpoints hold plain JSON.
+"""
+
+import hashlib
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from skill_plugin.errors import InvalidTaskError, VerifierError
+
+Status = Literal["staged", "live", "retired", "quarantined"]
+Author = Literal["human", "generator", "import"]
+Arm = Literal["skill", "control"]
+Split = Literal["train", "heldout"]
+
+DEFAULT_FAMILY = "default"
+HELDOUT_SHARE = 0.2
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value, whatever the order of its keys; what is no JSON is an error."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One input to the agent, with a family, a verifier and a split.
+
+    Args:
+        input: What the agent is asked, as text.
+        family: Tasks of one family are solved by the same kind of procedure.
+        reference: The gold answer in any JSON form; the verifier knows what to make of it.
+        verifier: `{"name": ..., "params": {...}}`, so that a logged task can be verified again.
+        split: `train` tasks are shown to the generator, `heldout` tasks only to the gate. If it is not given, a hash
+            of the input decides: about one in five is held out, the same ones on every machine.
+
+    Raises:
+        InvalidTaskError: the input is empty, or a part is no JSON.
+    """
+
+    input: str
+    family: str = DEFAULT_FAMILY
+    reference: Any = None
+    verifier: dict[str, Any] | None = None
+    split: Split | None = None
+    id: str = field(init=False)
+    content_hash: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.input, str) or not self.input.strip():
+            raise InvalidTaskError(f"a task needs a text as its input, got {self.input!r}; give the question to solve")
+        if not isinstance(self.family, str) or not self.family.strip():
+            raise InvalidTaskError(f"a task's family must be a name, got {self.family!r}; leave it out for the default")
+        if self.split not in (None, "train", "heldout"):
+            raise InvalidTaskError(f"a task's split is 'train' or 'heldout', got {self.split!r}")
+        # The same question is the same task for the split and for credit, however it is verified.
+        content_hash = sha256(unicodedata.normalize("NFC", self.input.strip()))
+        try:
+            identity = canonical_json([self.family, self.input, self.reference, self.verifier])
+        except (TypeError, ValueError) as exc:
+            raise InvalidTaskError(f"a task must be made of JSON values: {exc}; task {self.input[:60]!r}") from exc
+        split = self.split or ("heldout" if int(content_hash[:8], 16) < HELDOUT_SHARE * 2**32 else "train")
+        object.__setattr__(self, "split", split)
+        object.__setattr__(self, "content_hash", content_hash)
+        object.__setattr__(self, "id", f"task_{sha256(identity)[:20]}")
+
+    def to_json(self) -> dict[str, Any]:
+        keys = ("input", "family", "reference", "verifier", "split")
+        return {key: getattr(self, key) for key in keys}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verifier says of a rollout.
+
+    Args:
+        reward: In [0, 1].
+        passed: Defaults to `reward >= 1`.
+        feedback: Why; the generator reads it.
+
+    Raises:
+        VerifierError: the reward is no finite number in [0, 1].
+    """
+
+    reward: float
+    passed: bool | None = None
+    feedback: str = ""
+
+    def __post_init__(self) -> None:
+        reward = self.reward
+        if isinstance(reward, bool):
+            reward = float(reward)
+        if not isinstance(reward, int | float) or not math.isfinite(reward) or not 0 <= reward <= 1:
+            raise VerifierError(f"a reward is a number from 0 to 1, got {self.reward!r}; fix the verifier")
+        object.__setattr__(self, "reward", float(reward))
+        if self.passed is None:
+            object.__setattr__(self, "passed", reward >= 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One execution of a task by the task LLM under one skill version, or under none.
+
+    `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how).
+    """
+
+    generation: int
+    answer: str
+    skill: str | None = None
+    arm: Arm = "skill"
+    k: int = 0
+    reward: float | None = None
+    passed: bool | None = None
+    feedback: str = ""
+    error: str | None = None
+    verifier_hash: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One text that the generator wrote, from one exact prompt.
+
+    Args:
+        completion: What the model wrote, to the letter.
+        prompt: The messages it was written from, as `{"role": ..., "content": ...}`.
+        text: The SKILL.md text found in the completion; None if it was malformed.
+        error: Why it was malformed; None if it was not.
+        sampling: Temperature and the like, as far as they are known.
+        prompt_token_ids: Shape [P].
+        completion_token_ids: Shape [C].
+        logprobs: Natural log-probabilities of the completion's tokens when they were sampled, shape [C].
+        checkpoint: The adapter that wrote it; None is the base model.
+    """
+
+    completion: str
+    prompt: tuple[Mapping[str, str], ...] = ()
+    text: str | None = None
+    error: str | None = None
+    model: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    prompt_token_ids: tuple[int, ...] | None = None
+    completion_token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    checkpoint: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """The step g of a lineage: generation 0 is the starting skill (or none), g = 1.. are revisions.
+
+    A history is a sequence of these. `text` is the SKILL.md text that was tried; None is no skill, or a revision that
+    was malformed, in which case `error` says why and there are no rollouts.
+    """
+
+    number: int
+    text: str | None
+    skill: str | None = None
+    rollouts: tuple[Rollout, ...] = ()
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"rollouts": [rollout.to_json() for rollout in self.rollouts]}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        rollouts = tuple(Rollout.from_json(rollout) for rollout in value["rollouts"])
+        return cls(**{**value, "rollouts": rollouts})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """A named procedure as the store knows it, seen at one of its versions.
+
+    `status` is that of the version seen: a version waiting behind a live one is `staged`.
+    `utility` is the exponential moving average of reward, in [0, 1]; None before the first observation.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    description: str
+    version: int
+    status: Status
+    utility: float | None
+    uses: int
+    wins: int
+    text: str
+    author: Author
+    generation: int
+    parent: int | None
+    live_version: int | None
+    trust: str
+    pinned: bool
+    created_at: datetime
+
+    @property
+    def ref(self) -> str:
+        """`skill_id@version`, the name that a run pins."""
+        return f"{self.id}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillVersion:
+    """One immutable SKILL.md text with its parent, generation and author."""
+
+    skill_id: str
+    number: int
+    generation: int
+    parent: int | None
+    text: str
+    sha256: str
+    author: Author
+    status: Status
+    revision_id: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkillHit:
+    """One search result. `score` is the cosine of query and skill in [-1, 1]; `why` says how it was found."""
+
+    skill_id: str
+    version: int
+    name: str
+    description: str
+    text: str
+    score: float
+    utility: float | None
+    why: Mapping[str, Any]
+
+    @property
+    def ref(self) -> str:
+        return f"{self.skill_id}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact of a skill's life: added, revised, promoted, refused, retired, ..."""
+
+    kind: str
+    at: datetime
+    by: str
+    version: int | None = None
+    reason: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def split_ref(ref: str) -> tuple[str, int | None]:
+    """`"id@3"` -> `("id", 3)`; without a version `("id", None)`."""
+    name, at, number = ref.rpartition("@")
+    return (name, int(number)) if at and number.isascii() and number.isdigit() else (ref, None)

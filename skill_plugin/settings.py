@@ -1,0 +1,108 @@
+"""Settings: a default yields to the settings file in the home folder, that to the environment, that to the caller.
+
+The home folder itself comes from the caller or from `SKILL_PLUGIN_HOME`; the settings file cannot move it.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from skill_plugin.errors import ConfigurationError
+
+ENV_PREFIX = "SKILL_PLUGIN_"
+HOME_VARIABLE = f"{ENV_PREFIX}HOME"
+DEFAULT_HOME = Path("~/.skill-plugin")
+SETTINGS_FILE = "settings.toml"
+
+
+def home_folder(home: str | Path | None = None) -> Path:
+    """The home folder: the argument, else the environment, else `~/.skill-plugin`."""
+    return Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
+
+
+class Settings(BaseSettings):
+    """What the command line runs with. Every field is also an environment variable, `SKILL_PLUGIN_<FIELD>`."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    home: Path = DEFAULT_HOME
+    """Holds the database, the index, the adapters and the settings file."""
+    database: str | None = None
+    """A SQL URL; by default SQLite in the home folder."""
+    namespace: str = "default"
+    """The partition to work in; nothing is ever read across it."""
+    embedder: str = "minilm"
+    """`minilm`, `minilm:FOLDER` or `hashing`."""
+    model: str | None = None
+    """The task LLM, such as `openai:gpt-5-mini`."""
+    generator: str | None = None
+    """The model that writes skills; by default the task LLM."""
+    base_url: str | None = None
+    """An OpenAI-compatible server to find the models at."""
+    max_generations: int = 3
+    """How many revisions a task may cost."""
+    debug: bool = False
+    """Show a traceback for an unexpected error."""
+
+    @classmethod
+    def load(cls, *, home: str | Path | None = None, **overrides: Any) -> Self:
+        """Settings for a home folder. An override that is None was not given.
+
+        Raises:
+            ConfigurationError: the settings file, a variable or an override is wrong.
+        """
+        folder = home_folder(home)
+        given = {key: value for key, value in overrides.items() if value is not None}
+        try:
+            return cls(home=folder, **given)
+        except ValidationError as exc:
+            first = exc.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise ConfigurationError(
+                f"setting {name!r} cannot be {first.get('input')!r}: {first['msg']}; look in "
+                f"{folder / SETTINGS_FILE}, the environment ({ENV_PREFIX}{name.upper()}) and the command line"
+            ) from exc
+
+    def override(self, **given: Any) -> Self:
+        """The same settings with what the caller gives; None is not given."""
+        return type(self).load(**{**self.model_dump(), **{k: v for k, v in given.items() if v is not None}})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings calls it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _HomeFile(settings_cls, home_folder(init_settings()["home"]))
+
+
+class _HomeFile(PydanticBaseSettingsSource):
+    """`settings.toml` in the home folder, if there is one."""
+
+    def __init__(self, settings_cls: type[BaseSettings], home: Path) -> None:
+        super().__init__(settings_cls)
+        self.path = home / SETTINGS_FILE
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        try:
+            values = tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):  # a home that is a file fails where the store is opened
+            return {}
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+            raise ConfigurationError(f"the settings file {self.path} cannot be read: {exc}; correct it") from exc
+        known = sorted(set(self.settings_cls.model_fields) - {"home"})
+        if unknown := sorted(set(values) - set(known)):
+            raise ConfigurationError(
+                f"{self.path} sets {unknown[0]!r}, which is no setting; known are {', '.join(known)}"
+            )
+        return values

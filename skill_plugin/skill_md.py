@@ -1,0 +1,136 @@
+"""SKILL.md, the Agent Skills format: front matter with a name and a description, then the procedure.
+
+Parsing is strict, and cheap before it is clever: the size is checked first, and YAML aliases and deep nesting are
+refused, because a few hundred bytes of either can unfold into gigabytes or exhaust the stack.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from skill_plugin.errors import InvalidSkillError
+
+MAX_BYTES = 64 * 1024
+MAX_NAME = 64
+MAX_DESCRIPTION = 1024
+MAX_DEPTH = 10
+
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)(?P<body>.*)\Z", re.DOTALL | re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class SkillDocument:
+    """One SKILL.md. `extra` holds the front matter's other keys, known to us or not."""
+
+    name: str
+    description: str
+    body: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def embedded_text(self) -> str:
+        """What the vector is made of. The body is left out: MiniLM reads 256 tokens and gains nothing from it."""
+        return f"{self.name.replace('-', ' ')}: {self.description}"
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader without aliases, with a limit of depth and without silent repetition of a key."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise InvalidSkillError("the front matter uses a YAML alias (*name); write the value out")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise InvalidSkillError(f"the front matter is nested deeper than {MAX_DEPTH} levels; flatten it")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({key for key in keys if keys.count(key) > 1}) if len(keys) < 200 else ["200 keys or more"]
+        if repeated:
+            raise InvalidSkillError(f"the front matter repeats {', '.join(map(repr, repeated))}; keep one of each")
+        return super().construct_mapping(node, deep=deep)
+
+
+def check_name(name: Any) -> str:
+    """The name, if it follows the rules of the format."""
+    if not isinstance(name, str) or not name:
+        raise InvalidSkillError(f"a skill needs a name, got {name!r}; give it one like 'refund-duplicates'")
+    if len(name) > MAX_NAME or not _NAME.fullmatch(name):
+        raise InvalidSkillError(
+            f"the skill name {name[:80]!r} breaks the SKILL.md rules; use at most {MAX_NAME} lower-case letters, digits "
+            "and single hyphens, such as 'refund-duplicates'"
+        )
+    return name
+
+
+def check_description(description: Any) -> str:
+    if not isinstance(description, str) or not description.strip():
+        raise InvalidSkillError(f"a skill needs a description, got {description!r}; say in one sentence when to use it")
+    if len(description) > MAX_DESCRIPTION:
+        raise InvalidSkillError(
+            f"the description has {len(description)} characters, the limit is {MAX_DESCRIPTION}; shorten it"
+        )
+    return description.strip()
+
+
+def check_text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise InvalidSkillError(f"a skill is a text, got {type(text).__name__}; pass a str")
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise InvalidSkillError(f"the skill has {size} bytes, the limit is {MAX_BYTES}; shorten it or split it in two")
+    if (found := _CONTROL.search(text)) is not None:
+        raise InvalidSkillError(f"the skill holds the control character {found.group()!r}; remove it")
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise InvalidSkillError("the skill is no valid Unicode (it holds half of a surrogate pair); save it as UTF-8")
+    return text.replace("\r\n", "\n")
+
+
+def parse(text: str) -> SkillDocument:
+    """The document in a SKILL.md text.
+
+    Raises:
+        InvalidSkillError: whatever is wrong with it, in one line.
+    """
+    text = check_text(text).removeprefix("\ufeff")
+    found = _FRONT_MATTER.match(text)
+    if found is None:
+        raise InvalidSkillError(
+            f"no front matter: the text begins with {text[:40]!r}; begin with '---', then 'name:' and 'description:', "
+            "then '---' and the procedure"
+        )
+    try:
+        front = yaml.load(found["yaml"], Loader=_Loader)  # noqa: S506 - a SafeLoader with limits
+    except yaml.YAMLError as exc:
+        raise InvalidSkillError(f"the front matter is no YAML: {' '.join(str(exc).split())}") from exc
+    if not isinstance(front, dict):
+        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {front!r}")
+    body = found["body"].strip("\n")
+    if not body.strip():
+        raise InvalidSkillError("the skill has no body; write the procedure below the front matter")
+    extra = {key: value for key, value in front.items() if key not in ("name", "description")}
+    return SkillDocument(check_name(front.get("name")), check_description(front.get("description")), body, extra)
+
+
+def render(document: SkillDocument) -> str:
+    """The SKILL.md text of a document; `parse` reads it back."""
+    front = {
+        "name": check_name(document.name),
+        "description": check_description(document.description),
+        **document.extra,
+    }
+    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=2**31)
+    if not isinstance(document.body, str) or not document.body.strip():
+        raise InvalidSkillError(f"a skill needs a body, got {document.body!r}; write the procedure")
+    return check_text(f"---\n{head}---\n\n{document.body.strip(chr(10))}\n")
