@@ -1,0 +1,167 @@
+"""What every verifier goes through: becoming an object, being run under a deadline, being checked and named."""
+
+import asyncio
+import contextvars
+import inspect
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from skill_plugin.errors import ConfigurationError, VerifierError
+from skill_plugin.protocols import NamedVerifier, Verifier
+from skill_plugin.records import Task, Verdict, canonical_json, sha256
+
+DEFAULT_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class FunctionVerifier:
+    """A plain function `(task, answer)` as a verifier; its name is where it can be imported from."""
+
+    function: Callable[[Task, str], Any]
+
+    @property
+    def name(self) -> str:
+        target = inspect.unwrap(self.function)
+        return f"{target.__module__}:{getattr(target, '__qualname__', type(target).__qualname__)}"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return {}
+
+    def verify(self, task: Task, answer: str) -> Any:
+        return self.function(task, answer)
+
+
+def as_verifier(verifier: Any) -> Verifier:
+    """The verifier itself, or a plain function wrapped into one.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if callable(getattr(verifier, "verify", None)):
+        return verifier  # type: ignore[no-any-return]
+    if callable(verifier) and not isinstance(verifier, type):
+        return FunctionVerifier(verifier)
+    raise ConfigurationError(
+        f"{verifier!r} is no verifier; pass an object with verify(task, answer) or a function of the same two arguments"
+    )
+
+
+def name_of(verifier: Verifier) -> str:
+    return verifier.name if isinstance(verifier, NamedVerifier) else type(verifier).__qualname__
+
+
+def spec(verifier: Verifier) -> dict[str, Any] | None:
+    """`{"name": ..., "params": ...}` to log with a task, or None for a verifier without a name."""
+    if not isinstance(verifier, NamedVerifier):
+        return None
+    return {"name": verifier.name, "params": verifier.params}
+
+
+def fingerprint(verifier: Verifier) -> str:
+    """A hash that changes when the verifier does: name, parameters, and for a function its source."""
+    target = inspect.unwrap(verifier.function) if isinstance(verifier, FunctionVerifier) else type(verifier)
+    try:
+        source = inspect.getsource(target)
+    except (OSError, TypeError):
+        source = ""  # typed into a prompt: the name has to do
+    params = getattr(verifier, "params", {})
+    return sha256(canonical_json([name_of(verifier), params, source]))[:16]
+
+
+def gold_answer(task: Task) -> str:
+    """The reference as an agent would have answered it."""
+    return task.reference if isinstance(task.reference, str) else json.dumps(task.reference, ensure_ascii=False)
+
+
+def self_check(verifier: Verifier | Callable[[Task, str], Any], task: Task) -> Verdict:
+    """The verdict on the task's own gold answer.
+
+    Raises:
+        VerifierError: the gold answer does not earn the full reward, so verifier and task do not fit.
+    """
+    verdict = run(as_verifier(verifier), task, gold_answer(task))
+    if verdict.reward != 1:
+        raise VerifierError(
+            f"{name_of(as_verifier(verifier))} gives the task's own reference a reward of {verdict.reward} "
+            f"({verdict.feedback or 'no feedback'}); correct the reference {task.reference!r} or the verifier's parameters"
+        )
+    return verdict
+
+
+def run(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:
+    """The verifier's verdict, within `timeout` seconds.
+
+    A verifier that has an `averify` only through a coroutine function is run in an event loop of its own. A hung one
+    is left behind in a daemon thread: Python cannot stop a thread. One that holds the interpreter's lock for ever
+    cannot be timed out at all; run such code in a process of its own, as `python_tests` does.
+
+    Raises:
+        VerifierError: it crashed, hung, or returned no verdict.
+    """
+    outcome: list[Any] = []
+
+    def call() -> None:
+        try:
+            value = verifier.verify(task, answer)
+            outcome.extend((True, asyncio.run(_await(value)) if inspect.isawaitable(value) else value))
+        except BaseException as exc:  # noqa: BLE001 - whatever the thread dies of is the verifier's failure
+            outcome.extend((False, exc))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(call,), daemon=True, name="verifier")
+    thread.start()
+    thread.join(timeout)
+    if not outcome:
+        raise _hung(verifier, timeout)
+    returned, value = outcome
+    if not returned:
+        raise _crashed(verifier, value) from value
+    return _verdict(verifier, value)
+
+
+async def arun(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:  # noqa: ASYNC109
+    """As `run`, on the event loop if the verifier has an `averify` or is a coroutine function, else in a thread."""
+    averify = getattr(verifier, "averify", None)
+    if averify is None and isinstance(verifier, FunctionVerifier) and inspect.iscoroutinefunction(verifier.function):
+        averify = verifier.function
+    if averify is None:
+        # `run` has its own deadline; the thread that waits for it is free again by then.
+        return await asyncio.to_thread(run, verifier, task, answer, timeout=timeout)
+    try:
+        value = await asyncio.wait_for(averify(task, answer), timeout)
+    except TimeoutError as exc:
+        raise _hung(verifier, timeout) from exc
+    except Exception as exc:
+        raise _crashed(verifier, exc) from exc
+    return _verdict(verifier, value)
+
+
+async def _await(value: Any) -> Any:
+    return await value
+
+
+def _verdict(verifier: Verifier, value: Any) -> Verdict:
+    if isinstance(value, Verdict):
+        return value
+    if isinstance(value, bool | int | float):
+        return Verdict(value)
+    raise VerifierError(
+        f"verifier {name_of(verifier)} returned {value!r}; return a float from 0 to 1, a bool or a Verdict"
+    )
+
+
+def _hung(verifier: Verifier, timeout: float) -> VerifierError:
+    return VerifierError(
+        f"verifier {name_of(verifier)} gave no verdict within {timeout:g} s; speed it up or raise timeout"
+    )
+
+
+def _crashed(verifier: Verifier, exc: BaseException) -> VerifierError:
+    if isinstance(exc, VerifierError):
+        return exc
+    return VerifierError(
+        f"verifier {name_of(verifier)} raised {type(exc).__name__}: {exc}; fix the verifier or the task"
+    )

@@ -1,0 +1,118 @@
+"""Verifiers that compare an answer's text with the reference."""
+
+import math
+import re
+import string
+import unicodedata
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from skill_plugin.errors import ConfigurationError, VerifierError
+from skill_plugin.records import Task, Verdict
+from skill_plugin.verifiers.base import gold_answer
+
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.?)(?:[eE][-+]?\d+)?")
+_REGEX_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class ExactMatch:
+    """The answer is the reference, but for white space around it."""
+
+    name: ClassVar[str] = "exact_match"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def verify(self, task: Task, answer: str) -> Verdict:
+        expected = gold_answer(task)
+        same = answer.strip() == expected.strip()
+        return Verdict(same, feedback="" if same else f"expected {expected!r}, got {answer[:200]!r}")
+
+
+@dataclass(frozen=True)
+class NormalizedText:
+    """The answer is the reference, but for case, punctuation, English articles and runs of white space.
+
+    The rules are those of SQuAD's evaluation script.
+    """
+
+    articles: bool = True
+    name: ClassVar[str] = "normalized_text"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def verify(self, task: Task, answer: str) -> Verdict:
+        same = self._normalize(answer) == self._normalize(gold_answer(task))
+        return Verdict(same, feedback="" if same else f"expected {gold_answer(task)!r}, got {answer[:200]!r}")
+
+    def _normalize(self, text: str) -> str:
+        text = unicodedata.normalize("NFKC", text).casefold()
+        text = "".join(char for char in text if char not in string.punctuation)
+        if self.articles:
+            text = re.sub(r"\b(?:a|an|the)\b", " ", text)
+        return " ".join(text.split())
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """The last number in the answer is the reference, within an absolute or a relative tolerance."""
+
+    tolerance: float = 0.0
+    relative: float = 1e-9
+    name: ClassVar[str] = "numeric"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def verify(self, task: Task, answer: str) -> Verdict:
+        expected = _last_number(gold_answer(task))
+        if expected is None:
+            raise VerifierError(f"the reference {task.reference!r} holds no number; give one, or use another verifier")
+        found = _last_number(answer)
+        if found is None:
+            return Verdict(0, feedback=f"no number in the answer {answer[:200]!r}")
+        same = math.isclose(found, expected, rel_tol=self.relative, abs_tol=self.tolerance)
+        return Verdict(same, feedback="" if same else f"expected {expected:g}, got {found:g}")
+
+
+def _last_number(text: str) -> float | None:
+    numbers = [number for number in _NUMBER.findall(text) if any(char.isdigit() for char in number)]
+    return float(numbers[-1].replace(",", "")) if numbers else None
+
+
+@dataclass(frozen=True)
+class Regex:
+    """The pattern is found in the answer; `full` demands that it is all of it."""
+
+    pattern: str
+    full: bool = False
+    ignore_case: bool = False
+    name: ClassVar[str] = "regex"
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except (re.error, TypeError) as exc:
+            raise ConfigurationError(f"{self.pattern!r} is no regular expression: {exc}; correct the pattern") from exc
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def verify(self, task: Task, answer: str) -> Verdict:  # noqa: ARG002 - the pattern says what is right
+        import regex  # noqa: PLC0415 - unlike re it can be stopped, and a bad pattern would hold the interpreter
+
+        match = regex.fullmatch if self.full else regex.search
+        flags = regex.IGNORECASE if self.ignore_case else 0
+        try:
+            found = match(self.pattern, answer, flags=flags, timeout=_REGEX_SECONDS)
+        except TimeoutError as exc:
+            raise VerifierError(
+                f"the pattern {self.pattern!r} took over {_REGEX_SECONDS:g} s; make it simpler"
+            ) from exc
+        return Verdict(bool(found), feedback="" if found else f"{answer[:200]!r} does not match {self.pattern!r}")
