@@ -1,0 +1,6 @@
+"""The store: SQL tables are the truth, Chroma is a rebuildable index."""
+
+from skill_plugin.store.revisions import StagedRevision
+from skill_plugin.store.skill_store import DEFAULT_MIN_SCORE, SkillStore
+
+__all__ = ["DEFAULT_MIN_SCORE", "SkillStore", "StagedRevision"]

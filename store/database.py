@@ -1,0 +1,167 @@
+"""The SQL database: opening it, bringing its schema up to date, reading and writing.
+
+Every write is one transaction that takes the write lock at its beginning (`BEGIN IMMEDIATE`): SQLite cannot turn a read
+lock into a write lock, so two writers that began as readers would fail at once whatever their time-out.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlmodel import Session
+
+from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
+from skill_plugin.store.tables import PREFIX, Table
+
+HEAD = "0001"
+"""The schema revision of this release; a test compares it with the migrations' own head."""
+
+VERSION_TABLE = f"{PREFIX}alembic_version"
+BUSY_SECONDS = 30
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # no acknowledged write is lost when the power goes; a commit is nothing beside an LLM call
+    "foreign_keys=ON",
+    f"busy_timeout={BUSY_SECONDS * 1000}",
+    "temp_store=MEMORY",
+)
+
+
+class Database:
+    """One SQL database, shared by any number of threads and processes.
+
+    Args:
+        url: A SQLAlchemy URL, `sqlite:///...` or `postgresql+psycopg://...`.
+        create: Make the database if it is not there.
+
+    Raises:
+        StoreUnavailableError: it cannot be opened, or is not there and `create` is off.
+        SchemaTooNewError: a newer release wrote it.
+        ConfigurationError: the URL is none.
+        MissingExtraError: the driver is not installed.
+    """
+
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        try:
+            parsed = make_url(url)
+            self.engine = create_engine(parsed, **_engine_options(parsed.get_backend_name()))
+        except (ArgumentError, NoSuchModuleError) as exc:
+            raise ConfigurationError(
+                f"{url!r} is no SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
+            ) from exc
+        except ModuleNotFoundError as exc:
+            raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
+        self.where = parsed.render_as_string(hide_password=True)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            self._check_file(parsed.database, create=create)
+            _tune_sqlite(self.engine)
+        try:
+            self._upgrade()
+        except DBAPIError as exc:
+            self.engine.dispose()
+            raise self._unavailable(exc) from exc
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one consistent state."""
+        with self._errors(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that is one transaction: committed at the end, rolled back on any error."""
+        engine = self.engine.execution_options(write=True)
+        with self._errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (IntegrityError, ProgrammingError):
+            raise  # our own mistake, not the database's state
+        except DBAPIError as exc:
+            raise self._unavailable(exc) from exc
+
+    def _unavailable(self, exc: DBAPIError) -> StoreUnavailableError:
+        reason = " ".join(str(exc.orig).split())
+        return StoreUnavailableError(f"the database {self.where} cannot be used: {reason}; see skill-plugin doctor")
+
+    def _check_file(self, name: str | None, *, create: bool) -> None:
+        if name in (None, "", ":memory:"):
+            raise ConfigurationError("a store in memory would be lost at the end; give a file: sqlite:///skills.db")
+        path = Path(str(name))
+        if not create and not path.exists():
+            raise StoreUnavailableError(f"there is no store at {path}; make one with: skill-plugin skills add")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab"):
+                pass
+        except OSError as exc:
+            raise StoreUnavailableError(
+                f"{path} cannot be written: {exc.strerror}; choose another home folder"
+            ) from exc
+
+    def _upgrade(self) -> None:
+        """Brings the schema to HEAD. Alembic is imported only when there is something to do."""
+        with self.engine.connect() as connection:
+            current = schema_revision(connection)
+        if current == HEAD:
+            return
+        from skill_plugin.store import migrations  # noqa: PLC0415 - 0.15 s that most openings do not need
+
+        if current is not None and current not in migrations.known_revisions():
+            raise SchemaTooNewError(
+                f"the database {self.where} has schema revision {current!r}, this release knows up to {HEAD!r}; "
+                "upgrade skill-plugin: pip install -U skill-plugin"
+            )
+        # One transaction for all of it: two processes that start together wait for each other here, and a process
+        # that is killed in the middle leaves the old schema.
+        with self.engine.execution_options(write=True).begin() as connection:
+            migrations.upgrade(connection)
+
+
+def schema_revision(connection: Connection) -> str | None:
+    """The revision that the database says it has; None for an empty one."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
+
+
+def insert_if_absent(session: Session, table: type[Table], values: Mapping[str, Any]) -> bool:
+    """Inserts a row unless one with the same key is there; whether it did."""
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
+    return bool(session.connection().execute(statement).rowcount)
+
+
+def _engine_options(backend: str) -> dict[str, Any]:
+    if backend == "sqlite":
+        return {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
+    return {"pool_pre_ping": True}
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

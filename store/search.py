@@ -1,0 +1,130 @@
+"""Search: Chroma or exact search proposes, SQL disposes.
+
+Candidates are only ids. Status, version, text and the score itself are read from SQL for each of them, so a hit is
+never retired, staged, stale or foreign, whatever another process did a moment ago and whatever the index believes.
+"""
+
+import threading
+from collections import OrderedDict
+from functools import cached_property
+
+from sqlmodel import Session, col, select
+
+from skill_plugin.errors import ConfigurationError, EmbedderMismatchError
+from skill_plugin.protocols import Embedder
+from skill_plugin.records import SkillHit
+from skill_plugin.store.database import Database
+from skill_plugin.store.index import ChromaIndex
+from skill_plugin.store.outbox import IndexSync
+from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
+
+MAX_K = 20
+"""More skills than this in one prompt make a model choose worse, not better (arXiv:2601.04748)."""
+
+DEFAULT_K = 3
+CACHED_QUERIES = 1024
+
+
+class QueryVectors:
+    """An embedder behind a cache of the last queries: a revise loop asks for the same task again and again."""
+
+    def __init__(self, embedder: Embedder, size: int = CACHED_QUERIES) -> None:
+        self.embedder = embedder
+        self._size = size
+        self._lock = threading.Lock()
+        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+
+    @cached_property
+    def signature(self) -> str:
+        return self.embedder.signature
+
+    def __call__(self, text: str) -> Vector:
+        with self._lock:
+            if text in self._vectors:
+                self._vectors.move_to_end(text)
+                return self._vectors[text]
+        vector = unit_vector(self.embedder.embed([text])[0], self.signature)
+        with self._lock:
+            self._vectors[text] = vector
+            if len(self._vectors) > self._size:
+                self._vectors.popitem(last=False)
+        return vector
+
+
+class Search:
+    """Search in one namespace."""
+
+    def __init__(self, database: Database, index: ChromaIndex, sync: IndexSync, vectors: QueryVectors) -> None:
+        self._database = database
+        self._index = index
+        self._sync = sync
+        self._vectors = vectors
+        self._exact = ExactSearch(index.namespace)
+
+    def __call__(self, query: str, *, k: int, min_score: float) -> list[SkillHit]:
+        check_query(query, k)
+        with self._database.read() as session:
+            namespace = session.get(NamespaceRow, self._index.namespace)
+            if namespace is None or namespace.signature is None:
+                return []
+            signature, epoch = namespace.signature, namespace.epoch
+            pending = self._sync.pending(session) > 0
+        check_signature(self._index.namespace, signature, self._vectors.signature)
+        vector = self._vectors(query)
+        ids = None
+        if self._sync.run(signature, pending=pending):
+            ids = self._index.query(vector, 2 * k, signature=signature)
+        with self._database.read() as session:
+            engine = "exact" if ids is None else "chroma"
+            hits = self._hits(session, vector, ids or [], signature, engine)
+            if len(hits) < k:  # an index that lost entries would otherwise go unnoticed
+                ids = self._exact.query(session, vector, 2 * k, signature=signature, epoch=epoch)
+                if len(ids) > len(hits):
+                    hits = self._hits(session, vector, ids, signature, "exact")
+        return [hit for hit in hits if hit.score >= min_score][:k]
+
+    def _hits(self, session: Session, vector: Vector, ids: list[str], signature: str, engine: str) -> list[SkillHit]:
+        if not ids:
+            return []
+        statement = select(SkillRow, SkillVersionRow.text, EmbeddingRow.vector).where(
+            *is_live(self._index.namespace, signature),
+            col(SkillVersionRow.skill_id) == col(SkillRow.id),
+            col(SkillVersionRow.number) == col(SkillRow.live_version),
+            col(SkillRow.id).in_(ids),
+        )
+        scored = [(float(from_bytes(blob) @ vector), skill, text) for skill, text, blob in session.exec(statement)]
+        scored.sort(key=lambda item: (-item[0], item[1].name))
+        return [
+            SkillHit(
+                skill_id=skill.id,
+                version=skill.live_version or 0,
+                name=skill.name,
+                description=skill.description,
+                text=text,
+                score=score,
+                utility=skill.utility,
+                why={"dense": round(score, 4), "rank": rank, "engine": engine},
+            )
+            for rank, (score, skill, text) in enumerate(scored, start=1)
+        ]
+
+
+def check_query(query: str, k: int) -> None:
+    if not isinstance(query, str) or not query.strip():
+        raise ConfigurationError(f"the query is empty ({query!r}); say what the task is")
+    if not isinstance(k, int) or not 1 <= k <= MAX_K:
+        raise ConfigurationError(f"k is {k!r}, it must be from 1 to {MAX_K}; 2 or 3 skills serve a task best")
+
+
+def check_signature(namespace: str, stored: str | None, given: str) -> None:
+    """Vectors of two models are never compared.
+
+    Raises:
+        EmbedderMismatchError: the namespace's vectors were made by another embedder.
+    """
+    if stored is not None and stored != given:
+        raise EmbedderMismatchError(
+            f"the vectors of namespace {namespace!r} were made with {stored!r}, not with {given!r}; open the store with "
+            "that embedder, or embed all skills anew with: skill-plugin reindex --embedder NAME"
+        )

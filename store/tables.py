@@ -1,0 +1,262 @@
+"""The SQL tables: the truth of the store. One schema for SQLite and PostgreSQL.
+
+All tables have our prefix and metadata of their own, so that they can live in a host's database: the host's
+`create_all` does not make them and its Alembic does not drop them. A namespace is part of every key that is looked up.
+Rows of versions, revisions, rollouts, outcomes and events are only ever appended.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+PREFIX = "skillp_"
+
+# SQLite counts up only INTEGER primary keys; PostgreSQL needs more than 32 bits after years of rollouts.
+_Counter = BigInteger().with_variant(Integer, "sqlite")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Table(SQLModel):
+    """Base of our tables; never shares SQLModel's own metadata with the host."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class NamespaceRow(Table, table=True):
+    """A tenant's partition. `epoch` counts the changes that an index must follow; `signature` names its vectors."""
+
+    __tablename__ = f"{PREFIX}namespace"
+
+    name: str = Field(primary_key=True)
+    signature: str | None = None
+    epoch: int = 0
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class TaskRow(Table, table=True):
+    __tablename__ = f"{PREFIX}task"
+    __table_args__ = (Index(None, "namespace", "content_hash"), Index(None, "namespace", "family"))
+
+    namespace: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    family: str
+    input: str
+    reference: Any = Field(default=None, sa_type=JSON)
+    verifier: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    split: str
+    content_hash: str
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class SkillRow(Table, table=True):
+    """`status` is live as soon as one version is; `live_version` says which."""
+
+    __tablename__ = f"{PREFIX}skill"
+    __table_args__ = (UniqueConstraint("namespace", "name"), Index(None, "namespace", "status"))
+
+    id: str = Field(primary_key=True)
+    namespace: str
+    name: str
+    description: str
+    status: str
+    trust: str
+    pinned: bool = False
+    live_version: int | None = None
+    utility: float | None = None
+    uses: int = 0
+    wins: int = 0
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class SkillVersionRow(Table, table=True):
+    __tablename__ = f"{PREFIX}skill_version"
+    __table_args__ = (ForeignKeyConstraint(["skill_id"], [f"{PREFIX}skill.id"]),)
+
+    skill_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    namespace: str
+    generation: int
+    parent: int | None = None
+    description: str
+    text: str
+    sha256: str
+    author: str
+    revision_id: str | None = None
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class EmbeddingRow(Table, table=True):
+    """The vector of one version under one embedder: little-endian float32, length 1."""
+
+    __tablename__ = f"{PREFIX}embedding"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["skill_id", "number"], [f"{PREFIX}skill_version.skill_id", f"{PREFIX}skill_version.number"]
+        ),
+    )
+
+    skill_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    signature: str = Field(primary_key=True)
+    namespace: str
+    vector: bytes = Field(sa_type=LargeBinary)
+
+
+class RevisionRow(Table, table=True):
+    """One generated text with everything that training needs: the exact prompt, tokens and behaviour log-probs.
+
+    `skill_id` and `version` say which version it became; both are null for a malformed text (`error`).
+    """
+
+    __tablename__ = f"{PREFIX}revision"
+    __table_args__ = (
+        UniqueConstraint("namespace", "group_id", "candidate"),
+        Index(None, "namespace", "task_id"),
+        Index(None, "skill_id"),
+    )
+
+    id: str = Field(primary_key=True)
+    namespace: str
+    task_id: str
+    run_id: str
+    group_id: str
+    candidate: int
+    generation: int
+    parent_skill_id: str | None = None
+    parent_version: int | None = None
+    skill_id: str | None = None
+    version: int | None = None
+    prompt: list[dict[str, Any]] = Field(sa_type=JSON)
+    completion: str
+    error: str | None = None
+    prompt_token_ids: list[int] | None = Field(default=None, sa_type=JSON)
+    completion_token_ids: list[int] | None = Field(default=None, sa_type=JSON)
+    logprobs: list[float] | None = Field(default=None, sa_type=JSON)
+    sampling: dict[str, Any] = Field(sa_type=JSON)
+    model: str | None = None
+    checkpoint_id: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class RolloutRow(Table, table=True):
+    """`credited` says whether it moved the skill's utility."""
+
+    __tablename__ = f"{PREFIX}rollout"
+    __table_args__ = (
+        UniqueConstraint("namespace", "run_id", "generation", "k"),
+        Index(None, "skill_id", "version"),
+        Index(None, "namespace", "task_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    namespace: str
+    task_id: str
+    skill_id: str | None = None
+    version: int | None = None
+    arm: str
+    run_id: str
+    generation: int
+    k: int
+    thread_id: str | None = None
+    model: str | None = None
+    answer: str
+    chosen: bool = False
+    reward: float | None = None
+    passed: bool | None = None
+    feedback: str = ""
+    verifier_hash: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_s: float | None = None
+    error: str | None = None
+    credited: bool = False
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class OutcomeRow(Table, table=True):
+    """Feedback that came after the run. `digest` is unique, so the same feedback counts once."""
+
+    __tablename__ = f"{PREFIX}outcome"
+    __table_args__ = (UniqueConstraint("namespace", "run_id", "digest"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    namespace: str
+    run_id: str
+    digest: str
+    reward: float
+    feedback: str = ""
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class EventRow(Table, table=True):
+    __tablename__ = f"{PREFIX}event"
+    __table_args__ = (Index(None, "skill_id"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    namespace: str
+    skill_id: str
+    version: int | None = None
+    kind: str
+    by: str
+    reason: str = ""
+    evidence: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    at: datetime = Field(default_factory=utc_now)
+
+
+class CheckpointRow(Table, table=True):
+    """A trained LoRA adapter of the generator."""
+
+    __tablename__ = f"{PREFIX}checkpoint"
+
+    id: str = Field(primary_key=True)
+    namespace: str = Field(index=True)
+    base_model: str
+    base_revision: str | None = None
+    path: str
+    sha256: str
+    parent: str | None = None
+    metrics: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    gate: dict[str, Any] | None = Field(default=None, sa_type=JSON)
+    status: str
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class TrainingRunRow(Table, table=True):
+    __tablename__ = f"{PREFIX}training_run"
+
+    id: str = Field(primary_key=True)
+    namespace: str = Field(index=True)
+    config: dict[str, Any] = Field(sa_type=JSON)
+    data_from: datetime | None = None
+    data_to: datetime | None = None
+    data_hash: str | None = None
+    seeds: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    progress: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    outcome: str | None = None
+    created_at: datetime = Field(default_factory=utc_now)
+
+
+class IndexChangeRow(Table, table=True):
+    """The outbox: skills whose entry in the vector index may be out of date, in order."""
+
+    __tablename__ = f"{PREFIX}index_change"
+    # A number that came back after its row was deleted would let one process forget another's change.
+    __table_args__ = (Index(None, "namespace", "seq"), {"sqlite_autoincrement": True})
+
+    seq: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    namespace: str
+    skill_id: str

@@ -1,0 +1,163 @@
+"""Upkeep: is a namespace sound, and embedding it anew."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import func, text
+from sqlmodel import col, select
+
+from skill_plugin.errors import SkillPluginError
+from skill_plugin.skill_md import parse
+from skill_plugin.store.database import Database, schema_revision
+from skill_plugin.store.index import ChromaIndex
+from skill_plugin.store.outbox import IndexSync, mark_changed
+from skill_plugin.store.search import QueryVectors
+from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
+
+CANARIES = 16
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Upkeep:
+    """Looks after one namespace."""
+
+    def __init__(self, database: Database, index: ChromaIndex, sync: IndexSync, vectors: QueryVectors) -> None:
+        self._database = database
+        self._index = index
+        self._sync = sync
+        self._vectors = vectors
+
+    def check(self) -> list[Check]:
+        """Every check, none of which raises or changes anything but a lagging index."""
+        checks: dict[str, Callable[[], tuple[bool, str]]] = {
+            "database": self._check_database,
+            "skills": self._check_skills,
+            "embedder": self._check_embedder,
+            "vectors": self._check_vectors,
+            "index": self._check_index,
+        }
+        return [Check(name, *_safely(check)) for name, check in checks.items()]
+
+    def reembed(self) -> int:
+        """Embeds every version with this store's embedder and makes its signature the namespace's; how many were new.
+
+        Vectors of the old embedder stay in SQL. The switch is one transaction, so a search sees one model or the other.
+        """
+        signature, namespace = self._vectors.signature, self._index.namespace
+        done = 0
+        while batch := self._unembedded(signature):
+            texts = [parse(row.text).embedded_text for row in batch]
+            vectors = self._vectors.embedder.embed(texts)
+            with self._database.write() as session:
+                for row, values in zip(batch, vectors, strict=True):
+                    session.add(
+                        EmbeddingRow(
+                            skill_id=row.skill_id,
+                            number=row.number,
+                            signature=signature,
+                            namespace=namespace,
+                            vector=to_bytes(unit_vector(values, signature)),
+                        )
+                    )
+            done += len(batch)
+        with self._database.write() as session:
+            space = session.get(NamespaceRow, namespace)
+            if space is not None and space.signature != signature:
+                space.signature = signature
+                session.add(space)
+                ids = session.exec(select(SkillRow.id).where(SkillRow.namespace == namespace)).all()
+                mark_changed(session, namespace, ids)
+        return done
+
+    def _unembedded(self, signature: str) -> list[SkillVersionRow]:
+        with self._database.read() as session:
+            has = select(EmbeddingRow.skill_id).where(
+                col(EmbeddingRow.skill_id) == col(SkillVersionRow.skill_id),
+                col(EmbeddingRow.number) == col(SkillVersionRow.number),
+                col(EmbeddingRow.signature) == signature,
+            )
+            statement = select(SkillVersionRow).where(SkillVersionRow.namespace == self._index.namespace, ~has.exists())
+            return list(session.exec(statement.limit(_BATCH)).all())
+
+    def _check_database(self) -> tuple[bool, str]:
+        with self._database.read() as session:
+            revision = schema_revision(session.connection())
+            if not self._database.is_sqlite:
+                return True, f"{self._database.where}, schema {revision}"
+            verdict = session.connection().execute(text("PRAGMA quick_check")).scalar()
+        detail = f"{self._database.where}, schema {revision}, SQLite {sqlite3.sqlite_version}, quick_check {verdict}"
+        return verdict == "ok", detail
+
+    def _check_skills(self) -> tuple[bool, str]:
+        with self._database.read() as session:
+            statement = select(SkillRow.status, func.count()).where(SkillRow.namespace == self._index.namespace)
+            counts = dict(session.exec(statement.group_by(SkillRow.status)).all())
+        return True, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet"
+
+    def _check_embedder(self) -> tuple[bool, str]:
+        stored, own = self._signature(), self._vectors.signature
+        if stored not in (None, own):
+            return False, f"vectors were made with {stored}, this store is open with {own}; run skill-plugin reindex"
+        length = float(np.linalg.norm(self._vectors("a canary")))
+        return abs(length - 1) < 1e-3, f"{own}, length {length:.3f}"
+
+    def _check_vectors(self) -> tuple[bool, str]:
+        with self._database.read() as session:
+            live = select(func.count()).where(SkillRow.namespace == self._index.namespace, SkillRow.status == "live")
+            wanted = session.exec(live).one()
+        vectors = self._live_vectors()
+        bad = [skill_id for skill_id, vector in vectors if not abs(float(np.linalg.norm(vector)) - 1) < 1e-3]
+        detail = f"{len(vectors)} of {wanted} live skills have a vector, {len(bad)} of them broken"
+        return len(vectors) == wanted and not bad, detail
+
+    def _check_index(self) -> tuple[bool, str]:
+        """Asks for skills by their own vectors: a damaged index counts right and finds nothing."""
+        signature = self._signature()
+        if signature is None:
+            return True, "nothing to index yet"
+        if not self._index.own():
+            owner = self._index.problem or "another process owns it"
+            return self._index.problem is None, f"{owner}; search uses the vectors in SQL"
+        up_to_date = self._sync.run(signature, pending=True)
+        vectors = self._live_vectors()
+        sample = vectors[:: max(1, len(vectors) // CANARIES)][:CANARIES]
+        found = sum(
+            skill_id in (self._index.query(vector, min(50, len(vectors)), signature=signature) or [])
+            for skill_id, vector in sample
+        )
+        detail = f"{self._index.folder}: {found} of {len(sample)} canaries found"
+        if self._index.problem:
+            detail = f"{self._index.problem}; run skill-plugin reindex"
+        return up_to_date and found == len(sample), detail
+
+    def _signature(self) -> str | None:
+        with self._database.read() as session:
+            row = session.get(NamespaceRow, self._index.namespace)
+            return row.signature if row else None
+
+    def _live_vectors(self) -> list[tuple[str, Vector]]:
+        signature = self._signature()
+        if signature is None:
+            return []
+        with self._database.read() as session:
+            statement = select(SkillRow.id, EmbeddingRow.vector).where(*is_live(self._index.namespace, signature))
+            return [(skill_id, from_bytes(blob)) for skill_id, blob in session.exec(statement)]
+
+
+def _safely(check: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
+    try:
+        return check()
+    except SkillPluginError as exc:
+        return False, str(exc)

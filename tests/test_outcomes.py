@@ -1,0 +1,163 @@
+import multiprocessing
+
+import pytest
+
+from fakes import MACHINE, TopicEmbedder, skill_text
+from skill_plugin import Revision, Rollout, Task
+from skill_plugin.errors import RunNotFoundError, VerifierError
+from skill_plugin.store import SkillStore
+
+TASK = Task("What is 2 + 2?", reference="4")
+
+
+@pytest.fixture
+def skill(store):
+    return store.add_text(skill_text())
+
+
+def rollout(skill, reward, *, generation=0, **more):
+    passed = None if reward is None else reward >= 1
+    return Rollout(generation=generation, answer="4", skill=skill.ref, reward=reward, passed=passed, **more)
+
+
+def numbers(store):
+    skill = store.get("adding")
+    return skill.utility, skill.uses, skill.wins
+
+
+def test_utility_begins_at_the_first_reward_and_moves_by_a_twentieth(store, skill):
+    store.record(TASK, [rollout(skill, 1.0)], run_id="a")
+    assert numbers(store) == (1.0, 1, 1)
+    store.record(TASK, [rollout(skill, 0.0)], run_id="b")
+    assert numbers(store) == (pytest.approx(0.95), 2, 1)
+    store.record(TASK, [rollout(skill, 0.5)], run_id="c")
+    assert numbers(store) == (pytest.approx(0.9275), 3, 1)
+
+
+def test_a_first_reward_of_0_begins_at_0(store, skill):
+    store.record(TASK, [rollout(skill, 0.0)], run_id="a")
+
+    assert numbers(store) == (0.0, 1, 0)
+
+
+def test_recording_a_run_twice_is_recording_it_once(store, skill):
+    rollouts = [rollout(skill, 0.0), rollout(skill, 1.0, generation=1)]
+
+    assert store.record(TASK, rollouts, run_id="a", chosen=rollouts[1]) == 2
+    assert store.record(TASK, rollouts, run_id="a", chosen=rollouts[1]) == 0
+    assert numbers(store)[1] == 2
+    assert store.run("a") == rollouts
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reward": None, "passed": None},
+        {"reward": None, "passed": None, "error": "the verifier hung"},
+        {"arm": "control", "skill": None},
+        {"skill": None},
+    ],
+)
+def test_without_a_reward_under_the_skill_nothing_is_credited(store, skill, changes):
+    values = {**rollout(skill, 1.0).to_json(), **changes}
+    store.record(TASK, [Rollout(**values)], run_id="a")
+
+    assert numbers(store) == (None, 0, 0)
+    assert store.run("a") == [Rollout(**values)]
+
+
+def test_only_the_live_version_moves_the_skills_utility(store, skill):
+    staged = store.revise("adding", body="Use a machine.")
+    store.record(TASK, [rollout(staged, 1.0)], run_id="a")
+
+    assert numbers(store) == (None, 0, 0)
+
+
+def stage(store, parent, task=TASK, group="g"):
+    revision = Revision(completion=MACHINE, text=MACHINE)
+    return store.stage(task, [revision], run_id="r", group_id=group, generation=1, parent=parent)[0].skill
+
+
+def test_a_skill_is_never_credited_on_the_task_it_was_born_from(store, skill):
+    born = stage(store, skill.ref)
+    store.promote(born.ref)
+    same_question = Task(TASK.input, reference="other", family="elsewhere")
+    for number, task in enumerate((TASK, same_question, Task("What is 3 + 3?"))):
+        store.record(task, [rollout(born, 1.0)], run_id=str(number))
+
+    assert numbers(store) == (1.0, 1, 1)
+
+
+def test_the_version_before_is_credited_for_failing_there(store, skill):
+    stage(store, skill.ref)
+    store.record(TASK, [rollout(skill, 0.0)], run_id="r")
+
+    assert numbers(store) == (0.0, 1, 0)
+
+
+def test_later_feedback_gives_the_reward_that_the_run_lacked(store, skill):
+    store.record(TASK, [rollout(skill, None)], run_id="a")
+
+    assert store.record_outcome("a", 1.0, "thanks") is True
+    assert numbers(store) == (1.0, 1, 1)
+
+
+def test_the_same_feedback_counts_once(store, skill):
+    store.record(TASK, [rollout(skill, None)], run_id="a")
+
+    assert [store.record_outcome("a", 1, "thanks") for _ in range(3)] == [True, False, False]
+    assert numbers(store) == (1.0, 1, 1)
+
+
+def test_feedback_on_a_verified_run_moves_utility_but_is_no_new_use(store, skill):
+    store.record(TASK, [rollout(skill, 1.0)], run_id="a")
+    store.record_outcome("a", 0.0, "wrong after all")
+
+    assert numbers(store) == (pytest.approx(0.95), 1, 1)
+
+
+def test_feedback_goes_to_the_skill_that_gave_the_answer(store, skill):
+    other = store.add(name="other", description="How to sort", body="Do it.")
+    rollouts = [rollout(skill, None), rollout(other, None, generation=1)]
+    store.record(TASK, rollouts, run_id="a", chosen=rollouts[0])
+    store.record_outcome("a", 1.0)
+
+    assert (store.get("adding").uses, store.get("other").uses) == (1, 0)
+
+
+def test_feedback_for_an_unknown_run_is_an_error(store, open_store, skill):
+    store.record(TASK, [rollout(skill, None)], run_id="a")
+
+    with pytest.raises(RunNotFoundError, match="no run 'b'"):
+        store.record_outcome("b", 1.0)
+    with pytest.raises(RunNotFoundError, match="namespace 'other'"):
+        open_store(namespace="other").record_outcome("a", 1.0)
+
+
+@pytest.mark.parametrize("reward", [float("nan"), 2, None])
+def test_feedback_without_a_reward_changes_nothing(store, skill, reward):
+    store.record(TASK, [rollout(skill, None)], run_id="a")
+
+    with pytest.raises(VerifierError):
+        store.record_outcome("a", reward)
+    assert numbers(store) == (None, 0, 0)
+
+
+def _record_many(home, ref, worker, count):
+    with SkillStore.open(home, embedder=TopicEmbedder()) as store:
+        for number in range(count):
+            used = Rollout(generation=0, answer="", skill=ref, reward=1.0, passed=True)
+            store.record(Task(f"{worker} {number}"), [used], run_id=f"{worker}-{number}")
+
+
+def test_processes_that_record_at_once_lose_nothing(store, home, skill):
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_record_many, args=(home, skill.ref, worker, 100)) for worker in range(3)]
+    store.record(TASK, [rollout(skill, 0.0)], run_id="first")
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert numbers(store) == (pytest.approx(1 - 0.95**300), 301, 300)

@@ -1,0 +1,62 @@
+from fakes import TopicEmbedder
+from skill_plugin.store.upkeep import Check
+
+
+def fill(store):
+    for name in ("add", "refund", "sort"):
+        store.add(name=name, description=f"How to {name}", body="Do it.")
+
+
+def broken(store):
+    return [check.name for check in store.check() if not check.ok]
+
+
+def test_a_new_and_a_filled_store_are_sound(store):
+    assert broken(store) == []
+    fill(store)
+    checks = store.check()
+
+    assert all(check.ok for check in checks)
+    assert [check.name for check in checks] == ["database", "skills", "embedder", "vectors", "index"]
+    assert Check("skills", True, "3 live") in checks
+    assert "3 of 3 canaries found" in checks[-1].detail
+
+
+def test_another_embedder_is_named(open_store):
+    fill(open_store(embedder=TopicEmbedder("one")))
+
+    assert broken(open_store(embedder=TopicEmbedder("two"), check_embedder=False)) == ["embedder"]
+
+
+def test_a_lost_vector_is_named(store):
+    fill(store)
+    with store.database.write() as session:
+        session.connection().exec_driver_sql("DELETE FROM skillp_embedding WHERE number = 1")
+
+    assert "vectors" in broken(store)
+
+
+def test_an_index_that_finds_nothing_is_named_though_it_counts_right(store):
+    fill(store)
+    wrong = [(skill.id, [-0.5, -0.5, -0.5, -0.5]) for skill in store.list()]
+    store.index.apply(wrong[:2], [wrong[2][0]], signature="topics")
+
+    assert broken(store) == ["index"]
+    assert store.rebuild_index()
+    assert broken(store) == []
+
+
+def test_another_embedder_takes_over_after_all_is_embedded_anew(open_store):
+    old = open_store(embedder=TopicEmbedder("one"))
+    fill(old)
+    old.revise("add", body="Better.")
+    new = open_store(embedder=TopicEmbedder("two"), check_embedder=False)
+
+    assert new.reembed() == 4
+    assert new.reembed() == 0
+    assert new.search("refund")[0].name == "refund"
+    new.promote("add@2")
+    assert new.search("add")[0].version == 2
+    assert broken(new) == []
+    assert old.reembed() == 0  # its vectors are still there, so going back costs nothing
+    assert old.search("refund")[0].name == "refund"
