@@ -1,13 +1,11 @@
-"""Where a store is: from what a caller says to a database URL, an index folder and a namespace."""
+"""Where a store is: from what a caller says to a database URL and an index folder."""
 
 from pathlib import Path
 
-from skill_plugin.errors import NamespaceError
 from skill_plugin.settings import home_folder
 
 DATABASE_FILE = "skills.db"
 INDEX_FOLDER = "chroma"
-MAX_NAMESPACE = 200
 
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
@@ -27,18 +25,3 @@ def places(location: str | Path | None) -> tuple[str, Path]:
 
 def _beside(database: Path) -> Path:
     return database.with_name(f"{database.name}-{INDEX_FOLDER}")
-
-
-def check_namespace(namespace: object) -> str:
-    """The namespace, if it can be one.
-
-    Raises:
-        NamespaceError: it is missing or malformed.
-    """
-    if not isinstance(namespace, str) or not namespace.strip():
-        raise NamespaceError(f"a namespace must be given, got {namespace!r}; use 'default' if there is only one tenant")
-    if len(namespace) > MAX_NAMESPACE or not namespace.isprintable() or namespace != namespace.strip():
-        raise NamespaceError(
-            f"{namespace[:80]!r} is no namespace; use at most {MAX_NAMESPACE} printable characters without spaces around"
-        )
-    return namespace

@@ -10,11 +10,12 @@ from functools import cached_property
 
 from sqlmodel import Session, col, select
 
-from skill_plugin.errors import ConfigurationError, EmbedderMismatchError
+from skill_plugin.errors import ConfigurationError
 from skill_plugin.protocols import Embedder
 from skill_plugin.records import SkillHit
 from skill_plugin.store.database import Database
 from skill_plugin.store.index import ChromaIndex
+from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.outbox import IndexSync
 from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
@@ -115,16 +116,3 @@ def check_query(query: str, k: int) -> None:
         raise ConfigurationError(f"the query is empty ({query!r}); say what the task is")
     if not isinstance(k, int) or not 1 <= k <= MAX_K:
         raise ConfigurationError(f"k is {k!r}, it must be from 1 to {MAX_K}; 2 or 3 skills serve a task best")
-
-
-def check_signature(namespace: str, stored: str | None, given: str) -> None:
-    """Vectors of two models are never compared.
-
-    Raises:
-        EmbedderMismatchError: the namespace's vectors were made by another embedder.
-    """
-    if stored is not None and stored != given:
-        raise EmbedderMismatchError(
-            f"the vectors of namespace {namespace!r} were made with {stored!r}, not with {given!r}; open the store with "
-            "that embedder, or embed all skills anew with: skill-plugin reindex --embedder NAME"
-        )

@@ -25,14 +25,14 @@ from skill_plugin.records import (
     split_ref,
 )
 from skill_plugin.skill_md import SkillDocument
-from skill_plugin.store import outcomes, revisions, versions
-from skill_plugin.store.database import Database, insert_if_absent
+from skill_plugin.store import namespaces, outcomes, revisions, versions
+from skill_plugin.store.database import Database
 from skill_plugin.store.index import ChromaIndex
-from skill_plugin.store.location import check_namespace, places
+from skill_plugin.store.location import places
 from skill_plugin.store.outbox import IndexSync
 from skill_plugin.store.revisions import Candidate, StagedRevision
-from skill_plugin.store.search import DEFAULT_K, QueryVectors, Search, check_signature
-from skill_plugin.store.tables import NamespaceRow, SkillRow, SkillVersionRow, utc_now
+from skill_plugin.store.search import DEFAULT_K, QueryVectors, Search
+from skill_plugin.store.tables import NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.upkeep import Check, Upkeep
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class SkillStore:
             NamespaceError: the namespace is malformed, or unknown with `create` off.
             EmbedderMismatchError: the namespace's vectors were made by another embedder than the one given here.
         """
-        check_namespace(namespace)
+        namespaces.check_namespace(namespace)
         made = embedders.load(embedder)
         url, folder = places(location)
         database = Database(url, create=create)
@@ -144,7 +144,7 @@ class SkillStore:
                 document,
                 text,
                 vector=vector,
-                signature=self._claim_signature(session),
+                signature=namespaces.claim(session, self.namespace, self._vectors.signature),
                 author=author,
                 generation=0,
                 parent=None,
@@ -180,7 +180,7 @@ class SkillStore:
                 document,
                 text,
                 vector=vector,
-                signature=self._claim_signature(session),
+                signature=namespaces.claim(session, self.namespace, self._vectors.signature),
                 author=author,
                 generation=parent.generation + 1,
                 parent=parent.number,
@@ -327,7 +327,7 @@ class SkillStore:
                 group_id=group_id,
                 generation=generation,
                 parent=parent,
-                signature=self._claim_signature(session),
+                signature=namespaces.claim(session, self.namespace, self._vectors.signature),
             )
 
     def staged(self, group_id: str) -> StagedRevisions:
@@ -362,19 +362,8 @@ class SkillStore:
     def _write(self) -> Iterator[Session]:
         """One transaction in a namespace that exists."""
         with self.database.write() as session:
-            insert_if_absent(session, NamespaceRow, {"name": self.namespace, "epoch": 0, "created_at": utc_now()})
+            namespaces.ensure(session, self.namespace)
             yield session
-
-    def _claim_signature(self, session: Session) -> str:
-        """Our embedder's signature, which the namespace has or takes now."""
-        signature = self._vectors.signature
-        row = session.exec(select(NamespaceRow).where(NamespaceRow.name == self.namespace).with_for_update()).one()
-        check_signature(self.namespace, row.signature, signature)
-        if row.signature is None:
-            row.signature = signature
-            session.add(row)
-            session.flush()
-        return signature
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
         """The skill, and the version named in `name@2` or in `version`, else its newest."""
@@ -386,9 +375,11 @@ class SkillStore:
     def _check(self, *, create: bool, embedder: bool) -> None:
         row = self._namespace_row()
         if row is None and not create:
-            raise NamespaceError(f"there is no namespace {self.namespace!r} in {self.database.where}; {self._known()}")
+            with self.database.read() as session:
+                known = namespaces.known(session)
+            raise NamespaceError(f"there is no namespace {self.namespace!r} in {self.database.where}; {known}")
         if row is not None and embedder:  # the default one is checked when its weights are first read
-            check_signature(self.namespace, row.signature, self._vectors.signature)
+            namespaces.check_signature(self.namespace, row.signature, self._vectors.signature)
 
     def _index_now(self) -> None:
         """Brings the index up to date if this process owns it; if not, or if it fails, the outbox remembers."""
@@ -397,8 +388,3 @@ class SkillStore:
     def _namespace_row(self) -> NamespaceRow | None:
         with self.database.read() as session:
             return session.get(NamespaceRow, self.namespace)
-
-    def _known(self) -> str:
-        with self.database.read() as session:
-            names = session.exec(select(NamespaceRow.name).order_by(col(NamespaceRow.name)).limit(10)).all()
-        return f"known are {', '.join(names)}" if names else "it has none yet; add a skill first"

@@ -25,14 +25,15 @@ def test_a_string_that_resolves(monkeypatch):
     assert chat_models.name_of(chat_models.load("openai:gpt-5-mini")) == "gpt-5-mini"
 
 
-class Server(BaseHTTPRequestHandler):
-    """An OpenAI-compatible server that says what it was asked."""
+ASKED = []
 
-    asked: list = []
+
+class Server(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server that notes what it was asked."""
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.asked.append((self.path, self.headers["authorization"], body["model"]))
+        ASKED.append((self.path, self.headers["authorization"], body["model"]))
         reply = {
             "id": "1",
             "object": "chat.completion",
@@ -63,4 +64,4 @@ def test_any_openai_compatible_server_will_do(monkeypatch):
             server.shutdown()
             thread.join()
 
-    assert Server.asked == [("/v1/chat/completions", "Bearer not-needed", "my/own:model")]
+    assert ASKED == [("/v1/chat/completions", "Bearer not-needed", "my/own:model")]

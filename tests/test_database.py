@@ -2,6 +2,7 @@ import multiprocessing
 import sqlite3
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
@@ -35,8 +36,6 @@ def test_head_is_the_newest_migration_and_can_be_undone(database):
     assert max(migrations.known_revisions()) == HEAD
     config = migrations.config()
     with database.engine.execution_options(write=True).begin() as connection:
-        from alembic import command
-
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         tables = connection.execute(text("SELECT name FROM sqlite_master WHERE name LIKE 'skillp_%'")).scalars().all()
@@ -53,10 +52,14 @@ def test_sqlite_is_tuned(database):
 
 
 def test_a_failed_write_leaves_nothing(database):
-    with pytest.raises(ZeroDivisionError), database.write() as session:
-        session.add(NamespaceRow(name="a"))
-        session.flush()
-        raise ZeroDivisionError
+    def fail_half_way():
+        with database.write() as session:
+            session.add(NamespaceRow(name="a"))
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     with database.read() as session:
         assert session.get(NamespaceRow, "a") is None
 
@@ -65,7 +68,7 @@ def test_a_database_of_a_newer_release_is_refused_and_left_alone(url, database):
     with database.write() as session:
         session.connection().execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
 
-    with pytest.raises(SchemaTooNewError, match="'9999'.*pip install -U") as caught:
+    with pytest.raises(SchemaTooNewError, match=r"'9999'.*pip install -U") as caught:
         Database(url)
     assert "\n" not in str(caught.value)
     with database.engine.connect() as connection:
@@ -129,10 +132,12 @@ def test_a_damaged_database_is_told_in_one_line(url, tmp_path):
     content[4096:] = b"\xff" * (len(content) - 4096)
     path.write_bytes(bytes(content))
 
-    with pytest.raises(StoreUnavailableError) as caught:
-        database = Database(url)
-        with database.read() as session:
+    def use():
+        with Database(url).read() as session:
             session.get(NamespaceRow, "a")
+
+    with pytest.raises(StoreUnavailableError) as caught:
+        use()
     assert "\n" not in str(caught.value)
 
 

@@ -2,6 +2,7 @@ import math
 import shutil
 
 import pytest
+import sentence_transformers
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
 from skill_plugin import embedders
@@ -23,8 +24,6 @@ def test_minilm_gives_384_dimensions_of_length_1(minilm):
 
 def test_minilm_agrees_with_the_reference_implementation(minilm):
     """The first components of the model card's own example sentence, computed with sentence-transformers directly."""
-    import sentence_transformers
-
     model = sentence_transformers.SentenceTransformer(str(minilm.folder), device="cpu")
     expected = model.encode("This is an example sentence", normalize_embeddings=True)
 

@@ -101,7 +101,7 @@ def test_a_hit_is_what_sql_says_whatever_the_index_holds(store):
     store.index.apply([(store.get("add").id, vector), ("sk_ghost", vector)], [], signature="topics")
     hits = store.search("refund", k=3)
 
-    assert [hit.name for hit in hits][0] == "refund"
+    assert hits[0].name == "refund"
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     assert "sk_ghost" not in {hit.skill_id for hit in hits}
 

@@ -174,7 +174,7 @@ def test_a_missing_namespace_is_an_error(open_store, home, namespace):
 def test_an_unknown_namespace_is_an_error_where_nothing_may_be_made(open_store):
     add(open_store(namespace="known"))
 
-    with pytest.raises(NamespaceError, match="no namespace 'nown' .* known are known"):
+    with pytest.raises(NamespaceError, match=r"no namespace 'nown' .* known are known"):
         open_store(namespace="nown", create=False)
     with pytest.raises(NamespaceError, match="no namespace"):
         open_store(namespace="nown", create=False)

@@ -62,10 +62,12 @@ def spec(verifier: Verifier) -> dict[str, Any] | None:
 
 
 def fingerprint(verifier: Verifier) -> str:
-    """A hash that changes when the verifier does: name, parameters, and for a function its source."""
-    target = inspect.unwrap(verifier.function) if isinstance(verifier, FunctionVerifier) else type(verifier)
+    """A hash that changes when the verifier does: its name, its parameters, or the source of the function that judges."""
+    judge = verifier.function if isinstance(verifier, FunctionVerifier) else type(verifier).verify
     try:
-        source = inspect.getsource(target)
+        # Of a function only: the source of a class is found with `ast`, which now and then fails in threads on Python
+        # 3.11 ("AST constructor recursion depth mismatch").
+        source = inspect.getsource(inspect.unwrap(judge))
     except (OSError, TypeError):
         source = ""  # typed into a prompt: the name has to do
     params = getattr(verifier, "params", {})
@@ -95,9 +97,9 @@ def self_check(verifier: Verifier | Callable[[Task, str], Any], task: Task) -> V
 def run(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:
     """The verifier's verdict, within `timeout` seconds.
 
-    A verifier that has an `averify` only through a coroutine function is run in an event loop of its own. A hung one
-    is left behind in a daemon thread: Python cannot stop a thread. One that holds the interpreter's lock for ever
-    cannot be timed out at all; run such code in a process of its own, as `python_tests` does.
+    A coroutine function gets an event loop of its own. A hung verifier is left behind in a daemon thread, because
+    Python cannot stop a thread; one that never lets go of the interpreter's lock cannot be timed out at all, so run such
+    code in a process of its own, as `python_tests` does.
 
     Raises:
         VerifierError: it crashed, hung, or returned no verdict.

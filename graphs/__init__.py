@@ -1,0 +1,27 @@
+"""LangGraph objects: the loop as a graph, and its nodes for a graph of your own."""
+
+from skill_plugin.graphs.execute import AgentInput, execute_node
+from skill_plugin.graphs.gate import gate_version
+from skill_plugin.graphs.record import record_node
+from skill_plugin.graphs.retrieve import retrieve_node
+from skill_plugin.graphs.revise import revise_node, skill_router
+from skill_plugin.graphs.skill_graph import create_skill_graph
+from skill_plugin.graphs.state import SkillInput, SkillKeys, SkillOutput, SkillState, skill_guidance
+from skill_plugin.graphs.verify import verify_node
+
+__all__ = [
+    "AgentInput",
+    "SkillInput",
+    "SkillKeys",
+    "SkillOutput",
+    "SkillState",
+    "create_skill_graph",
+    "execute_node",
+    "gate_version",
+    "record_node",
+    "retrieve_node",
+    "revise_node",
+    "skill_guidance",
+    "skill_router",
+    "verify_node",
+]

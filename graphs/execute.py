@@ -1,0 +1,169 @@
+"""The node that lets the frozen task LLM work under the retrieved skill."""
+
+import json
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, TypedDict, cast
+
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import (
+    Runnable,
+    RunnableConfig,
+    RunnableLambda,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import merge_configs
+from langgraph.pregel import Pregel
+
+from skill_plugin import chat_models
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.state import Attempt, HostKeys, run_of, skill_guidance
+
+
+class AgentInput(TypedDict):
+    """What an agent can be given: the task's text, the skill's block for the system prompt, and both as messages."""
+
+    task: str
+    guidance: str
+    messages: list[BaseMessage]
+
+
+ToInput = Callable[[AgentInput], Any]
+FromOutput = Callable[[Any], str]
+
+
+def execute_node(
+    llm: Any,
+    *,
+    system_prompt: str | None = None,
+    to_input: ToInput | None = None,
+    from_output: FromOutput | None = None,
+    reply_key: str | None = "messages",
+) -> SkillNode:
+    """Runs the task LLM with the skill's text added to its system prompt, fenced and marked as guidance.
+
+    Args:
+        llm: A chat model, a Runnable, a compiled graph or a function. A chat model, and a graph whose input has
+            `messages`, get messages; anything else gets an `AgentInput`.
+        system_prompt: Stands before the guidance.
+        to_input: Makes the agent's own input from an `AgentInput`.
+        from_output: Finds the answer's text in what the agent returns; by default its last message, its `answer`, its
+            `output`, or the whole as JSON.
+        reply_key: Where a host with messages gets the answer as an AI message. A later attempt of the same run
+            replaces it, since both have one id. None leaves the host's messages alone.
+
+    An error of the agent is the agent's own error: it is raised, and nothing is recorded.
+    """
+    agent = _as_runnable(llm)
+    make_input = to_input or _default_input(agent)
+    read_output = from_output or answer_text
+    model = chat_models.name_of(llm)
+
+    def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        run = run_of(state)
+        reply_id = f"skillp-{run['run_id']}"
+        conversation = [message for message in state.get("messages") or [] if message.id != reply_id]
+        guidance = skill_guidance(state)
+        given = AgentInput(
+            task=run["task"]["input"],
+            guidance=guidance,
+            messages=_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
+        )
+        usage = UsageMetadataCallbackHandler()
+        watched = merge_configs(config, {"callbacks": [usage]})
+        agent_input = make_input(given)
+        started = time.perf_counter()
+        output = yield Step(lambda: agent.invoke(agent_input, watched), lambda: agent.ainvoke(agent_input, watched))
+        latency_s = time.perf_counter() - started
+        answer = read_output(output)
+        if not isinstance(answer, str):
+            raise ConfigurationError(f"from_output returned {type(answer).__name__}; return the answer's text")
+        tokens = usage.usage_metadata.values()
+        attempt = Attempt(
+            answer=answer,
+            model=model,
+            input_tokens=sum(used["input_tokens"] for used in tokens) or None,
+            output_tokens=sum(used["output_tokens"] for used in tokens) or None,
+            latency_s=latency_s,
+        )
+        emit("executed", run_id=run["run_id"], answer=answer, latency_s=latency_s)
+        update: dict[str, Any] = {"skillp_attempt": attempt}
+        if reply_key is not None and state.get("messages"):
+            update[reply_key] = [AIMessage(answer, id=reply_id)]
+        return update
+
+    return SkillNode("execute", body, HostKeys)
+
+
+def answer_text(output: Any) -> str:
+    """The text of an agent's answer, from any of the usual shapes."""
+    if isinstance(output, str):
+        return output
+    if isinstance(output, BaseMessage):
+        return str(output.text)
+    if isinstance(output, Mapping):
+        messages = output.get("messages")
+        if isinstance(messages, Sequence) and messages and isinstance(messages[-1], BaseMessage):
+            return str(messages[-1].text)
+        for key in ("answer", "output"):
+            if isinstance(output.get(key), str):
+                return str(output[key])
+    return json.dumps(output, ensure_ascii=False, default=str)
+
+
+def _as_runnable(llm: Any) -> Runnable[Any, Any]:
+    if isinstance(llm, Runnable):
+        return llm
+    if callable(llm):
+        return RunnableLambda(llm)
+    raise ConfigurationError(
+        f"{type(llm).__name__} cannot execute tasks; pass a chat model, a Runnable, a compiled graph or a function"
+    )
+
+
+def _default_input(agent: Runnable[Any, Any]) -> ToInput:
+    """Messages for what takes messages, everything for what may take anything."""
+    first = _first(agent)
+    if isinstance(first, BaseLanguageModel):
+        return lambda given: given["messages"]
+    if not isinstance(first, Pregel):
+        return lambda given: given
+    keys = sorted(first.get_input_jsonschema().get("properties", {}))
+    if "messages" in keys:
+        return lambda given: {"messages": given["messages"]}
+    example = f"lambda given: {{{keys[0] if keys else 'task'!r}: given['task']}}"
+    raise ConfigurationError(
+        f"the graph {first.get_name()!r} takes {', '.join(keys) or 'no keys'}, not messages; pass to_input, such as {example}"
+    )
+
+
+def _first(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What gets the input first in a chain, a binding, or a model with fallbacks."""
+    while True:
+        match agent:
+            case RunnableSequence():
+                agent = agent.first
+            case RunnableBindingBase():
+                agent = agent.bound
+            case RunnableWithFallbacks():
+                agent = agent.runnable
+            case _:
+                return agent
+
+
+def _messages(conversation: Sequence[AnyMessage], system_prompt: str | None, guidance: str) -> list[BaseMessage]:
+    """The conversation with our text in its system message; the messages themselves are not changed."""
+    ours = "\n\n".join(text for text in (system_prompt, guidance) if text)
+    if not ours:
+        return list(conversation)
+    first, rest = conversation[0], conversation[1:]
+    if not isinstance(first, SystemMessage):
+        return [SystemMessage(ours), *conversation]
+    # A block of its own leaves the blocks before it as they are, and so their cache marks.
+    blocks = [*first.content_blocks, {"type": "text", "text": f"\n\n{ours}"}]
+    return [SystemMessage(content_blocks=cast("Any", blocks)), *rest]

@@ -1,0 +1,62 @@
+"""The node that ends a run: it picks the answer and records everything in one transaction."""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+
+from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.state import HostKeys, Result, history, run_of, task_of
+from skill_plugin.graphs.verify import current_answer, judged
+from skill_plugin.store import SkillStore
+
+
+def record_node(store: SkillStore, *, publish: bool = False, reply_key: str | None = "messages") -> SkillNode:
+    """Records the run's rollouts, credits the skill, and leaves the result in `skillp_result`.
+
+    The answer is the best-rewarded one, the earliest among equals. Without `verify_node` the rollout is recorded
+    without a reward, for `store.record_outcome` to give later.
+
+    Args:
+        store: The library.
+        publish: Also write the result under its own names (`answer`, `reward`, ...), for a state that has these keys.
+        reply_key: As in `execute_node`: where the host's messages show the answer of this run.
+    """
+
+    def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        run, task = run_of(state), task_of(state)
+        past = history(state) or [judged(state, current_answer(state), None, error=None, verifier_hash=None)]
+        rollouts = [rollout for generation in past for rollout in generation.rollouts]
+        chosen = max(rollouts, key=lambda rollout: -1.0 if rollout.reward is None else rollout.reward)
+        thread_id = (config.get("configurable") or {}).get("thread_id")
+        yield Step(
+            lambda: store.record(
+                task,
+                rollouts,
+                run_id=run["run_id"],
+                thread_id=None if thread_id is None else str(thread_id),
+                chosen=chosen,
+            )
+        )
+        result = Result(
+            answer=chosen.answer,
+            reward=chosen.reward,
+            passed=chosen.passed,
+            feedback=chosen.feedback,
+            skill=chosen.skill,
+            generations=past[-1].number,
+            run_id=run["run_id"],
+            error=chosen.error,
+        )
+        emit("recorded", **result)
+        update: dict[str, Any] = {"skillp_result": result, "skillp_attempt": None}
+        if publish:
+            update.update(result)
+        reply_id = f"skillp-{run['run_id']}"
+        shown = next((message for message in state.get("messages") or [] if message.id == reply_id), None)
+        if reply_key is not None and shown is not None and shown.text != chosen.answer:
+            update[reply_key] = [AIMessage(chosen.answer, id=reply_id)]
+        return update
+
+    return SkillNode("record", body, HostKeys)

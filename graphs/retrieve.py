@@ -1,0 +1,76 @@
+"""The node that finds the skill for a task and begins a run."""
+
+import uuid
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.state import PinnedSkill, Run, reads_with, task_from_state
+from skill_plugin.records import Arm, Task
+from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+
+TaskFrom = Callable[[Mapping[str, Any]], Task | str]
+
+
+def retrieve_node(
+    store: SkillStore,
+    *,
+    k: int = 1,
+    min_score: float = DEFAULT_MIN_SCORE,
+    task_from: TaskFrom = task_from_state,
+    state_schema: type | None = None,
+    forget: Sequence[str] = (),
+) -> SkillNode:
+    """Retrieves at most `k` live skills for the task, or none and says why; the run uses their text to its end.
+
+    Args:
+        store: The library.
+        k: How many skills to put in the prompt; the first is the one that is credited and revised.
+        min_score: Cosine under which a skill is not about the task.
+        task_from: Finds the task in the state; by default its `task`, else its last human message.
+        state_schema: The host's state class, needed if `task_from` reads other keys than `task`, `reference` and
+            `messages`: LangGraph hands a node only the keys it declares.
+        forget: Input keys to empty once they are read, so that the next run on the same thread does not inherit them.
+    """
+    if not isinstance(store, SkillStore):
+        raise ConfigurationError(f"{store!r} is no SkillStore; open one with SkillStore.open(...)")
+
+    def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        found = task_from(state)
+        task = Task(found, split="train") if isinstance(found, str) else found
+        arm: Arm = state.get("arm") or "skill"
+        if arm == "control":
+            skills, reason = [], "control arm: skills withheld"
+        elif pin := state.get("pin"):
+            skill = yield Step(lambda: store.get(pin))
+            skills = [PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"pinned": True})]
+            reason = ""
+        else:
+            hits = yield Step(lambda: store.search(task.input, k, min_score=-1.0))
+            skills = [
+                PinnedSkill(ref=hit.ref, name=hit.name, text=hit.text, score=hit.score, why=dict(hit.why))
+                for hit in hits
+                if hit.score >= min_score
+            ]
+            reason = "" if skills else _why_none(hits, min_score)
+        run = Run(run_id=uuid.uuid4().hex, task=task.to_json(), arm=arm, reason=reason, verifier=None)
+        emit("retrieved", run_id=run["run_id"], skills=[skill["ref"] for skill in skills], reason=reason)
+        return {
+            **dict.fromkeys(forget),
+            "skillp_run": run,
+            "skillp_skills": skills,
+            "skillp_attempt": None,
+            "skillp_history": [],
+            "skillp_result": None,
+        }
+
+    return SkillNode("retrieve", body, reads_with(state_schema))
+
+
+def _why_none(hits: Sequence[Any], min_score: float) -> str:
+    if not hits:
+        return "the library has no live skills"
+    return f"the nearest skill, {hits[0].name!r}, scores {hits[0].score:.2f}, under the floor of {min_score:g}"

@@ -1,0 +1,94 @@
+"""The node that has the skill rewritten."""
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Literal
+
+from langchain_core.runnables import RunnableConfig
+
+from skill_plugin.errors import GeneratorError, InvalidTaskError
+from skill_plugin.generators import as_generator, read
+from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
+from skill_plugin.records import Generation, Revision
+from skill_plugin.store import SkillStore
+
+NextStep = Literal["execute", "revise", "record"]
+
+
+def revise_node(store: SkillStore, generator: Any) -> SkillNode:
+    """Has the generator write the next version of the skill, stages it, and pins it for the next attempt.
+
+    A malformed text is kept as a failed revision that the next prompt shows; it uses up a generation. A node that is
+    run again after a crash finds what it had staged and does not pay for it twice.
+
+    Args:
+        store: The library.
+        generator: `generators.chat(model)`, a chat model, or anything with `propose(task, history, *, n)`.
+    """
+    writer = as_generator(generator)
+    apropose = getattr(writer, "apropose", None)
+
+    def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        run, task, past = run_of(state), task_of(state), history(state)
+        if not past:
+            raise InvalidTaskError("there is no verdict to revise from; put verify_node before this node")
+        number = len(past)
+        group_id = f"{run['run_id']}:{number}"
+        staged = yield Step(lambda: store.staged(group_id))
+        if not staged:
+            proposed = yield Step(
+                lambda: writer.propose(task, past, n=1),
+                (lambda: apropose(task, past, n=1)) if apropose else None,
+            )
+            _check(writer, proposed)
+            staged = yield Step(
+                lambda: store.stage(
+                    task,
+                    [read(proposed[0], past)],
+                    run_id=run["run_id"],
+                    group_id=group_id,
+                    generation=number,
+                    parent=past[-1].skill,
+                )
+            )
+        revision, skill = staged[0]
+        current = past[-1].skill
+        error = revision.error
+        if skill is not None and skill.ref == current:
+            error = "the revision is the same as the current skill"
+        emit("revised", run_id=run["run_id"], generation=number, skill=skill.ref if skill else None, error=error)
+        if skill is None or error is not None:
+            failed = Generation(number=number, text=None, skill=current, error=error)
+            return {"skillp_history": [*state["skillp_history"], failed.to_json()]}
+        pinned = PinnedSkill(
+            ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"revision": number, "run": run["run_id"]}
+        )
+        return {"skillp_skills": [pinned, *(state.get("skillp_skills") or [])[1:]]}
+
+    return SkillNode("revise", body, HostKeys)
+
+
+def skill_router(max_generations: int = 3) -> Callable[[SkillKeys], NextStep]:
+    """Where to go after `verify` and after `revise`, for `add_conditional_edges`.
+
+    To `revise` while the answer fails and revisions are left, to `execute` when there is a new version to try, else to
+    `record`. Control rollouts and held-out tasks are never revised: the generator must not see them.
+    """
+
+    def next_step(state: SkillKeys) -> NextStep:
+        run, past = run_of(state), history(state)
+        last = past[-1]
+        skills = state.get("skillp_skills") or []
+        if (skills[0]["ref"] if skills else None) != last.skill:
+            return "execute"
+        if last.rollouts and (last.rollouts[-1].reward is None or last.rollouts[-1].passed):
+            return "record"
+        seen_by_generator = run["arm"] == "skill" and run["task"]["split"] == "train"
+        return "revise" if seen_by_generator and last.number < max_generations else "record"
+
+    return next_step
+
+
+def _check(writer: Any, proposed: Any) -> None:
+    if not isinstance(proposed, list) or not proposed or not all(isinstance(item, Revision) for item in proposed):
+        raise GeneratorError(f"generator {type(writer).__name__} returned {proposed!r:.200}; return a list of Revision")

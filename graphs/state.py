@@ -1,0 +1,165 @@
+"""The graph's state. What is ours has the prefix `skillp_` and is plain JSON; the host's own keys stay its own.
+
+No key has a reducer: a plain key never clashes with a host's, and every run starts it anew at `retrieve`, also on a
+thread that is used again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Required, get_type_hints
+
+from langchain_core.messages import AnyMessage, HumanMessage
+from typing_extensions import TypedDict
+
+from skill_plugin.errors import InvalidTaskError
+from skill_plugin.prompts import guidance
+from skill_plugin.records import Arm, Generation, Split, Task
+
+
+class PinnedSkill(TypedDict):
+    """A skill as one run uses it: the text itself, so that a replayed thread reads the same words."""
+
+    ref: str
+    name: str
+    text: str
+    score: float | None
+    why: dict[str, Any]
+
+
+class Run(TypedDict):
+    """What a run is about. `reason` says why there is no skill, where there is none; `verifier` is the graph's own,
+    logged with a task that names none.
+    """
+
+    run_id: str
+    task: dict[str, Any]
+    arm: Arm
+    reason: str
+    verifier: dict[str, Any] | None
+
+
+class Attempt(TypedDict):
+    """An answer that waits for its verdict."""
+
+    answer: str
+    model: str
+    input_tokens: int | None
+    output_tokens: int | None
+    latency_s: float
+
+
+class Result(TypedDict):
+    """What a run came to; `record` writes it."""
+
+    answer: str
+    reward: float | None
+    passed: bool | None
+    feedback: str
+    skill: str | None
+    generations: int
+    run_id: str
+    error: str | None
+
+
+class SkillKeys(TypedDict, total=False):
+    """Our keys. A host node that wants to read them declares this class in its own state."""
+
+    skillp_run: Run
+    skillp_skills: list[PinnedSkill]
+    skillp_attempt: Attempt | None
+    skillp_history: list[dict[str, Any]]
+    skillp_result: Result | None
+
+
+class HostKeys(SkillKeys, total=False):
+    """What our nodes read of a host: its task or its messages. Types only; the host's own reducers stay."""
+
+    task: str
+    reference: Any
+    messages: list[AnyMessage]
+
+
+class SkillInput(TypedDict, total=False):
+    """The input of `create_skill_graph`.
+
+    `reference` is what the verifier compares with. `family`, `verifier` (`{"name": ..., "params": ...}`) and `split`
+    describe the task; `pin` runs it under one `skill_id@version`, and `arm="control"` under no skill.
+    """
+
+    task: Required[str]
+    reference: Any
+    family: str
+    verifier: dict[str, Any] | None
+    split: Split | None
+    pin: str | None
+    arm: Arm | None
+
+
+class SkillOutput(TypedDict):
+    """The output of `create_skill_graph`.
+
+    `skill` is the `id@version` that the answer was given under, or None; `generations` counts the revisions.
+    """
+
+    answer: str
+    reward: float | None
+    passed: bool | None
+    feedback: str
+    skill: str | None
+    generations: int
+    run_id: str
+    error: str | None
+
+
+class SkillState(SkillInput, SkillOutput, SkillKeys):
+    """The whole state of `create_skill_graph`."""
+
+
+def reads_with(state_schema: type | None) -> type:
+    """What a node reads: our keys and, where a callable looks into the host's state, the host's."""
+    if state_schema is None:
+        return HostKeys
+    hints = {**get_type_hints(HostKeys, include_extras=True), **get_type_hints(state_schema, include_extras=True)}
+    return TypedDict("Reads", hints, total=False)  # type: ignore[operator,no-any-return] # made at run time
+
+
+def history(state: Mapping[str, Any]) -> list[Generation]:
+    """The run's generations so far, oldest first."""
+    return [Generation.from_json(value) for value in state.get("skillp_history") or []]
+
+
+def run_of(state: Mapping[str, Any]) -> Run:
+    """What `retrieve` noted of this run."""
+    run: Run | None = state.get("skillp_run")
+    if run is None:
+        raise InvalidTaskError("no run has begun in this state; put retrieve_node before this node")
+    return run
+
+
+def task_of(state: Mapping[str, Any]) -> Task:
+    """The run's task as it is logged: with the verifier that judged it."""
+    run = run_of(state)
+    return Task.from_json({**run["task"], "verifier": run["task"]["verifier"] or run["verifier"]})
+
+
+def skill_guidance(state: Mapping[str, Any]) -> str:
+    """The block that a host's own agent node adds to its system prompt; empty where no skill was retrieved."""
+    return guidance([(skill["ref"], skill["text"]) for skill in state.get("skillp_skills") or []])
+
+
+def task_from_state(state: Mapping[str, Any]) -> Task:
+    """The task in a host's state: its `task`, else its last human message; its `reference` if there is one.
+
+    Raises:
+        InvalidTaskError: there is neither.
+    """
+    text = state.get("task") or last_human(state.get("messages") or [])
+    if not text:
+        raise InvalidTaskError(
+            f"no task in the state (keys: {sorted(state)}); give 'task' or 'messages', or pass task_from"
+        )
+    return Task(text, reference=state.get("reference"))
+
+
+def last_human(messages: Sequence[Any]) -> str:
+    found = (message for message in reversed(messages) if isinstance(message, HumanMessage))
+    return next((str(message.text) for message in found), "")

@@ -1,0 +1,135 @@
+"""The node that judges the answer."""
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, Self
+
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+
+from skill_plugin import verifiers
+from skill_plugin.errors import InvalidTaskError, VerifierError
+from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.state import history, reads_with, run_of
+from skill_plugin.protocols import Verifier
+from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
+
+AnswerFrom = Callable[[Mapping[str, Any]], str]
+
+
+def verify_node(
+    verifier: Verifier | Callable[[Task, str], Any] | None = None,
+    *,
+    timeout: float = 30.0,
+    answer_from: AnswerFrom | None = None,
+    state_schema: type | None = None,
+) -> SkillNode:
+    """Judges the answer and appends the generation to the run's history.
+
+    A verifier that crashes, hangs or returns no verdict is a system error: it is recorded, there is no reward, and the
+    run ends. It never counts as a reward of 0, which would punish a good skill.
+
+    Args:
+        verifier: An object with `verify(task, answer)`, or a function of the same; a task's own verifier goes first.
+            Without either there is no reward now, and `store.record_outcome` can give it later.
+        timeout: Seconds until a verifier counts as hung.
+        answer_from: Finds the answer in the state; by default what `execute` left, else the last AI message.
+        state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
+    """
+    default = None if verifier is None else _Judge.of(verifiers.as_verifier(verifier))
+
+    def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        run = run_of(state)
+        task = Task.from_json(run["task"])
+        judge = default if task.verifier is None else _load(canonical_json(task.verifier))
+        answer = answer_from(state) if answer_from else current_answer(state)
+        verdict: Verdict | None = None
+        error = None
+        if judge is not None:
+            try:
+                verdict = yield Step(
+                    lambda: verifiers.run(judge.verifier, task, answer, timeout=timeout),
+                    lambda: verifiers.arun(judge.verifier, task, answer, timeout=timeout),
+                )
+            except VerifierError as exc:
+                error = str(exc)
+        generation = judged(state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint)
+        emit(
+            "verified",
+            run_id=run["run_id"],
+            generation=generation.number,
+            reward=verdict.reward if verdict else None,
+            passed=verdict.passed if verdict else None,
+            feedback=verdict.feedback if verdict else "",
+            error=error,
+        )
+        if task.verifier is None and default is not None:
+            run = {**run, "verifier": verifiers.spec(default.verifier)}
+        return {
+            "skillp_run": run,
+            "skillp_attempt": None,
+            "skillp_history": [*(state.get("skillp_history") or []), generation.to_json()],
+        }
+
+    return SkillNode("verify", body, reads_with(state_schema))
+
+
+def judged(
+    state: Mapping[str, Any], answer: str, verdict: Verdict | None, *, error: str | None, verifier_hash: str | None
+) -> Generation:
+    """The generation that an answer and its verdict make."""
+    skills = state.get("skillp_skills") or []
+    attempt = state.get("skillp_attempt") or {}
+    number = len(history(state))
+    rollout = Rollout(
+        generation=number,
+        answer=answer,
+        skill=skills[0]["ref"] if skills else None,
+        arm=run_of(state)["arm"],
+        reward=verdict.reward if verdict else None,
+        passed=verdict.passed if verdict else None,
+        feedback=verdict.feedback if verdict else "",
+        error=error,
+        verifier_hash=verifier_hash,
+        model=attempt.get("model"),
+        input_tokens=attempt.get("input_tokens"),
+        output_tokens=attempt.get("output_tokens"),
+        latency_s=attempt.get("latency_s"),
+    )
+    return Generation(
+        number=number, skill=rollout.skill, text=skills[0]["text"] if skills else None, rollouts=(rollout,)
+    )
+
+
+def current_answer(state: Mapping[str, Any]) -> str:
+    """What `execute` left, else the text of the last AI message.
+
+    Raises:
+        InvalidTaskError: there is neither.
+    """
+    attempt = state.get("skillp_attempt")
+    if attempt is not None:
+        return str(attempt["answer"])
+    for message in reversed(state.get("messages") or []):
+        if isinstance(message, AIMessage):
+            return str(message.text)
+    raise InvalidTaskError(
+        f"no answer in the state (keys: {sorted(state)}); put execute_node before, or pass answer_from"
+    )
+
+
+class _Judge(NamedTuple):
+    """A verifier with its fingerprint, which is not cheap enough to take for every answer."""
+
+    verifier: Verifier
+    fingerprint: str
+
+    @classmethod
+    def of(cls, verifier: Verifier) -> Self:
+        return cls(verifier, verifiers.fingerprint(verifier))
+
+
+@lru_cache(maxsize=1024)
+def _load(spec_json: str) -> _Judge:
+    return _Judge.of(verifiers.load(json.loads(spec_json)))

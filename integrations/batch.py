@@ -1,0 +1,155 @@
+"""A whole tasks file through the graph, and the gate for what came of it."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import Runnable
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.graphs import SkillInput, SkillOutput, gate_version
+from skill_plugin.integrations.cli.console import err
+from skill_plugin.records import Task
+from skill_plugin.store import SkillStore
+
+GATED_PER_SKILL = 3
+"""How many new versions of one skill go to the gate, newest first; each costs two runs a held-out task."""
+
+GIVE_UP_AFTER = 3
+"""So many failed calls in a row and no success mean that the model is not there, not that a task is odd."""
+
+Graph = Runnable[SkillInput, SkillOutput]
+
+
+@dataclass
+class Summary:
+    """What a run over a tasks file came to. `solved` are shares of all tasks."""
+
+    tasks: int
+    solved: dict[str, float] = field(default_factory=dict)
+    without_verdict: int = 0
+    failed: list[dict[str, str]] = field(default_factory=list)
+    promoted: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run_tasks(store: SkillStore, graph: Graph, tasks: Sequence[Task], *, concurrency: int) -> Summary:
+    """Runs every task once; then the gate decides on the new versions that passed, on the held-out tasks."""
+    started = time.perf_counter()
+    summary = Summary(tasks=len(tasks))
+    outcomes: list[tuple[Task, SkillOutput]] = []
+    with _progress() as progress:
+        bar = progress.add_task("tasks", total=len(tasks))
+        for task, result in _each(graph, tasks, concurrency):
+            progress.advance(bar)
+            if isinstance(result, Exception):
+                summary.failed.append(
+                    {"task": task.input, "error": " ".join(f"{type(result).__name__}: {result}".split())}
+                )
+            else:
+                outcomes.append((task, result))
+        bar = progress.add_task("gate", total=None)
+        _gate(store, graph, tasks, outcomes, summary, concurrency=concurrency, advance=lambda: progress.advance(bar))
+        progress.update(bar, total=progress.tasks[bar].completed)
+    passed = [result for _, result in outcomes if result["passed"]]
+    summary.solved = {
+        "first_attempt": sum(result["generations"] == 0 for result in passed) / len(tasks),
+        "after_revision": len(passed) / len(tasks),
+    }
+    summary.without_verdict = sum(result["reward"] is None for _, result in outcomes)
+    summary.seconds = round(time.perf_counter() - started, 3)
+    return summary
+
+
+def _each(graph: Graph, tasks: Sequence[Task], concurrency: int) -> Iterable[tuple[Task, SkillOutput | Exception]]:
+    """Every task's output or error as it comes.
+
+    Raises:
+        ConfigurationError: the first calls all failed the same way, so the rest would too.
+    """
+    failed = 0
+    with ThreadPoolExecutor(concurrency) as pool:
+        futures = {pool.submit(graph.invoke, graph_input(task)): task for task in tasks}
+        try:
+            for future in as_completed(futures):
+                try:
+                    result: SkillOutput | Exception = future.result()
+                except SkillPluginError:
+                    raise
+                except Exception as exc:
+                    failed = -1 if failed < 0 else failed + 1
+                    if failed == min(GIVE_UP_AFTER, len(tasks)):
+                        reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
+                        raise ConfigurationError(
+                            f"the model cannot be used: {reason}; check its name, key and URL"
+                        ) from exc
+                    result = exc
+                else:
+                    failed = -1
+                yield futures[future], result
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def graph_input(task: Task) -> SkillInput:
+    """A task of a file as the graph's input."""
+    return SkillInput(
+        task=task.input, reference=task.reference, family=task.family, verifier=task.verifier, split=task.split
+    )
+
+
+def _gate(
+    store: SkillStore,
+    graph: Graph,
+    tasks: Sequence[Task],
+    outcomes: Sequence[tuple[Task, SkillOutput]],
+    summary: Summary,
+    *,
+    concurrency: int,
+    advance: Callable[[], None],
+) -> None:
+    """Gates the new versions that passed their task, and says in the summary what became of each."""
+    heldout = defaultdict(list)
+    for task in tasks:
+        if task.split == "heldout":
+            heldout[task.family].append(task)
+    # A version goes to the gate of the family that most of its passes came from.
+    families: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for task, result in outcomes:
+        if result["passed"] and result["generations"] and result["skill"]:
+            families[result["skill"]][task.family] += 1
+    tried: Counter[str] = Counter()
+    for ref in sorted(families, key=lambda ref: -store.get(ref).version):
+        skill = store.get(ref)
+        row = {"skill": skill.name, "version": skill.version, "ref": ref}
+        judges = heldout[families[ref].most_common(1)[0][0]]
+        if skill.status != "staged":
+            continue
+        if not judges:
+            summary.waiting.append(row | {"reason": "no held-out tasks in its family"})
+        elif tried[skill.id] >= GATED_PER_SKILL:
+            summary.waiting.append(row | {"reason": f"{GATED_PER_SKILL} newer versions were gated"})
+        else:
+            tried[skill.id] += 1
+            decision = gate_version(store, graph, ref, judges, max_concurrency=concurrency)
+            (summary.promoted if decision.promote else summary.refused).append(row | {"reason": decision.reason})
+            advance()
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )

@@ -1,0 +1,39 @@
+"""The command line's root: every command and the `--version`."""
+
+from typing import Annotated
+
+import typer
+
+from skill_plugin import __version__
+from skill_plugin.integrations.cli import demo, doctor, run, skills
+from skill_plugin.integrations.cli.console import out
+from skill_plugin.integrations.cli.options import command
+
+app = typer.Typer(
+    name="skill-plugin",
+    help="A library of skills that lets any LangGraph agent get better at its work.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        out.print(__version__, highlight=False)
+        raise typer.Exit
+
+
+command(app, "demo")(demo.demo)
+command(app, "run")(run.run)
+command(app, "search")(skills.search)
+app.add_typer(skills.skills, name="skills")
+command(app, "doctor")(doctor.doctor)
+command(app, "reindex")(doctor.reindex)
+
+
+def main() -> None:
+    """The entry point `skill-plugin`."""
+    app()

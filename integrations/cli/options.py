@@ -1,0 +1,70 @@
+"""What every command shares: the options that make its settings, and one way to fail.
+
+A command is a function whose first parameter is `settings`; `command` puts the shared options in its place.
+"""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from skill_plugin.errors import SkillPluginError
+from skill_plugin.integrations.cli.console import fail
+from skill_plugin.settings import ENV_PREFIX, Settings
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+_SHARED: dict[str, tuple[Any, str, str]] = {
+    "home": (Path | None, "--home", "The home folder [default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),
+    "database": (str | None, "--database", "A SQL URL instead of the home folder's database."),
+    "namespace": (str | None, "--namespace", "The tenant's partition [default: default]."),
+    "embedder": (str | None, "--embedder", "minilm, minilm:FOLDER or hashing [default: minilm]."),
+}
+
+
+def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds `function(settings, ...)` to an app as a command."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function).parameters.values())[1:]
+        shared = [
+            inspect.Parameter(
+                key,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[kind, typer.Option(flag, help=text, rich_help_panel="Store")],
+            )
+            for key, (kind, flag, text) in _SHARED.items()
+        ]
+
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            choices = {key: given.pop(key) for key in _SHARED}
+            with_errors(lambda: function(Settings.load(**choices), **given))
+
+        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        run.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in [*keyword, *shared]}
+        app.command(name, **options)(run)
+        return function
+
+    return add
+
+
+def with_errors(call: Callable[[], None]) -> None:
+    """Runs a command; what goes wrong becomes one line and a non-zero exit."""
+    try:
+        call()
+    except SkillPluginError as exc:
+        fail(str(exc))
+    except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as exc:
+        if os.environ.get(f"{ENV_PREFIX}DEBUG"):
+            raise
+        reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+        fail(f"{reason}; for a traceback set {ENV_PREFIX}DEBUG=1")

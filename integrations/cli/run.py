@@ -1,0 +1,82 @@
+"""`skill-plugin run`: the loop over a user's own tasks."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.integrations.cli.console import out, print_json, print_table
+from skill_plugin.integrations.cli.options import Json
+from skill_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from skill_plugin.integrations.batch import Summary
+
+
+def run(
+    settings: Settings,
+    tasks: Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")] = None,
+    generator: Annotated[str | None, typer.Option(help="The model that writes skills [default: the task LLM].")] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")] = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
+    ] = None,
+    system_prompt: Annotated[str | None, typer.Option(help="Stands before the skill in the system prompt.")] = None,
+    max_generations: Annotated[int | None, typer.Option(help="Revisions a task may cost [default: 3].")] = None,
+    self_check: Annotated[bool, typer.Option(help="First give each verifier its task's reference.")] = True,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many tasks at once.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Run the loop over your own tasks: retrieve, execute, verify, revise; then gate what was written."""
+    from skill_plugin import verifiers  # noqa: PLC0415 - LangGraph and the store take a second to import
+    from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415
+    from skill_plugin.integrations import wiring  # noqa: PLC0415
+    from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
+    from skill_plugin.task_files import check_references, read_tasks  # noqa: PLC0415
+
+    settings = settings.override(model=model, generator=generator, base_url=base_url, max_generations=max_generations)
+    judge = verifiers.load(verifier, import_functions=True) if verifier else None
+    work = read_tasks(tasks)
+    if judge is None and (bare := next((task for task in work if task.verifier is None), None)):
+        raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
+    if self_check:
+        check_references(work, judge)
+    llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
+    with wiring.open_store(settings, create=True) as store:
+        graph = create_skill_graph(
+            store=store,
+            llm=llm,
+            verifier=judge,
+            generator=writer,
+            max_generations=settings.max_generations,
+            system_prompt=system_prompt,
+        ).compile()
+        summary = run_tasks(store, graph, work, concurrency=concurrency)
+    if as_json:
+        print_json(summary)
+    else:
+        _report(summary)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _report(summary: "Summary") -> None:
+    first, final = summary.solved["first_attempt"], summary.solved["after_revision"]
+    line = f"{summary.tasks} tasks in {summary.seconds:.1f} s: {first:.0%} solved at first, {final:.0%} after revision"
+    if summary.without_verdict:
+        line += f"; {summary.without_verdict} without a verdict, because their verifier failed"
+    out.print(Text(line, style="bold"))
+    for title, rows in (("promoted", summary.promoted), ("refused", summary.refused), ("staged", summary.waiting)):
+        if rows:
+            print_table(title, rows, {"skill": "skill", "version": "version", "reason": "why"})
+    if summary.waiting:
+        first_waiting = summary.waiting[0]
+        out.print(
+            Text(f"to decide yourself: skill-plugin skills promote {first_waiting['skill']}@{first_waiting['version']}")
+        )
+    if summary.failed:
+        print_table("failed", summary.failed, {"task": "task", "error": "error"})

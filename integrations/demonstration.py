@@ -1,0 +1,224 @@
+"""The demonstration: the whole loop on this machine, without a key, a GPU or a network.
+
+The task LLM and the generator's model are simulated and called so; the database, the SQL, the store, the embeddings,
+the graph, the verdicts and the gate are real.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from skill_plugin import generators
+from skill_plugin.demo import business
+from skill_plugin.demo.questions import FAMILIES, stream
+from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
+from skill_plugin.errors import StoreUnavailableError
+from skill_plugin.gate import GateDecision
+from skill_plugin.graphs import create_skill_graph, gate_version
+from skill_plugin.integrations.batch import Graph, graph_input
+from skill_plugin.integrations.cli.console import out
+from skill_plugin.integrations.wiring import open_store
+from skill_plugin.records import Task
+from skill_plugin.settings import Settings
+from skill_plugin.store import SkillStore
+from skill_plugin.task_files import read_tasks, write_tasks
+
+FOLDER = "demo"
+DATABASE = "business.db"
+TASKS = "tasks.jsonl"
+
+SYSTEM_PROMPT = f"You answer questions about a business with one SQLite query. The schema:\n\n{business.SCHEMA}"
+
+STARTERS = (
+    ("revenue", "Amounts (`orders.total`) are in cents: divide by 100 to get dollars."),
+    ("customer-tiers", "Codes of `customers.tier`: gold = 'A', silver = 'B', bronze = 'C'."),
+)
+"""What a person wrote down before the agent began: true, and not enough."""
+
+HARMFUL_SKILL = "order-status"
+HARMFUL_EDIT = ("shipped = 35, delivered = 40", "shipped = 40, delivered = 35")
+
+
+@dataclass
+class Tally:
+    """Solved tasks of one family."""
+
+    tasks: int = 0
+    no_skill: int = 0
+    retrieved: int = 0
+    revised: int = 0
+
+
+def run(settings: Settings) -> dict[str, Any]:
+    """The demonstration from the beginning; its figures, `solved` being shares of the questions."""
+    started = time.perf_counter()
+    here = _own_home(settings)
+    _prepare(here.home)
+    figures = _run(here)
+    figures["solved"]["restart"] = _in_new_process(settings, here.home)["restart"]
+    figures["seconds"] = round(time.perf_counter() - started, 1)
+    _closing(figures, here.home)
+    return figures
+
+
+def restart(settings: Settings) -> dict[str, Any]:
+    """The second process: the same questions with what the first one left on disk, and no revision."""
+    here = _own_home(settings)
+    train = [task for task in read_tasks(here.home / TASKS) if task.split == "train"]
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    with open_store(here, create=False) as store:
+        graph = _graph(store, max_generations=0)
+        with Live(_table(store, tallies, "restarted"), console=out, refresh_per_second=8) as live:
+            for task in train:
+                tally = tallies[task.family]
+                tally.tasks += 1
+                tally.retrieved += bool(graph.invoke(graph_input(task))["passed"])
+                live.update(_table(store, tallies, "restarted"))
+    return {"restart": round(sum(tally.retrieved for tally in tallies.values()) / len(train), 4)}
+
+
+def _own_home(settings: Settings) -> Settings:
+    return settings.model_copy(update={"home": settings.home / FOLDER, "database": None})
+
+
+def _prepare(folder: Path) -> None:
+    """An empty store and the business; what an earlier demonstration left is removed."""
+    try:
+        if folder.exists():
+            if not (folder / DATABASE).is_file():
+                raise StoreUnavailableError(f"{folder} is there but no demonstration made it; choose another --home")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        business.build(folder / DATABASE)
+        write_tasks(folder / TASKS, stream(folder / DATABASE))
+    except OSError as exc:
+        if isinstance(exc, StoreUnavailableError):
+            raise
+        raise StoreUnavailableError(f"{folder} cannot be written: {exc.strerror}; choose another --home") from exc
+
+
+def _run(settings: Settings) -> dict[str, Any]:
+    tasks = read_tasks(settings.home / TASKS)
+    out.print(Text("skill-plugin demo", style="bold"))
+    out.print(
+        "Questions about a business with conventions that its schema does not tell. The task LLM and the model that\n"
+        "writes skills are [bold]simulated[/bold]; the database, SQL, store, embeddings, graph, verdicts and gate are real.",
+        highlight=False,
+    )
+    with open_store(settings, create=True) as store:
+        with out.status("reading the MiniLM weights"):
+            for name, rule in STARTERS:
+                store.add(name=name, description=DESCRIPTIONS[name], body=f"- {rule}")
+        graph = _graph(store, max_generations=3)
+        heldout = [task for task in tasks if task.split == "heldout"]
+        tallies = _learn(store, graph, [task for task in tasks if task.split == "train"], heldout)
+        decision = _offer_harm(store, graph, heldout)
+        out.print(
+            Text.assemble(
+                "A harmful revision of ", (HARMFUL_SKILL, "bold"), " was offered to the gate and ",
+                ("promoted" if decision.promote else "refused", "bold red" if decision.promote else "bold green"),
+                f": {decision.reason}",
+            )
+        )  # fmt: skip
+    total = sum(tally.tasks for tally in tallies.values())
+    shares = {
+        key: round(sum(getattr(tally, key) for tally in tallies.values()) / total, 4)
+        for key in ("no_skill", "retrieved", "revised")
+    }
+    return {"tasks": total, "solved": shares, "harmful_refused": not decision.promote, "seconds": 0.0}
+
+
+def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Task]) -> dict[str, Tally]:
+    """The stream: every question without a skill, with what is retrieved, and after revision; then the gate."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    with Live(_table(store, tallies, "learning"), console=out, refresh_per_second=8) as live:
+        for task in train:
+            tally = tallies[task.family]
+            control = graph.invoke({**graph_input(task), "arm": "control"})
+            output = graph.invoke(graph_input(task))
+            first = store.run(output["run_id"])[0]
+            tally.tasks += 1
+            tally.no_skill += bool(control["passed"])
+            tally.retrieved += bool(first.passed)
+            tally.revised += bool(output["passed"])
+            if output["passed"] and output["generations"] and output["skill"]:
+                gate_version(store, graph, output["skill"], [held for held in heldout if held.family == task.family])
+            live.update(_table(store, tallies, "learning"))
+    return tallies
+
+
+def _offer_harm(store: SkillStore, graph: Graph, heldout: list[Task]) -> GateDecision:
+    """A plausible edit that swaps two codes."""
+    text = store.get(HARMFUL_SKILL).text
+    harmful = store.revise_text(HARMFUL_SKILL, text.replace(*HARMFUL_EDIT))
+    return gate_version(store, graph, harmful.ref, [task for task in heldout if task.family == HARMFUL_SKILL])
+
+
+def _in_new_process(settings: Settings, folder: Path) -> dict[str, Any]:
+    report = folder / "restart.json"
+    command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--again", "--json", str(report)]
+    shared = ["--home", str(settings.home), "--namespace", settings.namespace, "--embedder", settings.embedder]
+    out.print("\nThe same questions in a new process, which has only the store on disk:", highlight=False)
+    subprocess.run([*command, *shared], check=True)  # noqa: S603 - our own command
+    figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    return figures
+
+
+def _graph(store: SkillStore, *, max_generations: int) -> Graph:
+    return create_skill_graph(
+        store=store,
+        llm=SimulatedAnalyst(),
+        generator=generators.chat(SimulatedEditor()),
+        max_generations=max_generations,
+        system_prompt=SYSTEM_PROMPT,
+    ).compile(name="demo")
+
+
+def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
+    """Solved questions by family. The generation is that of the live version."""
+    live = {skill.name: skill for skill in store.list("live")}
+    table = Table(title=f"{phase} (simulated models)", title_justify="left", header_style="bold")
+    columns = ("no skill", "retrieved", "after revision") if phase == "learning" else ("retrieved",)
+    for heading in ("family", "questions", "generation", "utility", *columns):
+        table.add_column(heading, justify="left" if heading == "family" else "right")
+    for family in FAMILIES:
+        tally, skill = tallies[family], live.get(family)
+        solved = (tally.no_skill, tally.retrieved, tally.revised) if phase == "learning" else (tally.retrieved,)
+        table.add_row(
+            family,
+            str(tally.tasks),
+            str(skill.generation) if skill else "-",
+            f"{skill.utility:.2f}" if skill and skill.utility is not None else "-",
+            *(f"{count / tally.tasks:.0%}" if tally.tasks else "-" for count in solved),
+        )
+    return table
+
+
+def _closing(figures: dict[str, Any], folder: Path) -> None:
+    solved = figures["solved"]
+    out.print(
+        Text(
+            f"\nSolved of {figures['tasks']} questions: {solved['no_skill']:.0%} without a skill, "
+            f"{solved['retrieved']:.0%} with the retrieved one, {solved['revised']:.0%} after revision, "
+            f"{solved['restart']:.0%} at once after the restart. {figures['seconds']:.0f} s.",
+            style="bold",
+        )
+    )
+    run = f"skill-plugin run --home {folder} --tasks {folder / TASKS}"
+    out.print("To go on:")
+    for line in (
+        f"  skill-plugin skills history order-status --home {folder}",
+        f"  {run} --model openai:gpt-5-mini",
+        f"  {run} --model NAME --base-url http://localhost:8000/v1",
+    ):
+        out.print(Text(line), soft_wrap=True)

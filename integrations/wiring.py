@@ -1,0 +1,47 @@
+"""From settings to objects: the only place where a name becomes a store, a model or an agent."""
+
+from typing import TYPE_CHECKING, Any
+
+from skill_plugin import chat_models, generators
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.settings import Settings
+from skill_plugin.verifiers.loading import import_object
+
+if TYPE_CHECKING:
+    from skill_plugin.store import SkillStore
+
+
+def open_store(settings: Settings, *, create: bool, check_embedder: bool = True) -> "SkillStore":
+    """The store of the home folder, or of the database that is set."""
+    from skill_plugin.store import SkillStore  # noqa: PLC0415 - SQLModel takes half a second
+
+    if settings.database is not None and "://" not in settings.database:
+        raise ConfigurationError(f"{settings.database!r} is no SQL URL; use sqlite:///FILE or postgresql+psycopg://...")
+    return SkillStore.open(
+        settings.database or settings.home,
+        namespace=settings.namespace,
+        embedder=settings.embedder,
+        create=create,
+        check_embedder=check_embedder,
+    )
+
+
+def task_llm(settings: Settings, agent: str | None = None) -> Any:
+    """The agent at `package.module:attribute`, else the model that is set.
+
+    Raises:
+        ConfigurationError: neither is given, or it does not resolve.
+    """
+    if agent is not None:
+        return import_object(agent)
+    if settings.model is None:
+        raise ConfigurationError(
+            "no task LLM is given; pass --model openai:gpt-5-mini, --model NAME --base-url URL, or --agent package.module:agent"
+        )
+    return chat_models.load(settings.model, base_url=settings.base_url)
+
+
+def generator(settings: Settings) -> generators.ChatGenerator | None:
+    """The generator that is set, by default the task LLM's model; None if there is no model."""
+    name = settings.generator or settings.model
+    return None if name is None else generators.chat(chat_models.load(name, base_url=settings.base_url))

@@ -1,0 +1,63 @@
+"""Namespaces: a tenant's partition, and the embedder that its vectors were made with. Within the caller's transaction."""
+
+from sqlmodel import Session, col, select
+
+from skill_plugin.errors import EmbedderMismatchError, NamespaceError
+from skill_plugin.store.database import insert_if_absent
+from skill_plugin.store.tables import NamespaceRow, utc_now
+
+MAX_NAMESPACE = 200
+
+
+def check_namespace(namespace: object) -> str:
+    """The namespace, if it can be one.
+
+    Raises:
+        NamespaceError: it is missing or malformed.
+    """
+    if not isinstance(namespace, str) or not namespace.strip():
+        raise NamespaceError(f"a namespace must be given, got {namespace!r}; use 'default' if there is only one tenant")
+    if len(namespace) > MAX_NAMESPACE or not namespace.isprintable() or namespace != namespace.strip():
+        raise NamespaceError(
+            f"{namespace[:80]!r} is no namespace; use at most {MAX_NAMESPACE} printable characters without spaces around"
+        )
+    return namespace
+
+
+def ensure(session: Session, namespace: str) -> None:
+    """Makes the namespace unless it is there."""
+    insert_if_absent(session, NamespaceRow, {"name": namespace, "epoch": 0, "created_at": utc_now()})
+
+
+def known(session: Session) -> str:
+    """The namespaces there are, to word an error with."""
+    names = session.exec(select(NamespaceRow.name).order_by(col(NamespaceRow.name)).limit(10)).all()
+    return f"known are {', '.join(names)}" if names else "it has none yet; add a skill first"
+
+
+def claim(session: Session, namespace: str, signature: str) -> str:
+    """The embedder's signature, which the namespace has or takes now.
+
+    Raises:
+        EmbedderMismatchError: the namespace's vectors were made by another embedder.
+    """
+    row = session.exec(select(NamespaceRow).where(NamespaceRow.name == namespace).with_for_update()).one()
+    check_signature(namespace, row.signature, signature)
+    if row.signature is None:
+        row.signature = signature
+        session.add(row)
+        session.flush()
+    return signature
+
+
+def check_signature(namespace: str, stored: str | None, given: str) -> None:
+    """Vectors of two models are never compared.
+
+    Raises:
+        EmbedderMismatchError: the namespace's vectors were made by another embedder.
+    """
+    if stored is not None and stored != given:
+        raise EmbedderMismatchError(
+            f"the vectors of namespace {namespace!r} were made with {stored!r}, not with {given!r}; open the store with "
+            "that embedder, or embed all skills anew with: skill-plugin reindex --embedder NAME"
+        )

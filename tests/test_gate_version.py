@@ -1,0 +1,62 @@
+import pytest
+
+from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
+from skill_plugin import Task, verifiers
+from skill_plugin.graphs import create_skill_graph, gate_version
+
+SPEC = {"name": "exact_match", "params": {}}
+TASKS = [Task(f"add {n} and {n}", reference=str(2 * n), verifier=SPEC) for n in range(3)]
+
+
+@pytest.fixture
+def graph(store):
+    return create_skill_graph(store=store, llm=FingersAdder(), generator=ScriptedChat([])).compile()
+
+
+def test_a_version_that_helps_goes_live(store, graph):
+    store.add_text(skill_text())
+    better = store.revise_text("adding", MACHINE)
+    decision = gate_version(store, graph, better.ref, TASKS)
+
+    assert (decision.promote, decision.repairs, decision.regressions) == (True, 3, 0)
+    assert store.get("adding").version == 2
+    event = store.history("adding")[-1]
+    assert (event.kind, event.by, event.evidence) == ("promoted", "gate", decision.to_json())
+
+
+def test_a_version_that_harms_is_refused(store, graph):
+    store.add_text(MACHINE)
+    worse = store.revise_text("adding", skill_text())
+    decision = gate_version(store, graph, worse.ref, TASKS)
+
+    assert (decision.promote, decision.regressions) == (False, 3)
+    assert store.get("adding").version == 1
+    assert store.history("adding")[-1].kind == "refused"
+
+
+def test_a_first_skill_is_compared_with_none(store, graph):
+    first = store.add_text(MACHINE, author="generator")
+
+    assert gate_version(store, graph, first.ref, TASKS).promote
+    assert store.get("adding").status == "live"
+
+
+def test_without_tasks_nothing_goes_live(store, graph):
+    first = store.add_text(MACHINE, author="generator")
+    decision = gate_version(store, graph, first.ref, [])
+
+    assert (decision.promote, decision.reason) == (False, "no held-out tasks to judge it by")
+    assert store.get("adding").status == "staged"
+
+
+def test_a_broken_verifier_leaves_its_pair_out(store):
+    def odd(task, answer):
+        if task.input == TASKS[0].input:
+            raise KeyError("oops")
+        return verifiers.exact_match().verify(task, answer)
+
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=odd).compile()
+    first = store.add_text(MACHINE, author="generator")
+    tasks = [Task(task.input, reference=task.reference) for task in TASKS]
+
+    assert gate_version(store, graph, first.ref, tasks).tasks == 2

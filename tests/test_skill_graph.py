@@ -1,0 +1,449 @@
+"""The loop as one graph: what comes out, what is kept, and what happens when something breaks."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import START, StateGraph
+from sqlmodel import select
+from typing_extensions import TypedDict
+
+from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text, system_text
+from skill_plugin import Revision, Verdict, generators, verifiers
+from skill_plugin.errors import ConfigurationError, GeneratorError, InvalidTaskError, SkillNotFoundError
+from skill_plugin.graphs import create_skill_graph
+from skill_plugin.store.tables import RolloutRow
+
+ASK = {"task": "add 2 and 2", "reference": "4"}
+
+
+@pytest.fixture
+def skill(store):
+    return store.add_text(skill_text())
+
+
+def loop(store, *, writer=(MACHINE,), llm=None, **options):
+    options.setdefault("verifier", verifiers.exact_match())
+    generator = generators.chat(ScriptedChat(writer)) if writer is not None else None
+    return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=generator, **options)
+
+
+def test_it_retrieves_fails_is_revised_and_passes(store, skill):
+    output = loop(store).compile().invoke(ASK)
+
+    assert {key: value for key, value in output.items() if key != "run_id"} == {
+        "answer": "4",
+        "reward": 1.0,
+        "passed": True,
+        "feedback": "",
+        "skill": f"{skill.id}@2",
+        "generations": 1,
+        "error": None,
+    }
+    before, after = store.run(output["run_id"])
+    assert (before.answer, before.skill, before.reward, before.generation) == ("3", skill.ref, 0.0, 0)
+    assert (after.answer, after.skill, after.reward, after.generation) == ("4", f"{skill.id}@2", 1.0, 1)
+    assert (before.input_tokens, before.output_tokens, before.model) == (10, 2, "scripted")
+    assert before.verifier_hash == verifiers.fingerprint(verifiers.exact_match())
+    assert store.get("adding@2").status == "staged"
+    assert store.get("adding").uses == 1
+
+
+async def test_async_gives_the_same(store, skill):
+    output = await loop(store).compile().ainvoke(ASK)
+
+    assert (output["answer"], output["skill"], output["generations"]) == ("4", f"{skill.id}@2", 1)
+    assert len(store.run(output["run_id"])) == 2
+
+
+def test_a_promoted_skill_is_used_at_once(store, skill):
+    graph = loop(store, writer=None).compile()
+    store.revise_text("adding", MACHINE)
+    store.promote("adding")
+    output = graph.invoke({"task": "add 3 and 4", "reference": "7"})
+
+    assert (output["answer"], output["skill"], output["generations"]) == ("7", f"{skill.id}@2", 0)
+
+
+def test_without_a_skill_a_first_one_is_written(store):
+    output = loop(store).compile().invoke(ASK)
+
+    assert (output["passed"], output["generations"]) == (True, 1)
+    assert output["skill"] == store.get("adding").ref
+    assert store.list("staged")[0].generation == 1
+
+
+def test_revision_ends_after_max_generations_and_the_best_answer_is_kept(store, skill):
+    writer = [skill_text(body=f"Try {number}.") for number in range(9)]
+    rewards = iter([0.2, 0.6, 0.4, 0.6])
+    graph = loop(store, writer=writer, max_generations=3, verifier=lambda task, answer: next(rewards))
+    output = graph.compile().invoke(ASK)
+
+    assert (output["reward"], output["passed"], output["generations"]) == (0.6, False, 3)
+    assert output["skill"] == f"{skill.id}@2"
+    assert [rollout.reward for rollout in store.run(output["run_id"])] == [0.2, 0.6, 0.4, 0.6]
+
+
+def test_max_generations_0_revises_nothing(store, skill):
+    graph = loop(store, max_generations=0).compile()
+
+    assert "revise" not in graph.nodes
+    assert graph.invoke(ASK)["generations"] == 0
+
+
+def test_a_malformed_revision_is_a_recorded_failure(store, skill):
+    writer = ScriptedChat(["I would rather not.", MACHINE])
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=writer)
+    output = graph.compile().invoke(ASK)
+
+    assert (output["passed"], output["generations"], output["skill"]) == (True, 2, f"{skill.id}@2")
+    [(failed, none)] = store.staged(f"{output['run_id']}:1")
+    assert (failed.completion, none) == ("I would rather not.", None)
+    assert "no front matter" in failed.error
+    assert "Your text was refused: no front matter" in writer.seen[1][-1].text
+
+
+def test_a_generator_that_only_fails_ends_the_run(store, skill):
+    output = loop(store, writer=["no"] * 3).compile().invoke(ASK)
+
+    assert (output["answer"], output["passed"], output["generations"]) == ("3", False, 3)
+    assert len(store.versions("adding")) == 1
+
+
+class Stubborn:
+    """A generator that answers with the skill as it is."""
+
+    def propose(self, task, history, *, n):
+        return [Revision(completion="x", text=history[0].text)]
+
+
+def test_a_generator_that_changes_nothing_ends_the_run(store, skill):
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=Stubborn())
+    output = graph.compile().invoke(ASK)
+
+    assert (output["passed"], output["generations"]) == (False, 3)
+
+
+@pytest.mark.parametrize("proposed", [None, [], ["text"], "text"])
+def test_a_generator_that_returns_no_revision_is_an_error(store, skill, proposed):
+    class Odd:
+        def propose(self, task, history, *, n):
+            return proposed
+
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=Odd())
+    with pytest.raises(GeneratorError, match="Odd returned"):
+        graph.compile().invoke(ASK)
+    assert len(store.versions("adding")) == 1
+
+
+def crash(task, answer):
+    raise KeyError("oops")
+
+
+def hang(task, answer):
+    time.sleep(20)
+
+
+@pytest.mark.parametrize(
+    ("verifier", "says"), [(crash, "KeyError"), (hang, "within 0.2 s"), (lambda task, answer: float("nan"), "nan")]
+)
+def test_a_broken_verifier_is_recorded_and_is_no_reward(store, skill, verifier, says):
+    output = loop(store, verifier=verifier, verifier_timeout=0.2).compile().invoke(ASK)
+
+    assert (output["answer"], output["reward"], output["passed"], output["generations"]) == ("3", None, None, 0)
+    assert says in output["error"]
+    [rollout] = store.run(output["run_id"])
+    assert (rollout.reward, rollout.error) == (None, output["error"])
+    assert (store.get("adding").utility, store.get("adding").uses) == (None, 0)
+    assert len(store.versions("adding")) == 1
+
+
+def test_without_a_verifier_the_outcome_may_come_later(store, skill):
+    output = loop(store, verifier=None).compile().invoke({"task": "add 2 and 2"})
+
+    assert (output["answer"], output["reward"], output["passed"]) == ("3", None, None)
+    store.record_outcome(output["run_id"], 1.0, "good enough")
+    assert store.get("adding").utility == 1.0
+
+
+def test_a_task_may_bring_its_own_verifier_and_it_is_logged(store, skill):
+    own = {"name": "numeric", "params": {"tolerance": 1.0}}
+    output = loop(store).compile().invoke({**ASK, "verifier": own, "family": "sums"})
+
+    assert (output["answer"], output["passed"]) == ("3", True)
+
+
+def test_a_model_that_fails_raises_and_records_nothing(store, skill):
+    class Down(ScriptedChat):
+        def _generate(self, *args, **kwargs):
+            raise ConnectionError("no route")
+
+    with pytest.raises(ConnectionError, match="no route"):
+        loop(store, llm=Down([])).compile().invoke(ASK)
+    assert store.get("adding").uses == 0
+
+
+def test_a_control_run_sees_no_skill_and_is_not_revised(store, skill):
+    llm = FingersAdder()
+    output = loop(store, llm=llm).compile().invoke({**ASK, "arm": "control"})
+
+    assert (output["answer"], output["skill"], output["generations"]) == ("3", None, 0)
+    assert system_text(llm.seen[0]) == ""
+    [rollout] = store.run(output["run_id"])
+    assert (rollout.arm, rollout.skill) == ("control", None)
+    assert store.get("adding").uses == 0
+
+
+def test_a_held_out_task_is_never_shown_to_the_generator(store, skill):
+    writer = ScriptedChat([MACHINE])
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=writer)
+    output = graph.compile().invoke({**ASK, "split": "heldout"})
+
+    assert (output["passed"], output["generations"]) == (False, 0)
+    assert writer.seen == []
+
+
+def test_a_pinned_run_uses_that_version_whatever_is_live(store, skill):
+    store.revise_text("adding", MACHINE)
+    graph = loop(store, writer=None).compile()
+
+    assert graph.invoke({**ASK, "pin": f"{skill.id}@2"})["answer"] == "4"
+    assert graph.invoke({**ASK, "pin": "adding@1"})["answer"] == "3"
+    with pytest.raises(SkillNotFoundError):
+        graph.invoke({**ASK, "pin": "adding@9"})
+
+
+def test_none_is_an_explicit_result_with_its_reason(store, skill):
+    graph = loop(store, writer=None).compile()
+    reasons = [
+        event["reason"]
+        for task in ("ship a parcel", "add 2 and 2")
+        for event in graph.stream({"task": task, "reference": "x"}, stream_mode="custom")
+        if event["type"] == "skill_plugin.retrieved"
+    ]
+
+    assert reasons == ["the nearest skill, 'adding', scores 0.14, under the floor of 0.2", ""]
+
+
+def test_progress_is_told_on_the_custom_stream(store, skill):
+    events = list(loop(store).compile().stream(ASK, stream_mode="custom"))
+
+    assert [event["type"].removeprefix("skill_plugin.") for event in events] == [
+        "retrieved", "executed", "verified", "revised", "executed", "verified", "recorded",
+    ]  # fmt: skip
+    assert len({event["run_id"] for event in events}) == 1
+    assert events[0]["skills"] == [skill.ref]
+    assert (events[2]["reward"], events[5]["reward"]) == (0.0, 1.0)
+    assert events[3]["skill"] == f"{skill.id}@2"
+    json.dumps(events)
+
+
+async def test_progress_is_told_to_async_callers_too(store, skill):
+    events = [event async for event in loop(store).compile().astream(ASK, stream_mode="custom")]
+
+    assert [event["type"].removeprefix("skill_plugin.") for event in events][-1] == "recorded"
+
+
+async def test_the_event_loop_is_never_blocked(store, skill):
+    """A verifier and a generator that only know how to block, while a heartbeat runs beside them."""
+
+    def slow_verifier(task, answer):
+        time.sleep(0.3)
+        return answer == "4"
+
+    class Slow:
+        def propose(self, task, history, *, n):
+            time.sleep(0.3)
+            return generators.chat(ScriptedChat([MACHINE])).propose(task, history, n=n)
+
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=slow_verifier, generator=Slow()).compile()
+    await graph.ainvoke({**ASK, "arm": "control"})  # imports and first connections are not what is measured
+    beats = []
+
+    async def heartbeat():
+        while True:
+            beats.append(time.monotonic())
+            await asyncio.sleep(0.01)
+
+    beating = asyncio.create_task(heartbeat())
+    output = await graph.ainvoke(ASK)
+    beating.cancel()
+
+    assert output["passed"]
+    assert max(later - earlier for earlier, later in pairwise(beats)) < 0.2
+
+
+def test_the_schemas_are_narrow_and_the_private_keys_prefixed(store):
+    graph = loop(store).compile()
+    public_in = {"task", "reference", "family", "verifier", "split", "pin", "arm"}
+    public_out = {"answer", "reward", "passed", "feedback", "skill", "generations", "run_id", "error"}
+
+    assert set(graph.get_input_jsonschema()["properties"]) == public_in
+    assert set(graph.get_output_jsonschema()["properties"]) == public_out
+    ours = {key for key in graph.channels if not key.startswith(("__", "branch:"))} - public_in - public_out
+    assert {key for key in ours if not key.startswith("skillp_")} == {"messages"}
+
+
+def test_the_state_is_plain_json_and_pins_the_version(store, skill, monkeypatch):
+    monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
+    graph = loop(store).compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    graph.invoke(ASK, config)
+    values = graph.get_state(config).values
+
+    assert json.loads(json.dumps(values)) == values
+    assert values["skillp_skills"][0]["ref"] == f"{skill.id}@2"
+    assert [generation["skill"] for generation in values["skillp_history"]] == [skill.ref, f"{skill.id}@2"]
+
+
+def test_a_replayed_thread_reads_the_same_text(store, skill):
+    llm = FingersAdder()
+    graph = loop(store, llm=llm, writer=None).compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    graph.invoke(ASK, config)
+    before_execute = next(state for state in graph.get_state_history(config) if state.next == ("execute",))
+    store.revise_text("adding", MACHINE)
+    store.promote("adding")
+    replayed = graph.invoke(None, before_execute.config)
+
+    assert (replayed["answer"], replayed["skill"]) == ("3", skill.ref)
+    assert system_text(llm.seen[1]) == system_text(llm.seen[0])
+
+
+def test_a_thread_that_is_used_again_starts_anew(store, skill):
+    graph = loop(store, writer=[MACHINE] * 2, max_generations=1).compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    first = graph.invoke({**ASK, "family": "sums", "arm": "skill"}, config)
+    second = graph.invoke({"task": "add 5 and 5", "verifier": {"name": "exact_match"}}, config)
+
+    assert first["generations"] == 1
+    assert second["run_id"] != first["run_id"]
+    assert second["passed"] is False  # its reference is its own, not the first question's
+    assert graph.get_state(config).values["skillp_run"]["task"]["family"] == "default"
+
+
+def test_a_recorded_run_knows_its_thread(store, skill):
+    loop(store, writer=None).compile(checkpointer=InMemorySaver()).invoke(ASK, {"configurable": {"thread_id": "t-7"}})
+    with store.database.read() as session:
+        assert session.exec(select(RolloutRow.thread_id)).all() == ["t-7"]
+
+
+KILLED = """
+import os, sys
+from fakes import MACHINE, FingersAdder, ScriptedChat, TopicEmbedder
+from langgraph.checkpoint.sqlite import SqliteSaver
+from skill_plugin import generators, verifiers
+from skill_plugin.graphs import create_skill_graph
+from skill_plugin.store import SkillStore
+
+home, saver, node = sys.argv[1:]
+store = SkillStore.open(home, embedder=TopicEmbedder())
+calls = []
+
+def dying(name, function):
+    def call(*args, **kwargs):
+        result = function(*args, **kwargs)
+        calls.append(name)
+        if ":".join([name, str(calls.count(name))]) == node:
+            os.kill(os.getpid(), 9)
+        return result
+    return call
+
+store.search = dying("retrieve", store.search)
+store.stage = dying("revise", store.stage)
+store.record = dying("record", store.record)
+llm = FingersAdder()
+llm.__dict__["_generate"] = dying("execute", llm._generate)
+verify = dying("verify", verifiers.exact_match().verify)
+with SqliteSaver.from_conn_string(saver) as checkpointer:
+    create_skill_graph(
+        store=store, llm=llm, verifier=lambda task, answer: verify(task, answer),
+        generator=generators.chat(ScriptedChat([MACHINE])),
+    ).compile(checkpointer=checkpointer).invoke(
+        {"task": "add 2 and 2", "reference": "4"}, {"configurable": {"thread_id": "1"}}, durability="sync"
+    )
+"""
+
+
+@pytest.mark.parametrize(
+    "node", ["retrieve:1", "execute:1", "verify:1", "revise:1", "execute:2", "verify:2", "record:1"]
+)
+def test_a_run_that_is_killed_goes_on_where_it_was(open_store, home, tmp_path, skill, store, node):
+    """Killed after the node did its work and before LangGraph could note it: the worst moment for each."""
+    store.close()
+    saver = str(tmp_path / "checkpoints.db")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(home), saver, node],
+        env={"PYTHONPATH": "tests", "PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert killed.returncode == -9, killed.stderr
+    again = open_store()
+    writer = ScriptedChat([MACHINE])
+    with SqliteSaver.from_conn_string(saver) as checkpointer:
+        graph = create_skill_graph(
+            store=again, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=writer
+        ).compile(checkpointer=checkpointer)
+        output = graph.invoke(None, {"configurable": {"thread_id": "1"}})
+
+    assert (output["answer"], output["passed"], output["generations"]) == ("4", True, 1)
+    assert [(rollout.generation, rollout.reward) for rollout in again.run(output["run_id"])] == [(0, 0.0), (1, 1.0)]
+    assert len(again.versions("adding")) == 2
+    assert again.get("adding").uses == 1
+    assert len(writer.seen) == (0 if node in ("revise:1", "execute:2", "verify:2", "record:1") else 1)
+
+
+class Parent(TypedDict):
+    task: str
+    reference: str
+    answer: str
+    notes: list[str]
+
+
+def test_it_is_a_subgraph_that_leaves_the_hosts_keys_alone(store, skill):
+    """A parallel sibling writes a key of the host at the same time; a wide output schema would clash with it."""
+    builder = StateGraph(Parent)
+    builder.add_node("skills", loop(store, writer=[MACHINE] * 2).compile())
+    builder.add_node("sibling", lambda state: {"notes": [*state["notes"], "seen"]})
+    builder.add_edge(START, "skills")
+    builder.add_edge(START, "sibling")
+    graph = builder.compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    output = graph.invoke({**ASK, "notes": ["mine"]}, config)
+
+    assert output == {**ASK, "notes": ["mine", "seen"], "answer": "4"}
+    assert graph.invoke({**ASK, "notes": []}, config)["answer"] == "4"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"store": "a path"}, "no SkillStore"),
+        ({"llm": 3}, "cannot execute"),
+        ({"verifier": 3}, "no verifier"),
+        ({"generator": "gpt"}, "no generator"),
+        ({"max_generations": -1}, "max_generations"),
+    ],
+)
+def test_a_wrong_part_is_named_when_the_graph_is_made(store, options, says):
+    parts = {"store": store, "llm": FingersAdder(), "generator": ScriptedChat([]), **options}
+
+    with pytest.raises(ConfigurationError, match=says):
+        create_skill_graph(**parts)
+
+
+@pytest.mark.parametrize("task", ["", " ", None])
+def test_an_empty_task_is_an_error(store, task):
+    with pytest.raises(InvalidTaskError):
+        loop(store).compile().invoke({"task": task})
+
+
+def test_a_verdict_may_pass_below_full_reward(store, skill):
+    graph = loop(store, verifier=lambda task, answer: Verdict(0.8, passed=True))
+
+    assert graph.compile().invoke(ASK)["passed"] is True
