@@ -11,7 +11,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
 demo: $(VENV)/demo ## the whole loop on this machine: offline, simulated models, under a minute
-	$(BIN)/skill-plugin demo --home $(VENV)/demo-home
+	$(BIN)/skill-plugin demo --home $(VENV)/demo-home $(DEMO_ARGS)
 
 test: lint types unit ## Ruff, mypy strict on an installed copy, and every test
 

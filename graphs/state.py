@@ -143,7 +143,7 @@ def task_of(state: Mapping[str, Any]) -> Task:
 
 def skill_guidance(state: Mapping[str, Any]) -> str:
     """The block that a host's own agent node adds to its system prompt; empty where no skill was retrieved."""
-    return guidance([(skill["ref"], skill["text"]) for skill in state.get("skillp_skills") or []])
+    return guidance([(skill["ref"], skill["name"], skill["text"]) for skill in state.get("skillp_skills") or []])
 
 
 def task_from_state(state: Mapping[str, Any]) -> Task:

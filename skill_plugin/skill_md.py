@@ -123,6 +123,12 @@ def parse(text: str) -> SkillDocument:
     return SkillDocument(check_name(front.get("name")), check_description(front.get("description")), body, extra)
 
 
+def body_of(text: str) -> str:
+    """The procedure in a text that was parsed before; does not read the front matter again."""
+    found = _FRONT_MATTER.match(text.replace("\r\n", "\n").removeprefix("\ufeff"))
+    return (found["body"] if found else text).strip("\n")
+
+
 def render(document: SkillDocument) -> str:
     """The SKILL.md text of a document; `parse` reads it back."""
     front = {

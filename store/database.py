@@ -7,10 +7,11 @@ lock into a write lock, so two writers that began as readers would fail at once 
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlmodel import Session
@@ -143,9 +144,17 @@ def schema_revision(connection: Connection) -> str | None:
 
 def insert_if_absent(session: Session, table: type[Table], values: Mapping[str, Any]) -> bool:
     """Inserts a row unless one with the same key is there; whether it did."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(**values).on_conflict_do_nothing()
-    return bool(session.connection().execute(statement).rowcount)
+    connection = session.connection()
+    statement = _insert_or_ignore(table, connection.dialect.name)
+    return bool(connection.execute(statement, dict(values)).rowcount)
+
+
+@lru_cache
+def _insert_or_ignore(table: type[Table], dialect: str) -> Insert:
+    """Made once a table: building a statement costs more than running it."""
+    module = sqlite if dialect == "sqlite" else postgresql
+    made: Insert = module.insert(table.metadata.tables[str(table.__tablename__)]).on_conflict_do_nothing()
+    return made
 
 
 def _engine_options(backend: str) -> dict[str, Any]:

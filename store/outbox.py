@@ -6,7 +6,7 @@ entry so. It can therefore be applied twice, late, or after a crash, and is forg
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.store.database import Database
@@ -34,11 +34,6 @@ class IndexSync:
         self._index = index
         self._namespace = namespace
         self._reconciled: set[str] = set()
-
-    def pending(self, session: Session) -> int:
-        """How many changes the index has not seen."""
-        statement = select(func.count()).select_from(IndexChangeRow).where(IndexChangeRow.namespace == self._namespace)
-        return session.exec(statement).one()
 
     def run(self, signature: str, *, pending: bool) -> bool:
         """Whether the index is now up to date. Only the process that owns the index can say so."""

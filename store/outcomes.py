@@ -4,8 +4,9 @@ All within the caller's transaction. Everything is recorded at most once, howeve
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from sqlalchemy import case, func
+from sqlalchemy import bindparam, case, func
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.errors import RunNotFoundError
@@ -47,13 +48,15 @@ def record_rollout(
 ) -> bool:
     """Appends one rollout and credits its skill; False if it was there already."""
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
-    values = rollout.to_json()
-    del values["skill"]
+    use = None
+    if skill_id and version and rollout.arm == "skill" and rollout.reward is not None:
+        use = Use(namespace, skill_id, version, task.content_hash)
+    credited = use is not None and _may_credit(session, use)
     inserted = insert_if_absent(
         session,
         RolloutRow,
         {
-            **values,
+            **{key: getattr(rollout, key) for key in Rollout.__dataclass_fields__ if key != "skill"},
             "namespace": namespace,
             "task_id": task.id,
             "skill_id": skill_id,
@@ -61,64 +64,80 @@ def record_rollout(
             "run_id": run_id,
             "thread_id": thread_id,
             "chosen": chosen,
-            "credited": False,
+            "credited": credited,
             "created_at": utc_now(),
         },
     )
-    if inserted and skill_id and version and rollout.arm == "skill" and rollout.reward is not None:
-        credited = not born_from(session, namespace, skill_id, version, task.content_hash) and credit(
-            session, namespace, skill_id, version, reward=rollout.reward, passed=bool(rollout.passed), new_use=True
-        )
-        if credited:
-            session.exec(
-                update(RolloutRow)
-                .where(
-                    col(RolloutRow.namespace) == namespace,
-                    col(RolloutRow.run_id) == run_id,
-                    col(RolloutRow.generation) == rollout.generation,
-                    col(RolloutRow.k) == rollout.k,
-                )
-                .values(credited=True)
-            )
+    if inserted and use is not None and credited:
+        _credit(session, use, reward=rollout.reward or 0.0, passed=bool(rollout.passed), new_use=True)
     return inserted
 
 
-def credit(
-    session: Session, namespace: str, skill_id: str, version: int, *, reward: float, passed: bool, new_use: bool
-) -> bool:
-    """Utility <- utility + 0.05 * (reward - utility), started at the first observation; False if nothing was credited.
+class Use(NamedTuple):
+    """A version that was used on a task."""
 
-    One UPDATE, because a read and a write from two processes lose half of the updates. Only the live version moves the
-    skill's utility: a staged one is judged by the gate.
+    namespace: str
+    skill_id: str
+    version: int
+    content_hash: str
+
+    def bound(self) -> dict[str, str | int]:
+        """As parameters; SQLAlchemy keeps the bare names of columns for itself."""
+        return {f"b_{key}": value for key, value in self._asdict().items()}
+
+
+def _may_credit(session: Session, use: Use) -> bool:
+    """Whether this use says something of the skill.
+
+    Only the live version moves the skill's utility, because a staged one is judged by the gate; and never on the task
+    that it, or a version before it, was written from: there its success says nothing.
     """
-    utility = col(SkillRow.utility)
-    statement = (
-        update(SkillRow)
-        .where(
-            col(SkillRow.id) == skill_id, col(SkillRow.namespace) == namespace, col(SkillRow.live_version) == version
-        )
-        .values(utility=case((utility.is_(None), reward), else_=utility + UTILITY_RATE * (reward - utility)))
-    )
-    if new_use:
-        statement = statement.values(uses=col(SkillRow.uses) + 1, wins=col(SkillRow.wins) + int(passed))
-    return bool(session.exec(statement).rowcount)
+    return session.connection().execute(_MAY_CREDIT, use.bound()).scalar() is not None
 
 
-def born_from(session: Session, namespace: str, skill_id: str, version: int, content_hash: str) -> bool:
-    """Whether the version, or one before it, was written from this very task: then its success there says nothing."""
-    same_task = (col(TaskRow.id) == RevisionRow.task_id) & (col(TaskRow.namespace) == RevisionRow.namespace)
-    statement = (
-        select(RevisionRow.id)
-        .join(TaskRow, same_task)
-        .where(
-            RevisionRow.namespace == namespace,
-            RevisionRow.skill_id == skill_id,
-            col(RevisionRow.version) <= version,
-            TaskRow.content_hash == content_hash,
-        )
-        .limit(1)
+def _credit(session: Session, use: Use, *, reward: float, passed: bool, new_use: bool) -> None:
+    """Utility <- utility + 0.05 * (reward - utility), started at the first observation.
+
+    One UPDATE, because a read and a write from two processes lose half of the updates.
+    """
+    counts = {"reward": reward, "use": int(new_use), "win": int(new_use and passed)}
+    session.connection().execute(_CREDIT, {**use.bound(), **counts})
+
+
+# Made once: building a statement costs more than running it, and a run is recorded for every answer of every agent.
+_IS_LIVE = (
+    col(SkillRow.id) == bindparam("b_skill_id"),
+    col(SkillRow.namespace) == bindparam("b_namespace"),
+    col(SkillRow.live_version) == bindparam("b_version"),
+)
+
+_BORN_FROM = (
+    select(RevisionRow.id)
+    .join(
+        TaskRow, (col(TaskRow.id) == col(RevisionRow.task_id)) & (col(TaskRow.namespace) == col(RevisionRow.namespace))
     )
-    return session.exec(statement).first() is not None
+    .where(
+        col(RevisionRow.namespace) == bindparam("b_namespace"),
+        col(RevisionRow.skill_id) == bindparam("b_skill_id"),
+        col(RevisionRow.version) <= bindparam("b_version"),
+        col(TaskRow.content_hash) == bindparam("b_content_hash"),
+    )
+)
+
+_MAY_CREDIT = select(SkillRow.id).where(*_IS_LIVE, ~_BORN_FROM.exists())
+
+_CREDIT = (
+    update(SkillRow)
+    .where(*_IS_LIVE)
+    .values(
+        utility=case(
+            (col(SkillRow.utility).is_(None), bindparam("reward")),
+            else_=col(SkillRow.utility) + UTILITY_RATE * (bindparam("reward") - col(SkillRow.utility)),
+        ),
+        uses=col(SkillRow.uses) + bindparam("use"),
+        wins=col(SkillRow.wins) + bindparam("win"),
+    )
+)
 
 
 def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict) -> bool:
@@ -149,18 +168,11 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
         },
     )
     task = session.get(TaskRow, (namespace, rollout.task_id))
-    if not inserted or task is None or rollout.arm != "skill" or not rollout.skill_id or not rollout.version:
-        return inserted
-    if not born_from(session, namespace, rollout.skill_id, rollout.version, task.content_hash):
-        credit(
-            session,
-            namespace,
-            rollout.skill_id,
-            rollout.version,
-            reward=verdict.reward,
-            passed=bool(verdict.passed),
-            new_use=rollout.reward is None and not earlier,
-        )
+    if inserted and task is not None and rollout.arm == "skill" and rollout.skill_id and rollout.version:
+        use = Use(namespace, rollout.skill_id, rollout.version, task.content_hash)
+        if _may_credit(session, use):
+            new_use = rollout.reward is None and not earlier
+            _credit(session, use, reward=verdict.reward, passed=bool(verdict.passed), new_use=new_use)
     return inserted
 
 

@@ -8,6 +8,7 @@ import threading
 from collections import OrderedDict
 from functools import cached_property
 
+from sqlalchemy import bindparam, exists
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError
@@ -17,7 +18,7 @@ from skill_plugin.store.database import Database
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.outbox import IndexSync
-from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
 
 MAX_K = 20
@@ -25,6 +26,21 @@ MAX_K = 20
 
 DEFAULT_K = 3
 CACHED_QUERIES = 1024
+
+
+# Statements that every search runs are made once: building one costs more than running it.
+_STATE = select(
+    col(NamespaceRow.signature),
+    col(NamespaceRow.epoch),
+    exists().where(col(IndexChangeRow.namespace) == col(NamespaceRow.name)).label("pending"),
+).where(col(NamespaceRow.name) == bindparam("namespace"))
+
+_LIVE = select(SkillRow, SkillVersionRow.text, EmbeddingRow.vector).where(
+    *is_live(bindparam("namespace"), bindparam("signature")),
+    col(SkillVersionRow.skill_id) == col(SkillRow.id),
+    col(SkillVersionRow.number) == col(SkillRow.live_version),
+    col(SkillRow.id).in_(bindparam("ids", expanding=True)),
+)
 
 
 class QueryVectors:
@@ -66,11 +82,10 @@ class Search:
     def __call__(self, query: str, *, k: int, min_score: float) -> list[SkillHit]:
         check_query(query, k)
         with self._database.read() as session:
-            namespace = session.get(NamespaceRow, self._index.namespace)
-            if namespace is None or namespace.signature is None:
-                return []
-            signature, epoch = namespace.signature, namespace.epoch
-            pending = self._sync.pending(session) > 0
+            state = session.connection().execute(_STATE, {"namespace": self._index.namespace}).first()
+        if state is None or state.signature is None:
+            return []
+        signature, epoch, pending = str(state.signature), int(state.epoch), bool(state.pending)
         check_signature(self._index.namespace, signature, self._vectors.signature)
         vector = self._vectors(query)
         ids = None
@@ -88,13 +103,10 @@ class Search:
     def _hits(self, session: Session, vector: Vector, ids: list[str], signature: str, engine: str) -> list[SkillHit]:
         if not ids:
             return []
-        statement = select(SkillRow, SkillVersionRow.text, EmbeddingRow.vector).where(
-            *is_live(self._index.namespace, signature),
-            col(SkillVersionRow.skill_id) == col(SkillRow.id),
-            col(SkillVersionRow.number) == col(SkillRow.live_version),
-            col(SkillRow.id).in_(ids),
-        )
-        scored = [(float(from_bytes(blob) @ vector), skill, text) for skill, text, blob in session.exec(statement)]
+        given = {"namespace": self._index.namespace, "signature": signature, "ids": ids}
+        scored = [
+            (float(from_bytes(blob) @ vector), skill, text) for skill, text, blob in session.execute(_LIVE, given)
+        ]
         scored.sort(key=lambda item: (-item[0], item[1].name))
         return [
             SkillHit(

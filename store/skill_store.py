@@ -68,6 +68,7 @@ class SkillStore:
         self._vectors = QueryVectors(embedder)
         self._sync = IndexSync(database, self.index, namespace)
         self._search = Search(database, self.index, self._sync, self._vectors)
+        self._made = False
         self._upkeep = Upkeep(database, self.index, self._sync, self._vectors)
 
     @classmethod
@@ -362,8 +363,10 @@ class SkillStore:
     def _write(self) -> Iterator[Session]:
         """One transaction in a namespace that exists."""
         with self.database.write() as session:
-            namespaces.ensure(session, self.namespace)
+            if not self._made:
+                namespaces.ensure(session, self.namespace)
             yield session
+        self._made = True
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
         """The skill, and the version named in `name@2` or in `version`, else its newest."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement
+from sqlalchemy import BindParameter, ColumnElement
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError
@@ -68,7 +68,9 @@ class ExactSearch:
             return self._ids, self._matrix
 
 
-def is_live(namespace: str, signature: str) -> tuple[ColumnElement[bool], ...]:
+def is_live(
+    namespace: str | BindParameter[str], signature: str | BindParameter[str]
+) -> tuple[ColumnElement[bool], ...]:
     """The conditions under which a row of skill and embedding is the live vector of a skill."""
     return (
         col(SkillRow.namespace) == namespace,
