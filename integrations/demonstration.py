@@ -5,6 +5,7 @@ the graph, the verdicts and the gate are real.
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -36,6 +38,7 @@ from skill_plugin.task_files import read_tasks, write_tasks
 FOLDER = "demo"
 DATABASE = "business.db"
 TASKS = "tasks.jsonl"
+PROMPT = "system-prompt.txt"
 
 SYSTEM_PROMPT = f"You answer questions about a business with one SQLite query. The schema:\n\n{business.SCHEMA}"
 
@@ -84,6 +87,7 @@ def restart(settings: Settings) -> dict[str, Any]:
                 tally.tasks += 1
                 tally.retrieved += bool(graph.invoke(graph_input(task))["passed"])
                 live.update(_table(store, tallies, "restarted"))
+        _end_of_table()
     return {"restart": round(sum(tally.retrieved for tally in tallies.values()) / len(train), 4)}
 
 
@@ -101,6 +105,7 @@ def _prepare(folder: Path) -> None:
         folder.mkdir(parents=True)
         business.build(folder / DATABASE)
         write_tasks(folder / TASKS, stream(folder / DATABASE))
+        (folder / PROMPT).write_text(SYSTEM_PROMPT, encoding="utf-8")
     except OSError as exc:
         if isinstance(exc, StoreUnavailableError):
             raise
@@ -111,7 +116,7 @@ def _run(settings: Settings) -> dict[str, Any]:
     tasks = read_tasks(settings.home / TASKS)
     out.print(Text("skill-plugin demo", style="bold"))
     out.print(
-        "Questions about a business with conventions that its schema does not tell. The task LLM and the model that\n"
+        "Questions about a business with conventions that its schema does not tell. The task LLM and the model that "
         "writes skills are [bold]simulated[/bold]; the database, SQL, store, embeddings, graph, verdicts and gate are real.",
         highlight=False,
     )
@@ -154,6 +159,7 @@ def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Tas
             if output["passed"] and output["generations"] and output["skill"]:
                 gate_version(store, graph, output["skill"], [held for held in heldout if held.family == task.family])
             live.update(_table(store, tallies, "learning"))
+    _end_of_table()
     return tallies
 
 
@@ -187,10 +193,17 @@ def _graph(store: SkillStore, *, max_generations: int) -> Graph:
 def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
     """Solved questions by family. The generation is that of the live version."""
     live = {skill.name: skill for skill in store.list("live")}
-    table = Table(title=f"{phase} (simulated models)", title_justify="left", header_style="bold")
-    columns = ("no skill", "retrieved", "after revision") if phase == "learning" else ("retrieved",)
-    for heading in ("family", "questions", "generation", "utility", *columns):
-        table.add_column(heading, justify="left" if heading == "family" else "right")
+    table = Table(
+        title=f"{phase} (simulated models)",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    columns = ("no skill", "retrieved", "revised") if phase == "learning" else ("retrieved",)
+    for heading in ("family", "asked", "generation", "utility", *columns):
+        table.add_column(heading, justify="left" if heading == "family" else "right", no_wrap=True)
     for family in FAMILIES:
         tally, skill = tallies[family], live.get(family)
         solved = (tally.no_skill, tally.retrieved, tally.revised) if phase == "learning" else (tally.retrieved,)
@@ -204,6 +217,11 @@ def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
     return table
 
 
+def _end_of_table() -> None:
+    if not out.is_terminal:  # Live ends its last line only on a terminal
+        out.print()
+
+
 def _closing(figures: dict[str, Any], folder: Path) -> None:
     solved = figures["solved"]
     out.print(
@@ -214,10 +232,12 @@ def _closing(figures: dict[str, Any], folder: Path) -> None:
             style="bold",
         )
     )
-    run = f"skill-plugin run --home {folder} --tasks {folder / TASKS}"
-    out.print("To go on:")
+    program = "skill-plugin" if shutil.which("skill-plugin") else shlex.quote(sys.argv[0])
+    home = f"--home {shlex.quote(str(folder))}"
+    run = f"{program} run {home} --tasks {folder / TASKS} --system-prompt @{folder / PROMPT}"
+    out.print("To go on, here and with a real model:")
     for line in (
-        f"  skill-plugin skills history order-status --home {folder}",
+        f"  {program} skills history order-status {home}",
         f"  {run} --model openai:gpt-5-mini",
         f"  {run} --model NAME --base-url http://localhost:8000/v1",
     ):

@@ -33,7 +33,10 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
         ConfigurationError: neither is given, or it does not resolve.
     """
     if agent is not None:
-        return import_object(agent)
+        found = import_object(agent)
+        if not callable(found) and not hasattr(found, "invoke"):
+            raise ConfigurationError(f"{agent} is {type(found).__name__}, which cannot execute tasks; name an agent")
+        return found
     if settings.model is None:
         raise ConfigurationError(
             "no task LLM is given; pass --model openai:gpt-5-mini, --model NAME --base-url URL, or --agent package.module:agent"

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from skill_plugin.errors import ConfigurationError
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """The model that writes skills; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
-    max_generations: int = 3
+    max_generations: int = Field(default=3, ge=0)
     """How many revisions a task may cost."""
     debug: bool = False
     """Show a traceback for an unexpected error."""

@@ -30,20 +30,27 @@ def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None) -> l
     Raises:
         InvalidTaskError: the file cannot be read or is empty, or a line is wrong; says which.
     """
-    file = Path(path).expanduser()
+    lines = (read_text(f"@{path}") or "").splitlines()
+    name = Path(path).name
+    tasks = [_task(line, f"{name}:{number}", verifier) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not tasks:
+        raise InvalidTaskError(f"the tasks file {str(path)!r} holds no task; write one JSON object a line")
+    return tasks
+
+
+def read_text(given: str | None) -> str | None:
+    """The text itself, or that of the file in `@FILE`.
+
+    Raises:
+        InvalidTaskError: the file cannot be read.
+    """
+    if given is None or not given.startswith("@"):
+        return given
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        return Path(given[1:]).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
-        raise InvalidTaskError(
-            f"the tasks file {str(file)!r} cannot be read: {reason}; give a JSON-lines file"
-        ) from exc
-    tasks = [
-        _task(line, f"{file.name}:{number}", verifier) for number, line in enumerate(lines, start=1) if line.strip()
-    ]
-    if not tasks:
-        raise InvalidTaskError(f"the tasks file {str(file)!r} holds no task; write one JSON object a line")
-    return tasks
+        raise InvalidTaskError(f"the file {given[1:]!r} cannot be read: {reason}; give a text file") from exc
 
 
 def check_references(tasks: Sequence[Task], verifier: Verifier | None = None) -> None:

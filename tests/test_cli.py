@@ -283,7 +283,8 @@ def test_a_model_that_is_not_there_ends_the_run(cli, tasks, models, skill, home)
         ([], "no task LLM is given"),
         (["--agent", "nowhere:x"], "cannot be imported"),
         (["--agent", "json:nothing"], "cannot be imported"),
-        (["--agent", "json:__doc__"], "cannot execute tasks"),
+        (["--agent", "json.decoder:NaN"], "cannot execute tasks"),
+        (["--model", "openai:x", "--system-prompt", "@/nowhere"], "'/nowhere' cannot be read"),
         (["--model", "openai:x", "--verifier", "magic"], "no verifier is called 'magic'"),
         (["--model", "openai:x", "--max-generations", "-1"], "max_generations"),
     ],
@@ -292,7 +293,7 @@ def test_run_refuses_wrong_parts_before_it_makes_a_store(cli, tasks, home, monke
     monkeypatch.setenv("OPENAI_API_KEY", "k")
 
     assert says in cli("run", "--tasks", tasks, *words, code=1)
-    assert not (home / "chroma").exists()
+    assert not home.exists()
 
 
 def test_run_needs_a_verifier_and_a_reference_that_passes_it(cli, tasks, models):

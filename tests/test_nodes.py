@@ -11,6 +11,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
@@ -337,3 +338,20 @@ def test_verifiers_by_spec_are_read_once_and_run(store, skill):
     output = builder.compile().invoke({"messages": []})
 
     assert output["skillp_history"][0]["rollouts"][0]["passed"] is True
+
+
+def test_an_agent_that_asks_a_person_is_resumed_where_it_was(store, skill):
+    """An interrupt inside the agent is LangGraph's business; it must pass through and come back."""
+
+    def ask(state: MessagesState) -> dict:
+        return {"messages": [AIMessage(interrupt("how much is it?"))]}
+
+    asking = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile(name="asking")
+    graph = add_nodes(StateGraph(MessagesState), store, asking).compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    waiting = graph.invoke({"messages": [HumanMessage("add 2 and 2")]}, config)
+    output = graph.invoke(Command(resume="4"), config)
+
+    assert waiting["__interrupt__"][0].value == "how much is it?"
+    assert [message.text for message in output["messages"]] == ["add 2 and 2", "4"]
+    assert store.get("adding").uses == 1

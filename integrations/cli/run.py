@@ -25,7 +25,9 @@ def run(
     verifier: Annotated[
         str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
     ] = None,
-    system_prompt: Annotated[str | None, typer.Option(help="Stands before the skill in the system prompt.")] = None,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")
+    ] = None,
     max_generations: Annotated[int | None, typer.Option(help="Revisions a task may cost [default: 3].")] = None,
     self_check: Annotated[bool, typer.Option(help="First give each verifier its task's reference.")] = True,
     concurrency: Annotated[int, typer.Option(min=1, help="How many tasks at once.")] = 4,
@@ -36,7 +38,7 @@ def run(
     from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
-    from skill_plugin.task_files import check_references, read_tasks  # noqa: PLC0415
+    from skill_plugin.task_files import check_references, read_tasks, read_text  # noqa: PLC0415
 
     settings = settings.override(model=model, generator=generator, base_url=base_url, max_generations=max_generations)
     judge = verifiers.load(verifier, import_functions=True) if verifier else None
@@ -45,6 +47,7 @@ def run(
         raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
     if self_check:
         check_references(work, judge)
+    prompt = read_text(system_prompt)
     llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
     with wiring.open_store(settings, create=True) as store:
         graph = create_skill_graph(
@@ -53,7 +56,7 @@ def run(
             verifier=judge,
             generator=writer,
             max_generations=settings.max_generations,
-            system_prompt=system_prompt,
+            system_prompt=prompt,
         ).compile()
         summary = run_tasks(store, graph, work, concurrency=concurrency)
     if as_json:
