@@ -7,7 +7,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin.graphs.node import SkillNode, Step, emit
-from skill_plugin.graphs.state import HostKeys, Result, history, run_of, task_of
+from skill_plugin.graphs.state import HostKeys, SkillOutput, history, run_of, task_of
 from skill_plugin.graphs.verify import current_answer, judged
 from skill_plugin.store import SkillStore
 
@@ -39,7 +39,7 @@ def record_node(store: SkillStore, *, publish: bool = False, reply_key: str | No
                 chosen=chosen,
             )
         )
-        result = Result(
+        result = SkillOutput(
             answer=chosen.answer,
             reward=chosen.reward,
             passed=chosen.passed,

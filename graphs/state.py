@@ -47,8 +47,11 @@ class Attempt(TypedDict):
     latency_s: float
 
 
-class Result(TypedDict):
-    """What a run came to; `record` writes it."""
+class SkillOutput(TypedDict):
+    """What a run came to: the output of `create_skill_graph`, and what `record_node` leaves in `skillp_result`.
+
+    `skill` is the `id@version` that the answer was given under, or None; `generations` counts the revisions.
+    """
 
     answer: str
     reward: float | None
@@ -67,7 +70,7 @@ class SkillKeys(TypedDict, total=False):
     skillp_skills: list[PinnedSkill]
     skillp_attempt: Attempt | None
     skillp_history: list[dict[str, Any]]
-    skillp_result: Result | None
+    skillp_result: SkillOutput | None
 
 
 class HostKeys(SkillKeys, total=False):
@@ -92,22 +95,6 @@ class SkillInput(TypedDict, total=False):
     split: Split | None
     pin: str | None
     arm: Arm | None
-
-
-class SkillOutput(TypedDict):
-    """The output of `create_skill_graph`.
-
-    `skill` is the `id@version` that the answer was given under, or None; `generations` counts the revisions.
-    """
-
-    answer: str
-    reward: float | None
-    passed: bool | None
-    feedback: str
-    skill: str | None
-    generations: int
-    run_id: str
-    error: str | None
 
 
 class SkillState(SkillInput, SkillOutput, SkillKeys):

@@ -138,7 +138,12 @@ def _gate(
             summary.waiting.append(row | {"reason": f"{GATED_PER_SKILL} newer versions were gated"})
         else:
             tried[skill.id] += 1
-            decision = gate_version(store, graph, ref, judges, max_concurrency=concurrency)
+            try:
+                decision = gate_version(store, graph, ref, judges, max_concurrency=concurrency)
+            except Exception as exc:  # noqa: BLE001 - the model failed; what was learned so far stays
+                reason = " ".join(f"{type(exc).__name__}: {exc}".split())
+                summary.waiting.append(row | {"reason": f"the gate could not run: {reason}"})
+                continue
             (summary.promoted if decision.promote else summary.refused).append(row | {"reason": decision.reason})
             advance()
 

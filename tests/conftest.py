@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import TopicEmbedder
+from fakes import TopicEmbedder, skill_text
+from skill_plugin import Skill
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.store import SkillStore
 
@@ -38,6 +39,12 @@ def open_store(home: Path) -> Iterator[Callable[..., SkillStore]]:
 @pytest.fixture
 def store(open_store: Callable[..., SkillStore]) -> SkillStore:
     return open_store()
+
+
+@pytest.fixture
+def skill(store: SkillStore) -> Skill:
+    """A live skill that is not good enough."""
+    return store.add_text(skill_text())
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
+from skill_plugin import generators, verifiers
+from skill_plugin.graphs import create_skill_graph
+from skill_plugin.store import SkillStore
+
 SKILL = "---\nname: {name}\ndescription: {description}\n---\n\n{body}\n"
 
 
@@ -81,3 +85,12 @@ class TopicEmbedder:
         self.calls.append(list(texts))
         vectors = [[1.0 + 10 * text.lower().count(topic) for topic in self.TOPICS] for text in texts]
         return [[x / sum(y * y for y in vector) ** 0.5 for x in vector] for vector in vectors]
+
+
+ASK = {"task": "add 2 and 2", "reference": "4"}
+
+
+def loop(store: SkillStore, *, writer=(MACHINE,), llm=None, **options):
+    options.setdefault("verifier", verifiers.exact_match())
+    generator = generators.chat(ScriptedChat(writer)) if writer is not None else None
+    return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=generator, **options)

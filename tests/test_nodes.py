@@ -15,7 +15,7 @@ from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text, system_text
+from fakes import MACHINE, FingersAdder, ScriptedChat, system_text
 from skill_plugin import Task, generators, verifiers
 from skill_plugin.errors import ConfigurationError, InvalidTaskError
 from skill_plugin.graphs import (
@@ -28,11 +28,6 @@ from skill_plugin.graphs import (
     skill_router,
     verify_node,
 )
-
-
-@pytest.fixture
-def skill(store):
-    return store.add_text(skill_text())
 
 
 def right(task, answer):

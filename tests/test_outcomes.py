@@ -2,17 +2,12 @@ import multiprocessing
 
 import pytest
 
-from fakes import MACHINE, TopicEmbedder, skill_text
+from fakes import MACHINE, TopicEmbedder
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import RunNotFoundError, VerifierError
 from skill_plugin.store import SkillStore
 
 TASK = Task("What is 2 + 2?", reference="4")
-
-
-@pytest.fixture
-def skill(store):
-    return store.add_text(skill_text())
 
 
 def rollout(skill, reward, *, generation=0, **more):

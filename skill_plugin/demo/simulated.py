@@ -9,6 +9,7 @@ work the rule out from the verifier's feedback.
 """
 
 import re
+from abc import abstractmethod
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -50,8 +51,9 @@ class _Simulated(BaseChatModel):
         message = AIMessage(reply, usage_metadata=usage, response_metadata={"model_name": self.model_name})
         return ChatResult(generations=[ChatGeneration(message=message)])
 
+    @abstractmethod
     def _reply(self, texts: list[str]) -> str:
-        raise NotImplementedError
+        """The reply to the messages' texts."""
 
 
 class SimulatedAnalyst(_Simulated):
