@@ -14,6 +14,7 @@
         ├── SkillNotFoundError (LookupError) no such skill or version in this namespace
         ├── RunNotFoundError (LookupError)   no such run in this namespace
         ├── DuplicateSkillError (ValueError) a name that is taken
+        ├── CapacityError                    a namespace that is full of protected skills
         └── EmbedderMismatchError (ValueError)  an embedder that differs from the index's
 
 A message says what was wrong, shows the value, and ends with what to do next. Each class is also the standard
@@ -79,6 +80,10 @@ class RunNotFoundError(StoreError, LookupError):
 
 class DuplicateSkillError(StoreError, ValueError):
     """The name is taken in this namespace."""
+
+
+class CapacityError(StoreError):
+    """The namespace is full, and everything in it is protected."""
 
 
 class EmbedderMismatchError(StoreError, ValueError):

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -116,16 +116,20 @@ class Verdict:
 class Rollout:
     """One execution of a task by the task LLM under one skill version, or under none.
 
-    `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how).
+    `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how). A control rollout names
+    in `withheld` the version that it would have run under. `adherence` in [0, 1] says how far the skill was followed; None is
+    not judged, and counts as followed.
     """
 
     generation: int
     answer: str
     skill: str | None = None
+    withheld: str | None = None
     arm: Arm = "skill"
     k: int = 0
     reward: float | None = None
     passed: bool | None = None
+    adherence: float | None = None
     feedback: str = ""
     error: str | None = None
     verifier_hash: str | None = None
@@ -245,7 +249,12 @@ class SkillVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillHit:
-    """One search result. `score` is the cosine of query and skill in [-1, 1]; `why` says how it was found."""
+    """One search result.
+
+    `score` orders the hits of one search; it is relevance in [0, 1] and up to 0.05 each for utility and curiosity. `why`
+    holds what it was made of: `dense` (the cosine, comparable between searches), `lexical` (BM25), `relevance`, `utility`,
+    `bonus`, the rank before and after re-ranking, the copies that were collapsed into it, and which engine proposed it.
+    """
 
     skill_id: str
     version: int
@@ -259,6 +268,14 @@ class SkillHit:
     @property
     def ref(self) -> str:
         return f"{self.skill_id}@{self.version}"
+
+
+class SkillHits(list[SkillHit]):
+    """What a search found, best first. Where it found nothing, `reason` says why."""
+
+    def __init__(self, hits: Iterable[SkillHit] = (), reason: str = "") -> None:
+        super().__init__(hits)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

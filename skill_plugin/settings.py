@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """Holds the database, the index, the adapters and the settings file."""
     database: str | None = None
     """A SQL URL; by default SQLite in the home folder."""
+    chroma: str | None = None
+    """The index: a folder, or the URL of a Chroma server; by default a folder beside the database."""
     namespace: str = "default"
     """The partition to work in; nothing is ever read across it."""
     embedder: str = "minilm"

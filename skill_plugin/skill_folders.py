@@ -1,0 +1,235 @@
+"""SKILL.md files in folders and archives: reading them within limits, writing them.
+
+An archive comes from anywhere, so limits come before parsing: nothing is unpacked to disk, no link is followed, no name
+leaves its folder, and what is read is counted as it is read, because declared sizes lie. Files beside SKILL.md (scripts,
+references) are counted and left out: a skill here is a text.
+"""
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from skill_plugin.errors import InvalidSkillError
+from skill_plugin.skill_md import MAX_BYTES
+
+SKILL_FILE = "SKILL.md"
+MAX_SKILLS = 10_000
+MAX_MEMBERS = 100_000
+MAX_DEPTH = 10
+MAX_UNPACKED = 512 * 2**20
+"""Bytes that an archive may unfold into while it is looked through."""
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+
+@dataclass(frozen=True)
+class FoundSkill:
+    """One SKILL.md: where it was, the name of its folder (empty if it has none), and its text or what is wrong with it."""
+
+    where: str
+    folder: str
+    text: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder or archive holds."""
+
+    skills: tuple[FoundSkill, ...]
+    left_out: int
+
+
+def read_skills(path: str | Path) -> Found:
+    """Every SKILL.md below a folder, in an archive, or the one file itself.
+
+    Raises:
+        InvalidSkillError: there is none, it cannot be read, or the archive is hostile; then nothing of it is used.
+    """
+    place = Path(path).expanduser()
+    try:
+        if place.is_dir():
+            found = _from_folder(place)
+        elif place.name.endswith(".zip"):
+            found = _from_zip(place)
+        elif place.name.endswith(ARCHIVES):
+            found = _from_tar(place)
+        else:
+            found = Found((_file(place),), 0)
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise InvalidSkillError(
+            f"{str(place)!r} cannot be read: {reason}; give a SKILL.md, a folder or an archive"
+        ) from exc
+    if not found.skills:
+        raise InvalidSkillError(f"there is no {SKILL_FILE} in {str(place)!r}; a skill is a folder that holds one")
+    return found
+
+
+def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
+    """Writes `name/SKILL.md` for each text, into a folder or, by its ending, a .zip.
+
+    Raises:
+        InvalidSkillError: it cannot be written, or a folder of that name is there already.
+    """
+    place = Path(path).expanduser()
+    try:
+        if place.suffix == ".zip":
+            with zipfile.ZipFile(place, "x", zipfile.ZIP_DEFLATED) as archive:
+                for name, text in sorted(texts.items()):
+                    # The same bytes for the same skills: no clock in the archive.
+                    archive.writestr(zipfile.ZipInfo(f"{name}/{SKILL_FILE}", (1980, 1, 1, 0, 0, 0)), text)
+            return
+        for name in texts:
+            if (place / name).exists():
+                raise FileExistsError(17, "a folder of that name is there already", str(place / name))
+        for name, text in sorted(texts.items()):
+            (place / name).mkdir(parents=True)
+            (place / name / SKILL_FILE).write_text(text, encoding="utf-8", newline="\n")
+    except OSError as exc:
+        raise InvalidSkillError(
+            f"{exc.filename or str(place)!r} cannot be written: {exc.strerror}; choose another place"
+        ) from exc
+
+
+def _from_folder(root: Path) -> Found:
+    skills: list[FoundSkill] = []
+    left_out = members = 0
+    for folder, folders, files in os.walk(root, followlinks=False):
+        here = Path(folder)
+        depth = len(here.relative_to(root).parts)
+        if depth > MAX_DEPTH:
+            raise InvalidSkillError(
+                f"{str(here)!r} is nested deeper than {MAX_DEPTH} folders; give a folder nearer the skills"
+            )
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            members = _counted(members, str(root))
+            if name == SKILL_FILE and not (here / name).is_symlink():
+                skills.append(_file(here / name))
+            else:
+                left_out += 1
+        if len(skills) > MAX_SKILLS:
+            raise InvalidSkillError(f"{str(root)!r} holds more than {MAX_SKILLS} skills; import it in parts")
+    return Found(tuple(skills), left_out)
+
+
+def _file(path: Path) -> FoundSkill:
+    with path.open("rb") as file:
+        return _found(str(path), path.absolute().parent.name if path.name == SKILL_FILE else "", file)
+
+
+def _from_zip(path: Path) -> Found:
+    skills: list[FoundSkill] = []
+    left_out = 0
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.is_dir():
+                continue
+            name = _safe(member.filename, path)
+            _counted(len(skills) + left_out, str(path))
+            if (member.external_attr >> 16) & 0o170000 == 0o120000:
+                raise InvalidSkillError(f"{path.name} holds the link {member.filename!r}; pack the file itself")
+            if name.name != SKILL_FILE:
+                left_out += 1
+                continue
+            if member.flag_bits & 1:
+                raise InvalidSkillError(f"{path.name} is encrypted; unpack it first")
+            with archive.open(member) as file:
+                skills.append(_found(f"{path.name}:{name}", _folder_of(name, path), file))
+            _few_enough(skills, path)
+    return Found(tuple(skills), left_out)
+
+
+def _from_tar(path: Path) -> Found:
+    skills: list[FoundSkill] = []
+    left_out = 0
+    with (
+        path.open("rb") as raw,
+        _Counted(_unpacked(raw, path), path) as counted,
+        tarfile.open(fileobj=counted, mode="r|") as archive,
+    ):
+        for member in archive:
+            _counted(len(skills) + left_out, str(path))
+            name = _safe(member.name, path)
+            if member.isdir():
+                continue
+            if not member.isfile():
+                raise InvalidSkillError(
+                    f"{path.name} holds {member.name!r}, which is a link or a device; pack the file itself"
+                )
+            file = archive.extractfile(member) if name.name == SKILL_FILE else None
+            if file is None:
+                left_out += 1
+                continue
+            skills.append(_found(f"{path.name}:{name}", _folder_of(name, path), file))
+            _few_enough(skills, path)
+    return Found(tuple(skills), left_out)
+
+
+def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
+    if path.name.endswith((".gz", ".tgz")):
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value] # it is read from, and that is all
+    return raw
+
+
+class _Counted(io.RawIOBase):
+    """A stream that ends with an error once too much has come out of it."""
+
+    def __init__(self, stream: IO[bytes], path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._left = MAX_UNPACKED
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise InvalidSkillError(
+                f"{self._path.name} unfolds into more than {MAX_UNPACKED} bytes; it is not read further"
+            )
+        return data
+
+
+def _found(where: str, folder: str, file: IO[bytes]) -> FoundSkill:
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        return FoundSkill(where, folder, error=f"it has more than {MAX_BYTES} bytes; shorten it or split it in two")
+    try:
+        return FoundSkill(where, folder, data.decode("utf-8"))
+    except UnicodeDecodeError as exc:
+        return FoundSkill(where, folder, error=f"it is not UTF-8 (byte {exc.start}); save it as UTF-8")
+
+
+def _safe(name: str, path: Path) -> PurePosixPath:
+    """The member's name, if it stays in its folder."""
+    made = PurePosixPath(name.replace("\\", "/"))
+    if made.is_absolute() or ".." in made.parts or (made.parts and ":" in made.parts[0]) or "\x00" in name:
+        raise InvalidSkillError(f"{path.name} holds {name!r}, which leads out of its folder; the archive is not used")
+    if len(made.parts) > MAX_DEPTH + 1:
+        raise InvalidSkillError(f"{path.name} holds {name[:80]!r}, nested deeper than {MAX_DEPTH} folders; flatten it")
+    return made
+
+
+def _folder_of(name: PurePosixPath, path: Path) -> str:
+    stem = path.name
+    for ending in ARCHIVES:
+        stem = stem.removesuffix(ending)
+    return name.parent.name or stem
+
+
+def _counted(members: int, where: str) -> int:
+    if members >= MAX_MEMBERS:
+        raise InvalidSkillError(f"{where!r} holds more than {MAX_MEMBERS} files; import it in parts")
+    return members + 1
+
+
+def _few_enough(skills: list[FoundSkill], path: Path) -> None:
+    if len(skills) > MAX_SKILLS:
+        raise InvalidSkillError(f"{path.name} holds more than {MAX_SKILLS} skills; import it in parts")

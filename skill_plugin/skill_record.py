@@ -1,0 +1,100 @@
+"""A skill's record inside its SKILL.md: lineage and utility as strings under `metadata`, as the Agent Skills format allows.
+
+They are put in and taken out as lines, never by writing the front matter anew, so that a text comes back to the letter;
+`skill-plugin-sha256` says whether it did. A front matter whose `metadata` is not in block form is left without a record.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from skill_plugin.records import Skill, sha256
+
+PREFIX = "skill-plugin-"
+OWN_BLOCK = f"{PREFIX}block"
+
+_HEAD = re.compile(r"\A(---[ \t]*\n)(.*?)(^---[ \t]*(?:\n|\Z))", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^metadata:[ \t]*\n(?P<indent>[ ]+)(?=\S)", re.MULTILINE)
+_ANY_METADATA = re.compile(r"^[\"']?metadata[\"']?[ \t]*:", re.MULTILINE)
+_LINE = re.compile(rf'^[ ]+{PREFIX}(?P<key>[a-z0-9-]+): "(?P<value>[^"\n]*)"\n', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SkillRecord:
+    """What a store knew of a skill when it was exported."""
+
+    skill_id: str
+    version: int
+    generation: int
+    parent: int | None
+    utility: float | None
+    uses: int
+    wins: int
+
+
+def with_record(skill: Skill) -> str:
+    """The skill's text with its record in the front matter; the bare text if there is no place for one."""
+    values = {
+        "id": skill.id,
+        "version": str(skill.version),
+        "generation": str(skill.generation),
+        "parent": "" if skill.parent is None else str(skill.parent),
+        "author": skill.author,
+        "utility": "" if skill.utility is None else repr(skill.utility),
+        "uses": str(skill.uses),
+        "wins": str(skill.wins),
+        "sha256": sha256(skill.text),
+    }
+    head = _HEAD.match(skill.text)
+    if head is None or "\r" in skill.text:
+        return skill.text
+    front = head[2]
+    block = _BLOCK.search(front)
+    if block is not None:
+        at = block.start("indent")
+        front = front[:at] + _lines(values, block["indent"]) + front[at:]
+    elif _ANY_METADATA.search(front) is None:
+        ending = "" if front.endswith("\n") else "\n"
+        front = f"{front}{ending}metadata:\n{_lines({'block': 'own', **values}, '  ')}"
+    else:
+        return skill.text
+    return head[1] + front + head[3] + skill.text[head.end() :]
+
+
+def without_record(text: str) -> tuple[str, SkillRecord | None]:
+    """The text as it was before `with_record`, and the record; None if there is none, or the text was changed since."""
+    head = _HEAD.match(text)
+    if head is None:
+        return text, None
+    values = {found["key"]: found["value"] for found in _LINE.finditer(head[2])}
+    if not values:
+        return text, None
+    front = _LINE.sub("", head[2])
+    if values.get("block") == "own":
+        front = re.sub(r"^metadata:[ \t]*\n\Z", "", front, flags=re.MULTILINE)
+    bare = head[1] + front + head[3] + text[head.end() :]
+    return bare, _record(values) if sha256(bare) == values.get("sha256") else None
+
+
+def _lines(values: Mapping[str, str], indent: str) -> str:
+    return "".join(f'{indent}{PREFIX}{key}: "{value}"\n' for key, value in values.items())
+
+
+def _record(values: Mapping[str, str]) -> SkillRecord | None:
+    try:
+        utility = float(values["utility"]) if values["utility"] else None
+        record = SkillRecord(
+            skill_id=values["id"],
+            version=int(values["version"]),
+            generation=int(values["generation"]),
+            parent=int(values["parent"]) if values["parent"] else None,
+            utility=utility,
+            uses=int(values["uses"]),
+            wins=int(values["wins"]),
+        )
+    except (KeyError, ValueError):
+        return None
+    sound = (utility is None or 0 <= utility <= 1) and 0 <= record.wins <= record.uses < 2**31
+    numbered = 0 < record.version < 2**31 and 0 <= record.generation < 2**31 and (record.parent or 1) > 0
+    named = re.fullmatch(r"sk_[0-9a-f]{12}", record.skill_id) is not None
+    return record if sound and numbered and named else None
