@@ -4,14 +4,15 @@ Every write is one transaction that takes the write lock at its beginning (`BEGI
 lock into a write lock, so two writers that began as readers would fail at once whatever their time-out.
 """
 
+import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Insert, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlmodel import Session
@@ -19,8 +20,12 @@ from sqlmodel import Session
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
 from skill_plugin.store.tables import PREFIX, Table
 
-HEAD = "0001"
+logger = logging.getLogger(__name__)
+
+HEAD = "0002"
 """The schema revision of this release; a test compares it with the migrations' own head."""
+
+MIGRATION_LOCK = 0x534B494C4C  # "SKILL"
 
 VERSION_TABLE = f"{PREFIX}alembic_version"
 BUSY_SECONDS = 30
@@ -60,11 +65,12 @@ class Database:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
         self.where = parsed.render_as_string(hide_password=True)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self.path = parsed.database or ""
         if self.is_sqlite:
             self._check_file(parsed.database, create=create)
             _tune_sqlite(self.engine)
         try:
-            self._upgrade()
+            self._upgrade(create=create)
         except DBAPIError as exc:
             self.engine.dispose()
             raise self._unavailable(exc) from exc
@@ -116,12 +122,14 @@ class Database:
                 f"{path} cannot be written: {exc.strerror}; choose another home folder"
             ) from exc
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, *, create: bool) -> None:
         """Brings the schema to HEAD. Alembic is imported only when there is something to do."""
         with self.engine.connect() as connection:
             current = schema_revision(connection)
         if current == HEAD:
             return
+        if current is None and not create and not self.is_sqlite:
+            raise StoreUnavailableError(f"there is no store in {self.where}; make one with: skill-plugin skills add")
         from skill_plugin.store import migrations  # noqa: PLC0415 - 0.15 s that most openings do not need
 
         if current is not None and current not in migrations.known_revisions():
@@ -129,10 +137,29 @@ class Database:
                 f"the database {self.where} has schema revision {current!r}, this release knows up to {HEAD!r}; "
                 "upgrade skill-plugin: pip install -U skill-plugin"
             )
+        if current is not None and self.is_sqlite:
+            self._keep_copy(current)
         # One transaction for all of it: two processes that start together wait for each other here, and a process
         # that is killed in the middle leaves the old schema.
         with self.engine.execution_options(write=True).begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             migrations.upgrade(connection)
+
+    def _keep_copy(self, revision: str) -> None:
+        """A copy of the file as it was, by SQLite's own backup, before its schema changes."""
+        copy = Path(f"{self.path}.before-{HEAD}")
+        if not copy.exists():
+            unfinished = copy.with_suffix(f"{copy.suffix}.tmp")
+            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(unfinished)) as target:
+                source.backup(target)
+            unfinished.replace(copy)
+            logger.info("the database with schema %s was copied to %s", revision, copy)
+
+
+def fetch(session: Session, statement: Executable, **given: Any) -> Sequence[Any]:
+    """The rows of a statement that was made beforehand, as tuples whose types only the statement knows."""
+    return session.connection().execute(statement, given).all()
 
 
 def schema_revision(connection: Connection) -> str | None:

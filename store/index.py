@@ -1,154 +1,160 @@
-"""The vector index: one Chroma collection per namespace and embedder. The only file that imports chromadb.
+"""The vector index: one Chroma collection per namespace and embedder.
 
 Chroma is a cache of the vectors in SQL. It promises little on its own: two processes that write one folder corrupt it
-without an error, and a reader never sees what another process wrote. So one process owns the folder (a file lock),
-everyone else searches the SQL vectors exactly, and what Chroma finds is only ever a list of candidates that SQL checks.
+without an error, and a reader never sees what another process wrote. So one process owns the folder, everyone else
+searches the SQL vectors exactly, and what Chroma finds is only ever a list of candidates that SQL checks.
 """
 
 import logging
+import os
+import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from filelock import FileLock, Timeout
+import numpy as np
 
 from skill_plugin.records import canonical_json, sha256
 from skill_plugin.store.vectors import Vector
+from skill_plugin.store.worker import BUSY_SECONDS, QUERY_SECONDS, WRITE_SECONDS, Worker, WorkerError
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
+MIN_FREE_BYTES = 16 * 2**20
+"""With less left on the disk Chroma is left alone: a write that meets the end of the disk never returns."""
 
-RETRY_LOCK_SECONDS = 5.0
+_workers: dict[tuple[int, str], tuple[Worker, int]] = {}
+_workers_lock = threading.Lock()
 
 
 class ChromaIndex:
-    """One namespace's collection in a Chroma folder, opened at the first use.
+    """One namespace's collections at a place: a folder, or the URL of a Chroma server.
 
-    No method raises for Chroma's sake: where it fails, `query` returns None and the caller searches SQL. What failed
-    stands in `problem`.
+    `query` never raises and never waits: where Chroma cannot say at once it returns None, and the caller searches SQL.
+    The other methods are the indexer's; they raise `WorkerError`.
     """
 
-    def __init__(self, folder: Path, namespace: str) -> None:
-        self.folder = folder
+    def __init__(self, place: str, namespace: str) -> None:
+        self.place = place
         self.namespace = namespace
         self.problem: str | None = None
-        self._lock = threading.RLock()
-        self._file_lock = FileLock(folder / "owner.lock", timeout=0, is_singleton=True, thread_local=False)
-        self._owned = False
-        self._next_try = 0.0
-        self._client: Any = None
-        self._collections: dict[str, Any] = {}
-
-    def own(self) -> bool:
-        """Whether this process owns the folder; tries to become its owner, at most every few seconds."""
-        with self._lock:
-            if not self._owned and time.monotonic() >= self._next_try:
-                self._next_try = time.monotonic() + RETRY_LOCK_SECONDS
-                try:
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    self._file_lock.acquire()
-                    self._owned = True
-                except Timeout:
-                    logger.info("another process owns the index in %s; searching SQL instead", self.folder)
-                except OSError as exc:
-                    self._fail("open", exc)
-            return self._owned
+        self.is_server = "://" in place
+        self._serving: set[str] = set()
+        self._worker: Worker | None = None
 
     def query(self, vector: Vector, k: int, *, signature: str) -> list[str] | None:
-        """The ids of the `k` nearest entries, nearest first; None if Chroma cannot say."""
+        """The ids of the `k` nearest entries, nearest first; None if Chroma cannot say at once."""
+        worker = self._worker
+        if worker is None or signature not in self._serving or not worker.alive:
+            return None
+        try:
+            name = collection_name(self.namespace, signature)
+            found: list[str] = worker.call("query", name, vector, k, seconds=QUERY_SECONDS, patience=BUSY_SECONDS)
+        except WorkerError as exc:
+            if str(exc) != "busy":
+                self.fail(str(exc))
+            return None
+        return found
 
-        def ask() -> list[str]:
-            collection = self._collection(signature)
-            found = collection.query(query_embeddings=[vector], n_results=k, include=[])
-            return [str(skill_id) for skill_id in found["ids"][0]]
+    def serve(self, signature: str) -> None:
+        """From now on `query` answers for these vectors."""
+        self._serving.add(signature)
+        self.problem = None
 
-        return self._try("query", ask)
+    def serves(self, signature: str) -> bool:
+        return signature in self._serving and self._worker is not None and self._worker.alive
 
-    def apply(self, upserts: Sequence[tuple[str, Vector]], deletes: Sequence[str], *, signature: str) -> bool:
-        """Brings entries up to date; whether it worked. Doing it twice is doing it once."""
+    def fail(self, problem: str) -> None:
+        """Stops answering until the indexer has brought it up again."""
+        self._serving.clear()
+        if self.problem != problem:
+            logger.warning("the Chroma index at %s: %s; searching SQL instead", self.place, problem)
+        self.problem = problem
 
-        def write() -> bool:
-            collection = self._collection(signature)
-            step = self._client.get_max_batch_size()
-            for batch in _batches(upserts, step):
-                collection.upsert(ids=[skill_id for skill_id, _ in batch], embeddings=[vector for _, vector in batch])
-            for ids in _batches(deletes, step):
-                collection.delete(ids=list(ids))
-            return True
+    def start(self) -> None:
+        """Starts the process that runs Chroma, or shares the one that another namespace started."""
+        if not self.is_server and _free_bytes(Path(self.place)) < MIN_FREE_BYTES:
+            raise WorkerError("the disk is full", no_fault=True)
+        if self._worker is None:
+            self._worker = _borrow(self.place)
+        self._worker.start()
 
-        return bool(self._try("write", write))
+    def stop(self) -> None:
+        self._serving.clear()
+        if self._worker is not None:
+            self._worker = None
+            _give_back(self.place)
 
-    def ids(self, *, signature: str) -> set[str] | None:
-        """Every entry's id; None if Chroma cannot say."""
-        return self._try("read", lambda: set(self._collection(signature).get(include=[])["ids"]))
+    def upsert(self, entries: Sequence[tuple[str, Vector]], *, signature: str) -> None:
+        if entries:
+            ids = [skill_id for skill_id, _ in entries]
+            vectors = np.stack([np.asarray(vector, dtype=np.float32) for _, vector in entries])
+            self._call("upsert", signature, ids, vectors)
 
-    def drop(self, *, signature: str) -> bool:
-        """Forgets all entries, so that the collection can be built again; whether it worked."""
+    def delete(self, ids: Sequence[str], *, signature: str) -> None:
+        if ids:
+            self._call("delete", signature, list(ids))
 
-        def delete() -> bool:
-            self._collections.pop(signature, None)
-            with suppress(Exception):  # there may be none
-                self._open().delete_collection(_collection_name(self.namespace, signature))
-            return True
+    def ids(self, *, signature: str) -> set[str]:
+        return set(self._call("ids", signature))
 
-        with self._lock:
-            self.problem = None
-            return bool(self._try("drop", delete))
+    def drop(self, *, signature: str) -> None:
+        """Forgets all entries, so that the collection can be built again."""
+        self._serving.discard(signature)
+        self._call("drop", signature)
 
-    def close(self) -> None:
-        with self._lock:
-            if self._client is not None:
-                with suppress(Exception):
-                    self._client.close()
-                self._client = None
-                self._collections.clear()
-            if self._owned:
-                self._file_lock.release()
-                self._owned = False
+    def finds(self, skill_id: str, vector: Vector, k: int, *, signature: str) -> bool:
+        """Whether an entry is found by its own vector: a damaged index counts right and finds nothing."""
+        return skill_id in self._call("query", signature, vector, k)
 
-    def _open(self) -> Any:
-        if self._client is None:
-            import chromadb  # noqa: PLC0415 - most of a second
-            from chromadb.config import Settings  # noqa: PLC0415
+    def move_aside(self) -> Path | None:
+        """Puts a damaged folder out of the way, so that a new one can be made; keeps only the latest such folder."""
+        if self._worker is not None:
+            self._worker.stop()  # also under the process's other namespaces: it must not go on writing what is moved
+        self.stop()
+        folder = Path(self.place)
+        if self.is_server or not folder.exists():
+            return None
+        for old in folder.parent.glob(f"{folder.name}.damaged-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        aside = folder.with_name(f"{folder.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+        folder.rename(aside)
+        return aside
 
-            self._client = chromadb.PersistentClient(str(self.folder), settings=Settings(anonymized_telemetry=False))
-        return self._client
-
-    def _collection(self, signature: str) -> Any:
-        if signature not in self._collections:
-            self._collections[signature] = self._open().get_or_create_collection(
-                _collection_name(self.namespace, signature),
-                embedding_function=None,  # its default one would download a model
-                configuration={"hnsw": {"space": "cosine"}},
-                metadata={"namespace": self.namespace, "signature": signature},
-            )
-        return self._collections[signature]
-
-    def _try(self, doing: str, call: Callable[[], T]) -> T | None:
-        with self._lock:
-            if self.problem is not None or not self.own():
-                return None
-            try:
-                return call()
-            except (KeyboardInterrupt, SystemExit, GeneratorExit):
-                raise
-            except BaseException as exc:  # noqa: BLE001 - a panic of Chroma's Rust engine is no Exception
-                self._fail(doing, exc)
-                return None
-
-    def _fail(self, doing: str, exc: BaseException) -> None:
-        self.problem = f"cannot {doing}: {type(exc).__name__}: {' '.join(str(exc).split())[:300]}"
-        logger.warning("the Chroma index in %s %s; searching SQL instead", self.folder, self.problem)
+    def _call(self, operation: str, signature: str, *arguments: Any) -> Any:
+        if self._worker is None:
+            raise WorkerError("it is not running", no_fault=True)
+        return self._worker.call(
+            operation, collection_name(self.namespace, signature), *arguments, seconds=WRITE_SECONDS
+        )
 
 
-def _collection_name(namespace: str, signature: str) -> str:
+def collection_name(namespace: str, signature: str) -> str:
     """Chroma allows few characters in a name; a hash is injective for all that matters."""
     return f"skills-{sha256(canonical_json([namespace, signature]))[:40]}"
 
 
-def _batches(items: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+def _borrow(place: str) -> Worker:
+    """The worker of a place; the namespaces of one process share it, since only one process may have the folder open."""
+    with _workers_lock:
+        worker, users = _workers.get((os.getpid(), place), (None, 0))
+        worker = worker or Worker(place)
+        _workers[os.getpid(), place] = (worker, users + 1)
+        return worker
+
+
+def _give_back(place: str) -> None:
+    with _workers_lock:
+        worker, users = _workers.pop((os.getpid(), place), (None, 0))
+        if worker is not None and users > 1:
+            _workers[os.getpid(), place] = (worker, users - 1)
+        elif worker is not None:
+            worker.stop()
+
+
+def _free_bytes(folder: Path) -> int:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

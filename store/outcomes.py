@@ -4,18 +4,35 @@ All within the caller's transaction. Everything is recorded at most once, howeve
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, case, func
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.errors import RunNotFoundError
 from skill_plugin.records import Rollout, Task, Verdict, canonical_json, sha256, split_ref
+from skill_plugin.store import versions
 from skill_plugin.store.database import insert_if_absent
-from skill_plugin.store.tables import OutcomeRow, RevisionRow, RolloutRow, SkillRow, TaskRow, utc_now
+from skill_plugin.store.tables import (
+    OutcomeRow,
+    RevisionRow,
+    RolloutRow,
+    SkillRow,
+    SkillVersionRow,
+    TaskRow,
+    utc_now,
+)
 
 UTILITY_RATE = 0.05
 """Weight of one new reward in the moving average (Skill1, arXiv:2605.06130)."""
+
+FALL_BACK_DROP = 0.2
+"""How far a live version's utility must be below its parent's: 2.5 standard deviations of the average of a fair coin."""
+
+FALL_BACK_USES = 20
+"""Uses that both versions must have before they are compared."""
+
+_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld")]
 
 
 def insert_task(session: Session, namespace: str, task: Task) -> None:
@@ -48,6 +65,7 @@ def record_rollout(
 ) -> bool:
     """Appends one rollout and credits its skill; False if it was there already."""
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
+    withheld_skill_id, withheld_version = split_ref(rollout.withheld) if rollout.withheld else (None, None)
     use = None
     if skill_id and version and rollout.arm == "skill" and rollout.reward is not None:
         use = Use(namespace, skill_id, version, task.content_hash)
@@ -56,11 +74,13 @@ def record_rollout(
         session,
         RolloutRow,
         {
-            **{key: getattr(rollout, key) for key in Rollout.__dataclass_fields__ if key != "skill"},
+            **{key: getattr(rollout, key) for key in _SAME_IN_ROW},
             "namespace": namespace,
             "task_id": task.id,
             "skill_id": skill_id,
             "version": version,
+            "withheld_skill_id": withheld_skill_id,
+            "withheld_version": withheld_version,
             "run_id": run_id,
             "thread_id": thread_id,
             "chosen": chosen,
@@ -69,7 +89,7 @@ def record_rollout(
         },
     )
     if inserted and use is not None and credited:
-        _credit(session, use, reward=rollout.reward or 0.0, passed=bool(rollout.passed), new_use=True)
+        _credit(session, use, rollout.reward or 0.0, bool(rollout.passed), new_use=True, adherence=rollout.adherence)
     return inserted
 
 
@@ -95,13 +115,50 @@ def _may_credit(session: Session, use: Use) -> bool:
     return session.connection().execute(_MAY_CREDIT, use.bound()).scalar() is not None
 
 
-def _credit(session: Session, use: Use, *, reward: float, passed: bool, new_use: bool) -> None:
-    """Utility <- utility + 0.05 * (reward - utility), started at the first observation.
+def _credit(
+    session: Session, use: Use, reward: float, passed: bool, *, new_use: bool, adherence: float | None = None
+) -> None:
+    """Utility <- utility + 0.05 * adherence * (reward - utility), started at the first observation.
 
-    One UPDATE, because a read and a write from two processes lose half of the updates.
+    One UPDATE for the skill and one for its version, because a read and a write from two processes lose half of the
+    updates. Where the version has fallen far behind its parent, the parent is live again.
     """
-    counts = {"reward": reward, "use": int(new_use), "win": int(new_use and passed)}
-    session.connection().execute(_CREDIT, {**use.bound(), **counts})
+    rate = UTILITY_RATE * (1.0 if adherence is None else adherence)
+    given = {**use.bound(), "reward": reward, "rate": rate, "use": int(new_use), "win": int(new_use and passed)}
+    connection = session.connection()
+    connection.execute(_CREDIT_SKILL, given)
+    utility, uses, parent = connection.execute(_CREDIT_VERSION, given).one()
+    if parent is not None and utility is not None and uses >= FALL_BACK_USES:
+        _fall_back(session, use, utility, parent)
+
+
+def _fall_back(session: Session, use: Use, utility: float, parent: int) -> None:
+    """Makes the parent live again if the version's utility is clearly lower, both having been used enough."""
+    before = session.get(SkillVersionRow, (use.skill_id, parent))
+    if (
+        before is None
+        or before.utility is None
+        or before.uses < FALL_BACK_USES
+        or utility >= before.utility - FALL_BACK_DROP
+    ):
+        return
+    skill = session.exec(select(SkillRow).where(SkillRow.id == use.skill_id).with_for_update()).one()
+    if skill.live_version == use.version:
+        session.refresh(skill)
+        versions.go_live(session, skill, before)
+        reason = f"utility of version {use.version} fell to {utility:.2f}, version {parent} had {before.utility:.2f}"
+        versions.log_event(session, skill, "rolled back", by="utility", version=parent, reason=reason)
+
+
+def _counted(table: type[SkillRow] | type[SkillVersionRow]) -> dict[str, Any]:
+    """The new utility and counters of a row."""
+    utility = col(table.utility)
+    moved = utility + bindparam("rate") * (bindparam("reward") - utility)
+    return {
+        "utility": case((utility.is_(None), bindparam("reward")), else_=moved),
+        "uses": col(table.uses) + bindparam("use"),
+        "wins": col(table.wins) + bindparam("win"),
+    }
 
 
 # Made once: building a statement costs more than running it, and a run is recorded for every answer of every agent.
@@ -126,17 +183,15 @@ _BORN_FROM = (
 
 _MAY_CREDIT = select(SkillRow.id).where(*_IS_LIVE, ~_BORN_FROM.exists())
 
-_CREDIT = (
-    update(SkillRow)
-    .where(*_IS_LIVE)
-    .values(
-        utility=case(
-            (col(SkillRow.utility).is_(None), bindparam("reward")),
-            else_=col(SkillRow.utility) + UTILITY_RATE * (bindparam("reward") - col(SkillRow.utility)),
-        ),
-        uses=col(SkillRow.uses) + bindparam("use"),
-        wins=col(SkillRow.wins) + bindparam("win"),
+_CREDIT_SKILL = update(SkillRow).where(*_IS_LIVE).values(**_counted(SkillRow))
+
+_CREDIT_VERSION = (
+    update(SkillVersionRow)
+    .where(
+        col(SkillVersionRow.skill_id) == bindparam("b_skill_id"), col(SkillVersionRow.number) == bindparam("b_version")
     )
+    .values(**_counted(SkillVersionRow))
+    .returning(col(SkillVersionRow.utility), col(SkillVersionRow.uses), col(SkillVersionRow.parent))
 )
 
 
@@ -172,7 +227,7 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
         use = Use(namespace, rollout.skill_id, rollout.version, task.content_hash)
         if _may_credit(session, use):
             new_use = rollout.reward is None and not earlier
-            _credit(session, use, reward=verdict.reward, passed=bool(verdict.passed), new_use=new_use)
+            _credit(session, use, verdict.reward, bool(verdict.passed), new_use=new_use, adherence=rollout.adherence)
     return inserted
 
 
@@ -186,5 +241,6 @@ def rollouts_of(session: Session, namespace: str, run_id: str) -> Sequence[Rollo
 def as_rollout(row: RolloutRow) -> Rollout:
     return Rollout(
         skill=f"{row.skill_id}@{row.version}" if row.skill_id else None,
-        **{key: getattr(row, key) for key in Rollout.__dataclass_fields__ if key != "skill"},
+        withheld=f"{row.withheld_skill_id}@{row.withheld_version}" if row.withheld_skill_id else None,
+        **{key: getattr(row, key) for key in _SAME_IN_ROW},
     )

@@ -1,46 +1,47 @@
-"""Search: Chroma or exact search proposes, SQL disposes.
+"""Search: Chroma, exact search and BM25 propose, SQL disposes.
 
-Candidates are only ids. Status, version, text and the score itself are read from SQL for each of them, so a hit is
+Candidates are only ids. Status, version, text and the cosine itself are read from SQL for each of them, so a hit is
 never retired, staged, stale or foreign, whatever another process did a moment ago and whatever the index believes.
 """
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, exists
-from sqlmodel import Session, col, select
+from sqlalchemy import Executable, bindparam, exists, select
+from sqlmodel import Session, col
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.protocols import Embedder
-from skill_plugin.records import SkillHit
-from skill_plugin.store.database import Database
+from skill_plugin.records import SkillHit, SkillHits
+from skill_plugin.store import served
+from skill_plugin.store.database import Database, fetch
 from skill_plugin.store.index import ChromaIndex
+from skill_plugin.store.lexical import top
+from skill_plugin.store.live import LiveSkills
 from skill_plugin.store.namespaces import check_signature
-from skill_plugin.store.outbox import IndexSync
+from skill_plugin.store.ranking import Candidate, collapse, dense_share, mix, rerank
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
 
+STRATEGIES = ("hybrid", "dense", "lexical", "same-family", "query-embedding")
+
+DEFAULT_K = 3
 MAX_K = 20
 """More skills than this in one prompt make a model choose worse, not better (arXiv:2601.04748)."""
 
-DEFAULT_K = 3
+DEFAULT_MIN_SCORE = 0.25
+"""The floor: cosine under which a skill is not about the query, unless its words are (LOG.md)."""
+
+ENOUGH_WORDS = 0.5
+"""A skill that has half of the query's idf is about it, whatever the cosine: names and error codes have no meaning."""
+
+POOL = 30
+"""Candidates from each side; enough for 20 hits after copies are collapsed."""
+
 CACHED_QUERIES = 1024
-
-
-# Statements that every search runs are made once: building one costs more than running it.
-_STATE = select(
-    col(NamespaceRow.signature),
-    col(NamespaceRow.epoch),
-    exists().where(col(IndexChangeRow.namespace) == col(NamespaceRow.name)).label("pending"),
-).where(col(NamespaceRow.name) == bindparam("namespace"))
-
-_LIVE = select(SkillRow, SkillVersionRow.text, EmbeddingRow.vector).where(
-    *is_live(bindparam("namespace"), bindparam("signature")),
-    col(SkillVersionRow.skill_id) == col(SkillRow.id),
-    col(SkillVersionRow.number) == col(SkillRow.live_version),
-    col(SkillRow.id).in_(bindparam("ids", expanding=True)),
-)
 
 
 class QueryVectors:
@@ -69,62 +70,192 @@ class QueryVectors:
         return vector
 
 
+# Statements that every search runs are made once: building one costs more than running it.
+_STATE = select(
+    col(NamespaceRow.signature),
+    col(NamespaceRow.epoch),
+    exists().where(col(IndexChangeRow.namespace) == col(NamespaceRow.name)).label("pending"),
+).where(col(NamespaceRow.name) == bindparam("namespace"))
+
+_FACTS: Executable = select(
+    col(SkillRow.id).label("skill_id"),
+    col(SkillRow.live_version).label("version"),
+    col(SkillRow.name),
+    col(SkillRow.description),
+    col(SkillRow.utility),
+    col(SkillRow.uses),
+    col(EmbeddingRow.vector),
+).where(
+    *is_live(bindparam("namespace"), bindparam("signature")), col(SkillRow.id).in_(bindparam("ids", expanding=True))
+)
+
+_TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text)).where(
+    col(SkillVersionRow.skill_id) == col(SkillRow.id),
+    col(SkillVersionRow.number) == col(SkillRow.live_version),
+    col(SkillRow.id).in_(bindparam("ids", expanding=True)),
+)
+
+
+class _State(NamedTuple):
+    """What a search must know of the namespace: whose vectors, which state, and whether the index is behind."""
+
+    signature: str
+    epoch: int
+    pending: bool
+
+
 class Search:
     """Search in one namespace."""
 
-    def __init__(self, database: Database, index: ChromaIndex, sync: IndexSync, vectors: QueryVectors) -> None:
+    def __init__(self, database: Database, namespace: str, index: ChromaIndex | None, vectors: QueryVectors) -> None:
         self._database = database
+        self._namespace = namespace
         self._index = index
-        self._sync = sync
         self._vectors = vectors
-        self._exact = ExactSearch(index.namespace)
+        self._exact = ExactSearch(namespace)
+        self._live = LiveSkills(namespace)
 
-    def __call__(self, query: str, *, k: int, min_score: float) -> list[SkillHit]:
-        check_query(query, k)
+    def __call__(self, query: str, *, k: int, min_score: float, strategy: str, family: str | None) -> SkillHits:
+        check_request(query, k, strategy, family)
         with self._database.read() as session:
-            state = session.connection().execute(_STATE, {"namespace": self._index.namespace}).first()
-        if state is None or state.signature is None:
-            return []
-        signature, epoch, pending = str(state.signature), int(state.epoch), bool(state.pending)
-        check_signature(self._index.namespace, signature, self._vectors.signature)
-        vector = self._vectors(query)
-        ids = None
-        if self._sync.run(signature, pending=pending):
-            ids = self._index.query(vector, 2 * k, signature=signature)
+            rows = fetch(session, _STATE, namespace=self._namespace)
+        if not rows or rows[0].signature is None:
+            return SkillHits(reason="the library has no skills")
+        state = _State(*rows[0])
+        check_signature(self._namespace, state.signature, self._vectors.signature)
+        vector = self._vectors(query) if strategy != "lexical" else None
         with self._database.read() as session:
-            engine = "exact" if ids is None else "chroma"
-            hits = self._hits(session, vector, ids or [], signature, engine)
-            if len(hits) < k:  # an index that lost entries would otherwise go unnoticed
-                ids = self._exact.query(session, vector, 2 * k, signature=signature, epoch=epoch)
-                if len(ids) > len(hits):
-                    hits = self._hits(session, vector, ids, signature, "exact")
-        return [hit for hit in hits if hit.score >= min_score][:k]
+            candidates, engine = self._candidates(session, state, query, vector, k=k, strategy=strategy, family=family)
+            kept = [candidate for candidate in candidates if _passes(candidate, min_score, strategy)]
+            if not kept:
+                return SkillHits(reason=_why_none(candidates, min_score, strategy))
+            chosen = collapse(rerank(kept), k)
+            texts = dict(fetch(session, _TEXTS, ids=[candidate.skill_id for candidate in chosen]))
+        return SkillHits(
+            _hit(candidate, texts[candidate.skill_id], rank, strategy, engine)
+            for rank, candidate in enumerate(chosen, start=1)
+            if candidate.skill_id in texts
+        )
 
-    def _hits(self, session: Session, vector: Vector, ids: list[str], signature: str, engine: str) -> list[SkillHit]:
+    def _candidates(
+        self,
+        session: Session,
+        state: _State,
+        query: str,
+        vector: Vector | None,
+        *,
+        k: int,
+        strategy: str,
+        family: str | None,
+    ) -> tuple[list[Candidate], str]:
+        pool = max(POOL, 2 * k)
+        if strategy == "same-family":
+            by_family = served.by_family(session, self._namespace, family or "")
+            candidates = self._facts(session, state, list(by_family), vector)
+            for candidate in candidates:
+                candidate.relevance, candidate.extra = by_family[candidate.skill_id]
+            return candidates, "sql"
+        if strategy == "query-embedding" and vector is not None:
+            with self._database.write() as writing:
+                by_task = served.by_task(
+                    writing, self._namespace, vector, signature=state.signature, embedder=self._vectors.embedder
+                )
+            candidates = self._facts(session, state, list(by_task), vector)
+            for candidate in candidates:
+                candidate.cosine, candidate.extra = by_task[candidate.skill_id]
+            mix(candidates, 1.0)
+            return candidates, "sql"
+        ids: dict[str, None] = {}
+        engine = "sql"
+        if vector is not None:
+            nearest, engine = self._nearest(session, state, vector, pool)
+            ids.update(dict.fromkeys(nearest))
+        share = 1.0 if strategy == "dense" else 0.0 if strategy == "lexical" else dense_share(query)
+        if share == 1.0:
+            candidates = self._facts(session, state, list(ids), vector)
+        else:
+            lexicon = self._live.lexicon(session, state.epoch)
+            scores, possible = lexicon.scores(query)
+            ids.update(dict.fromkeys(lexicon.ids[i] for i in top(scores, pool)))
+            candidates = self._facts(session, state, list(ids), vector)
+            for candidate in candidates:
+                at = lexicon.positions.get(candidate.skill_id)
+                candidate.bm25 = float(scores[at]) if at is not None else 0.0
+                candidate.coverage = lexicon.coverage(query, candidate.skill_id, possible) if candidate.bm25 else 0.0
+        mix(candidates, share)
+        return candidates, engine
+
+    def _nearest(self, session: Session, state: _State, vector: Vector, pool: int) -> tuple[Sequence[str], str]:
+        """Ids near the vector: from Chroma if it is there and up to date, else from the vectors in SQL."""
+        if self._index is not None and not state.pending:
+            found = self._index.query(vector, pool, signature=state.signature)
+            if found:
+                return found, "chroma"
+        found = self._exact.query(session, vector, pool, signature=state.signature, epoch=state.epoch)
+        return found, "exact"
+
+    def _facts(self, session: Session, state: _State, ids: list[str], vector: Vector | None) -> list[Candidate]:
+        """What SQL says of the ids now; whatever is not live here is no candidate."""
         if not ids:
             return []
-        given = {"namespace": self._index.namespace, "signature": signature, "ids": ids}
-        scored = [
-            (float(from_bytes(blob) @ vector), skill, text) for skill, text, blob in session.execute(_LIVE, given)
-        ]
-        scored.sort(key=lambda item: (-item[0], item[1].name))
-        return [
-            SkillHit(
-                skill_id=skill.id,
-                version=skill.live_version or 0,
-                name=skill.name,
-                description=skill.description,
-                text=text,
-                score=score,
-                utility=skill.utility,
-                why={"dense": round(score, 4), "rank": rank, "engine": engine},
-            )
-            for rank, (score, skill, text) in enumerate(scored, start=1)
-        ]
+        facts = fetch(session, _FACTS, namespace=self._namespace, signature=state.signature, ids=ids)
+        candidates = [Candidate(**(row._asdict() | {"vector": from_bytes(row.vector)})) for row in facts]
+        if vector is not None:
+            for candidate in candidates:
+                candidate.cosine = float(candidate.vector @ vector)
+        return candidates
 
 
-def check_query(query: str, k: int) -> None:
+def check_request(query: str, k: int, strategy: str, family: str | None) -> None:
     if not isinstance(query, str) or not query.strip():
         raise ConfigurationError(f"the query is empty ({query!r}); say what the task is")
     if not isinstance(k, int) or not 1 <= k <= MAX_K:
         raise ConfigurationError(f"k is {k!r}, it must be from 1 to {MAX_K}; 2 or 3 skills serve a task best")
+    if strategy not in STRATEGIES:
+        raise ConfigurationError(f"no strategy is called {strategy!r}; use one of {', '.join(STRATEGIES)}")
+    if strategy == "same-family" and not family:
+        raise ConfigurationError("the strategy 'same-family' needs a family; pass family='...'")
+
+
+def _passes(candidate: Candidate, min_score: float, strategy: str) -> bool:
+    if strategy == "same-family":
+        return True
+    if strategy == "lexical":
+        return candidate.bm25 > 0
+    return candidate.cosine >= min_score or candidate.coverage >= ENOUGH_WORDS
+
+
+def _why_none(candidates: Sequence[Candidate], min_score: float, strategy: str) -> str:
+    if not candidates:
+        return "no live skill has served this family" if strategy == "same-family" else "the library has no live skills"
+    nearest = max(candidates, key=lambda candidate: candidate.cosine)
+    return (
+        f"the nearest skill, {nearest.name!r}, has a cosine of {nearest.cosine:.2f}, under the floor of {min_score:g}"
+    )
+
+
+def _hit(candidate: Candidate, text: str, rank: int, strategy: str, engine: str) -> SkillHit:
+    why: dict[str, Any] = {
+        "strategy": strategy,
+        "engine": engine,
+        "dense": round(candidate.cosine, 4),
+        "lexical": round(candidate.bm25, 4),
+        "relevance": round(candidate.relevance, 4),
+        "utility": candidate.utility,
+        "uses": candidate.uses,
+        "bonus": round(candidate.bonus, 4),
+        "rank_before": candidate.rank_before,
+        "rank": rank,
+        "copies": candidate.copies,
+        **candidate.extra,
+    }
+    return SkillHit(
+        skill_id=candidate.skill_id,
+        version=candidate.version,
+        name=candidate.name,
+        description=candidate.description,
+        text=text,
+        score=candidate.score,
+        utility=candidate.utility,
+        why=why,
+    )

@@ -61,7 +61,10 @@ class TaskRow(Table, table=True):
 
 
 class SkillRow(Table, table=True):
-    """`status` is live as soon as one version is; `live_version` says which."""
+    """`status` is live as soon as one version is; `live_version` says which.
+
+    `low_audits` counts the audits in a row that found no lift, the last of them when there were `audited_uses`.
+    """
 
     __tablename__ = f"{PREFIX}skill"
     __table_args__ = (UniqueConstraint("namespace", "name"), Index(None, "namespace", "status"))
@@ -77,10 +80,14 @@ class SkillRow(Table, table=True):
     utility: float | None = None
     uses: int = 0
     wins: int = 0
+    low_audits: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    audited_uses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(default_factory=utc_now)
 
 
 class SkillVersionRow(Table, table=True):
+    """The text never changes; `utility`, `uses` and `wins` are of the time that this version was live."""
+
     __tablename__ = f"{PREFIX}skill_version"
     __table_args__ = (ForeignKeyConstraint(["skill_id"], [f"{PREFIX}skill.id"]),)
 
@@ -94,6 +101,9 @@ class SkillVersionRow(Table, table=True):
     sha256: str
     author: str
     revision_id: str | None = None
+    utility: float | None = None
+    uses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    wins: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(default_factory=utc_now)
 
 
@@ -153,12 +163,13 @@ class RevisionRow(Table, table=True):
 
 
 class RolloutRow(Table, table=True):
-    """`credited` says whether it moved the skill's utility."""
+    """`credited` says whether it moved the skill's utility. A control rollout names the version that was withheld."""
 
     __tablename__ = f"{PREFIX}rollout"
     __table_args__ = (
         UniqueConstraint("namespace", "run_id", "generation", "k"),
-        Index(None, "skill_id", "version"),
+        Index(None, "skill_id", "id"),
+        Index(None, "withheld_skill_id", "id"),
         Index(None, "namespace", "task_id"),
     )
 
@@ -167,6 +178,8 @@ class RolloutRow(Table, table=True):
     task_id: str
     skill_id: str | None = None
     version: int | None = None
+    withheld_skill_id: str | None = None
+    withheld_version: int | None = None
     arm: str
     run_id: str
     generation: int
@@ -183,8 +196,20 @@ class RolloutRow(Table, table=True):
     output_tokens: int | None = None
     latency_s: float | None = None
     error: str | None = None
+    adherence: float | None = None
     credited: bool = False
     created_at: datetime = Field(default_factory=utc_now)
+
+
+class TaskEmbeddingRow(Table, table=True):
+    """The vector of a task's input; made when tasks are first searched for, so only of recent tasks."""
+
+    __tablename__ = f"{PREFIX}task_embedding"
+
+    namespace: str = Field(primary_key=True)
+    task_id: str = Field(primary_key=True)
+    signature: str = Field(primary_key=True)
+    vector: bytes = Field(sa_type=LargeBinary)
 
 
 class OutcomeRow(Table, table=True):

@@ -10,14 +10,17 @@ from sqlmodel import col, select
 
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.skill_md import parse
+from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import Database, schema_revision
 from skill_plugin.store.index import ChromaIndex
-from skill_plugin.store.outbox import IndexSync, mark_changed
+from skill_plugin.store.indexer import Indexer
+from skill_plugin.store.outbox import mark_changed
 from skill_plugin.store.search import QueryVectors
 from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
+from skill_plugin.store.worker import WorkerError
 
-CANARIES = 16
+CHECK_SECONDS = 60.0
 _BATCH = 64
 
 
@@ -33,10 +36,18 @@ class Check:
 class Upkeep:
     """Looks after one namespace."""
 
-    def __init__(self, database: Database, index: ChromaIndex, sync: IndexSync, vectors: QueryVectors) -> None:
+    def __init__(
+        self,
+        database: Database,
+        namespace: str,
+        index: ChromaIndex | None,
+        indexer: Indexer | None,
+        vectors: QueryVectors,
+    ) -> None:
         self._database = database
+        self._namespace = namespace
         self._index = index
-        self._sync = sync
+        self._indexer = indexer
         self._vectors = vectors
 
     def check(self) -> list[Check]:
@@ -55,7 +66,7 @@ class Upkeep:
 
         Vectors of the old embedder stay in SQL. The switch is one transaction, so a search sees one model or the other.
         """
-        signature, namespace = self._vectors.signature, self._index.namespace
+        signature, namespace = self._vectors.signature, self._namespace
         done = 0
         while batch := self._unembedded(signature):
             texts = [parse(row.text).embedded_text for row in batch]
@@ -71,7 +82,11 @@ class Upkeep:
                             vector=to_bytes(unit_vector(values, signature)),
                         )
                     )
+            crashpoint("reembed.batch")
             done += len(batch)
+        if self._indexer is not None:
+            self._indexer.prepare(signature)
+        crashpoint("reembed.before-swap")
         with self._database.write() as session:
             space = session.get(NamespaceRow, namespace)
             if space is not None and space.signature != signature:
@@ -88,7 +103,7 @@ class Upkeep:
                 col(EmbeddingRow.number) == col(SkillVersionRow.number),
                 col(EmbeddingRow.signature) == signature,
             )
-            statement = select(SkillVersionRow).where(SkillVersionRow.namespace == self._index.namespace, ~has.exists())
+            statement = select(SkillVersionRow).where(SkillVersionRow.namespace == self._namespace, ~has.exists())
             return list(session.exec(statement.limit(_BATCH)).all())
 
     def _check_database(self) -> tuple[bool, str]:
@@ -102,7 +117,7 @@ class Upkeep:
 
     def _check_skills(self) -> tuple[bool, str]:
         with self._database.read() as session:
-            statement = select(SkillRow.status, func.count()).where(SkillRow.namespace == self._index.namespace)
+            statement = select(SkillRow.status, func.count()).where(SkillRow.namespace == self._namespace)
             counts = dict(session.exec(statement.group_by(SkillRow.status)).all())
         return True, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet"
 
@@ -115,7 +130,7 @@ class Upkeep:
 
     def _check_vectors(self) -> tuple[bool, str]:
         with self._database.read() as session:
-            live = select(func.count()).where(SkillRow.namespace == self._index.namespace, SkillRow.status == "live")
+            live = select(func.count()).where(SkillRow.namespace == self._namespace, SkillRow.status == "live")
             wanted = session.exec(live).one()
         vectors = self._live_vectors()
         bad = [skill_id for skill_id, vector in vectors if not abs(float(np.linalg.norm(vector)) - 1) < 1e-3]
@@ -125,26 +140,24 @@ class Upkeep:
     def _check_index(self) -> tuple[bool, str]:
         """Asks for skills by their own vectors: a damaged index counts right and finds nothing."""
         signature = self._signature()
+        if self._index is None or self._indexer is None:
+            return True, "opened without an index; search uses the vectors in SQL"
         if signature is None:
             return True, "nothing to index yet"
-        if not self._index.own():
-            owner = self._index.problem or "another process owns it"
-            return self._index.problem is None, f"{owner}; search uses the vectors in SQL"
-        up_to_date = self._sync.run(signature, pending=True)
-        vectors = self._live_vectors()
-        sample = vectors[:: max(1, len(vectors) // CANARIES)][:CANARIES]
-        found = sum(
-            skill_id in (self._index.query(vector, min(50, len(vectors)), signature=signature) or [])
-            for skill_id, vector in sample
-        )
-        detail = f"{self._index.folder}: {found} of {len(sample)} canaries found"
-        if self._index.problem:
-            detail = f"{self._index.problem}; run skill-plugin reindex"
-        return up_to_date and found == len(sample), detail
+        caught_up = self._indexer.wait(CHECK_SECONDS)
+        if not self._indexer.owned and not self._index.is_server:
+            return True, f"{self._index.place}: {self._index.problem}; search uses the vectors in SQL"
+        if self._index.problem is not None or not caught_up:
+            return False, f"{self._index.place}: {self._index.problem or 'behind'}; run skill-plugin reindex"
+        try:
+            found, sample = self._indexer.canaries(signature)
+        except WorkerError as exc:
+            return False, f"{self._index.place}: {exc}; run skill-plugin reindex"
+        return found == sample, f"{self._index.place}: {found} of {sample} canaries found"
 
     def _signature(self) -> str | None:
         with self._database.read() as session:
-            row = session.get(NamespaceRow, self._index.namespace)
+            row = session.get(NamespaceRow, self._namespace)
             return row.signature if row else None
 
     def _live_vectors(self) -> list[tuple[str, Vector]]:
@@ -152,7 +165,7 @@ class Upkeep:
         if signature is None:
             return []
         with self._database.read() as session:
-            statement = select(SkillRow.id, EmbeddingRow.vector).where(*is_live(self._index.namespace, signature))
+            statement = select(SkillRow.id, EmbeddingRow.vector).where(*is_live(self._namespace, signature))
             return [(skill_id, from_bytes(blob)) for skill_id, blob in session.exec(statement)]
 
 

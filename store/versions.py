@@ -5,19 +5,21 @@ from difflib import get_close_matches
 from typing import get_args
 
 from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, DuplicateSkillError, InvalidSkillError, SkillNotFoundError
 from skill_plugin.gate import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillVersion, Status, sha256, split_ref
 from skill_plugin.skill_md import SkillDocument
+from skill_plugin.skill_record import SkillRecord
 from skill_plugin.store.outbox import mark_changed
 from skill_plugin.store.tables import EmbeddingRow, EventRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, to_bytes
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
-_WENT_LIVE = ("added", "promoted")
+_WENT_LIVE = ("added", "promoted", "rolled back")
 
 
 def find_skill(session: Session, namespace: str, name: str, *, lock: bool = False) -> SkillRow:
@@ -60,10 +62,22 @@ def newest_version(session: Session, skill_id: str) -> int:
     return session.exec(statement).one() or 0
 
 
-def resolve(session: Session, namespace: str, ref: str) -> tuple[SkillRow, SkillVersionRow]:
+def parent_of_live(session: Session, skill: SkillRow) -> int:
+    """The version that the live one was written from.
+
+    Raises:
+        SkillNotFoundError: it has none, or nothing is live.
+    """
+    live = find_version(session, skill, skill.live_version)
+    if live.parent is None:
+        raise SkillNotFoundError(f"version {live.number} of {skill.name!r} has no parent to go back to; name a version")
+    return live.parent
+
+
+def resolve(session: Session, namespace: str, ref: str, *, lock: bool = False) -> tuple[SkillRow, SkillVersionRow]:
     """The skill and version that `name`, `id`, `name@2` or `id@2` means."""
     name, number = split_ref(ref)
-    skill = find_skill(session, namespace, name)
+    skill = find_skill(session, namespace, name, lock=lock)
     return skill, find_version(session, skill, number)
 
 
@@ -88,8 +102,26 @@ def new_skill(session: Session, namespace: str, document: SkillDocument, *, auth
         trust="reviewed" if author == "human" else "unvetted",
     )
     session.add(row)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as exc:  # another process took the name a moment ago
+        raise DuplicateSkillError(
+            f"a skill named {document.name!r} was just added to {namespace!r}; look it up"
+        ) from exc
     return row
+
+
+def take_record(session: Session, skill: SkillRow, record: SkillRecord) -> SkillRow:
+    """Gives a skill without versions the id and the numbers that it had in another store; the id if nobody has it."""
+    taken = session.get(SkillRow, record.skill_id)
+    if taken is None:
+        session.delete(skill)
+        session.flush()
+        skill = SkillRow(**{**skill.model_dump(), "id": record.skill_id})
+    skill.utility, skill.uses, skill.wins = record.utility, record.uses, record.wins
+    session.add(skill)
+    session.flush()
+    return skill
 
 
 def new_version(
@@ -104,8 +136,9 @@ def new_version(
     generation: int,
     parent: int | None,
     revision_id: str | None = None,
+    number: int | None = None,
 ) -> SkillVersionRow:
-    """The next version of a skill, staged.
+    """The next version of a skill, staged; `number` keeps the one that it had in another store.
 
     Raises:
         InvalidSkillError: the text is that of a version that exists, or names another skill.
@@ -118,7 +151,7 @@ def new_version(
         )
     row = SkillVersionRow(
         skill_id=skill.id,
-        number=newest_version(session, skill.id) + 1,
+        number=number or newest_version(session, skill.id) + 1,
         namespace=skill.namespace,
         generation=generation,
         parent=parent,
@@ -158,9 +191,10 @@ def log_event(
     *,
     by: str,
     version: int | None = None,
+    reason: str = "",
     decision: GateDecision | None = None,
 ) -> None:
-    """Appends to the skill's life; the gate's decision is the reason and the evidence."""
+    """Appends to the skill's life; a gate's decision is the reason and the evidence."""
     session.add(
         EventRow(
             namespace=skill.namespace,
@@ -168,7 +202,7 @@ def log_event(
             version=version,
             kind=kind,
             by=by,
-            reason=decision.reason if decision else "",
+            reason=decision.reason if decision else reason,
             evidence=decision.to_json() if decision else {},
         )
     )

@@ -23,11 +23,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def open_store(home: Path) -> Iterator[Callable[..., SkillStore]]:
-    """Opens stores that are closed at the end; by default the one in the home folder with a tiny embedder."""
+    """Opens stores that are closed at the end; by default the one in the home folder with a tiny embedder.
+
+    Without Chroma unless a test asks for it (`chroma=None`): its process takes a second to start.
+    """
     opened: list[SkillStore] = []
 
     def open_one(location: object = None, **options: object) -> SkillStore:
         options.setdefault("embedder", TopicEmbedder())
+        options.setdefault("chroma", False)
         opened.append(SkillStore.open(location or home, **options))
         return opened[-1]
 

@@ -21,7 +21,7 @@ ONLY_IN = {
     "transformers": ("skill_plugin/training/",),
     "peft": ("skill_plugin/training/",),
     "accelerate": ("skill_plugin/training/",),
-    "chromadb": ("store/index.py",),
+    "chromadb": ("store/chroma_worker.py",),
     "langgraph": ("graphs/",),
     "sqlmodel": ("store/",),
     "sqlalchemy": ("store/",),

@@ -1,5 +1,12 @@
+import pytest
+
 from fakes import TopicEmbedder
 from skill_plugin.store.upkeep import Check
+
+
+@pytest.fixture
+def store(open_store):
+    return open_store(chroma=None)
 
 
 def fill(store):
@@ -38,9 +45,12 @@ def test_a_lost_vector_is_named(store):
 
 def test_an_index_that_finds_nothing_is_named_though_it_counts_right(store):
     fill(store)
-    wrong = [(skill.id, [-0.5, -0.5, -0.5, -0.5]) for skill in store.list()]
-    store.index.apply(wrong[:2], [wrong[2][0]], signature="topics")
+    assert store.wait_for_index()
+    first, *others = [skill.id for skill in store.list()]
+    store.index.delete([first], signature="topics")
+    store.index.upsert([("sk_ghost", [1.0, 0.0, 0.0, 0.0])], signature="topics")
 
+    assert len(store.index.ids(signature="topics")) == 1 + len(others)
     assert broken(store) == ["index"]
     assert store.rebuild_index()
     assert broken(store) == []

@@ -1,0 +1,124 @@
+"""Does a skill help? Lift: reward with the skill minus reward of paired control rollouts, with an interval.
+
+Both intervals are 95 % and come from adding a few imagined observations, which keeps them honest where all rewards agree:
+half a pair of each kind for pairs (Agresti and Min, 2005), one success and one failure for each of two unpaired groups
+(Agresti and Caffo, 2000). For graded rewards the second overstates the variance, so its interval is rather too wide.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from sqlalchemy import bindparam, select
+from sqlmodel import Session, col
+
+from skill_plugin.store.database import fetch
+from skill_plugin.store.tables import RolloutRow
+
+WINDOW = 1000
+"""Rollouts of each kind that are looked back on, newest first."""
+
+ENOUGH = 5
+"""Pairs, or rollouts in each of two groups, from which there is a lift at all."""
+
+Z_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Lift:
+    """`value` in [-1, 1] with its 95 % interval; None where there is too little to compare.
+
+    `pairs` counts tasks that were done both ways, `uses` and `controls` single rollouts.
+    """
+
+    method: Literal["paired", "control", "none"]
+    uses: int
+    controls: int
+    pairs: int = 0
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Whether the skill helps, and how sure that is, for a person."""
+        if self.value is None or self.low is None or self.high is None:
+            compared = f"{self.uses} credited uses and {self.controls} control rollouts"
+            return f"Not known whether it helps: {compared} are too few to compare."
+        basis = (
+            f"{self.pairs} tasks done both ways"
+            if self.method == "paired"
+            else (f"{self.uses} uses and {self.controls} runs that withheld it")
+        )
+        verdict = "It helps" if self.low > 0 else "It harms" if self.high < 0 else "No sure effect"
+        return f"{verdict}: {self.value:+.2f} reward (95 % interval {self.low:+.2f} to {self.high:+.2f}) over {basis}."
+
+
+_USES = (
+    select(col(RolloutRow.task_id), col(RolloutRow.reward))
+    .where(col(RolloutRow.skill_id) == bindparam("skill_id"), col(RolloutRow.credited).is_(True))
+    .order_by(col(RolloutRow.id).desc())
+    .limit(WINDOW)
+)
+_WITHHELD = (
+    select(col(RolloutRow.task_id), col(RolloutRow.reward))
+    .where(col(RolloutRow.withheld_skill_id) == bindparam("skill_id"), col(RolloutRow.reward).is_not(None))
+    .order_by(col(RolloutRow.id).desc())
+    .limit(WINDOW)
+)
+_CONTROLS = select(col(RolloutRow.task_id), col(RolloutRow.reward)).where(
+    col(RolloutRow.namespace) == bindparam("namespace"),
+    col(RolloutRow.task_id).in_(bindparam("task_ids", expanding=True)),
+    col(RolloutRow.arm) == "control",
+    col(RolloutRow.reward).is_not(None),
+)
+
+
+def lift_of(session: Session, namespace: str, skill_id: str) -> Lift:
+    """The lift of a skill, from its credited uses: never on the task that it was written from."""
+    uses = fetch(session, _USES, skill_id=skill_id)
+    withheld = fetch(session, _WITHHELD, skill_id=skill_id)
+    controls = fetch(session, _CONTROLS, namespace=namespace, task_ids=sorted({task_id for task_id, _ in uses}))
+    pairs = _pairs(uses, controls)
+    if len(pairs) >= ENOUGH:
+        value, low, high = paired_interval(pairs)
+        return Lift("paired", len(uses), len(controls), len(pairs), value, low, high)
+    if min(len(uses), len(withheld)) >= ENOUGH:
+        value, low, high = unpaired_interval([reward for _, reward in uses], [reward for _, reward in withheld])
+        return Lift("control", len(uses), len(withheld), len(pairs), value, low, high)
+    return Lift("none", len(uses), max(len(withheld), len(controls)), len(pairs))
+
+
+def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Mean difference and its interval, from differences in [-1, 1], shape [pairs]."""
+    count = len(differences) + 2
+    mean = sum(differences) / count
+    variance = (sum(value * value for value in differences) + 1) / count - mean * mean
+    half = Z_95 * math.sqrt(max(variance, 0.0) / count)
+    return fmean(differences), max(-1.0, mean - half), min(1.0, mean + half)
+
+
+def unpaired_interval(treated: Sequence[float], control: Sequence[float]) -> tuple[float, float, float]:
+    """Difference of means and its interval, from rewards in [0, 1], shapes [uses] and [controls]."""
+    means, variance = [], 0.0
+    for rewards in (treated, control):
+        count = len(rewards) + 2
+        mean = (sum(rewards) + 1) / count
+        means.append(mean)
+        variance += mean * (1 - mean) / count
+    middle, half = means[0] - means[1], Z_95 * math.sqrt(variance)
+    return fmean(treated) - fmean(control), max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def _pairs(uses: Sequence[tuple[str, float]], controls: Sequence[tuple[str, float]]) -> list[float]:
+    with_skill, without = _by_task(uses), _by_task(controls)
+    return [fmean(with_skill[task]) - fmean(without[task]) for task in with_skill.keys() & without.keys()]
+
+
+def _by_task(rollouts: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
+    rewards: dict[str, list[float]] = {}
+    for task_id, reward in rollouts:
+        rewards.setdefault(task_id, []).append(reward)
+    return rewards

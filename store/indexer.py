@@ -1,0 +1,227 @@
+"""Keeps the vector index what SQL says, in a thread of its own, so that nobody waits for it.
+
+Started by the first write or search. It owns the index if it can, starts Chroma, checks it with canaries, repairs what
+differs, and applies the outbox. Whatever fails is tried again later; a folder that Chroma dies of is put aside and built
+anew from SQL. Until it is done, and wherever it is not the owner, search uses the vectors in SQL.
+"""
+
+import logging
+import threading
+import time
+
+from skill_plugin.errors import StoreError
+from skill_plugin.store import outbox
+from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.database import Database
+from skill_plugin.store.index import ChromaIndex
+from skill_plugin.store.owner import Owner
+from skill_plugin.store.tables import NamespaceRow
+from skill_plugin.store.worker import WorkerError
+
+logger = logging.getLogger(__name__)
+
+CANARIES = 16
+NEIGHBOURS = 50
+"""A canary must be among so many neighbours of its own vector: skills with one description have one vector."""
+
+MAX_DELAY_SECONDS = 300.0
+
+PUT_ASIDE_AFTER = 2
+
+POLL_SECONDS = 5.0
+"""How often to try again to own the index, and to look for changes that other processes made."""
+
+
+class Indexer:
+    """The thread behind one namespace's index."""
+
+    def __init__(self, database: Database, index: ChromaIndex, owner: Owner) -> None:
+        self._database = database
+        self._index = index
+        self._owner = owner
+        self._owned = False
+        self._checked: set[str] = set()
+        self._failures = 0
+        self._not_before = 0.0
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._turn = threading.Condition()
+        self._turns = 0
+        self._thread: threading.Thread | None = None
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process writes the index."""
+        return self._owned
+
+    def notify(self) -> None:
+        """There is something to do; starts the thread if need be. Never waits."""
+        if self._thread is None or not self._thread.is_alive():
+            with self._turn:
+                if self._stop.is_set():
+                    return
+                if self._thread is None or not self._thread.is_alive():  # also in a fork, where threads do not follow
+                    self._thread = threading.Thread(target=self._run, daemon=True, name="skill-plugin-indexer")
+                    self._thread.start()
+        self._wake.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until the index has every change that is committed now; False if it cannot, or not in time."""
+        deadline = time.monotonic() + seconds
+        self.notify()
+        with self._turn:
+            begun = self._turns
+            # Two turns: the one that is under way may have looked before the last change.
+            while self._turns < begun + 2 and not self._stop.is_set():
+                self._wake.set()
+                if (
+                    not self._turn.wait(min(0.05, max(0.0, deadline - time.monotonic())))
+                    and time.monotonic() > deadline
+                ):
+                    return False
+        return self._up_to_date()
+
+    def rebuild(self, seconds: float) -> bool:
+        """Throws the collection away and fills it from SQL; whether it worked in time."""
+        signature = self._signature()
+        if signature is None:
+            return True
+        if not self.wait(seconds) and not self._owned:
+            return False
+        self._checked.discard(signature)
+        try:
+            self._not_before = 0.0
+            self._index.start()
+            self._index.drop(signature=signature)
+        except WorkerError as exc:
+            self._index.fail(str(exc))
+        return self.wait(seconds)
+
+    def prepare(self, signature: str) -> None:
+        """Builds the collection of another embedder beside the one in use, if this process writes the index."""
+        if not self._owned:
+            return
+        try:
+            self._index.start()
+            self._repair(signature)
+        except WorkerError as exc:  # it will be built after the swap, and until then SQL answers
+            logger.warning("the index for %s could not be built beforehand: %s", signature, exc)
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Lets a begun index catch up, then ends the thread and lets go of the index."""
+        if self._thread is not None and self._thread.is_alive() and self._owned and self._pending():
+            self.wait(seconds)
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(seconds)
+        self._index.stop()
+        self._owner.release()
+        self._owned = False
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                self._work()
+            except WorkerError as exc:
+                self._failed(exc)
+            except (StoreError, OSError) as exc:
+                self._index.fail(" ".join(str(exc).split()))
+            with self._turn:
+                self._turns += 1
+                self._turn.notify_all()
+            self._wake.wait(POLL_SECONDS)
+            self._stop.wait(min(POLL_SECONDS, max(0.0, self._not_before - time.monotonic())))
+
+    def _work(self) -> None:
+        signature = self._signature()
+        if signature is None or time.monotonic() < self._not_before:
+            return
+        if not self._owned:
+            self._owned = self._owner.take()
+        if not self._owned and not self._index.is_server:
+            self._index.fail("another process owns it")
+            return
+        self._index.start()
+        if self._owned:
+            if signature not in self._checked or not self._index.serves(signature):
+                self._repair(signature)
+            self._apply(signature)
+        self._failures = 0
+        self._index.serve(signature)
+
+    def _apply(self, signature: str) -> None:
+        more = True
+        while more and not self._stop.is_set():
+            with self._database.read() as session:
+                changes = outbox.next_changes(session, self._index.namespace, signature)
+            if changes is None:
+                return
+            crashpoint("index.before-upsert")
+            self._index.upsert(changes.upserts, signature=signature)
+            crashpoint("index.between-upsert-and-delete")
+            self._index.delete(changes.deletes, signature=signature)
+            crashpoint("index.before-forget")
+            with self._database.write() as session:
+                outbox.forget(session, self._index.namespace, changes.last)
+            crashpoint("index.after-forget")
+            more = changes.more
+
+    def _repair(self, signature: str) -> None:
+        """Makes the entries agree with SQL, whatever was lost or left over when a process died."""
+        entries = self._index.ids(signature=signature)
+        with self._database.read() as session:
+            live = outbox.live_ids(session, self._index.namespace, signature)
+            missing = outbox.entries(session, self._index.namespace, signature, live - entries)
+        self._index.upsert(missing, signature=signature)
+        self._index.delete(sorted(entries - live), signature=signature)
+        if not self._canaries_found(signature, sorted(live)):
+            logger.warning("the Chroma index at %s counts right and finds nothing; building it anew", self._index.place)
+            self._index.drop(signature=signature)
+            with self._database.read() as session:
+                everything = outbox.entries(session, self._index.namespace, signature, live)
+            self._index.upsert(everything, signature=signature)
+        self._checked.add(signature)
+
+    def canaries(self, signature: str) -> tuple[int, int]:
+        """How many of a sample of live skills the index finds by their own vectors, and of how many."""
+        with self._database.read() as session:
+            live = sorted(outbox.live_ids(session, self._index.namespace, signature))
+            sample = set(live[:: max(1, len(live) // CANARIES)][:CANARIES])
+            vectors = outbox.entries(session, self._index.namespace, signature, sample)
+        k = min(NEIGHBOURS, len(live))
+        return sum(self._index.finds(skill_id, vector, k, signature=signature) for skill_id, vector in vectors), len(
+            vectors
+        )
+
+    def _canaries_found(self, signature: str, live: list[str]) -> bool:
+        if not live:
+            return True
+        found, sample = self.canaries(signature)
+        return found == sample
+
+    def _failed(self, exc: WorkerError) -> None:
+        """Tries again, later each time; a folder that failed twice in a row is put aside once."""
+        self._index.fail(str(exc))
+        self._checked.clear()
+        self._failures += 1
+        self._not_before = time.monotonic() + min(MAX_DELAY_SECONDS, 0.1 * 2**self._failures)
+        if self._failures == PUT_ASIDE_AFTER and self._owned and not self._index.is_server and not exc.no_fault:
+            aside = self._index.move_aside()
+            logger.warning("the damaged index was put aside at %s; building a new one from SQL", aside)
+            self._not_before = 0.0
+        self._wake.set()
+
+    def _up_to_date(self) -> bool:
+        signature = self._signature()
+        return signature is None or (self._index.serves(signature) and not self._pending())
+
+    def _pending(self) -> bool:
+        with self._database.read() as session:
+            return outbox.pending(session, self._index.namespace)
+
+    def _signature(self) -> str | None:
+        with self._database.read() as session:
+            row = session.get(NamespaceRow, self._index.namespace)
+            return row.signature if row else None

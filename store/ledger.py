@@ -1,0 +1,102 @@
+"""What runs did, as the store keeps it: rollouts, later outcomes, and what the generator wrote."""
+
+from collections.abc import Sequence
+
+from skill_plugin import skill_md
+from skill_plugin.records import Revision, Rollout, Task, Verdict
+from skill_plugin.store import outcomes, revisions
+from skill_plugin.store.base import StoreBase
+from skill_plugin.store.revisions import Candidate, StagedRevision
+
+
+class Ledger(StoreBase):
+    """The record of runs. Everything in it is written at most once, however often it is sent."""
+
+    def record(
+        self,
+        task: Task,
+        rollouts: Sequence[Rollout],
+        *,
+        run_id: str,
+        thread_id: str | None = None,
+        chosen: Rollout | None = None,
+    ) -> int:
+        """Appends a run's rollouts and credits their skills, in one transaction; how many were new.
+
+        Recording a run twice is recording it once.
+        """
+        with self._write() as session:
+            outcomes.insert_task(session, self.namespace, task)
+            return sum(
+                outcomes.record_rollout(
+                    session,
+                    self.namespace,
+                    task,
+                    rollout,
+                    run_id=run_id,
+                    thread_id=thread_id,
+                    chosen=rollout is chosen,
+                )
+                for rollout in rollouts
+            )
+
+    def record_outcome(self, run_id: str, reward: float, feedback: str = "") -> bool:
+        """Takes feedback on a run that came later; False if the same feedback was there already.
+
+        Raises:
+            RunNotFoundError: no such run.
+            VerifierError: the reward is no number from 0 to 1.
+        """
+        verdict = Verdict(reward, feedback=feedback)
+        with self.database.write() as session:
+            return outcomes.record_outcome(session, self.namespace, run_id, verdict)
+
+    def run(self, run_id: str) -> list[Rollout]:
+        """The rollouts that a run recorded, in order; none for an unknown run."""
+        with self.database.read() as session:
+            return list(outcomes.rollouts_of(session, self.namespace, run_id))
+
+    def stage(
+        self,
+        task: Task,
+        proposed: Sequence[Revision],
+        *,
+        run_id: str,
+        group_id: str,
+        generation: int,
+        parent: str | None,
+    ) -> list[StagedRevision]:
+        """Appends what the generator wrote from one prompt; each well-formed text becomes a staged version.
+
+        Args:
+            task: The task it was written for.
+            proposed: The candidates, in order.
+            run_id: The run that asked.
+            group_id: Names the prompt; a group that is there already is returned as it is.
+            generation: The step g of the lineage, from 1.
+            parent: `skill_id@version` that was revised; None for a first skill.
+        """
+        candidates = [self._candidate(revision) for revision in proposed]
+        with self._write() as session:
+            return revisions.find_group(session, self.namespace, group_id) or revisions.write_group(
+                session,
+                self.namespace,
+                task,
+                candidates,
+                run_id=run_id,
+                group_id=group_id,
+                generation=generation,
+                parent=parent,
+                signature=self._claim_signature(session),
+            )
+
+    def staged(self, group_id: str) -> list[StagedRevision]:
+        """The candidates of a group that were written already; none for an unknown group."""
+        with self.database.read() as session:
+            return revisions.find_group(session, self.namespace, group_id)
+
+    def _candidate(self, revision: Revision) -> Candidate:
+        if revision.text is None:
+            return Candidate(revision, None, None)
+        document = skill_md.parse(revision.text)
+        return Candidate(revision, document, self._vectors(document.embedded_text))
