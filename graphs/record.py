@@ -26,7 +26,7 @@ def record_node(store: SkillStore, *, publish: bool = False, reply_key: str | No
 
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run, task = run_of(state), task_of(state)
-        past = history(state) or [judged(state, current_answer(state), None, error=None, verifier_hash=None)]
+        past = history(state) or [judged(state, current_answer(state), None)]
         rollouts = [rollout for generation in past for rollout in generation.rollouts]
         chosen = max(rollouts, key=lambda rollout: -1.0 if rollout.reward is None else rollout.reward)
         thread_id = (config.get("configurable") or {}).get("thread_id")

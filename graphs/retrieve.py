@@ -1,5 +1,6 @@
 """The node that finds the skill for a task and begins a run."""
 
+import random
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ def retrieve_node(
     *,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
+    strategy: str = "hybrid",
+    control_share: float = 0.0,
     task_from: TaskFrom = task_from_state,
     state_schema: type | None = None,
     forget: Sequence[str] = (),
@@ -29,7 +32,10 @@ def retrieve_node(
     Args:
         store: The library.
         k: How many skills to put in the prompt; the first is the one that is credited and revised.
-        min_score: Cosine under which a skill is not about the task.
+        min_score: The floor; see `SkillStore.search`.
+        strategy: How to search; see `SkillStore.search`.
+        control_share: Share of the runs, drawn at random, in which the skill that was found is withheld, so that there is
+            something to measure its lift against. Such runs are not revised. 0 withholds nothing.
         task_from: Finds the task in the state; by default its `task`, else its last human message.
         state_schema: The host's state class, needed if `task_from` reads other keys than `task`, `reference` and
             `messages`: LangGraph hands a node only the keys it declares.
@@ -37,27 +43,33 @@ def retrieve_node(
     """
     if not isinstance(store, SkillStore):
         raise ConfigurationError(f"{store!r} is no SkillStore; open one with SkillStore.open(...)")
+    if not 0 <= control_share <= 1:
+        raise ConfigurationError(f"control_share is {control_share!r}; give a share from 0 to 1")
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         found = task_from(state)
         task = Task(found, split="train") if isinstance(found, str) else found
         arm: Arm = state.get("arm") or "skill"
-        if arm == "control":
-            skills, reason = [], "control arm: skills withheld"
-        elif pin := state.get("pin"):
+        withheld, reason = None, ""
+        if arm == "skill" and (pin := state.get("pin")):
             skill = yield Step(lambda: store.get(pin))
             skills = [PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"pinned": True})]
-            reason = ""
         else:
-            hits = yield Step(lambda: store.search(task.input, k, min_score=-1.0))
+            hits = yield Step(
+                lambda: store.search(task.input, k, min_score=min_score, strategy=strategy, family=task.family)
+            )
             skills = [
                 PinnedSkill(ref=hit.ref, name=hit.name, text=hit.text, score=hit.score, why=dict(hit.why))
                 for hit in hits
-                if hit.score >= min_score
             ]
-            reason = "" if skills else _why_none(hits, min_score)
-        run = Run(run_id=uuid.uuid4().hex, task=task.to_json(), arm=arm, reason=reason, verifier=None)
-        emit("retrieved", run_id=run["run_id"], skills=[skill["ref"] for skill in skills], reason=reason)
+            reason = hits.reason
+            if arm == "control" or (skills and random.random() < control_share):  # noqa: S311 - a draw, no secret
+                withheld = skills[0]["ref"] if skills else None
+                arm, skills, reason = "control", [], "control arm: skills withheld"
+        run = Run(
+            run_id=uuid.uuid4().hex, task=task.to_json(), arm=arm, withheld=withheld, reason=reason, verifier=None
+        )
+        emit("retrieved", run_id=run["run_id"], skills=[skill["ref"] for skill in skills], arm=arm, reason=reason)
         return {
             **dict.fromkeys(forget),
             "skillp_run": run,
@@ -68,9 +80,3 @@ def retrieve_node(
         }
 
     return SkillNode("retrieve", body, reads_with(state_schema))
-
-
-def _why_none(hits: Sequence[Any], min_score: float) -> str:
-    if not hits:
-        return "the library has no live skills"
-    return f"the nearest skill, {hits[0].name!r}, scores {hits[0].score:.2f}, under the floor of {min_score:g}"

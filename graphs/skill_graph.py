@@ -5,6 +5,7 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
+from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.record import record_node
@@ -28,6 +29,9 @@ def create_skill_graph(
     max_generations: int = 3,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
+    strategy: str = "hybrid",
+    control_share: float = 0.0,
+    adherence: Adherence | None = None,
     system_prompt: str | None = None,
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
@@ -47,7 +51,10 @@ def create_skill_graph(
         generator: Writes skills; without one, nothing is revised.
         max_generations: How many revisions a task may cost; 0 revises nothing.
         k: How many skills to show.
-        min_score: Cosine under which a skill is not about the task.
+        min_score: The floor; see `SkillStore.search`.
+        strategy: How to search; see `SkillStore.search`.
+        control_share: Share of the runs that withhold the skill, to measure its lift; see `retrieve_node`.
+        adherence: Says how far the skill was followed; see `verify_node`.
         system_prompt: Stands before the skill's text.
         to_input: See `execute_node`.
         from_output: See `execute_node`.
@@ -62,13 +69,20 @@ def create_skill_graph(
     builder.add_node(
         "retrieve",
         retrieve_node(
-            store, k=k, min_score=min_score, task_from=_task_from_input, state_schema=SkillInput, forget=_FORGET
+            store,
+            k=k,
+            min_score=min_score,
+            strategy=strategy,
+            control_share=control_share,
+            task_from=_task_from_input,
+            state_schema=SkillInput,
+            forget=_FORGET,
         ),
     )
     builder.add_node(
         "execute", execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
     )
-    builder.add_node("verify", verify_node(verifier, timeout=verifier_timeout))
+    builder.add_node("verify", verify_node(verifier, adherence=adherence, timeout=verifier_timeout))
     builder.add_node("record", record_node(store, publish=True))
     builder.add_edge(START, "retrieve")
     builder.add_edge("retrieve", "execute")

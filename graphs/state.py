@@ -26,13 +26,14 @@ class PinnedSkill(TypedDict):
 
 
 class Run(TypedDict):
-    """What a run is about. `reason` says why there is no skill, where there is none; `verifier` is the graph's own,
-    logged with a task that names none.
+    """What a run is about. `reason` says why there is no skill, where there is none; `withheld` is the skill that a
+    control run would have had; `verifier` is the graph's own, logged with a task that names none.
     """
 
     run_id: str
     task: dict[str, Any]
     arm: Arm
+    withheld: str | None
     reason: str
     verifier: dict[str, Any] | None
 

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import verifiers
+from skill_plugin.adherence import Adherence, adherence_of
 from skill_plugin.errors import InvalidTaskError, VerifierError
 from skill_plugin.graphs.node import SkillNode, Step, emit
 from skill_plugin.graphs.state import history, reads_with, run_of
@@ -21,6 +22,7 @@ AnswerFrom = Callable[[Mapping[str, Any]], str]
 def verify_node(
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     *,
+    adherence: Adherence | None = None,
     timeout: float = 30.0,
     answer_from: AnswerFrom | None = None,
     state_schema: type | None = None,
@@ -33,6 +35,8 @@ def verify_node(
     Args:
         verifier: An object with `verify(task, answer)`, or a function of the same; a task's own verifier goes first.
             Without either there is no reward now, and `store.record_outcome` can give it later.
+        adherence: Says how far the skill was followed, in [0, 1]; it weighs the skill's credit. Where it fails, the answer
+            counts as if it had not been judged.
         timeout: Seconds until a verifier counts as hung.
         answer_from: Finds the answer in the state; by default what `execute` left, else the last AI message.
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
@@ -54,7 +58,13 @@ def verify_node(
                 )
             except VerifierError as exc:
                 error = str(exc)
-        generation = judged(state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint)
+        followed = None
+        if adherence is not None and verdict is not None and state.get("skillp_skills"):
+            text = state["skillp_skills"][0]["text"]
+            followed = yield Step(lambda: adherence_of(adherence, task, answer, text))
+        generation = judged(
+            state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint, adherence=followed
+        )
         emit(
             "verified",
             run_id=run["run_id"],
@@ -76,7 +86,13 @@ def verify_node(
 
 
 def judged(
-    state: Mapping[str, Any], answer: str, verdict: Verdict | None, *, error: str | None, verifier_hash: str | None
+    state: Mapping[str, Any],
+    answer: str,
+    verdict: Verdict | None,
+    *,
+    error: str | None = None,
+    verifier_hash: str | None = None,
+    adherence: float | None = None,
 ) -> Generation:
     """The generation that an answer and its verdict make."""
     skills = state.get("skillp_skills") or []
@@ -86,7 +102,9 @@ def judged(
         generation=number,
         answer=answer,
         skill=skills[0]["ref"] if skills else None,
+        withheld=run_of(state)["withheld"],
         arm=run_of(state)["arm"],
+        adherence=adherence,
         reward=verdict.reward if verdict else None,
         passed=verdict.passed if verdict else None,
         feedback=verdict.feedback if verdict else "",

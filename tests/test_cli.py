@@ -73,7 +73,7 @@ def test_add_list_show_search(cli, tmp_path):
     assert "How to add numbers" in cli("skills", "list")
     shown = cli("skills", "show", "adding")
     assert "Use your fingers." in shown
-    assert "nothing is known of whether it helps" in shown
+    assert "Not known whether it helps" in shown
     assert json.loads(cli("skills", "show", "adding", "--json"))["versions"][0]["status"] == "live"
     assert json.loads(cli("search", "add two numbers", "-k", "1", "--json"))[0]["name"] == "adding"
     assert "adding" in cli("search", "add two numbers")

@@ -289,7 +289,7 @@ def test_a_graph_without_messages_must_be_told_its_input():
 
 
 def test_a_run_may_show_more_than_one_skill(store, skill):
-    other = store.add(name="add-by-hand", description="How to add and add", body="Use a pencil.")
+    other = store.add(name="sort-first", description="How to sort, then add", body="Use a pencil.")
     model = FingersAdder()
     state = retrieve_node(store, k=3)({"task": "add 2 and 2"})
     execute_node(model)(state)

@@ -210,7 +210,7 @@ def test_none_is_an_explicit_result_with_its_reason(store, skill):
         if event["type"] == "skill_plugin.retrieved"
     ]
 
-    assert reasons == ["the nearest skill, 'adding', scores 0.14, under the floor of 0.2", ""]
+    assert reasons == ["the nearest skill, 'adding', has a cosine of 0.14, under the floor of 0.25", ""]
 
 
 def test_progress_is_told_on_the_custom_stream(store, skill):
