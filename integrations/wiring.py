@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from skill_plugin.store import SkillStore
 
 
-def open_store(settings: Settings, *, create: bool, check_embedder: bool = True) -> "SkillStore":
-    """The store of the home folder, or of the database that is set."""
+def open_store(settings: Settings, *, create: bool, index: bool = True, check_embedder: bool = True) -> "SkillStore":
+    """The store of the home folder, or of the database that is set.
+
+    A command that only looks does without the index: Chroma takes a second to start, exact search a millisecond.
+    """
     from skill_plugin.store import SkillStore  # noqa: PLC0415 - SQLModel takes half a second
 
     if settings.database is not None and "://" not in settings.database:
@@ -21,6 +24,7 @@ def open_store(settings: Settings, *, create: bool, check_embedder: bool = True)
         settings.database or settings.home,
         namespace=settings.namespace,
         embedder=settings.embedder,
+        chroma=settings.chroma if index else False,
         create=create,
         check_embedder=check_embedder,
     )

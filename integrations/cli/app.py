@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from skill_plugin import __version__
-from skill_plugin.integrations.cli import demo, doctor, run, skills
+from skill_plugin.integrations.cli import demo, lifecycle, run, skills, upkeep
 from skill_plugin.integrations.cli.console import out
 from skill_plugin.integrations.cli.options import command
 
@@ -29,9 +29,12 @@ def root(
 command(app, "demo")(demo.demo)
 command(app, "run")(run.run)
 command(app, "search")(skills.search)
-app.add_typer(skills.skills, name="skills")
-command(app, "doctor")(doctor.doctor)
-command(app, "reindex")(doctor.reindex)
+app.add_typer(lifecycle.skills, name="skills")
+command(app, "doctor")(upkeep.doctor)
+command(app, "reindex")(upkeep.reindex)
+command(app, "migrate")(upkeep.migrate)
+command(app, "export")(upkeep.export)
+command(app, "import")(upkeep.import_store)
 
 
 def main() -> None:

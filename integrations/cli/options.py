@@ -21,6 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 _SHARED: dict[str, tuple[Any, str, str]] = {
     "home": (Path | None, "--home", "The home folder [default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),
     "database": (str | None, "--database", "A SQL URL instead of the home folder's database."),
+    "chroma": (str | None, "--chroma", "The index: a folder, or the URL of a Chroma server."),
     "namespace": (str | None, "--namespace", "The tenant's partition [default: default]."),
     "embedder": (str | None, "--embedder", "minilm, minilm:FOLDER or hashing [default: minilm]."),
 }

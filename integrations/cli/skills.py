@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skill_plugin import skill_md
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.integrations.cli.console import out, print_json, print_table, shown
+from skill_plugin.integrations.cli.console import out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Skill, split_ref
@@ -29,45 +29,89 @@ def search(
     settings: Settings,
     query: Annotated[str, typer.Argument(help="What the task is.", show_default=False)],
     k: Annotated[int, typer.Option("-k", help="How many skills at most.")] = 3,
+    strategy: Annotated[str, typer.Option(help="hybrid, dense, lexical, same-family or query-embedding.")] = "hybrid",
+    family: Annotated[str | None, typer.Option(help="For same-family: whose tasks they served.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find the skills for a task."""
-    with open_store(settings, create=False) as store:
-        hits = [asdict(hit) | {"ref": hit.ref} for hit in store.search(query, k)]
+    with open_store(settings, create=False, index=False) as store:
+        found = store.search(query, k, strategy=strategy, family=family)
+    hits = [asdict(hit) | {"ref": hit.ref, "dense": hit.why["dense"], "lexical": hit.why["lexical"]} for hit in found]
     if as_json:
         print_json(hits)
+    elif hits:
+        columns = {"score": "score", "dense": "dense", "lexical": "lexical", "name": "name", "ref": "skill@version"}
+        print_table("skills", hits, columns | {"utility": "utility", "description": "description"})
     else:
-        columns = {"score": "score", "name": "name", "ref": "skill@version", "utility": "utility"}
-        print_table("skills", hits, columns | {"description": "description"})
+        out.print(Text(f"none: {found.reason}"))
 
 
 @command(skills, "list")
 def list_skills(
     settings: Settings,
     status: Annotated[str | None, typer.Option(help="staged, live, retired or quarantined.")] = None,
+    min_utility: Annotated[float | None, typer.Option(help="Utility at least this.")] = None,
+    max_utility: Annotated[float | None, typer.Option(help="Utility at most this.")] = None,
+    family: Annotated[str | None, typer.Option(help="Served tasks of this family, or were written for one.")] = None,
+    author: Annotated[str | None, typer.Option(help="human, generator or import.")] = None,
+    since: Annotated[str | None, typer.Option(help="Added on this date or later.")] = None,
+    until: Annotated[str | None, typer.Option(help="Added before this date.")] = None,
+    text: Annotated[str | None, typer.Option(help="Found in name, description or text.")] = None,
+    order_by: Annotated[str, typer.Option(help="name, utility, uses, wins or created_at.")] = "name",
+    descending: Annotated[bool, typer.Option("--descending", help="The highest first.")] = False,
+    limit: Annotated[int, typer.Option(help="Skills a page, up to 1000.")] = 100,
+    offset: Annotated[int, typer.Option(help="Skills to pass over.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to a file: .json, .jsonl, .csv or .parquet.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the skills."""
-    with open_store(settings, create=False) as store:
-        rows = [asdict(skill) for skill in store.list(status)]
-    if as_json:
+    """List the skills that pass every filter."""
+    with open_store(settings, create=False, index=False) as store:
+        page = store.query(
+            status=status,
+            utility=None if min_utility is None and max_utility is None else (min_utility, max_utility),
+            family=family,
+            author=author,
+            since=since,
+            until=until,
+            text=text,
+            order_by=order_by,  # type: ignore[arg-type] # the store says what it may be
+            descending=descending,
+            limit=limit,
+            offset=offset,
+        )
+    rows = [asdict(skill) for skill in page]
+    if output is not None:
+        from skill_plugin.exports import write_rows  # noqa: PLC0415
+
+        write_rows(output, rows)
+        out.print(Text(f"wrote {len(rows)} of {page.total} skills to {output}"))
+    elif as_json:
         print_json(rows)
     else:
         columns = ("name", "status", "version", "utility", "uses", "wins", "author", "description")
         print_table("skills", rows, dict(zip(columns, columns, strict=True)))
+        if page.next_offset is not None:
+            out.print(Text(f"{len(rows)} of {page.total}; go on with --offset {page.next_offset}"))
 
 
 @command(skills, "show")
 def show(settings: Settings, name: Name, as_json: Json = False) -> None:
-    """Show one skill: its text, its versions and whether it helps."""
-    with open_store(settings, create=False) as store:
-        skill, versions = store.get(name), store.versions(split_ref(name)[0])
+    """Show one skill: its text, its versions, whether it helps and how sure that is."""
+    with open_store(settings, create=False, index=False) as store:
+        skill, versions, lift = store.get(name), store.versions(split_ref(name)[0]), store.lift(split_ref(name)[0])
     if as_json:
-        print_json(asdict(skill) | {"versions": versions})
+        print_json(asdict(skill) | {"versions": versions, "lift": asdict(lift), "helps": lift.sentence})
         return
-    out.print(Text(f"{skill.name}  {skill.ref}  {skill.status}", style="bold"))
+    out.print(Text(f"{skill.name}  {skill.ref}  {skill.status}{'  pinned' if skill.pinned else ''}", style="bold"))
     out.print(Text(skill.description))
-    out.print(Text(_helps(skill), style="italic"))
+    used = (
+        "never used"
+        if skill.utility is None
+        else f"utility {skill.utility:.2f}, {skill.wins} of {skill.uses} uses passed"
+    )
+    out.print(Text(f"{lift.sentence} ({used})", style="italic"))
     out.print()
     out.print(Markdown(skill_md.parse(skill.text).body))
     out.print()
@@ -106,21 +150,63 @@ def revise(
 ) -> None:
     """Write a new version of a skill; it waits, staged, until it is promoted."""
     text = read_skill(path)
-    with open_store(settings, create=False) as store:
+    with open_store(settings, create=False, index=False) as store:
         _told(store.revise_text(name, text), "staged", as_json=as_json)
 
 
-@command(skills, "promote")
-def promote(settings: Settings, name: Name, as_json: Json = False) -> None:
-    """Make a version live: the one named, else the newest."""
-    with open_store(settings, create=False) as store:
-        _told(store.promote(name), "promoted", as_json=as_json)
+@command(skills, "import")
+def import_skills(
+    settings: Settings,
+    path: Annotated[
+        Path, typer.Argument(help="A SKILL.md, a folder of skills, a .zip or a .tar.gz.", show_default=False)
+    ],
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Leave invalid skills out, take the rest.")
+    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Leave aside the utility that an export recorded.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Import skills in the Agent Skills format: all of them, or none."""
+    with open_store(settings, create=True) as store:
+        report = store.import_skills(path, skip_invalid=skip_invalid, fresh=fresh)
+    if as_json:
+        print_json(report)
+        return
+    rows = [
+        {"what": what, "skills": len(names), "names": ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")}
+        for what, names in (
+            ("added", report.added),
+            ("staged, a version of a known name", report.staged),
+            ("already there", report.already_there),
+            ("refused", list(report.refused)),
+        )
+        if names
+    ]
+    print_table(f"imported from {path}", rows, {"what": "what", "skills": "skills", "names": "names"})
+    if report.left_out_files:
+        out.print(Text(f"{report.left_out_files} other files were left out: a skill is its SKILL.md"))
+
+
+@command(skills, "export")
+def export_skills(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="A folder, or a .zip.", show_default=False)],
+    names: Annotated[list[str] | None, typer.Argument(help="Which [default: all live ones].")] = None,
+    as_json: Json = False,
+) -> None:
+    """Export skills in the Agent Skills format, with lineage and utility under metadata."""
+    with open_store(settings, create=False, index=False) as store:
+        written = store.export_skills(path, names or None)
+    if as_json:
+        print_json({"path": str(path), "skills": [skill.ref for skill in written]})
+    else:
+        out.print(Text(f"exported {len(written)} skills to {path}"))
 
 
 @command(skills, "history")
 def history(settings: Settings, name: Name, as_json: Json = False) -> None:
     """Tell the life of a skill."""
-    with open_store(settings, create=False) as store:
+    with open_store(settings, create=False, index=False) as store:
         rows = [asdict(event) for event in store.history(split_ref(name)[0])]
     if as_json:
         print_json(rows)
@@ -138,7 +224,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show what changed between two versions."""
-    with open_store(settings, create=False) as store:
+    with open_store(settings, create=False, index=False) as store:
         before, after = _pair(store, split_ref(name)[0], old, new)
     lines = list(
         difflib.unified_diff(
@@ -176,12 +262,6 @@ def _pair(store: "SkillStore", name: str, old: int | None, new: int | None) -> t
     if before is None:
         raise ConfigurationError(f"{name!r} version {after.version} has no parent to compare with; name two versions")
     return store.get(f"{name}@{before}"), after
-
-
-def _helps(skill: Skill) -> str:
-    if skill.utility is None:
-        return "Not used yet, so nothing is known of whether it helps."
-    return f"Utility {shown(skill.utility)} over {skill.uses} uses, {skill.wins} of them passed."
 
 
 def _told(skill: Skill, done: str, *, as_json: bool) -> None:

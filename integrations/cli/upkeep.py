@@ -1,0 +1,101 @@
+"""`skill-plugin doctor | reindex | migrate | export | import`: the store as a whole."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from skill_plugin.integrations.cli.console import out, print_json, print_table
+from skill_plugin.integrations.cli.options import Json
+from skill_plugin.integrations.wiring import open_store
+from skill_plugin.settings import Settings
+
+
+def doctor(settings: Settings, as_json: Json = False) -> None:
+    """Check the store; ends with status 1 if something is wrong."""
+    with open_store(settings, create=False, check_embedder=False) as store:
+        checks = store.check()
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        rows = [asdict(check) | {"state": "ok" if check.ok else "WRONG"} for check in checks]
+        print_table(f"store in {settings.home}", rows, {"name": "check", "state": "state", "detail": "detail"})
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def reindex(settings: Settings, as_json: Json = False) -> None:
+    """Make the vector index anew from SQL; with another --embedder, embed all skills again first."""
+    with open_store(settings, create=False, check_embedder=False) as store:
+        embedded = store.reembed()
+        rebuilt = store.rebuild_index()
+    if as_json:
+        print_json({"embedded": embedded, "rebuilt": rebuilt})
+    else:
+        where = "rebuilt" if rebuilt else "not rebuilt (another process owns it, or Chroma failed; search uses SQL)"
+        out.print(Text(f"embedded {embedded} versions anew; the Chroma index was {where}"))
+
+
+def migrate(
+    settings: Settings,
+    to: Annotated[str | None, typer.Option(help="A SQL URL to copy everything to.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Bring the database's schema up to date; with --to, copy every namespace into another database."""
+    from skill_plugin.store.database import HEAD, Database  # noqa: PLC0415 - SQLModel takes half a second
+    from skill_plugin.store.dump import copy  # noqa: PLC0415
+
+    with open_store(settings, create=False, index=False, check_embedder=False) as store:
+        counts: dict[str, int] = {}
+        if to is not None:
+            target = Database(to)
+            try:
+                counts = copy(store.database, target)
+            finally:
+                target.close()
+        where = store.database.where
+    if as_json:
+        print_json({"database": where, "schema": HEAD, "copied": counts})
+        return
+    out.print(Text(f"{where} has schema {HEAD}"))
+    if to is not None:
+        print_table("copied", [{"table": table, "rows": rows} for table, rows in counts.items()], _TABLE)
+
+
+def export(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="The file to write, such as store.jsonl.gz.", show_default=False)],
+    everything: Annotated[bool, typer.Option("--all", help="Every namespace, not only this one.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the whole store to one file: skills, histories, vectors, events."""
+    from skill_plugin.store.dump import dump  # noqa: PLC0415
+
+    with open_store(settings, create=False, index=False, check_embedder=False) as store:
+        counts = dump(store.database, path, namespace=None if everything else store.namespace)
+    _counted(f"exported to {path}", counts, as_json=as_json)
+
+
+def import_store(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="What `skill-plugin export` wrote.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Take in a whole store; what is there already stays as it is."""
+    from skill_plugin.store.dump import load  # noqa: PLC0415
+
+    with open_store(settings, create=True, check_embedder=False) as store:
+        counts = load(store.database, path)
+    _counted(f"imported from {path}", counts, as_json=as_json)
+
+
+_TABLE = {"table": "table", "rows": "rows"}
+
+
+def _counted(title: str, counts: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json(counts)
+    else:
+        print_table(title, [{"table": table, "rows": rows} for table, rows in counts.items()], _TABLE)
