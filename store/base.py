@@ -42,6 +42,7 @@ class StoreBase:
         with self.database.write() as session:
             if not self._made:
                 namespaces.ensure(session, self.namespace)
+            namespaces.lock(session, self.namespace)
             yield session
         self._made = True
         if session.info.pop(CHANGED, False):

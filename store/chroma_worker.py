@@ -73,21 +73,29 @@ class Engine:
             )
         return self._collections[name]
 
+    def forget_collections(self) -> None:
+        """Looks them up anew: a server may have lost or replaced what we hold."""
+        self._collections.clear()
+
     def query(self, name: str, vector: Any, k: int) -> list[str]:
         found = self._collection(name).query(query_embeddings=[vector], n_results=k, include=[])
         return [str(skill_id) for skill_id in found["ids"][0]]
 
-    def upsert(self, name: str, ids: list[str], vectors: Any) -> None:
+    def upsert(self, name: str, ids: list[str], versions: list[int], vectors: Any) -> None:
+        metadata = [{"version": version} for version in versions]
         for start in range(0, len(ids), self._step):
             part = slice(start, start + self._step)
-            self._collection(name).upsert(ids=ids[part], embeddings=vectors[part])
+            self._collection(name).upsert(ids=ids[part], embeddings=vectors[part], metadatas=metadata[part])
 
     def delete(self, name: str, ids: list[str]) -> None:
         for start in range(0, len(ids), self._step):
             self._collection(name).delete(ids=ids[start : start + self._step])
 
-    def ids(self, name: str) -> list[str]:
-        return list(self._collection(name).get(include=[])["ids"])
+    def ids(self, name: str) -> dict[str, int]:
+        found = self._collection(name).get(include=["metadatas"])
+        # An entry of an earlier release has no metadata; no version is 0, so it will be written again.
+        versions = ((metadata or {}).get("version", 0) for metadata in found["metadatas"])
+        return dict(zip(found["ids"], versions, strict=True))
 
     def drop(self, name: str) -> None:
         self._collections.pop(name, None)
@@ -100,18 +108,25 @@ def main() -> None:
     frames_in, frames_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     engine: Engine | None = None
-    while True:
+    broken = False
+    while not broken:
         try:
             operation, arguments = receive(frames_in)
         except EOFError:
             return
         try:
             if engine is None:
+                broken = (
+                    True  # a client that did not open leaves half of itself behind, so the next try is a new process
+                )
                 engine = Engine(sys.argv[1])
+                broken = False
             reply = (True, getattr(engine, operation)(*arguments))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - a panic of Chroma's Rust engine is no Exception
+            if engine is not None:
+                engine.forget_collections()
             reply = (False, f"{type(exc).__name__}: {' '.join(str(exc).split())[:300]}")
         send(frames_out, reply)
 

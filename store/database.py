@@ -5,6 +5,7 @@ lock into a write lock, so two writers that began as readers would fail at once 
 """
 
 import logging
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlmodel import Session
@@ -29,6 +30,8 @@ MIGRATION_LOCK = 0x534B494C4C  # "SKILL"
 
 VERSION_TABLE = f"{PREFIX}alembic_version"
 BUSY_SECONDS = 30
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -55,7 +58,7 @@ class Database:
 
     def __init__(self, url: str, *, create: bool = True) -> None:
         try:
-            parsed = make_url(url)
+            parsed = _with_driver(make_url(url))
             self.engine = create_engine(parsed, **_engine_options(parsed.get_backend_name()))
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
@@ -65,10 +68,14 @@ class Database:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
         self.where = parsed.render_as_string(hide_password=True)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._reading = (
+            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         self.path = parsed.database or ""
         if self.is_sqlite:
             self._check_file(parsed.database, create=create)
             _tune_sqlite(self.engine)
+        event.listen(self.engine, "before_cursor_execute", _storable, retval=True)
         try:
             self._upgrade(create=create)
         except DBAPIError as exc:
@@ -84,18 +91,19 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state."""
-        with self._errors(), Session(self.engine, expire_on_commit=False) as session:
+        with self.errors(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that is one transaction: committed at the end, rolled back on any error."""
         engine = self.engine.execution_options(write=True)
-        with self._errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """What the driver says of the database's state becomes our own error, in one line."""
         try:
             yield
         except (IntegrityError, ProgrammingError):
@@ -181,7 +189,36 @@ def _insert_or_ignore(table: type[Table], dialect: str) -> Insert:
     """Made once a table: building a statement costs more than running it."""
     module = sqlite if dialect == "sqlite" else postgresql
     made: Insert = module.insert(table.metadata.tables[str(table.__tablename__)]).on_conflict_do_nothing()
-    return made
+    return made.execution_options(preserve_rowcount=True)
+
+
+def _with_driver(url: URL) -> URL:
+    """`postgresql://` and the `postgres://` of hosting services mean the driver that the extra installs."""
+    backend = url.get_backend_name()
+    if url.drivername in ("postgres", "postgresql"):
+        return url.set(drivername="postgresql+psycopg")
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigurationError(f"a store cannot be in {backend}; use sqlite:///FILE or postgresql+psycopg://...")
+    return url
+
+
+def _storable(*arguments: Any) -> tuple[str, Any]:
+    """Replaces in every text what PostgreSQL or UTF-8 has no place for: NUL, and halves of surrogate pairs.
+
+    Answers and feedback come from models and tools; one such character must not cost a run, nor mean one thing on SQLite
+    and another on PostgreSQL.
+    """
+    _, _, statement, parameters, _, _ = arguments
+    rows_of_many = isinstance(parameters, list)
+    return statement, [_clean(row) for row in parameters] if rows_of_many else _clean(parameters)
+
+
+def _clean(row: Any) -> Any:
+    values = row.values() if isinstance(row, dict) else row
+    if not any(isinstance(value, str) and _UNSTORABLE.search(value) for value in values):
+        return row
+    made = [_UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else value for value in values]
+    return dict(zip(row, made, strict=True)) if isinstance(row, dict) else tuple(made)
 
 
 def _engine_options(backend: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from skill_plugin.errors import StoreError
-from skill_plugin.store import outbox
+from skill_plugin.store import namespaces, outbox
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
@@ -35,6 +35,7 @@ from skill_plugin.store.tables import (
     TaskEmbeddingRow,
     TaskRow,
     TrainingRunRow,
+    new_index_key,
 )
 
 FORMAT = "skill-plugin dump"
@@ -99,7 +100,12 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
                 raise StoreError(f"{str(path)!r} holds the unknown table {name!r}; it was written by another release")
             if table is EventRow and row["skill_id"] not in skills.get(row["namespace"], ()):
                 continue  # the skill was here before, and so was its life
-            if insert_if_absent(session, table, _typed(table, row)):
+            if table is NamespaceRow:
+                row["index_key"] = new_index_key()
+            new = insert_if_absent(session, table, _typed(table, row))
+            if table is NamespaceRow:
+                namespaces.lock(session, row["name"])
+            if new:
                 counts[name] = counts.get(name, 0) + 1
                 if table is SkillRow:
                     skills.setdefault(row["namespace"], []).append(row["id"])
@@ -128,6 +134,8 @@ def _rows(session: Session, table: type[Table], namespace: str | None) -> Iterat
         values = row._asdict()
         if table in _COUNTERS:
             del values["id"]
+        if table is NamespaceRow:
+            del values["index_key"]  # the other database's index is another one
         yield values
 
 

@@ -7,6 +7,7 @@ searches the SQL vectors exactly, and what Chroma finds is only ever a list of c
 
 import logging
 import os
+import re
 import shutil
 import threading
 import time
@@ -16,14 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from skill_plugin.records import canonical_json, sha256
-from skill_plugin.store.vectors import Vector
+from skill_plugin.records import sha256
+from skill_plugin.store.vectors import Entry, Vector
 from skill_plugin.store.worker import BUSY_SECONDS, QUERY_SECONDS, WRITE_SECONDS, Worker, WorkerError
 
 logger = logging.getLogger(__name__)
 
 MIN_FREE_BYTES = 16 * 2**20
 """With less left on the disk Chroma is left alone: a write that meets the end of the disk never returns."""
+
+_CHROMA_SEGMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _workers: dict[tuple[int, str], tuple[Worker, int]] = {}
 _workers_lock = threading.Lock()
@@ -33,12 +36,14 @@ class ChromaIndex:
     """One namespace's collections at a place: a folder, or the URL of a Chroma server.
 
     `query` never raises and never waits: where Chroma cannot say at once it returns None, and the caller searches SQL.
-    The other methods are the indexer's; they raise `WorkerError`.
+    The other methods are the indexer's; they raise `WorkerError`. `key` is the namespace's, from its row; the indexer sets
+    it.
     """
 
     def __init__(self, place: str, namespace: str) -> None:
         self.place = place
         self.namespace = namespace
+        self.key = ""
         self.problem: str | None = None
         self.is_server = "://" in place
         self._serving: set[str] = set()
@@ -50,7 +55,7 @@ class ChromaIndex:
         if worker is None or signature not in self._serving or not worker.alive:
             return None
         try:
-            name = collection_name(self.namespace, signature)
+            name = self._collection(signature)
             found: list[str] = worker.call("query", name, vector, k, seconds=QUERY_SECONDS, patience=BUSY_SECONDS)
         except WorkerError as exc:
             if str(exc) != "busy":
@@ -75,8 +80,11 @@ class ChromaIndex:
 
     def start(self) -> None:
         """Starts the process that runs Chroma, or shares the one that another namespace started."""
-        if not self.is_server and _free_bytes(Path(self.place)) < MIN_FREE_BYTES:
-            raise WorkerError("the disk is full", no_fault=True)
+        if not self.is_server:
+            if not _may_be_ours(Path(self.place)):
+                raise WorkerError("it holds other things than a Chroma index; choose another place", no_fault=True)
+            if _free_bytes(Path(self.place)) < MIN_FREE_BYTES:
+                raise WorkerError("the disk is full", no_fault=True)
         if self._worker is None:
             self._worker = _borrow(self.place)
         self._worker.start()
@@ -87,18 +95,20 @@ class ChromaIndex:
             self._worker = None
             _give_back(self.place)
 
-    def upsert(self, entries: Sequence[tuple[str, Vector]], *, signature: str) -> None:
+    def upsert(self, entries: Sequence[Entry], *, signature: str) -> None:
         if entries:
-            ids = [skill_id for skill_id, _ in entries]
-            vectors = np.stack([np.asarray(vector, dtype=np.float32) for _, vector in entries])
-            self._call("upsert", signature, ids, vectors)
+            ids, versions, vectors = zip(*entries, strict=True)
+            matrix = np.stack([np.asarray(vector, dtype=np.float32) for vector in vectors])
+            self._call("upsert", signature, list(ids), list(versions), matrix)
 
     def delete(self, ids: Sequence[str], *, signature: str) -> None:
         if ids:
             self._call("delete", signature, list(ids))
 
-    def ids(self, *, signature: str) -> set[str]:
-        return set(self._call("ids", signature))
+    def ids(self, *, signature: str) -> dict[str, int]:
+        """The skills that have an entry, and of which version it is."""
+        found: dict[str, int] = self._call("ids", signature)
+        return found
 
     def drop(self, *, signature: str) -> None:
         """Forgets all entries, so that the collection can be built again."""
@@ -126,14 +136,11 @@ class ChromaIndex:
     def _call(self, operation: str, signature: str, *arguments: Any) -> Any:
         if self._worker is None:
             raise WorkerError("it is not running", no_fault=True)
-        return self._worker.call(
-            operation, collection_name(self.namespace, signature), *arguments, seconds=WRITE_SECONDS
-        )
+        return self._worker.call(operation, self._collection(signature), *arguments, seconds=WRITE_SECONDS)
 
-
-def collection_name(namespace: str, signature: str) -> str:
-    """Chroma allows few characters in a name; a hash is injective for all that matters."""
-    return f"skills-{sha256(canonical_json([namespace, signature]))[:40]}"
+    def _collection(self, signature: str) -> str:
+        """Chroma allows few characters in a name; a hash is injective for all that matters."""
+        return f"skills-{self.key}-{sha256(signature)[:24]}"
 
 
 def _borrow(place: str) -> Worker:
@@ -152,6 +159,15 @@ def _give_back(place: str) -> None:
             _workers[os.getpid(), place] = (worker, users - 1)
         elif worker is not None:
             worker.stop()
+
+
+def _may_be_ours(place: Path) -> bool:
+    """Whether it is free, or a Chroma folder: a damaged one is moved away, which must not happen to anything else."""
+    if not place.is_dir():
+        return not place.exists()
+    return all(
+        entry.name.startswith("chroma.sqlite3") or _CHROMA_SEGMENT.fullmatch(entry.name) for entry in place.iterdir()
+    )
 
 
 def _free_bytes(folder: Path) -> int:

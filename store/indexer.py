@@ -138,8 +138,9 @@ class Indexer:
         signature = self._signature()
         if signature is None or time.monotonic() < self._not_before:
             return
-        if not self._owned:
-            self._owned = self._owner.take()
+        was_owned, self._owned = self._owned, self._owner.take()
+        if self._owned and not was_owned:
+            self._checked.clear()  # whoever owned it meanwhile may have written it from an older state
         if not self._owned and not self._index.is_server:
             self._index.fail("another process owns it")
             return
@@ -172,11 +173,12 @@ class Indexer:
         """Makes the entries agree with SQL, whatever was lost or left over when a process died."""
         entries = self._index.ids(signature=signature)
         with self._database.read() as session:
-            live = outbox.live_ids(session, self._index.namespace, signature)
-            missing = outbox.entries(session, self._index.namespace, signature, live - entries)
-        self._index.upsert(missing, signature=signature)
-        self._index.delete(sorted(entries - live), signature=signature)
-        if not self._canaries_found(signature, sorted(live)):
+            live = outbox.live_versions(session, self._index.namespace, signature)
+            wrong = [skill_id for skill_id, version in live.items() if entries.get(skill_id) != version]
+            right = outbox.entries(session, self._index.namespace, signature, wrong)
+        self._index.upsert(right, signature=signature)
+        self._index.delete(sorted(entries.keys() - live.keys()), signature=signature)
+        if not self._canaries_found(signature):
             logger.warning("the Chroma index at %s counts right and finds nothing; building it anew", self._index.place)
             self._index.drop(signature=signature)
             with self._database.read() as session:
@@ -187,17 +189,14 @@ class Indexer:
     def canaries(self, signature: str) -> tuple[int, int]:
         """How many of a sample of live skills the index finds by their own vectors, and of how many."""
         with self._database.read() as session:
-            live = sorted(outbox.live_ids(session, self._index.namespace, signature))
-            sample = set(live[:: max(1, len(live) // CANARIES)][:CANARIES])
-            vectors = outbox.entries(session, self._index.namespace, signature, sample)
+            live = sorted(outbox.live_versions(session, self._index.namespace, signature))
+            sample = live[:: max(1, len(live) // CANARIES)][:CANARIES]
+            entries = outbox.entries(session, self._index.namespace, signature, sample)
         k = min(NEIGHBOURS, len(live))
-        return sum(self._index.finds(skill_id, vector, k, signature=signature) for skill_id, vector in vectors), len(
-            vectors
-        )
+        found = sum(self._index.finds(entry.skill_id, entry.vector, k, signature=signature) for entry in entries)
+        return found, len(entries)
 
-    def _canaries_found(self, signature: str, live: list[str]) -> bool:
-        if not live:
-            return True
+    def _canaries_found(self, signature: str) -> bool:
         found, sample = self.canaries(signature)
         return found == sample
 
@@ -224,4 +223,7 @@ class Indexer:
     def _signature(self) -> str | None:
         with self._database.read() as session:
             row = session.get(NamespaceRow, self._index.namespace)
-            return row.signature if row else None
+        if row is None:
+            return None
+        self._index.key = row.index_key
+        return row.signature

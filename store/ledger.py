@@ -48,7 +48,7 @@ class Ledger(StoreBase):
             VerifierError: the reward is no number from 0 to 1.
         """
         verdict = Verdict(reward, feedback=feedback)
-        with self.database.write() as session:
+        with self._write() as session:
             return outcomes.record_outcome(session, self.namespace, run_id, verdict)
 
     def run(self, run_id: str) -> list[Rollout]:

@@ -4,7 +4,7 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import EmbedderMismatchError, NamespaceError
 from skill_plugin.store.database import insert_if_absent
-from skill_plugin.store.tables import NamespaceRow, utc_now
+from skill_plugin.store.tables import NamespaceRow, new_index_key, utc_now
 
 MAX_NAMESPACE = 200
 
@@ -26,7 +26,18 @@ def check_namespace(namespace: object) -> str:
 
 def ensure(session: Session, namespace: str) -> None:
     """Makes the namespace unless it is there."""
-    insert_if_absent(session, NamespaceRow, {"name": namespace, "epoch": 0, "created_at": utc_now()})
+    row = {"name": namespace, "epoch": 0, "index_key": new_index_key(), "created_at": utc_now()}
+    insert_if_absent(session, NamespaceRow, row)
+
+
+def lock(session: Session, namespace: str) -> None:
+    """Within a write: waits until no other write is in the namespace, which is there.
+
+    SQLite has one writer at a time by itself. On PostgreSQL the namespace's row is the lock: writers of one namespace take
+    turns, so they see each other's work whole and cannot block each other crosswise; namespaces do not wait for each other.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        session.exec(select(NamespaceRow.name).where(NamespaceRow.name == namespace).with_for_update()).one()
 
 
 def known(session: Session) -> str:

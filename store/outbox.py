@@ -4,14 +4,14 @@ A change is a skill whose entry may be out of date, not an instruction: whoever 
 entry so. It can therefore be applied twice, late, or after a crash, and is forgotten only once the index has it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow
-from skill_plugin.store.vectors import Vector, from_bytes, is_live
+from skill_plugin.store.vectors import Entry, from_bytes, is_live
 
 BATCH = 2000
 
@@ -24,7 +24,7 @@ _PARAMETERS = 500
 class Changes(NamedTuple):
     """A batch of changes: entries to write, entries to delete, and up to which number they were read."""
 
-    upserts: list[tuple[str, Vector]]
+    upserts: list[Entry]
     deletes: list[str]
     last: int
     more: bool
@@ -58,7 +58,7 @@ def next_changes(session: Session, namespace: str, signature: str) -> Changes | 
         return None
     changed = {skill_id for _, skill_id in rows}
     upserts = entries(session, namespace, signature, changed)
-    deletes = sorted(changed - {skill_id for skill_id, _ in upserts})
+    deletes = sorted(changed - {entry.skill_id for entry in upserts})
     return Changes(upserts, deletes, max(seq or 0 for seq, _ in rows), len(rows) == BATCH)
 
 
@@ -68,18 +68,18 @@ def forget(session: Session, namespace: str, last: int) -> None:
     session.exec(delete(IndexChangeRow).where(of_ours))
 
 
-def live_ids(session: Session, namespace: str, signature: str) -> set[str]:
-    """The skills that should have an entry."""
+def live_versions(session: Session, namespace: str, signature: str) -> dict[str, int]:
+    """The skills that should have an entry, and of which version."""
     statement = select(SkillRow.id, EmbeddingRow.number).where(*is_live(namespace, signature))
-    return {skill_id for skill_id, _ in session.exec(statement)}
+    return dict(session.exec(statement).all())
 
 
-def entries(session: Session, namespace: str, signature: str, skill_ids: set[str]) -> list[tuple[str, Vector]]:
+def entries(session: Session, namespace: str, signature: str, skill_ids: Iterable[str]) -> list[Entry]:
     """The entries that these skills should have; none for one that is not live."""
-    found: list[tuple[str, Vector]] = []
+    found: list[Entry] = []
     ordered = sorted(skill_ids)
     for start in range(0, len(ordered), _PARAMETERS):  # a statement takes a limited number of parameters
-        statement = select(SkillRow.id, EmbeddingRow.vector).where(*is_live(namespace, signature))
+        statement = select(SkillRow.id, EmbeddingRow.number, EmbeddingRow.vector).where(*is_live(namespace, signature))
         rows = session.exec(statement.where(col(SkillRow.id).in_(ordered[start : start + _PARAMETERS])))
-        found.extend((skill_id, from_bytes(blob)) for skill_id, blob in rows)
+        found.extend(Entry(skill_id, number, from_bytes(blob)) for skill_id, number, blob in rows)
     return found

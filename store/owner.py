@@ -1,43 +1,84 @@
-"""Who may write the index: one process at a time.
+"""Who brings a namespace's index up to date: one process at a time.
 
-Beside SQLite a file lock says so; with PostgreSQL an advisory lock does, because processes on other machines count too.
+Two rules meet here. A Chroma folder may be written by one process only, or it breaks. And a namespace's outbox has one
+reader, wherever its index is: a change that one process has applied to its own folder and forgotten would never reach
+another's. Beside SQLite file locks say so; with PostgreSQL an advisory lock does, because other machines count too.
 """
 
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from skill_plugin.records import sha256
+from skill_plugin.store.database import Database
+from skill_plugin.store.index import ChromaIndex
 
 
 class Owner(Protocol):
     """A lock that is taken without waiting and kept until it is let go, or its process ends."""
 
     def take(self) -> bool:
-        """Whether it is ours now.
+        """Whether it is ours now; asked again and again, because a lock in a database can be lost.
 
         Raises:
             OSError: the lock cannot be had at all.
+            StoreUnavailableError: the database cannot be reached.
         """
         ...
 
     def release(self) -> None: ...
 
 
-class FileOwner:
-    """A lock file in the index's folder; the stores of one process share it."""
+def owner_of(database: Database, index: ChromaIndex) -> Owner:
+    """The locks that the owner of this index must hold."""
+    owners: list[Owner] = []
+    if database.is_sqlite:
+        name = sha256(index.namespace)[:12]
+        owners.append(FileOwner(Path(f"{database.path}.index-{name}.lock")))
+    else:
+        owners.append(AdvisoryOwner(database, index.namespace))
+    if not index.is_server:
+        folder = Path(index.place)
+        owners.append(FileOwner(folder.with_name(f"{folder.name}.lock")))
+    return AllOwners(owners)
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lock = FileLock(folder.with_name(f"{folder.name}.lock"), timeout=0, is_singleton=True, thread_local=False)
+
+class AllOwners:
+    """Several locks, all of them or none."""
+
+    def __init__(self, owners: list[Owner]) -> None:
+        self._owners = owners
+
+    def take(self) -> bool:
+        with ExitStack() as undo:
+            for owner in self._owners:
+                undo.callback(owner.release)
+                if not owner.take():
+                    return False
+            undo.pop_all()
+        return True
+
+    def release(self) -> None:
+        for owner in self._owners:
+            owner.release()
+
+
+class FileOwner:
+    """A lock file; the stores of one process share it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path, timeout=0, is_singleton=True, thread_local=False)
         self._taken = False
 
     def take(self) -> bool:
         if not self._taken:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
             except Timeout:
@@ -52,19 +93,19 @@ class FileOwner:
 
 
 class AdvisoryOwner:
-    """A PostgreSQL advisory lock, held by a connection of its own until it closes."""
+    """A PostgreSQL advisory lock on a namespace, held by a connection of its own for as long as that lives."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        self._engine = engine
-        self._key = int(sha256(f"skill-plugin index {name}")[:15], 16)
+    def __init__(self, database: Database, namespace: str) -> None:
+        self._database = database
+        self._key = int(sha256(f"skill-plugin index {namespace}")[:15], 16)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        with self._lock:
-            if self._connection is not None and not self._connection.closed and not self._connection.invalidated:
-                return True
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with self._lock, self._database.errors():
+            if self._connection is not None:
+                return self._still_there(self._connection)
+            connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
                 self._connection = connection
                 return True
@@ -78,3 +119,14 @@ class AdvisoryOwner:
                 self._connection.invalidate()
                 self._connection.close()
                 self._connection = None
+
+    def _still_there(self, connection: Connection) -> bool:
+        """With the connection the lock is lost too, when the server restarts or the network fails."""
+        try:
+            connection.execute(text("SELECT 1"))
+        except DBAPIError:
+            connection.invalidate()
+            connection.close()
+            self._connection = None
+            return False
+        return True

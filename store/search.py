@@ -124,6 +124,9 @@ class Search:
         state = _State(*rows[0])
         check_signature(self._namespace, state.signature, self._vectors.signature)
         vector = self._vectors(query) if strategy != "lexical" else None
+        if strategy == "query-embedding":
+            embedder = self._vectors.embedder
+            served.embed_tasks(self._database, self._namespace, signature=state.signature, embedder=embedder)
         with self._database.read() as session:
             candidates, engine = self._candidates(session, state, query, vector, k=k, strategy=strategy, family=family)
             kept = [candidate for candidate in candidates if _passes(candidate, min_score, strategy)]
@@ -156,10 +159,7 @@ class Search:
                 candidate.relevance, candidate.extra = by_family[candidate.skill_id]
             return candidates, "sql"
         if strategy == "query-embedding" and vector is not None:
-            with self._database.write() as writing:
-                by_task = served.by_task(
-                    writing, self._namespace, vector, signature=state.signature, embedder=self._vectors.embedder
-                )
+            by_task = served.by_task(session, self._namespace, vector, signature=state.signature)
             candidates = self._facts(session, state, list(by_task), vector)
             for candidate in candidates:
                 candidate.cosine, candidate.extra = by_task[candidate.skill_id]

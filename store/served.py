@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from skill_plugin.protocols import Embedder
-from skill_plugin.store.database import fetch, insert_if_absent
+from skill_plugin.store.database import Database, fetch, insert_if_absent
 from skill_plugin.store.tables import RevisionRow, RolloutRow, TaskEmbeddingRow, TaskRow
 from skill_plugin.store.vectors import Vector, from_bytes, to_bytes, unit_vector
 
@@ -15,6 +15,8 @@ RECENT = 2000
 
 LONGEST_INPUT = 4000
 """Characters of a task that are embedded; MiniLM reads 256 tokens."""
+
+_BATCH = 64
 
 Found = dict[str, tuple[float, dict[str, Any]]]
 
@@ -55,9 +57,13 @@ _RECENT_TASKS = (
     .limit(RECENT)
 )
 
-_VECTORS = select(col(TaskEmbeddingRow.task_id), col(TaskEmbeddingRow.vector)).where(
-    col(TaskEmbeddingRow.namespace) == bindparam("namespace"), col(TaskEmbeddingRow.signature) == bindparam("signature")
+_OF_TASKS = (
+    col(TaskEmbeddingRow.namespace) == bindparam("namespace"),
+    col(TaskEmbeddingRow.signature) == bindparam("signature"),
+    col(TaskEmbeddingRow.task_id).in_(bindparam("task_ids", expanding=True)),
 )
+_VECTORS = select(col(TaskEmbeddingRow.task_id), col(TaskEmbeddingRow.vector)).where(*_OF_TASKS)
+_EMBEDDED = select(col(TaskEmbeddingRow.task_id)).where(*_OF_TASKS)
 
 _INPUTS = select(col(TaskRow.id), func.substr(col(TaskRow.input), 1, LONGEST_INPUT)).where(
     col(TaskRow.namespace) == bindparam("namespace"), col(TaskRow.id).in_(bindparam("task_ids", expanding=True))
@@ -81,32 +87,42 @@ def by_family(session: Session, namespace: str, family: str) -> Found:
     }
 
 
-def by_task(session: Session, namespace: str, vector: Vector, *, signature: str, embedder: Embedder) -> Found:
+def by_task(session: Session, namespace: str, vector: Vector, *, signature: str) -> Found:
     """Skills by the nearest task that each has served, weighed by the reward there: id to cosine and why."""
-    rewards: dict[tuple[str, str], list[float]] = {}
-    for skill_id, task_id, reward in fetch(session, _RECENT_TASKS, namespace=namespace):
-        rewards.setdefault((skill_id, task_id), []).append(reward)
-    tasks = {task_id for _, task_id in rewards}
-    vectors = _task_vectors(session, namespace, tasks, signature=signature, embedder=embedder)
+    rewards = _rewards_by_task(session, namespace)
+    tasks = sorted({task_id for _, task_id in rewards})
+    kept = fetch(session, _VECTORS, namespace=namespace, signature=signature, task_ids=tasks)
+    vectors = {task_id: from_bytes(blob) for task_id, blob in kept}
     found: Found = {}
     for (skill_id, task_id), seen in rewards.items():
+        if task_id not in vectors:  # recorded since the tasks were embedded
+            continue
         cosine = float(vectors[task_id] @ vector) * sum(seen) / len(seen)
         if skill_id not in found or cosine > found[skill_id][0]:
             found[skill_id] = (cosine, {"nearest_task": task_id})
     return found
 
 
-def _task_vectors(
-    session: Session, namespace: str, task_ids: set[str], *, signature: str, embedder: Embedder
-) -> dict[str, Vector]:
-    """The tasks' vectors; those that are not there yet are made and, in the caller's transaction, kept."""
-    kept = fetch(session, _VECTORS, namespace=namespace, signature=signature)
-    vectors = {task_id: from_bytes(blob) for task_id, blob in kept}
-    missing = fetch(session, _INPUTS, namespace=namespace, task_ids=sorted(task_ids - vectors.keys()))
-    if missing:
-        made = embedder.embed([text for _, text in missing])
-        for (task_id, _), values in zip(missing, made, strict=True):
-            vectors[task_id] = unit_vector(values, signature)
-            row = {"namespace": namespace, "task_id": task_id, "signature": signature}
-            insert_if_absent(session, TaskEmbeddingRow, row | {"vector": to_bytes(vectors[task_id])})
-    return vectors
+def embed_tasks(database: Database, namespace: str, *, signature: str, embedder: Embedder) -> None:
+    """Makes and keeps the vectors of recent tasks that have none yet; no lock is held while the model works."""
+    with database.read() as session:
+        tasks = {task_id for _, task_id in _rewards_by_task(session, namespace)}
+        known = fetch(session, _EMBEDDED, namespace=namespace, signature=signature, task_ids=sorted(tasks))
+        missing = sorted(tasks - {task_id for (task_id,) in known})
+        inputs = fetch(session, _INPUTS, namespace=namespace, task_ids=missing) if missing else []
+    for start in range(0, len(inputs), _BATCH):
+        batch = inputs[start : start + _BATCH]
+        made = embedder.embed([text for _, text in batch])
+        with database.write() as session:
+            for (task_id, _), values in zip(batch, made, strict=True):
+                row = {"namespace": namespace, "task_id": task_id, "signature": signature}
+                vector = to_bytes(unit_vector(values, signature))
+                insert_if_absent(session, TaskEmbeddingRow, row | {"vector": vector})
+
+
+def _rewards_by_task(session: Session, namespace: str) -> dict[tuple[str, str], list[float]]:
+    """The rewards of recent rollouts by skill and task."""
+    rewards: dict[tuple[str, str], list[float]] = {}
+    for skill_id, task_id, reward in fetch(session, _RECENT_TASKS, namespace=namespace):
+        rewards.setdefault((skill_id, task_id), []).append(reward)
+    return rewards

@@ -14,7 +14,7 @@ from skill_plugin.store.indexer import Indexer
 from skill_plugin.store.keeping import Keeping
 from skill_plugin.store.ledger import Ledger
 from skill_plugin.store.location import places
-from skill_plugin.store.owner import AdvisoryOwner, FileOwner, Owner
+from skill_plugin.store.owner import owner_of
 from skill_plugin.store.pruning import CAPACITY
 from skill_plugin.store.query import Querying
 from skill_plugin.store.search import QueryVectors
@@ -73,7 +73,7 @@ class SkillStore(Exchange, Querying, Ledger, Keeping):
         index = indexer = None
         if chroma is not False:
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
-            indexer = Indexer(database, index, _owner(database, index))
+            indexer = Indexer(database, index, owner_of(database, index))
         store = cls(database, namespace, QueryVectors(made), index, indexer, capacity=capacity)
         try:
             store._check(create=create, embedder=check_embedder and embedder != DEFAULT_EMBEDDER)
@@ -104,11 +104,3 @@ class SkillStore(Exchange, Querying, Ledger, Keeping):
             raise NamespaceError(f"there is no namespace {self.namespace!r} in {self.database.where}; {known}")
         if row is not None and embedder:  # the default one is checked when its weights are first read
             namespaces.check_signature(self.namespace, row.signature, self._vectors.signature)
-
-
-def _owner(database: Database, index: ChromaIndex) -> Owner:
-    """Who may write the index is settled where all its users meet: in the database, or beside the folder."""
-    if not database.is_sqlite:
-        return AdvisoryOwner(database.engine, f"{index.place} {index.namespace}")
-    folder = Path(database.path).with_suffix(".index") if index.is_server else Path(index.place)
-    return FileOwner(folder)

@@ -5,10 +5,23 @@ All tables have our prefix and metadata of their own, so that they can live in a
 Rows of versions, revisions, rollouts, outcomes and events are only ever appended.
 """
 
+import secrets
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlmodel import Field, SQLModel
 
 PREFIX = "skillp_"
@@ -19,6 +32,25 @@ _Counter = BigInteger().with_variant(Integer, "sqlite")
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
+
+
+def new_index_key() -> str:
+    return secrets.token_hex(8)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment: kept in UTC without a zone, the one form that SQLite and PostgreSQL share; read with its zone."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None and value.tzinfo else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return value.replace(tzinfo=UTC) if value is not None else None
 
 
 class Table(SQLModel):
@@ -35,14 +67,18 @@ class Table(SQLModel):
 
 
 class NamespaceRow(Table, table=True):
-    """A tenant's partition. `epoch` counts the changes that an index must follow; `signature` names its vectors."""
+    """A tenant's partition. `epoch` counts the changes that an index must follow; `signature` names its vectors.
+
+    `index_key` is random and names its collections, because two databases with namespaces of one name may share a server.
+    """
 
     __tablename__ = f"{PREFIX}namespace"
 
     name: str = Field(primary_key=True)
     signature: str | None = None
     epoch: int = 0
-    created_at: datetime = Field(default_factory=utc_now)
+    index_key: str = Field(default_factory=new_index_key, sa_column_kwargs={"server_default": ""})
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class TaskRow(Table, table=True):
@@ -57,7 +93,7 @@ class TaskRow(Table, table=True):
     verifier: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     split: str
     content_hash: str
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class SkillRow(Table, table=True):
@@ -82,7 +118,7 @@ class SkillRow(Table, table=True):
     wins: int = 0
     low_audits: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     audited_uses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class SkillVersionRow(Table, table=True):
@@ -104,7 +140,7 @@ class SkillVersionRow(Table, table=True):
     utility: float | None = None
     uses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     wins: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class EmbeddingRow(Table, table=True):
@@ -159,7 +195,7 @@ class RevisionRow(Table, table=True):
     checkpoint_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class RolloutRow(Table, table=True):
@@ -198,7 +234,7 @@ class RolloutRow(Table, table=True):
     error: str | None = None
     adherence: float | None = None
     credited: bool = False
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class TaskEmbeddingRow(Table, table=True):
@@ -224,7 +260,7 @@ class OutcomeRow(Table, table=True):
     digest: str
     reward: float
     feedback: str = ""
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class EventRow(Table, table=True):
@@ -239,7 +275,7 @@ class EventRow(Table, table=True):
     by: str
     reason: str = ""
     evidence: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
-    at: datetime = Field(default_factory=utc_now)
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class CheckpointRow(Table, table=True):
@@ -257,7 +293,7 @@ class CheckpointRow(Table, table=True):
     metrics: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     gate: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     status: str
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class TrainingRunRow(Table, table=True):
@@ -266,13 +302,13 @@ class TrainingRunRow(Table, table=True):
     id: str = Field(primary_key=True)
     namespace: str = Field(index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
-    data_from: datetime | None = None
-    data_to: datetime | None = None
+    data_from: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    data_to: datetime | None = Field(default=None, sa_type=UtcDateTime)
     data_hash: str | None = None
     seeds: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     progress: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     outcome: str | None = None
-    created_at: datetime = Field(default_factory=utc_now)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class IndexChangeRow(Table, table=True):

@@ -5,6 +5,7 @@ It answers whenever Chroma cannot: damaged, behind, or owned by another process.
 
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,14 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
 
 Vector = NDArray[np.float32]
+
+
+class Entry(NamedTuple):
+    """The vector of a skill's live version, as an index holds it. The version tells a stale entry from a good one."""
+
+    skill_id: str
+    version: int
+    vector: Vector
 
 
 def unit_vector(values: Sequence[float], who: str) -> Vector:

@@ -1,10 +1,16 @@
-"""Fixtures: a home of one's own, and a real store on real SQLite and real Chroma."""
+"""Fixtures: a home of one's own, and a real store: on SQLite and Chroma, or on PostgreSQL and a Chroma server."""
 
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
+import servers
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Skill
 from skill_plugin.embedders import MiniLMEmbedder
@@ -21,9 +27,78 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Backend:
+    """Where a test's store is. `chroma` is what to pass for an index; None is a folder in the home."""
+
+    location: str | Path
+    chroma: str | None = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        return isinstance(self.location, Path)
+
+    def options(self) -> dict[str, Any]:
+        """What `SkillStore.open` takes in another process, index included."""
+        return {"location": self.location, "chroma": self.chroma}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that are marked `both_backends` run on SQLite and on PostgreSQL with a Chroma server; others on SQLite."""
+    if "backend" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_backends"):
+        metafunc.parametrize("backend", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server's `postgres` database."""
+    if own := os.environ.get(servers.OWN_SERVER):
+        yield own
+        return
+    programs = servers.postgres_programs()
+    if programs is None:
+        pytest.skip(f"no PostgreSQL here: install Debian's postgresql, or set {servers.OWN_SERVER} to a server's URL")
+    with servers.postgres(programs) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: str) -> Iterator[Callable[[], str]]:
+    """Makes empty databases."""
+    engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    names = (f"skills_{os.getpid()}_{number}" for number in count())
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(next(names))
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {made[-1]}"))
+        return make_url(postgres).set(database=made[-1]).render_as_string(hide_password=False)
+
+    yield make
+    if servers.OWN_SERVER in os.environ:  # ours is thrown away as a whole
+        with engine.connect() as connection:
+            for name in made:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def chroma_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with servers.chroma_server(tmp_path_factory.mktemp("chroma-server")) as url:
+        yield url
+
+
 @pytest.fixture
-def open_store(home: Path) -> Iterator[Callable[..., SkillStore]]:
-    """Opens stores that are closed at the end; by default the one in the home folder with a tiny embedder.
+def backend(request: pytest.FixtureRequest, home: Path) -> Backend:
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return Backend(home)
+    return Backend(request.getfixturevalue("new_database")(), request.getfixturevalue("chroma_url"))
+
+
+@pytest.fixture
+def open_store(backend: Backend) -> Iterator[Callable[..., SkillStore]]:
+    """Opens stores that are closed at the end; by default the test's own with a tiny embedder.
 
     Without Chroma unless a test asks for it (`chroma=None`): its process takes a second to start.
     """
@@ -32,7 +107,9 @@ def open_store(home: Path) -> Iterator[Callable[..., SkillStore]]:
     def open_one(location: object = None, **options: object) -> SkillStore:
         options.setdefault("embedder", TopicEmbedder())
         options.setdefault("chroma", False)
-        opened.append(SkillStore.open(location or home, **options))
+        if location is None and options["chroma"] is None:
+            options["chroma"] = backend.chroma
+        opened.append(SkillStore.open(location or backend.location, **options))
         return opened[-1]
 
     yield open_one

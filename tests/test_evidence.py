@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from skill_plugin import Rollout, Task
 from skill_plugin.store.evidence import Lift, paired_interval, unpaired_interval
 
+pytestmark = pytest.mark.both_backends
+
 
 def with_skill(store, task, reward, run):
     skill = store.get("adding")

@@ -1,6 +1,5 @@
 """The index is a cache: deleted, broken, behind or owned by another process, search stays right."""
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -8,9 +7,10 @@ import time
 
 import pytest
 
-from fakes import TopicEmbedder
-from skill_plugin.store import SkillStore, outbox
+from indexes import engine, entries, fill, found, pending
 from skill_plugin.store.worker import WorkerError
+
+both_backends = pytest.mark.both_backends
 
 ONE = [1.0, 0.0, 0.0, 0.0]
 
@@ -20,28 +20,7 @@ def store(open_store):
     return open_store(chroma=None)
 
 
-def fill(store, *names):
-    for name in names:
-        store.add(name=name, description=f"How to {name}", body="Do it.")
-
-
-def found(store, query="add"):
-    return [(hit.name, hit.version) for hit in store.search(query, k=5, min_score=0.9, strategy="dense")]
-
-
-def engine(store, query="add"):
-    return store.search(query, k=1)[0].why["engine"]
-
-
-def pending(store):
-    with store.database.read() as session:
-        return outbox.pending(session, store.namespace)
-
-
-def entries(store):
-    return store.index.ids(signature="topics")
-
-
+@both_backends
 def test_a_write_does_not_wait_for_chroma_and_is_found_at_once(store):
     started = time.monotonic()
     fill(store, "add")
@@ -52,6 +31,7 @@ def test_a_write_does_not_wait_for_chroma_and_is_found_at_once(store):
     assert (found(store), engine(store), pending(store)) == ([("add", 1)], "chroma", False)
 
 
+@both_backends
 def test_every_change_of_what_is_live_reaches_the_index(store):
     fill(store, "add")
     store.revise("add", body="Better.", description="How to refund, refund and refund")
@@ -80,21 +60,23 @@ def test_a_deleted_index_is_rebuilt_without_loss(open_store, home, store):
     assert (len(entries(again)), engine(again)) == (4, "chroma")
 
 
+@both_backends
 def test_rebuild_makes_the_index_what_sql_says(store):
     fill(store, "add", "refund")
     assert store.wait_for_index()
-    store.index.upsert([("sk_ghost", ONE)], signature="topics")
+    store.index.upsert([("sk_ghost", 1, ONE)], signature="topics")
     store.index.delete([store.get("refund").id], signature="topics")
 
     assert store.rebuild_index()
     assert entries(store) == {skill.id for skill in store.list()}
 
 
+@both_backends
 def test_entries_that_were_lost_or_left_over_are_repaired_when_the_store_is_opened(open_store, store):
     fill(store, "add", "refund")
     assert store.wait_for_index()
     ids = {skill.id for skill in store.list()}
-    store.index.upsert([("sk_ghost", ONE)], signature="topics")
+    store.index.upsert([("sk_ghost", 1, ONE)], signature="topics")
     store.index.delete([store.get("add").id], signature="topics")
     store.close()
     again = open_store(chroma=None)
@@ -119,12 +101,13 @@ def test_an_index_that_cannot_be_does_not_fail_a_write_or_a_search(open_store, t
     assert (found(healed), engine(healed), pending(healed)) == ([("add", 1)], "chroma", False)
 
 
+@both_backends
 def test_a_hit_is_what_sql_says_whatever_the_index_holds(store):
     """The vector of a live skill in the index is wrong, and one entry is of no skill at all."""
     fill(store, "add", "refund", "sort")
     assert store.wait_for_index()
     wrong = [0.0, 1.0, 0.0, 0.0]
-    store.index.upsert([(store.get("add").id, wrong), ("sk_ghost", wrong)], signature="topics")
+    store.index.upsert([(store.get("add").id, 1, wrong), ("sk_ghost", 1, wrong)], signature="topics")
     hits = store.search("refund", k=3, strategy="dense", min_score=-1)
 
     assert hits[0].name == "refund"
@@ -136,6 +119,7 @@ def kill_chroma(store):
     os.kill(store.index._worker._process.pid, signal.SIGKILL)
 
 
+@both_backends
 def test_when_chroma_dies_search_goes_on_and_chroma_comes_back(store):
     fill(store, "add", "refund")
     assert store.wait_for_index()
@@ -147,6 +131,7 @@ def test_when_chroma_dies_search_goes_on_and_chroma_comes_back(store):
     assert len(entries(store)) == 2
 
 
+@both_backends
 def test_when_chroma_hangs_it_is_ended_and_search_goes_on(store, monkeypatch):
     """SIGSTOP is the hang that was measured on a full disk: no error, no answer, for ever."""
     fill(store, "add")
@@ -161,6 +146,7 @@ def test_when_chroma_hangs_it_is_ended_and_search_goes_on(store, monkeypatch):
     assert engine(store) == "chroma"
 
 
+@both_backends
 def test_a_busy_index_is_not_waited_for(store):
     fill(store, "add")
     assert store.wait_for_index()
@@ -188,39 +174,7 @@ def test_what_cannot_be_asked_says_so(store):
         entries(store)
 
 
-def in_another_process(work, *args):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=work, args=(queue, *args))
-    process.start()
-    result = queue.get(timeout=120)
-    process.join(60)
-    return result
-
-
-def _change(queue, home):
-    """What a nightly job does to a live agent's store."""
-    with SkillStore.open(home, embedder=TopicEmbedder()) as store:
-        fill(store, "refund")
-        store.revise("add", body="Better.")
-        store.promote("add")
-        caught_up = store.wait_for_index(2)
-        queue.put((found(store), found(store, "refund"), engine(store), caught_up, store.index.problem))
-
-
-def test_another_process_searches_sql_and_its_changes_are_seen_at_once(home, store):
-    fill(store, "add")
-    assert store.wait_for_index()  # this process owns the index from here on
-
-    seen_there = in_another_process(_change, home)
-
-    assert seen_there == ([("add", 2)], [("refund", 1)], "exact", False, "another process owns it")
-    assert found(store) == [("add", 2)]
-    assert found(store, "refund") == [("refund", 1)]
-    assert store.wait_for_index()
-    assert (engine(store), pending(store)) == ("chroma", False)
-
-
+@both_backends
 def test_two_namespaces_of_one_process_share_the_folder(open_store):
     ours, theirs = (open_store(namespace=name, chroma=None) for name in ("ours", "theirs"))
     fill(ours, "add")
@@ -234,6 +188,7 @@ def test_two_namespaces_of_one_process_share_the_folder(open_store):
     assert engine(theirs) == "chroma"
 
 
+@both_backends
 def test_a_store_without_an_index_searches_sql(open_store):
     store = open_store(chroma=False)
     fill(store, "add")
@@ -243,6 +198,7 @@ def test_a_store_without_an_index_searches_sql(open_store):
     assert not store.rebuild_index()
 
 
+@both_backends
 def test_chroma_and_exact_search_agree(store):
     for number in range(300):
         words = " ".join(["add"] * (number % 7) + ["refund"] * (number % 5) + ["sort"] * (number % 3))
@@ -254,3 +210,20 @@ def test_chroma_and_exact_search_agree(store):
 
     assert (by_chroma[0].why["engine"], by_sql[0].why["engine"]) == ("chroma", "exact")
     assert [round(hit.score, 5) for hit in by_chroma] == [round(hit.score, 5) for hit in by_sql]
+
+
+@pytest.mark.parametrize("content", ["a file", "a folder of something else"])
+def test_what_is_no_index_is_left_alone(open_store, tmp_path, content):
+    place = tmp_path / "precious"
+    if content == "a file":
+        place.write_text(content)
+    else:
+        place.mkdir()
+        (place / "thesis.txt").write_text(content)
+    store = open_store(chroma=place)
+    fill(store, "add")
+
+    assert not store.wait_for_index(2)
+    assert (found(store), "other things" in store.index.problem) == ([("add", 1)], True)
+    assert place.exists()
+    assert not list(tmp_path.glob("precious.damaged-*"))

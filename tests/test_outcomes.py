@@ -7,6 +7,8 @@ from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import RunNotFoundError, VerifierError
 from skill_plugin.store import SkillStore
 
+pytestmark = pytest.mark.both_backends
+
 TASK = Task("What is 2 + 2?", reference="4")
 
 
@@ -138,16 +140,18 @@ def test_feedback_without_a_reward_changes_nothing(store, skill, reward):
     assert numbers(store) == (None, 0, 0)
 
 
-def _record_many(home, ref, worker, count):
-    with SkillStore.open(home, embedder=TopicEmbedder()) as store:
+def _record_many(where, ref, worker, count):
+    with SkillStore.open(**where, embedder=TopicEmbedder()) as store:
         for number in range(count):
             used = Rollout(generation=0, answer="", skill=ref, reward=1.0, passed=True)
             store.record(Task(f"{worker} {number}"), [used], run_id=f"{worker}-{number}")
 
 
-def test_processes_that_record_at_once_lose_nothing(store, home, skill):
+def test_processes_that_record_at_once_lose_nothing(store, backend, skill):
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_record_many, args=(home, skill.ref, worker, 100)) for worker in range(3)]
+    workers = [
+        context.Process(target=_record_many, args=(backend.options(), skill.ref, worker, 100)) for worker in range(3)
+    ]
     store.record(TASK, [rollout(skill, 0.0)], run_id="first")
     for worker in workers:
         worker.start()

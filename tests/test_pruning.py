@@ -7,6 +7,8 @@ from skill_plugin import Rollout, Task
 from skill_plugin.errors import CapacityError, ConfigurationError
 from skill_plugin.store.pruning import eviction_score
 
+pytestmark = pytest.mark.both_backends
+
 
 def add(store, name, *, author="import"):
     skill = store.add_text(skill_text(name=name, description=f"How to add {name}"), author=author)

@@ -1,5 +1,9 @@
+import pytest
+
 from fakes import MACHINE, skill_text
 from skill_plugin import Revision, Task
+
+pytestmark = pytest.mark.both_backends
 
 TASK = Task("What is 2 + 2?", reference="4")
 

@@ -7,6 +7,8 @@ from skill_plugin import Rollout, Task
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store.search import STRATEGIES
 
+pytestmark = pytest.mark.both_backends
+
 
 def add(store, name, description, **more):
     return store.add(name=name, description=description, body="Do it.", **more)

@@ -13,6 +13,8 @@ from skill_plugin.errors import (
 from skill_plugin.gate import paired_gate
 from skill_plugin.store import SkillStore
 
+pytestmark = pytest.mark.both_backends
+
 
 def add(store, name="adding", description="How to add numbers", body="Use your fingers."):
     return store.add(name=name, description=description, body=body)
@@ -144,8 +146,8 @@ def test_search_orders_by_nearness_and_leaves_out_what_is_far(store):
     assert [hit.name for hit in store.search("refund", min_score=0.95, strategy="dense")] == ["refunds"]
 
 
-def test_what_was_learned_survives_the_process(open_store, home):
-    with SkillStore.open(home, embedder=TopicEmbedder()) as store:
+def test_what_was_learned_survives_the_process(open_store, backend):
+    with SkillStore.open(**backend.options(), embedder=TopicEmbedder()) as store:
         add(store)
     assert [hit.name for hit in open_store().search("add")] == ["adding"]
 

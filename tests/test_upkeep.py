@@ -3,6 +3,8 @@ import pytest
 from fakes import TopicEmbedder
 from skill_plugin.store.upkeep import Check
 
+pytestmark = pytest.mark.both_backends
+
 
 @pytest.fixture
 def store(open_store):
@@ -48,7 +50,7 @@ def test_an_index_that_finds_nothing_is_named_though_it_counts_right(store):
     assert store.wait_for_index()
     first, *others = [skill.id for skill in store.list()]
     store.index.delete([first], signature="topics")
-    store.index.upsert([("sk_ghost", [1.0, 0.0, 0.0, 0.0])], signature="topics")
+    store.index.upsert([("sk_ghost", 1, [1.0, 0.0, 0.0, 0.0])], signature="topics")
 
     assert len(store.index.ids(signature="topics")) == 1 + len(others)
     assert broken(store) == ["index"]

@@ -1,4 +1,6 @@
-"""Evidence of use: withheld skills, adherence, the utility of versions, audits, and vectors of tasks"""
+"""Evidence of use: withheld skills, adherence, the utility of versions, audits, vectors of tasks; a key for the index"""
+
+import secrets
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,6 +20,12 @@ def upgrade() -> None:
         sa.Column("vector", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("namespace", "task_id", "signature", name="pk_skillp_task_embedding"),
     )
+
+    op.add_column("skillp_namespace", sa.Column("index_key", sa.String(), server_default="", nullable=False))
+    namespace = sa.table("skillp_namespace", sa.column("name", sa.String()), sa.column("index_key", sa.String()))
+    for name in op.get_bind().execute(sa.select(namespace.c.name)).scalars().all():
+        key = secrets.token_hex(8)
+        op.execute(sa.update(namespace).where(namespace.c.name == name).values(index_key=key))
 
     op.add_column("skillp_rollout", sa.Column("withheld_skill_id", sa.String(), nullable=True))
     op.add_column("skillp_rollout", sa.Column("withheld_version", sa.Integer(), nullable=True))
@@ -44,4 +52,5 @@ def downgrade() -> None:
     op.create_index("ix_skillp_rollout_skill_id_version", "skillp_rollout", ["skill_id", "version"])
     for column in ("adherence", "withheld_version", "withheld_skill_id"):
         op.drop_column("skillp_rollout", column)
+    op.drop_column("skillp_namespace", "index_key")
     op.drop_table("skillp_task_embedding")

@@ -1,0 +1,25 @@
+"""Looking at a store and at its index side by side."""
+
+from skill_plugin.store import outbox
+
+
+def fill(store, *names):
+    for name in names:
+        store.add(name=name, description=f"How to {name}", body="Do it.")
+
+
+def found(store, query="add"):
+    return [(hit.name, hit.version) for hit in store.search(query, k=5, min_score=0.9, strategy="dense")]
+
+
+def engine(store, query="add"):
+    return store.search(query, k=1)[0].why["engine"]
+
+
+def pending(store):
+    with store.database.read() as session:
+        return outbox.pending(session, store.namespace)
+
+
+def entries(store):
+    return set(store.index.ids(signature="topics"))

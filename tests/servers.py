@@ -1,0 +1,87 @@
+"""Real servers for the tests, ended with them: PostgreSQL from the system's packages, and `chroma run`."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OWN_SERVER = "SKILL_PLUGIN_TEST_POSTGRES"
+"""A URL of a PostgreSQL server to use instead; it must let us make databases."""
+
+
+def postgres_programs() -> Path | None:
+    """Where `initdb` and `pg_ctl` are; Debian keeps them off the path."""
+    found = shutil.which("initdb")
+    candidates = [Path(found).resolve().parent] if found else []
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in candidates if (folder / "pg_ctl").exists()), None)
+
+
+@contextmanager
+def postgres(programs: Path) -> Iterator[str]:
+    """The URL of a new server's `postgres` database; it listens on a socket in its own folder only."""
+    user = _unprivileged()
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:  # a socket's path must be short
+        if user is not None:
+            shutil.chown(folder, user)
+        data, log = f"{folder}/data", f"{folder}/log"
+        _run(user, programs / "initdb", "-D", data, "-U", "skills", "-A", "trust", "-E", "UTF8", "--no-sync")
+        # No fsync: what happens when the power goes is PostgreSQL's own promise, not ours to test.
+        options = f"-c fsync=off -c listen_addresses='' -c max_connections=200 -c timezone=Asia/Kolkata -k {folder}"
+        _run(user, programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
+        try:
+            yield f"postgresql+psycopg://skills@/postgres?host={folder}"
+        finally:
+            _run(user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+@contextmanager
+def chroma_server(folder: Path) -> Iterator[str]:
+    """The URL of a new Chroma server over a folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [Path(sys.executable).with_name("chroma"), "run", "--path", folder, "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _await(f"{url}/api/v2/heartbeat", process)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _await(url: str, process: "subprocess.Popen[bytes]", seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _unprivileged() -> str | None:
+    """PostgreSQL refuses to run as root, so root runs it as the user that its package made."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _run(user: str | None, *command: object) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, user=user, cwd="/")
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
