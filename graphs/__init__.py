@@ -1,7 +1,7 @@
 """LangGraph objects: the loop as a graph, and its nodes for a graph of your own."""
 
 from skill_plugin.graphs.execute import AgentInput, execute_node
-from skill_plugin.graphs.gate import gate_version
+from skill_plugin.graphs.gate import gate_version, gate_versions
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
 from skill_plugin.graphs.revise import revise_node, skill_router
@@ -18,6 +18,7 @@ __all__ = [
     "create_skill_graph",
     "execute_node",
     "gate_version",
+    "gate_versions",
     "record_node",
     "retrieve_node",
     "revise_node",

@@ -11,13 +11,13 @@ from langchain_core.runnables import Runnable
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from skill_plugin.errors import ConfigurationError, SkillPluginError
-from skill_plugin.graphs import SkillInput, SkillOutput, gate_version
+from skill_plugin.graphs import SkillInput, SkillOutput, gate_versions
 from skill_plugin.integrations.cli.console import err
-from skill_plugin.records import Task
+from skill_plugin.records import Task, split_ref
 from skill_plugin.store import SkillStore
 
 GATED_PER_SKILL = 3
-"""How many new versions of one skill go to the gate, newest first; each costs two runs a held-out task."""
+"""How many new versions of one skill go to the gate, those first that passed most; each costs a run a held-out task."""
 
 GIVE_UP_AFTER = 3
 """So many failed calls in a row and no success mean that the model is not there, not that a task is odd."""
@@ -120,32 +120,39 @@ def _gate(
     for task in tasks:
         if task.split == "heldout":
             heldout[task.family].append(task)
-    # A version goes to the gate of the family that most of its passes came from.
-    families: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    # By skill and version, the families that the version passed tasks of.
+    skills: defaultdict[str, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for task, result in outcomes:
         if result["passed"] and result["generations"] and result["skill"]:
-            families[result["skill"]][task.family] += 1
-    tried: Counter[str] = Counter()
-    for ref in sorted(families, key=lambda ref: -store.get(ref).version):
-        skill = store.get(ref)
-        row = {"skill": skill.name, "version": skill.version, "ref": ref}
-        judges = heldout[families[ref].most_common(1)[0][0]]
-        if skill.status != "staged":
+            skills[split_ref(result["skill"])[0]][result["skill"]][task.family] += 1
+    for passes in skills.values():
+        candidates = [ref for ref in sorted(passes, key=_version) if store.get(ref).status == "staged"]
+        candidates.sort(key=lambda ref: -passes[ref].total())
+        judges = heldout[sum(passes.values(), Counter()).most_common(1)[0][0]]
+        for ref in candidates[GATED_PER_SKILL:] if judges else candidates:
+            reason = f"{GATED_PER_SKILL} versions passed more tasks" if judges else "no held-out tasks in its family"
+            summary.waiting.append(_row(store, ref, reason))
+        chosen = candidates[:GATED_PER_SKILL] if judges else []
+        if not chosen:
             continue
-        if not judges:
-            summary.waiting.append(row | {"reason": "no held-out tasks in its family"})
-        elif tried[skill.id] >= GATED_PER_SKILL:
-            summary.waiting.append(row | {"reason": f"{GATED_PER_SKILL} newer versions were gated"})
-        else:
-            tried[skill.id] += 1
-            try:
-                decision = gate_version(store, graph, ref, judges, max_concurrency=concurrency)
-            except Exception as exc:  # noqa: BLE001 - the model failed; what was learned so far stays
-                reason = " ".join(f"{type(exc).__name__}: {exc}".split())
-                summary.waiting.append(row | {"reason": f"the gate could not run: {reason}"})
-                continue
-            (summary.promoted if decision.promote else summary.refused).append(row | {"reason": decision.reason})
-            advance()
+        try:
+            decisions = gate_versions(store, graph, chosen, judges, max_concurrency=concurrency)
+        except Exception as exc:  # noqa: BLE001 - the model failed; what was learned so far stays
+            reason = " ".join(f"the gate could not run: {type(exc).__name__}: {exc}".split())
+            summary.waiting.extend(_row(store, ref, reason) for ref in chosen)
+            continue
+        for ref, decision in decisions.items():
+            (summary.promoted if decision.promote else summary.refused).append(_row(store, ref, decision.reason))
+        advance()
+
+
+def _version(ref: str) -> int:
+    return split_ref(ref)[1] or 0
+
+
+def _row(store: SkillStore, ref: str, reason: str) -> dict[str, Any]:
+    skill = store.get(ref)
+    return {"skill": skill.name, "version": skill.version, "ref": ref, "reason": reason}
 
 
 def _progress() -> Progress:

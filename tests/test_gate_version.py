@@ -2,7 +2,8 @@ import pytest
 
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import Task, verifiers
-from skill_plugin.graphs import create_skill_graph, gate_version
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs import create_skill_graph, gate_version, gate_versions
 
 SPEC = {"name": "exact_match", "params": {}}
 TASKS = [Task(f"add {n} and {n}", reference=str(2 * n), verifier=SPEC) for n in range(3)]
@@ -60,3 +61,25 @@ def test_a_broken_verifier_leaves_its_pair_out(store):
     tasks = [Task(task.input, reference=task.reference) for task in TASKS]
 
     assert gate_version(store, graph, first.ref, tasks).tasks == 2
+
+
+def test_of_several_versions_the_one_that_replays_best_goes_live(store, graph):
+    first = store.add_text(skill_text())
+    refs = [
+        store.revise_text("adding", skill_text(body=body)).ref
+        for body in ("Use a machine.", "Use an abacus.", "Use the machine!")
+    ]
+    decisions = gate_versions(store, graph, refs, TASKS)
+
+    assert [decision.promote for decision in decisions.values()] == [True, False, False]
+    assert (store.get("adding").version, first.version) == (2, 1)
+    assert [event.kind for event in store.history("adding")[-3:]] == ["promoted", "refused", "refused"]
+    assert "replays better" in store.history("adding")[-1].reason
+
+
+def test_versions_of_two_skills_cannot_compete(store, graph):
+    refs = [store.add_text(skill_text(name=name)).ref for name in ("adding", "summing")]
+
+    for wrong in (refs, []):
+        with pytest.raises(ConfigurationError, match="one skill"):
+            gate_versions(store, graph, wrong, TASKS)
