@@ -108,19 +108,14 @@ def main() -> None:
     frames_in, frames_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     engine: Engine | None = None
-    broken = False
-    while not broken:
+    while True:
         try:
             operation, arguments = receive(frames_in)
         except EOFError:
             return
         try:
             if engine is None:
-                broken = (
-                    True  # a client that did not open leaves half of itself behind, so the next try is a new process
-                )
                 engine = Engine(sys.argv[1])
-                broken = False
             reply = (True, getattr(engine, operation)(*arguments))
         except (KeyboardInterrupt, SystemExit):
             raise

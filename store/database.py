@@ -101,6 +101,15 @@ class Database:
         with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def vacuum(self) -> None:
+        """Overwrites what was deleted, and gives its room back. PostgreSQL does so by itself in its own time."""
+        if self.is_sqlite:
+            with self.errors(), self.engine.connect() as connection:
+                connection.rollback()  # VACUUM may not be part of a transaction
+                driver = connection.connection.driver_connection
+                for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                    driver.execute(statement).fetchall()  # type: ignore[union-attr] # SQLite's own connection
+
     @contextmanager
     def errors(self) -> Iterator[None]:
         """What the driver says of the database's state becomes our own error, in one line."""

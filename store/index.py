@@ -115,9 +115,10 @@ class ChromaIndex:
         self._serving.discard(signature)
         self._call("drop", signature)
 
-    def finds(self, skill_id: str, vector: Vector, k: int, *, signature: str) -> bool:
-        """Whether an entry is found by its own vector: a damaged index counts right and finds nothing."""
-        return skill_id in self._call("query", signature, vector, k)
+    def nearest(self, vector: Vector, k: int, *, signature: str) -> list[str]:
+        """As `query`, for the indexer: it waits, and raises where Chroma cannot say."""
+        found: list[str] = self._call("query", signature, vector, k)
+        return found
 
     def move_aside(self) -> Path | None:
         """Puts a damaged folder out of the way, so that a new one can be made; keeps only the latest such folder."""

@@ -21,8 +21,13 @@ from skill_plugin.store.worker import WorkerError
 logger = logging.getLogger(__name__)
 
 CANARIES = 16
-NEIGHBOURS = 50
-"""A canary must be among so many neighbours of its own vector: skills with one description have one vector."""
+NEIGHBOURS = 10
+"""A canary must be among so many neighbours of its own vector; HNSW is approximate."""
+
+SAME = 0.9999
+"""Cosine from which two float32 vectors are one."""
+
+_DROP_SECONDS = 10.0
 
 MAX_DELAY_SECONDS = 300.0
 
@@ -68,16 +73,16 @@ class Indexer:
     def wait(self, seconds: float) -> bool:
         """Waits until the index has every change that is committed now; False if it cannot, or not in time."""
         deadline = time.monotonic() + seconds
+        self._not_before = 0.0
         self.notify()
         with self._turn:
-            begun = self._turns
-            # Two turns: the one that is under way may have looked before the last change.
-            while self._turns < begun + 2 and not self._stop.is_set():
+            begun, give_up = self._turns, max(PUT_ASIDE_AFTER, self._failures)
+            # Two turns: the one that is under way may have looked before the last change. More while it fails, until a new
+            # folder has failed too.
+            while self._turns < begun + 2 or 0 < self._failures <= give_up:
                 self._wake.set()
-                if (
-                    not self._turn.wait(min(0.05, max(0.0, deadline - time.monotonic())))
-                    and time.monotonic() > deadline
-                ):
+                self._turn.wait(0.05)
+                if self._stop.is_set() or time.monotonic() > deadline:
                     return False
         return self._up_to_date()
 
@@ -97,6 +102,18 @@ class Indexer:
             self._index.fail(str(exc))
         return self.wait(seconds)
 
+    def drop(self) -> None:
+        """Deletes the collection, if it can be reached; one that cannot holds vectors and random ids, and no text."""
+        signature = self._signature()
+        if signature is None:
+            return
+        try:
+            self.wait(_DROP_SECONDS)
+            self._index.drop(signature=signature)
+        except WorkerError as exc:
+            logger.warning("the collection of an erased namespace could not be deleted: %s", exc)
+        self._checked.clear()
+
     def prepare(self, signature: str) -> None:
         """Builds the collection of another embedder beside the one in use, if this process writes the index."""
         if not self._owned:
@@ -109,7 +126,8 @@ class Indexer:
 
     def close(self, seconds: float = 10.0) -> None:
         """Lets a begun index catch up, then ends the thread and lets go of the index."""
-        if self._thread is not None and self._thread.is_alive() and self._owned and self._pending():
+        working = self._thread is not None and self._thread.is_alive() and self._owned and not self._failures
+        if working and self._pending():
             self.wait(seconds)
         self._stop.set()
         self._wake.set()
@@ -187,13 +205,19 @@ class Indexer:
         self._checked.add(signature)
 
     def canaries(self, signature: str) -> tuple[int, int]:
-        """How many of a sample of live skills the index finds by their own vectors, and of how many."""
+        """How many of a sample of live skills the index finds by their own vectors, and of how many.
+
+        A damaged index counts right and finds nothing. Another skill with the same vector is as good: there may be many.
+        """
         with self._database.read() as session:
             live = sorted(outbox.live_versions(session, self._index.namespace, signature))
             sample = live[:: max(1, len(live) // CANARIES)][:CANARIES]
             entries = outbox.entries(session, self._index.namespace, signature, sample)
-        k = min(NEIGHBOURS, len(live))
-        found = sum(self._index.finds(entry.skill_id, entry.vector, k, signature=signature) for entry in entries)
+            found = 0
+            for entry in entries:
+                ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(live)), signature=signature)
+                same = outbox.entries(session, self._index.namespace, signature, ids[:1])
+                found += entry.skill_id in ids or any(float(one.vector @ entry.vector) > SAME for one in same)
         return found, len(entries)
 
     def _canaries_found(self, signature: str) -> bool:

@@ -2,9 +2,9 @@
 
 from sqlmodel import Session
 
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.errors import ConfigurationError, NamespaceError
 from skill_plugin.records import Skill
-from skill_plugin.store import pruning, versions
+from skill_plugin.store import namespaces, pruning, versions
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.evidence import Lift, lift_of
@@ -100,6 +100,28 @@ class Keeping(StoreBase):
         embedded = self._upkeep().reembed()
         self._notify()
         return embedded
+
+    def erase(self, *, confirm: str) -> dict[str, int]:
+        """Deletes the whole namespace for good, from SQL and from the index, and gives its room on disk back; rows by table.
+
+        Copies elsewhere are not reached: exports, backups, the copy that a migration made, an index that was put aside.
+
+        Args:
+            confirm: The namespace's own name, so that no other is erased by accident.
+
+        Raises:
+            NamespaceError: `confirm` is another name.
+        """
+        if confirm != self.namespace:
+            raise NamespaceError(f"this store is namespace {self.namespace!r}, not {confirm!r}; nothing was erased")
+        if self._indexer is not None:
+            self._indexer.drop()
+        with self.database.write() as session:
+            namespaces.lock(session, self.namespace)
+            counts = namespaces.erase(session, self.namespace)
+        self._made = False
+        self.database.vacuum()
+        return counts
 
     def check(self) -> list[Check]:
         """What `skill-plugin doctor` says of this namespace; never raises."""

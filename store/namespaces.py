@@ -1,10 +1,11 @@
 """Namespaces: a tenant's partition, and the embedder that its vectors were made with. Within the caller's transaction."""
 
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import EmbedderMismatchError, NamespaceError
 from skill_plugin.store.database import insert_if_absent
-from skill_plugin.store.tables import NamespaceRow, new_index_key, utc_now
+from skill_plugin.store.tables import NamespaceRow, Table, new_index_key, utc_now
 
 MAX_NAMESPACE = 200
 
@@ -37,7 +38,18 @@ def lock(session: Session, namespace: str) -> None:
     turns, so they see each other's work whole and cannot block each other crosswise; namespaces do not wait for each other.
     """
     if session.get_bind().dialect.name != "sqlite":
-        session.exec(select(NamespaceRow.name).where(NamespaceRow.name == namespace).with_for_update()).one()
+        session.exec(select(NamespaceRow.name).where(NamespaceRow.name == namespace).with_for_update()).first()
+
+
+def erase(session: Session, namespace: str) -> dict[str, int]:
+    """Within a write: deletes every row of the namespace; how many by table."""
+    counts: dict[str, int] = {}
+    for table in reversed(Table.metadata.sorted_tables):  # those that refer to others first
+        own = table.c.name if table.name == NamespaceRow.__tablename__ else table.c.namespace
+        deleted = session.connection().execute(delete(table).where(own == namespace)).rowcount
+        if deleted:
+            counts[table.name] = deleted
+    return counts
 
 
 def known(session: Session) -> str:

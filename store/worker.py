@@ -65,7 +65,11 @@ class Worker:
                 target=_read, args=(self._process, self._replies), daemon=True, name="chroma-replies"
             )
             reader.start()
-            self._ask("ping", (), START_SECONDS)
+            try:
+                self._ask("ping", (), START_SECONDS)
+            except WorkerError:
+                _end(self._process)  # a client that did not open leaves half of itself behind
+                raise
 
     def call(self, operation: str, *arguments: Any, seconds: float, patience: float | None = None) -> Any:
         """The result of an operation.
