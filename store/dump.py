@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any
 
 from sqlalchemy import Table as SQLTable
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlmodel import Session
 
-from skill_plugin.errors import StoreError
-from skill_plugin.store import outbox
+from skill_plugin.errors import StoreError, StoreUnavailableError
+from skill_plugin.store import namespaces, outbox
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
@@ -58,6 +60,9 @@ _BY_NAME = {str(table.__tablename__): table for table in TABLES}
 _COUNTERS = (RolloutRow, OutcomeRow, EventRow)
 _CHUNK = 1000
 
+_DAMAGED = (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, OverflowError, zlib.error)
+"""What a damaged file raises on its way from bytes to rows."""
+
 
 def dump(database: Database, path: str | Path, *, namespace: str | None = None) -> dict[str, int]:
     """Writes one namespace, or all of them, to a file; rows by table.
@@ -87,25 +92,30 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
 def load(database: Database, path: str | Path) -> dict[str, int]:
     """Takes in what `dump` wrote, in one transaction; new rows by table.
 
+    What is there already stays as it is.
+
     Raises:
-        StoreError: the file cannot be read, is no dump, or is of another schema; then nothing is taken in.
+        StoreError: the file cannot be read, is no dump, is of another schema, or holds a skill whose name another skill
+            has here; then nothing is taken in.
+        EmbedderMismatchError: a namespace is there with the vectors of another embedder; likewise.
     """
     counts: dict[str, int] = {}
-    with database.write() as session:
-        skills: dict[str, list[str]] = {}
-        for name, row in _lines(path):
-            table = _BY_NAME.get(name)
-            if table is None:
-                raise StoreError(f"{str(path)!r} holds the unknown table {name!r}; it was written by another release")
-            if table is EventRow and row["skill_id"] not in skills.get(row["namespace"], ()):
-                continue  # the skill was here before, and so was its life
-            if insert_if_absent(session, table, _typed(table, row)):
-                counts[name] = counts.get(name, 0) + 1
-                if table is SkillRow:
-                    skills.setdefault(row["namespace"], []).append(row["id"])
-        crashpoint("load.middle")
-        for namespace, ids in skills.items():
-            outbox.mark_changed(session, namespace, ids)
+    try:
+        with database.write() as session:
+            new_skills: dict[str, list[str]] = {}
+            for name, row in _lines(path):
+                if _take(session, name, row, new_skills):
+                    counts[name] = counts.get(name, 0) + 1
+            crashpoint("load.middle")
+            for namespace, ids in new_skills.items():
+                outbox.mark_changed(session, namespace, ids)
+    except StoreError as exc:
+        if isinstance(exc, StoreUnavailableError):
+            raise
+        raise type(exc)(f"{str(path)!r}: {exc}; nothing was taken in") from exc
+    except (IntegrityError, ProgrammingError, *_DAMAGED) as exc:
+        reason = getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
+        raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
     return counts
 
 
@@ -132,21 +142,39 @@ def _rows(session: Session, table: type[Table], namespace: str | None) -> Iterat
 
 
 def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        with gzip.open(Path(path), "rt", encoding="utf-8") as file:
-            header = json.loads(file.readline() or "null")
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise StoreError(f"{str(path)!r} is no dump of a store; make one with: skill-plugin export")
-            if header["schema"] != HEAD:
-                raise StoreError(
-                    f"{str(path)!r} has schema {header['schema']!r}, this release has {HEAD!r}; export it with this release"
-                )
-            for line in file:
-                name, row = json.loads(line)
-                yield name, row
-    except (OSError, EOFError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
+    with gzip.open(Path(path), "rt", encoding="utf-8") as file:
+        header = json.loads(file.readline() or "null")
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise StoreError("it is no dump of a store; make one with: skill-plugin export")
+        if header.get("schema") != HEAD:
+            raise StoreError(
+                f"it has schema {header.get('schema')!r}, this release has {HEAD!r}; export it with this release"
+            )
+        for line in file:
+            name, row = json.loads(line)
+            yield name, row
+
+
+def _take(session: Session, name: str, row: dict[str, Any], new_skills: dict[str, list[str]]) -> bool:
+    """Inserts a row unless it is there; whether it did."""
+    table = _BY_NAME.get(name)
+    if table is None:
+        raise StoreError(f"it holds the unknown table {name!r}; it was written by another release")
+    typed = _typed(table, row)
+    if table is EventRow and row["skill_id"] not in new_skills.get(row["namespace"], ()):
+        return False  # the skill was here before, and so was its life
+    inserted = insert_if_absent(session, table, typed)
+    if table is NamespaceRow and not inserted and row["signature"] is not None:
+        namespaces.claim(session, row["name"], row["signature"])
+    if table is SkillRow:
+        if inserted:
+            new_skills.setdefault(row["namespace"], []).append(row["id"])
+        elif session.get(SkillRow, row["id"]) is None:
+            raise StoreError(
+                f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
+                f"{row['namespace']!r}; load it into a database of its own"
+            )
+    return inserted
 
 
 def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
