@@ -205,5 +205,7 @@ class Library(StoreBase):
         """The skill, and the version named in `name@2` or in `version`, else its newest."""
         name, named = split_ref(name)
         skill = versions.find_skill(session, self.namespace, name, lock=True)
-        number = version or named or versions.newest_version(session, skill.id)
-        return skill, versions.find_version(session, skill, number)
+        number = named if version is None else version
+        return skill, versions.find_version(
+            session, skill, versions.newest_version(session, skill.id) if number is None else number
+        )
