@@ -98,7 +98,7 @@ def read_skills(path: str | Path) -> Found:
     except _DAMAGED as exc:
         reason = getattr(exc, "strerror", None) or " ".join(str(exc).split()) or type(exc).__name__
         raise InvalidSkillError(
-            f"{str(place)!r} cannot be read: {reason}; give a SKILL.md, a folder or an archive"
+            f"{str(place)!r} cannot be read: {reason[:200]}; give a SKILL.md, a folder or an archive"
         ) from exc
     if not found.skills:
         raise InvalidSkillError(f"there is no {SKILL_FILE} in {str(place)!r}; a skill is a folder that holds one")
