@@ -12,11 +12,11 @@ import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Table as SQLTable
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import StatementError
 from sqlmodel import Session
 
 from skill_plugin.errors import StoreError, StoreUnavailableError
@@ -113,7 +113,7 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
         if isinstance(exc, StoreUnavailableError):
             raise
         raise type(exc)(f"{str(path)!r}: {exc}; nothing was taken in") from exc
-    except (IntegrityError, ProgrammingError, *_DAMAGED) as exc:
+    except (StatementError, *_DAMAGED) as exc:
         reason = getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
         raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
     return counts
@@ -178,18 +178,19 @@ def _take(session: Session, name: str, row: dict[str, Any], new_skills: dict[str
 
 
 def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
-    """A row of JSON values as its columns want it."""
+    """A row of JSON values as its columns want it; of one schema, it has them all."""
     columns = _columns(table).c
-    typed: dict[str, Any] = {}
-    for key, value in row.items():
-        kind = columns[key].type.python_type if value is not None else None
-        if kind is datetime:
-            typed[key] = datetime.fromisoformat(value)
-        elif kind is bytes:
-            typed[key] = base64.b64decode(value)
-        else:
-            typed[key] = value
-    return typed
+    if set(row) != set(columns.keys()) - ({"id"} if table in _COUNTERS else set()):
+        raise ValueError(f"a row of {table.__tablename__} has other columns")
+    return {key: _value(table.model_fields[key].annotation, value) for key, value in row.items()}
+
+
+def _value(annotation: Any, value: Any) -> Any:
+    # The field's own type: what a column says of its Python type differs between releases of SQLModel.
+    kinds = (annotation, *get_args(annotation))
+    if value is not None and datetime in kinds:
+        return datetime.fromisoformat(value)
+    return base64.b64decode(value) if value is not None and bytes in kinds else value
 
 
 def _columns(table: type[Table]) -> SQLTable:
