@@ -111,7 +111,7 @@ def test_wildcards_are_letters(store, text):
     assert names(store.query(text=text, status="live")) == ["odd"]
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("limit", [1, 4, 6])
 @pytest.mark.parametrize("order_by", ["name", "utility", "uses", "wins", "created_at"])
 @pytest.mark.parametrize("descending", [False, True])
 def test_pages_show_every_skill_once(library, limit, order_by, descending):
