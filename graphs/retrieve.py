@@ -43,7 +43,8 @@ def retrieve_node(
     """
     if not isinstance(store, SkillStore):
         raise ConfigurationError(f"{store!r} is no SkillStore; open one with SkillStore.open(...)")
-    if not 0 <= control_share <= 1:
+    number = isinstance(control_share, int | float) and not isinstance(control_share, bool)
+    if not number or not 0 <= control_share <= 1:
         raise ConfigurationError(f"control_share is {control_share!r}; give a share from 0 to 1")
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:

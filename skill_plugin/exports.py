@@ -45,7 +45,8 @@ def _parquet(place: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     except ImportError as exc:
         raise MissingExtraError("writing Parquet", "parquet") from exc
     table = pa.Table.from_pylist([{key: _flat(value) for key, value in row.items()} for row in rows])
-    pq.write_table(table, place)
+    with place.open("wb") as file:  # Python's own errors are shorter than Arrow's
+        pq.write_table(table, file)
 
 
 def _flat(value: Any) -> Any:

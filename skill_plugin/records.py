@@ -7,6 +7,7 @@ survive `to_json` / `from_json`, because LangGraph checkpoints hold plain JSON.
 import hashlib
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,8 @@ Split = Literal["train", "heldout"]
 
 DEFAULT_FAMILY = "default"
 HELDOUT_SHARE = 0.2
+
+_NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 def canonical_json(value: Any) -> str:
@@ -293,4 +296,4 @@ class Event:
 def split_ref(ref: str) -> tuple[str, int | None]:
     """`"id@3"` -> `("id", 3)`; without a version `("id", None)`."""
     name, at, number = ref.rpartition("@")
-    return (name, int(number)) if at and number.isascii() and number.isdigit() else (ref, None)
+    return (name, int(number)) if at and _NUMBER.fullmatch(number) else (ref, None)

@@ -7,13 +7,17 @@ references) are counted and left out: a skill here is a text.
 
 import gzip
 import io
+import lzma
 import os
+import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skill_md import MAX_BYTES
@@ -25,7 +29,34 @@ MAX_DEPTH = 10
 MAX_UNPACKED = 512 * 2**20
 """Bytes that an archive may unfold into while it is looked through."""
 
+MAX_NAME = 4096
+MAX_TAR_NAMES = 32 * 2**20
+"""Bytes of long names and other attributes in a .tar, which the reader takes in whole."""
+
+_TAR_NAMES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What the standard library raises over a damaged archive; it promises less and raises more."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +93,12 @@ def read_skills(path: str | Path) -> Found:
             found = _from_tar(place)
         else:
             found = Found((_file(place),), 0)
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, NotImplementedError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
+    except InvalidSkillError:
+        raise
+    except _DAMAGED as exc:
+        reason = getattr(exc, "strerror", None) or " ".join(str(exc).split()) or type(exc).__name__
         raise InvalidSkillError(
-            f"{str(place)!r} cannot be read: {reason}; give a SKILL.md, a folder or an archive"
+            f"{str(place)!r} cannot be read: {reason[:200]}; give a SKILL.md, a folder or an archive"
         ) from exc
     if not found.skills:
         raise InvalidSkillError(f"there is no {SKILL_FILE} in {str(place)!r}; a skill is a folder that holds one")
@@ -101,7 +134,7 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
 def _from_folder(root: Path) -> Found:
     skills: list[FoundSkill] = []
     left_out = members = 0
-    for folder, folders, files in os.walk(root, followlinks=False):
+    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=False):
         here = Path(folder)
         depth = len(here.relative_to(root).parts)
         if depth > MAX_DEPTH:
@@ -111,7 +144,7 @@ def _from_folder(root: Path) -> Found:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             members = _counted(members, str(root))
-            if name == SKILL_FILE and not (here / name).is_symlink():
+            if name == SKILL_FILE and stat.S_ISREG((here / name).lstat().st_mode):
                 skills.append(_file(here / name))
             else:
                 left_out += 1
@@ -127,43 +160,47 @@ def _file(path: Path) -> FoundSkill:
 
 def _from_zip(path: Path) -> Found:
     skills: list[FoundSkill] = []
-    left_out = 0
+    left_out = members = unpacked = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            members = _counted(members, path.name)
+            name = _safe(member.filename, path)
             if member.is_dir():
                 continue
-            name = _safe(member.filename, path)
-            _counted(len(skills) + left_out, str(path))
-            if (member.external_attr >> 16) & 0o170000 == 0o120000:
-                raise InvalidSkillError(f"{path.name} holds the link {member.filename!r}; pack the file itself")
+            if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
+                raise _no_file(path, member.filename)
             if name.name != SKILL_FILE:
                 left_out += 1
                 continue
             if member.flag_bits & 1:
                 raise InvalidSkillError(f"{path.name} is encrypted; unpack it first")
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                # The others are not unpacked a piece at a time, so that one small file can fill the memory.
+                raise InvalidSkillError(f"{path.name} is packed by an unusual method; pack it with deflate")
             with archive.open(member) as file:
                 skills.append(_found(f"{path.name}:{name}", _folder_of(name, path), file))
+            unpacked += len(skills[-1].text)
+            if unpacked > MAX_UNPACKED:
+                raise _too_much(path)
             _few_enough(skills, path)
     return Found(tuple(skills), left_out)
 
 
 def _from_tar(path: Path) -> Found:
     skills: list[FoundSkill] = []
-    left_out = 0
+    left_out = members = 0
     with (
         path.open("rb") as raw,
         _Counted(_unpacked(raw, path), path) as counted,
-        tarfile.open(fileobj=counted, mode="r|") as archive,
+        tarfile.open(fileobj=counted, mode="r|", tarinfo=_member_of(path)) as archive,
     ):
         for member in archive:
-            _counted(len(skills) + left_out, str(path))
+            members = _counted(members, path.name)
             name = _safe(member.name, path)
             if member.isdir():
                 continue
             if not member.isfile():
-                raise InvalidSkillError(
-                    f"{path.name} holds {member.name!r}, which is a link or a device; pack the file itself"
-                )
+                raise _no_file(path, member.name)
             file = archive.extractfile(member) if name.name == SKILL_FILE else None
             if file is None:
                 left_out += 1
@@ -171,6 +208,26 @@ def _from_tar(path: Path) -> Found:
             skills.append(_found(f"{path.name}:{name}", _folder_of(name, path), file))
             _few_enough(skills, path)
     return Found(tuple(skills), left_out)
+
+
+def _member_of(path: Path) -> type[tarfile.TarInfo]:
+    """A member of this archive; all of them together may have names and attributes of a limited length."""
+    left = MAX_TAR_NAMES
+
+    class Member(tarfile.TarInfo):
+        @classmethod
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+            nonlocal left
+            made = super().frombuf(buf, encoding, errors)
+            if made.type in _TAR_NAMES:
+                left -= made.size
+            if left < 0:
+                raise InvalidSkillError(
+                    f"{path.name} has more than {MAX_TAR_NAMES} bytes of file names; it is not read"
+                )
+            return made
+
+    return Member
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
@@ -191,9 +248,7 @@ class _Counted(io.RawIOBase):
         data = self._stream.read(size)
         self._left -= len(data)
         if self._left < 0:
-            raise InvalidSkillError(
-                f"{self._path.name} unfolds into more than {MAX_UNPACKED} bytes; it is not read further"
-            )
+            raise _too_much(self._path)
         return data
 
 
@@ -209,9 +264,13 @@ def _found(where: str, folder: str, file: IO[bytes]) -> FoundSkill:
 
 def _safe(name: str, path: Path) -> PurePosixPath:
     """The member's name, if it stays in its folder."""
+    if len(name) > MAX_NAME:
+        raise InvalidSkillError(f"{path.name} holds a name of {len(name)} characters ({name[:40]!r}...); shorten it")
     made = PurePosixPath(name.replace("\\", "/"))
     if made.is_absolute() or ".." in made.parts or (made.parts and ":" in made.parts[0]) or "\x00" in name:
-        raise InvalidSkillError(f"{path.name} holds {name!r}, which leads out of its folder; the archive is not used")
+        raise InvalidSkillError(
+            f"{path.name} holds {name[:80]!r}, which leads out of its folder; the archive is not used"
+        )
     if len(made.parts) > MAX_DEPTH + 1:
         raise InvalidSkillError(f"{path.name} holds {name[:80]!r}, nested deeper than {MAX_DEPTH} folders; flatten it")
     return made
@@ -233,3 +292,15 @@ def _counted(members: int, where: str) -> int:
 def _few_enough(skills: list[FoundSkill], path: Path) -> None:
     if len(skills) > MAX_SKILLS:
         raise InvalidSkillError(f"{path.name} holds more than {MAX_SKILLS} skills; import it in parts")
+
+
+def _no_file(path: Path, name: str) -> InvalidSkillError:
+    return InvalidSkillError(f"{path.name} holds {name[:80]!r}, which is a link or a device; pack the file itself")
+
+
+def _too_much(path: Path) -> InvalidSkillError:
+    return InvalidSkillError(f"{path.name} unfolds into more than {MAX_UNPACKED} bytes; it is not read further")
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -14,6 +14,9 @@ import yaml
 from skill_plugin.errors import InvalidSkillError
 
 MAX_BYTES = 64 * 1024
+MAX_FRONT_MATTER = 8 * 1024
+"""Reading YAML takes 10 ms a kilobyte, and an archive may hold ten thousand skills."""
+
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
 MAX_DEPTH = 10
@@ -72,7 +75,7 @@ class _Loader(yaml.SafeLoader):
 def check_name(name: Any) -> str:
     """The name, if it follows the rules of the format."""
     if not isinstance(name, str) or not name:
-        raise InvalidSkillError(f"a skill needs a name, got {name!r}; give it one like 'refund-duplicates'")
+        raise InvalidSkillError(f"a skill needs a name, got {_shown(name)}; give it one like 'refund-duplicates'")
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         raise InvalidSkillError(
             f"the skill name {name[:80]!r} breaks the SKILL.md rules; use at most {MAX_NAME} lower-case letters, digits "
@@ -83,12 +86,22 @@ def check_name(name: Any) -> str:
 
 def check_description(description: Any) -> str:
     if not isinstance(description, str) or not description.strip():
-        raise InvalidSkillError(f"a skill needs a description, got {description!r}; say in one sentence when to use it")
+        raise InvalidSkillError(
+            f"a skill needs a description, got {_shown(description)}; say in one sentence when to use it"
+        )
     if len(description) > MAX_DESCRIPTION:
         raise InvalidSkillError(
             f"the description has {len(description)} characters, the limit is {MAX_DESCRIPTION}; shorten it"
         )
     return description.strip()
+
+
+def _shown(value: Any) -> str:
+    """A wrong value for a message. A number may have too many digits to be written."""
+    try:
+        return repr(value)[:80]
+    except ValueError:
+        return type(value).__name__
 
 
 def check_text(text: Any) -> str:
@@ -117,12 +130,19 @@ def parse(text: str) -> SkillDocument:
             f"no front matter: the text begins with {text[:40]!r}; begin with '---', then 'name:' and 'description:', "
             "then '---' and the procedure"
         )
+    if len(found["yaml"]) > MAX_FRONT_MATTER:
+        raise InvalidSkillError(
+            f"the front matter has {len(found['yaml'])} characters, the limit is {MAX_FRONT_MATTER}; move text to the body"
+        )
     try:
         front = yaml.load(found["yaml"], Loader=_Loader)  # noqa: S506 - a SafeLoader with limits
-    except yaml.YAMLError as exc:
+    except InvalidSkillError:
+        raise
+    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as exc:
+        # A date such as 2026-13-45 or a tag on the wrong value raises whatever PyYAML stumbles over.
         raise InvalidSkillError(f"the front matter is no YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(front, dict):
-        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {front!r}")
+        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {found['yaml'][:80]!r}")
     body = found["body"].strip("\n")
     if not body.strip():
         raise InvalidSkillError("the skill has no body; write the procedure below the front matter")

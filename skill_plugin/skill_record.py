@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from skill_plugin import skill_md
+from skill_plugin.errors import InvalidSkillError
 from skill_plugin.records import Skill, sha256
 
 PREFIX = "skill-plugin-"
@@ -33,7 +35,10 @@ class SkillRecord:
 
 
 def with_record(skill: Skill) -> str:
-    """The skill's text with its record in the front matter; the bare text if there is no place for one."""
+    """The skill's text with its record in the front matter; the bare text if there is no place for one.
+
+    What is written is read back first: where a record would spoil the text, the text goes before the record.
+    """
     values = {
         "id": skill.id,
         "version": str(skill.version),
@@ -58,7 +63,8 @@ def with_record(skill: Skill) -> str:
         front = f"{front}{ending}metadata:\n{_lines({'block': 'own', **values}, '  ')}"
     else:
         return skill.text
-    return head[1] + front + head[3] + skill.text[head.end() :]
+    made = head[1] + front + head[3] + skill.text[head.end() :]
+    return made if _reads_back(made, skill.text, values) else skill.text
 
 
 def without_record(text: str) -> tuple[str, SkillRecord | None]:
@@ -67,13 +73,22 @@ def without_record(text: str) -> tuple[str, SkillRecord | None]:
     if head is None:
         return text, None
     values = {found["key"]: found["value"] for found in _LINE.finditer(head[2])}
-    if not values:
+    if "sha256" not in values:
         return text, None
     front = _LINE.sub("", head[2])
     if values.get("block") == "own":
         front = re.sub(r"^metadata:[ \t]*\n\Z", "", front, flags=re.MULTILINE)
     bare = head[1] + front + head[3] + text[head.end() :]
     return bare, _record(values) if sha256(bare) == values.get("sha256") else None
+
+
+def _reads_back(made: str, text: str, values: Mapping[str, str]) -> bool:
+    try:
+        metadata = skill_md.parse(made).extra.get("metadata")
+    except InvalidSkillError:
+        return False
+    kept = isinstance(metadata, dict) and all(metadata.get(PREFIX + key) == value for key, value in values.items())
+    return kept and without_record(made) == (text, _record(values))
 
 
 def _lines(values: Mapping[str, str], indent: str) -> str:
@@ -95,6 +110,6 @@ def _record(values: Mapping[str, str]) -> SkillRecord | None:
     except (KeyError, ValueError):
         return None
     sound = (utility is None or 0 <= utility <= 1) and 0 <= record.wins <= record.uses < 2**31
-    numbered = 0 < record.version < 2**31 and 0 <= record.generation < 2**31 and (record.parent or 1) > 0
+    numbered = 0 < record.version < 2**31 and 0 <= record.generation < 2**31 and 0 < (record.parent or 1) < 2**31
     named = re.fullmatch(r"sk_[0-9a-f]{12}", record.skill_id) is not None
     return record if sound and numbered and named else None

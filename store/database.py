@@ -242,6 +242,8 @@ def _tune_sqlite(engine: Engine) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        # SQLite's own knows the letters a to z only.
+        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:

@@ -8,16 +8,18 @@ import base64
 import gzip
 import json
 import tempfile
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Table as SQLTable
 from sqlalchemy import select
+from sqlalchemy.exc import StatementError
 from sqlmodel import Session
 
-from skill_plugin.errors import StoreError
+from skill_plugin.errors import StoreError, StoreUnavailableError
 from skill_plugin.store import namespaces, outbox
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
@@ -56,8 +58,13 @@ TABLES: tuple[type[Table], ...] = (
 )
 _BY_NAME = {str(table.__tablename__): table for table in TABLES}
 
-_COUNTERS = (RolloutRow, OutcomeRow, EventRow)
+_OWN: dict[type[Table], str] = {RolloutRow: "id", OutcomeRow: "id", EventRow: "id", NamespaceRow: "index_key"}
+"""What each database makes for itself: numbers that count up, and the key of its index."""
+
 _CHUNK = 1000
+
+_DAMAGED = (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, OverflowError, zlib.error)
+"""What a damaged file raises on its way from bytes to rows."""
 
 
 def dump(database: Database, path: str | Path, *, namespace: str | None = None) -> dict[str, int]:
@@ -88,30 +95,30 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
 def load(database: Database, path: str | Path) -> dict[str, int]:
     """Takes in what `dump` wrote, in one transaction; new rows by table.
 
+    What is there already stays as it is.
+
     Raises:
-        StoreError: the file cannot be read, is no dump, or is of another schema; then nothing is taken in.
+        StoreError: the file cannot be read, is no dump, is of another schema, or holds a skill whose name another skill
+            has here; then nothing is taken in.
+        EmbedderMismatchError: a namespace is there with the vectors of another embedder; likewise.
     """
     counts: dict[str, int] = {}
-    with database.write() as session:
-        skills: dict[str, list[str]] = {}
-        for name, row in _lines(path):
-            table = _BY_NAME.get(name)
-            if table is None:
-                raise StoreError(f"{str(path)!r} holds the unknown table {name!r}; it was written by another release")
-            if table is EventRow and row["skill_id"] not in skills.get(row["namespace"], ()):
-                continue  # the skill was here before, and so was its life
-            if table is NamespaceRow:
-                row["index_key"] = new_index_key()
-            new = insert_if_absent(session, table, _typed(table, row))
-            if table is NamespaceRow:
-                namespaces.lock(session, row["name"])
-            if new:
-                counts[name] = counts.get(name, 0) + 1
-                if table is SkillRow:
-                    skills.setdefault(row["namespace"], []).append(row["id"])
-        crashpoint("load.middle")
-        for namespace, ids in skills.items():
-            outbox.mark_changed(session, namespace, ids)
+    try:
+        with database.write() as session:
+            new_skills: dict[str, list[str]] = {}
+            for name, row in _lines(path):
+                if _take(session, name, row, new_skills):
+                    counts[name] = counts.get(name, 0) + 1
+            crashpoint("load.middle")
+            for namespace, ids in new_skills.items():
+                outbox.mark_changed(session, namespace, ids)
+    except StoreError as exc:
+        if isinstance(exc, StoreUnavailableError):
+            raise
+        raise type(exc)(f"{str(path)!r}: {exc}; nothing was taken in") from exc
+    except (StatementError, *_DAMAGED) as exc:
+        reason = getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
+        raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
     return counts
 
 
@@ -132,44 +139,65 @@ def _rows(session: Session, table: type[Table], namespace: str | None) -> Iterat
         )
     for row in session.connection().execute(statement.execution_options(yield_per=_CHUNK)):
         values = row._asdict()
-        if table in _COUNTERS:
-            del values["id"]
-        if table is NamespaceRow:
-            del values["index_key"]  # the other database's index is another one
+        if table in _OWN:
+            del values[_OWN[table]]
         yield values
 
 
 def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        with gzip.open(Path(path), "rt", encoding="utf-8") as file:
-            header = json.loads(file.readline() or "null")
-            if not isinstance(header, dict) or header.get("format") != FORMAT:
-                raise StoreError(f"{str(path)!r} is no dump of a store; make one with: skill-plugin export")
-            if header["schema"] != HEAD:
-                raise StoreError(
-                    f"{str(path)!r} has schema {header['schema']!r}, this release has {HEAD!r}; export it with this release"
-                )
-            for line in file:
-                name, row = json.loads(line)
-                yield name, row
-    except (OSError, EOFError, ValueError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
+    with gzip.open(Path(path), "rt", encoding="utf-8") as file:
+        header = json.loads(file.readline() or "null")
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise StoreError("it is no dump of a store; make one with: skill-plugin export")
+        if header.get("schema") != HEAD:
+            raise StoreError(
+                f"it has schema {header.get('schema')!r}, this release has {HEAD!r}; export it with this release"
+            )
+        for line in file:
+            name, row = json.loads(line)
+            yield name, row
+
+
+def _take(session: Session, name: str, row: dict[str, Any], new_skills: dict[str, list[str]]) -> bool:
+    """Inserts a row unless it is there; whether it did."""
+    table = _BY_NAME.get(name)
+    if table is None:
+        raise StoreError(f"it holds the unknown table {name!r}; it was written by another release")
+    typed = _typed(table, row)
+    if table is EventRow and row["skill_id"] not in new_skills.get(row["namespace"], ()):
+        return False  # the skill was here before, and so was its life
+    if table is NamespaceRow:
+        typed["index_key"] = new_index_key()
+    inserted = insert_if_absent(session, table, typed)
+    if table is NamespaceRow:
+        namespaces.lock(session, row["name"])
+        if not inserted and row["signature"] is not None:
+            namespaces.claim(session, row["name"], row["signature"])
+    if table is SkillRow:
+        if inserted:
+            new_skills.setdefault(row["namespace"], []).append(row["id"])
+        elif session.get(SkillRow, row["id"]) is None:
+            raise StoreError(
+                f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
+                f"{row['namespace']!r}; load it into a database of its own"
+            )
+    return inserted
 
 
 def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
-    """A row of JSON values as its columns want it."""
+    """A row of JSON values as its columns want it; of one schema, it has them all."""
     columns = _columns(table).c
-    typed: dict[str, Any] = {}
-    for key, value in row.items():
-        kind = columns[key].type.python_type if value is not None else None
-        if kind is datetime:
-            typed[key] = datetime.fromisoformat(value)
-        elif kind is bytes:
-            typed[key] = base64.b64decode(value)
-        else:
-            typed[key] = value
-    return typed
+    if set(row) != set(columns.keys()) - {_OWN.get(table)}:
+        raise ValueError(f"a row of {table.__tablename__} has other columns")
+    return {key: _value(table.model_fields[key].annotation, value) for key, value in row.items()}
+
+
+def _value(annotation: Any, value: Any) -> Any:
+    # The field's own type: what a column says of its Python type differs between releases of SQLModel.
+    kinds = (annotation, *get_args(annotation))
+    if value is not None and datetime in kinds:
+        return datetime.fromisoformat(value)
+    return base64.b64decode(value) if value is not None and bytes in kinds else value
 
 
 def _columns(table: type[Table]) -> SQLTable:

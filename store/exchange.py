@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from skill_plugin import skill_folders, skill_md
-from skill_plugin.errors import InvalidSkillError
+from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skill_folders import FoundSkill
 from skill_plugin.skill_md import SkillDocument
@@ -92,9 +92,19 @@ class Exchange(Library):
         Args:
             path: Where to; folders of the same names must not be there.
             names: Which (`name`, `id`, `name@2`); by default all live ones.
+
+        Raises:
+            ConfigurationError: a skill is named twice.
+            InvalidSkillError: it cannot be written there.
+            SkillNotFoundError: there is no such skill or version.
         """
         skills = self.list("live") if names is None else [self.get(name) for name in names]
-        skill_folders.write_skills(path, {skill.name: with_record(skill) for skill in skills})
+        texts = {skill.name: with_record(skill) for skill in skills}
+        if len(texts) < len(skills):
+            raise ConfigurationError(
+                f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
+            )
+        skill_folders.write_skills(path, texts)
         return skills
 
     def _ready(self, skill: FoundSkill, report: ImportReport, *, fresh: bool) -> _Ready | None:

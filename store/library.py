@@ -3,6 +3,7 @@
 from sqlmodel import Session, col, select
 
 from skill_plugin import skill_md
+from skill_plugin.errors import StoreError
 from skill_plugin.gate import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
 from skill_plugin.skill_md import SkillDocument
@@ -189,6 +190,10 @@ class Library(StoreBase):
         crashpoint("promote.before")
         with self._write() as session:
             skill, row = self._version_meant(session, name, version)
+            if by != "human" and skill.status in ("retired", "quarantined"):
+                raise StoreError(
+                    f"skill {skill.name!r} is {skill.status}; only a person restores it: skill-plugin skills restore"
+                )
             if not (skill.status == "live" and skill.live_version == row.number):
                 self._go_live(session, skill, row)
                 crashpoint("promote.middle")
@@ -205,5 +210,7 @@ class Library(StoreBase):
         """The skill, and the version named in `name@2` or in `version`, else its newest."""
         name, named = split_ref(name)
         skill = versions.find_skill(session, self.namespace, name, lock=True)
-        number = version or named or versions.newest_version(session, skill.id)
-        return skill, versions.find_version(session, skill, number)
+        number = named if version is None else version
+        return skill, versions.find_version(
+            session, skill, versions.newest_version(session, skill.id) if number is None else number
+        )

@@ -67,7 +67,7 @@ def record_rollout(
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
     withheld_skill_id, withheld_version = split_ref(rollout.withheld) if rollout.withheld else (None, None)
     use = None
-    if skill_id and version and rollout.arm == "skill" and rollout.reward is not None:
+    if skill_id and version and rollout.arm == "skill" and rollout.reward is not None and rollout.adherence != 0:
         use = Use(namespace, skill_id, version, task.content_hash)
     credited = use is not None and _may_credit(session, use)
     inserted = insert_if_absent(
@@ -223,7 +223,9 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
         },
     )
     task = session.get(TaskRow, (namespace, rollout.task_id))
-    if inserted and task is not None and rollout.arm == "skill" and rollout.skill_id and rollout.version:
+    if rollout.arm != "skill" or rollout.adherence == 0:  # it was not used, or not followed
+        return inserted
+    if inserted and task is not None and rollout.skill_id and rollout.version:
         use = Use(namespace, rollout.skill_id, rollout.version, task.content_hash)
         if _may_credit(session, use):
             new_use = rollout.reward is None and not earlier

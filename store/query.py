@@ -18,6 +18,7 @@ from skill_plugin.store.tables import RevisionRow, RolloutRow, SkillRow, SkillVe
 OrderBy = Literal["name", "utility", "uses", "wins", "created_at"]
 
 MAX_LIMIT = 1000
+MAX_NUMBER = 2**31 - 1
 
 When = str | datetime
 
@@ -85,6 +86,9 @@ class Querying(StoreBase):
         """
         versions.check_status(status)
         _check(author, order_by, limit, offset)
+        _check_texts(family=family, text=text)
+        if pinned is not None and not isinstance(pinned, bool):
+            raise ConfigurationError(f"pinned is {pinned!r}; give True or False")
         other = aliased(SkillVersionRow)
         newest = select(func.max(other.number)).where(col(other.skill_id) == col(SkillRow.id)).correlate(SkillRow)
         seen = func.coalesce(SkillRow.live_version, newest.scalar_subquery())
@@ -92,8 +96,8 @@ class Querying(StoreBase):
             col(SkillRow.namespace) == self.namespace,
             col(SkillVersionRow.skill_id) == col(SkillRow.id),
             col(SkillVersionRow.number) == seen,
-            *_between(col(SkillRow.utility), utility),
-            *_between(col(SkillRow.uses), uses),
+            *_between(col(SkillRow.utility), utility, "utility"),
+            *_between(col(SkillRow.uses), uses, "uses"),
         ]
         if status is not None:
             conditions.append(col(SkillRow.status) == status)
@@ -132,11 +136,13 @@ def _of_family(namespace: str, family: str) -> ColumnElement[bool]:
     return served.exists() | born.exists()
 
 
-def _between(column: Mapped[Any], limits: tuple[float | None, float | None] | None) -> list[ColumnElement[bool]]:
+def _between(
+    column: Mapped[Any], limits: tuple[float | None, float | None] | None, name: str
+) -> list[ColumnElement[bool]]:
     if limits is None:
         return []
-    if not isinstance(limits, tuple) or len(limits) != 2:
-        raise ConfigurationError(f"{limits!r} is no range; give (at least, at most), either may be None")
+    if not isinstance(limits, tuple) or len(limits) != 2 or not all(map(_is_limit, limits)):
+        raise ConfigurationError(f"{name} is {limits!r:.80}; give numbers (at least, at most), either may be None")
     low, high = limits
     return [
         *([column >= low] if low is not None else []),
@@ -144,22 +150,34 @@ def _between(column: Mapped[Any], limits: tuple[float | None, float | None] | No
     ]
 
 
+def _is_limit(value: object) -> bool:
+    # What is larger than a column's integers is no number to compare them with; NaN is larger than nothing.
+    return value is None or (isinstance(value, int | float) and abs(value) <= MAX_NUMBER)
+
+
 def _moment(value: When, name: str) -> datetime:
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except (TypeError, ValueError) as exc:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (OverflowError, TypeError, ValueError) as exc:
         raise ConfigurationError(
-            f"{name} is {value!r}; give a date such as 2026-11-20 or 2026-11-20T08:00:00Z"
+            f"{name} is {value!r:.80}; give a date such as 2026-11-20 or 2026-11-20T08:00:00Z"
         ) from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _check(author: str | None, order_by: str, limit: int, offset: int) -> None:
     if author is not None and author not in get_args(Author):
-        raise ConfigurationError(f"{author!r} is no author; use one of {', '.join(get_args(Author))}")
+        raise ConfigurationError(f"{author!r:.80} is no author; use one of {', '.join(get_args(Author))}")
     if order_by not in get_args(OrderBy):
-        raise ConfigurationError(f"cannot order by {order_by!r}; use one of {', '.join(get_args(OrderBy))}")
-    if not 1 <= limit <= MAX_LIMIT or offset < 0:
+        raise ConfigurationError(f"cannot order by {order_by!r:.80}; use one of {', '.join(get_args(OrderBy))}")
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (limit, offset))
+    if not whole or not 1 <= limit <= MAX_LIMIT or not 0 <= offset <= MAX_NUMBER:
         raise ConfigurationError(
-            f"limit {limit} and offset {offset}: a page has 1 to {MAX_LIMIT} skills, from offset 0"
+            f"limit {limit!r:.80} and offset {offset!r:.80}: a page has 1 to {MAX_LIMIT} skills, from offset 0"
         )
+
+
+def _check_texts(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, str) or any("\ud800" <= char <= "\udfff" for char in value)):
+            raise ConfigurationError(f"{name} is {value!r:.80}; give a text")

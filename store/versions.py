@@ -19,6 +19,8 @@ from skill_plugin.store.vectors import Vector, to_bytes
 
 STATUSES: tuple[str, ...] = get_args(Status)
 
+MAX_VERSION = 2**31 - 1
+
 _WENT_LIVE = ("added", "promoted", "rolled back")
 
 
@@ -44,7 +46,7 @@ def find_version(session: Session, skill: SkillRow, number: int | None) -> Skill
     """One version; by default the live one, else the newest."""
     if number is None:
         number = skill.live_version or newest_version(session, skill.id)
-    row = session.get(SkillVersionRow, (skill.id, number))
+    row = session.get(SkillVersionRow, (skill.id, number)) if 0 < number <= MAX_VERSION else None
     if row is None:
         raise SkillNotFoundError(
             f"skill {skill.name!r} has no version {number}; it has 1 to {newest_version(session, skill.id)}"

@@ -2,7 +2,7 @@ import pytest
 
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import Task, verifiers
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.graphs import create_skill_graph, gate_version, gate_versions
 
 SPEC = {"name": "exact_match", "params": {}}
@@ -83,3 +83,15 @@ def test_versions_of_two_skills_cannot_compete(store, graph):
     for wrong in (refs, []):
         with pytest.raises(ConfigurationError, match="one skill"):
             gate_versions(store, graph, wrong, TASKS)
+
+
+@pytest.mark.parametrize("out_of_use", ["retire", "quarantine"])
+def test_only_a_person_brings_a_skill_back(store, graph, out_of_use):
+    store.add_text(skill_text())
+    better = store.revise_text("adding", MACHINE)
+    getattr(store, out_of_use)("adding")
+
+    with pytest.raises(StoreError, match="only a person"):
+        gate_version(store, graph, better.ref, TASKS)
+    assert store.get("adding").status in ("retired", "quarantined")
+    assert store.promote(better.ref).status == "live"

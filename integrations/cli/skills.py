@@ -257,8 +257,8 @@ def read_skill(path: Path) -> str:
 
 def _pair(store: "SkillStore", name: str, old: int | None, new: int | None) -> tuple[Skill, Skill]:
     versions = store.versions(name)
-    after = store.get(f"{name}@{new or versions[-1].number}")
-    before = old or after.parent
+    after = store.get(f"{name}@{versions[-1].number if new is None else new}")
+    before = after.parent if old is None else old
     if before is None:
         raise ConfigurationError(f"{name!r} version {after.version} has no parent to compare with; name two versions")
     return store.get(f"{name}@{before}"), after
