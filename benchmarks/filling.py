@@ -132,7 +132,16 @@ class PlainEncoder:
 
     def __call__(self, text: str) -> Vector:
         with self._threads.limit(limits=1):
-            vector: Vector = self.model.encode(text, normalize_embeddings=True, show_progress_bar=False)
+            return self._encode(text)
+
+    def scores(self, text: str, vectors: Vector) -> Vector:
+        """The cosine of the text and each row of a matrix; the product, too, runs on one thread."""
+        with self._threads.limit(limits=1):
+            scores: Vector = vectors @ self._encode(text)
+        return scores
+
+    def _encode(self, text: str) -> Vector:
+        vector: Vector = self.model.encode(text, normalize_embeddings=True, show_progress_bar=False)
         return vector
 
     def tokens(self, text: str) -> int:

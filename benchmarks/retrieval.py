@@ -191,7 +191,7 @@ def baselines(skills: Sequence[Labelled], vectors: Scores, encode: PlainEncoder)
         return best_first(lexical(query), above=0)
 
     def minilm(query: str) -> list[int]:
-        return best_first(vectors @ encode(query))
+        return best_first(encode.scores(query, vectors))
 
     def rrf(query: str) -> list[int]:
         fused: dict[int, float] = defaultdict(float)

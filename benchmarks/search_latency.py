@@ -51,7 +51,7 @@ def measure(
                 engines.update(f"{name}: {engine}" for engine in found)
 
             def floor(query: str) -> None:
-                np.argpartition(-(vectors @ encode(query)), 10)[:10]
+                np.argpartition(-encode.scores(query, vectors), 10)[:10]
 
             calls: dict[str, Callable[[str], None]] = {
                 "floor": floor,
