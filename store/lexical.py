@@ -98,6 +98,12 @@ def terms(text: str) -> list[str]:
     return [_stem(word) for word in words if word not in _STOP_WORDS]
 
 
+@lru_cache(maxsize=256)
+def _distinct_terms(query: str) -> tuple[str, ...]:
+    """Kept, because a search asks for the same query's terms once for every candidate."""
+    return tuple(dict.fromkeys(terms(query)))
+
+
 class Lexicon:
     """The words of a set of skills, to be scored against a query; never changed, but succeeded by another.
 
@@ -142,7 +148,7 @@ class Lexicon:
         scores = np.zeros(len(self.ids), dtype=np.float32)
         unknown = float(np.log1p((len(self.ids) + 0.5) / 0.5))
         possible = 0.0
-        for term in dict.fromkeys(terms(query)):
+        for term in _distinct_terms(query):
             number = self._term_numbers.get(term)
             if number is None:
                 possible += unknown
@@ -155,7 +161,7 @@ class Lexicon:
     def coverage(self, query: str, skill_id: str, possible: float) -> float:
         """The share of the query's idf that the text has, in [0, 1]: half of it is no accident."""
         bag = self._terms.get(skill_id, Counter())
-        shared = sum(float(self._idf[self._term_numbers[term]]) for term in dict.fromkeys(terms(query)) if term in bag)
+        shared = sum(float(self._idf[self._term_numbers[term]]) for term in _distinct_terms(query) if term in bag)
         return shared / possible if possible else 0.0
 
     def __len__(self) -> int:

@@ -1,0 +1,101 @@
+"""How long a search takes beside the least that it could: encode the query, one exact matrix product, the ten best.
+
+    python benchmarks/search_latency.py [--skills 5000 26000] [--queries 200] [--json OUT]
+
+Ours: `store.search(query, k=3)`, the hybrid strategy with real MiniLM, once over Chroma and once without it (`chroma=False`:
+the vectors in SQL). The floor, in the same process: the same weights through sentence-transformers on one thread, a float32
+matrix times the vector, `argpartition` for ten. The three take turns, query by query and in every order, so that a noisy
+machine hits all; every query is new, so no cache helps. Target at 5,000 skills: at most 1.3 times the floor's p50.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import cycle, permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filling import PlainEncoder, embed, fill, made_up_skills, made_up_tasks, summary, timed
+from rich.progress import track
+
+from skill_plugin.embedders import MiniLMEmbedder
+from skill_plugin.skill_md import SkillDocument
+from skill_plugin.store import SkillStore
+from skill_plugin.store.pruning import CAPACITY
+from skill_plugin.store.vectors import Vector
+
+WARM_UP = 10
+INDEX_SECONDS = 600.0
+
+
+def measure(
+    embedder: MiniLMEmbedder, encode: PlainEncoder, documents: Sequence[SkillDocument], vectors: Vector, count: int
+) -> dict[str, Any]:
+    capacity = max(CAPACITY, len(documents))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        SkillStore.open(folder, embedder=embedder, capacity=capacity) as store,
+    ):
+        fill(store, embedder.signature, documents, vectors)
+        if not store.wait_for_index(INDEX_SECONDS):
+            raise SystemExit(f"Chroma is not up to date: {store.index and store.index.problem}")
+        with SkillStore.open(folder, embedder=embedder, capacity=capacity, chroma=False) as without:
+            engines: Counter[str] = Counter()
+
+            def ours(query: str, where: SkillStore, name: str) -> None:
+                found = {hit.why["engine"] for hit in where.search(query, k=3, min_score=-1)}
+                engines.update(f"{name}: {engine}" for engine in found)
+
+            def floor(query: str) -> None:
+                np.argpartition(-encode.scores(query, vectors), 10)[:10]
+
+            calls: dict[str, Callable[[str], None]] = {
+                "floor": floor,
+                "chroma": lambda query: ours(query, store, "chroma"),
+                "exact": lambda query: ours(query, without, "exact"),
+            }
+            times: dict[str, list[float]] = {name: [] for name in calls}
+            queries = made_up_tasks(count + WARM_UP)
+            for query in queries[:WARM_UP]:  # the first calls import, open and read
+                for call in calls.values():
+                    call(query)
+            engines.clear()
+            orders = cycle(permutations(calls))
+            for query, order in zip(track(queries[WARM_UP:], f"{len(documents)} skills"), orders, strict=False):
+                for name in order:
+                    times[name].append(timed(lambda query=query, call=calls[name]: call(query)))
+    figures: dict[str, Any] = {"skills": len(documents), "queries": count, "tokens_a_query": encode.tokens(queries[-1])}
+    figures |= {name: summary(taken) for name, taken in times.items()} | {"engines": dict(engines)}
+    for name in ("chroma", "exact"):
+        paired = [a / b for a, b in zip(times[name], times["floor"], strict=True)]
+        figures[f"{name}_ratio_of_p50"] = round(statistics.median(times[name]) / statistics.median(times["floor"]), 3)
+        figures[f"{name}_median_of_paired_ratios"] = round(statistics.median(paired), 3)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--skills", type=int, nargs="+", default=[5000, 26000])
+    parser.add_argument("--queries", type=int, default=200)
+    parser.add_argument("--json", type=Path, metavar="OUT")
+    arguments = parser.parse_args()
+    if min(arguments.skills) < 11 or arguments.queries < 2:
+        parser.error("give at least 11 skills and 2 queries")
+    embedder = MiniLMEmbedder()
+    documents = made_up_skills(max(arguments.skills))
+    vectors = embed(embedder, documents)
+    encode = PlainEncoder(embedder)
+    figures = [
+        measure(embedder, encode, documents[:size], vectors[:size], arguments.queries) for size in arguments.skills
+    ]
+    print(json.dumps(figures, indent=2))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
