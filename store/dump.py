@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Table as SQLTable
 from sqlalchemy import select
+from sqlalchemy.types import TypeEngine
 from sqlmodel import Session
 
 from skill_plugin.errors import StoreError
@@ -154,7 +155,7 @@ def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
     columns = _columns(table).c
     typed: dict[str, Any] = {}
     for key, value in row.items():
-        kind = columns[key].type.python_type if value is not None else None
+        kind = _python_type(columns[key].type) if value is not None else None
         if kind is datetime:
             typed[key] = datetime.fromisoformat(value)
         elif kind is bytes:
@@ -162,6 +163,12 @@ def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
         else:
             typed[key] = value
     return typed
+
+
+def _python_type(kind: TypeEngine[Any]) -> type[Any]:
+    """What a column's values are; a type that decorates another (SQLModel's for times) says only `object` itself."""
+    plain: TypeEngine[Any] = getattr(kind, "impl_instance", kind)
+    return plain.python_type
 
 
 def _columns(table: type[Table]) -> SQLTable:
