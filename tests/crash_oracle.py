@@ -158,7 +158,7 @@ def examine(home, reference, first, done, *, chroma=False):
             finding.lost = 1
             tables = [name for name in after if after[name] not in (expected[name], with_next[name])]
             problems.append(f"after step {steps} it holds neither the steps acknowledged nor one more: {tables}")
-    problems.extend(_utilities_that_do_not_follow(home))
+    problems.extend(utilities_that_do_not_follow(home))
     problems.extend(_unreadable_files(home))
     return finding
 
@@ -181,7 +181,7 @@ def _examine_index(home, finding, *, chroma):
         store.close()
 
 
-def _utilities_that_do_not_follow(home):
+def utilities_that_do_not_follow(home):
     """Each skill's and version's numbers beside a replay of its credited rollouts, in the order of their ids."""
     if not rows(home, "SELECT 1 FROM sqlite_master WHERE name = 'skillp_rollout'"):
         return
