@@ -120,7 +120,7 @@ class Driver:
     def record(self):
         skill = self.store.get(self._any(self.rng.choice((None, "live", "live"))))
         rollouts = []
-        for generation in range(self.rng.choice((1, 3, 25))):
+        for generation in range(self.rng.choice((1, 40))):
             reward = self.rng.choice((None, 0.0, 1.0, round(self.rng.random(), 3)))
             control = self.rng.random() < 0.2
             rollouts.append(
@@ -154,8 +154,8 @@ class Driver:
         return [made.skill and made.skill.version for made in staged]
 
     def prune(self):
-        capacity = self.rng.choice((None, 6))
-        return [decision.name for decision in self.store.prune(capacity=capacity) if decision.action == "retire"]
+        limits = {"capacity": self.rng.choice((None, 2)), "include_human": self.rng.random() < 0.5}
+        return [decision.name for decision in self.store.prune(**limits) if decision.action == "retire"]
 
     def import_skills(self):
         folder = self._file("in")
