@@ -10,7 +10,8 @@ Then one process is killed at each crash point named in the source.
 `lost` counts reopened stores that hold neither what was acknowledged nor one step more, `disagreements` those where anything
 else is wrong: SQLite's integrity_check, the ids in Chroma beside the live ids in SQL, `skill-plugin doctor`'s checks, utilities
 beside a replay of the rollouts, files half written. Both targets are 0. `repair_ms` is from opening the store to an index
-that has caught up; about a second of it is the start of Chroma's process.
+that has caught up; about a second of it is the start of Chroma's process. `chroma_folders_put_aside` counts the folders that
+Chroma could not use any more and that were built anew from SQL.
 """
 
 import argparse
@@ -91,6 +92,7 @@ def summary(findings: list[crash_oracle.Finding]) -> dict[str, float]:
         "kills": len(findings),
         "lost": sum(finding.lost for finding in findings),
         "disagreements": sum(bool(finding.problems) and not finding.lost for finding in findings),
+        "chroma_folders_put_aside": sum(finding.put_aside for finding in findings),
         "repair_ms_median": round(statistics.median(repairs)),
         "repair_ms_longest": round(max(repairs)),
     }

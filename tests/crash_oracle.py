@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -137,6 +138,9 @@ class Finding:
     repair_ms: float = 0.0
     """From opening the store to an index that agrees."""
 
+    put_aside: int = 0
+    """Folders of Chroma that it was damaged in, and that were built anew."""
+
 
 def examine(home, reference, first, done, *, chroma=False):
     """Opens a killed store; `done` is what the driver acknowledged, from step `first` on."""
@@ -170,6 +174,9 @@ def _examine_index(home, finding, *, chroma):
         if chroma and not store.wait_for_index(60):
             finding.problems.append(f"the index does not catch up: {store.index.problem}")
         finding.repair_ms = (time.monotonic() - begun) * 1000
+        for aside in list(Path(home).glob("chroma.damaged-*")):
+            finding.put_aside += 1
+            shutil.rmtree(aside)
         signature = crash_driver.stored_signature(home)
         if chroma and rows(home, "SELECT 1 FROM skillp_namespace WHERE signature IS NOT NULL"):
             there = set(store.index.ids(signature=signature))
