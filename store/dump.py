@@ -18,8 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Session
 
-from skill_plugin.errors import StoreError
-from skill_plugin.store import outbox
+from skill_plugin.errors import DuplicateSkillError, StoreError
+from skill_plugin.store import namespaces, outbox
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
@@ -90,6 +90,8 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
 
     Raises:
         StoreError: the file cannot be read, is no dump, or is of another schema; then nothing is taken in.
+        EmbedderMismatchError: a namespace is there already with the vectors of another embedder; nothing is taken in.
+        DuplicateSkillError: a name is taken by another skill; nothing is taken in.
     """
     counts: dict[str, int] = {}
     with database.write() as session:
@@ -104,6 +106,13 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
                 counts[name] = counts.get(name, 0) + 1
                 if table is SkillRow:
                     skills.setdefault(row["namespace"], []).append(row["id"])
+            elif table is NamespaceRow and row["signature"] is not None:
+                namespaces.claim(session, row["name"], row["signature"])
+            elif table is SkillRow and session.get(SkillRow, row["id"]) is None:
+                raise DuplicateSkillError(
+                    f"another skill named {row['name']!r} is there already in namespace {row['namespace']!r}; nothing was "
+                    "taken in; load it into a database of its own"
+                )
         crashpoint("load.middle")
         for namespace, ids in skills.items():
             outbox.mark_changed(session, namespace, ids)
