@@ -114,10 +114,14 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
     place = Path(path).expanduser()
     try:
         if place.suffix == ".zip":
-            with zipfile.ZipFile(place, "x", zipfile.ZIP_DEFLATED) as archive:
+            if place.exists():
+                raise FileExistsError(17, "a file of that name is there already", str(place))
+            unfinished = place.with_name(f"{place.name}.unfinished")  # what has the final name is whole
+            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name, text in sorted(texts.items()):
                     # The same bytes for the same skills: no clock in the archive.
                     archive.writestr(zipfile.ZipInfo(f"{name}/{SKILL_FILE}", (1980, 1, 1, 0, 0, 0)), text)
+            unfinished.replace(place)
             return
         for name in texts:
             if (place / name).exists():

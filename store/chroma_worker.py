@@ -14,6 +14,10 @@ import sys
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
+LOCK_SECONDS = 30.0
+
 LENGTH = struct.Struct("!I")
 
 
@@ -48,6 +52,10 @@ class Engine:
 
         settings = Settings(anonymized_telemetry=False)
         self._collections: dict[str, Any] = {}
+        if "://" not in location:
+            # The process of a host that was killed may still be at its last write.
+            self._alone = FileLock(f"{location}.process.lock", timeout=LOCK_SECONDS)
+            self._alone.acquire()
         if "://" in location:
             server = urlsplit(location)
             self._client: Any = chromadb.HttpClient(

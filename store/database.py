@@ -5,6 +5,7 @@ lock into a write lock, so two writers that began as readers would fail at once 
 """
 
 import logging
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +85,7 @@ class Database:
         except BaseException:
             self.engine.dispose()
             raise
+        self._file = _identity(self.path) if self.is_sqlite else None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -91,12 +93,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state."""
+        self._check_same_file()
         with self.errors(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session that is one transaction: committed at the end, rolled back on any error."""
+        self._check_same_file()
         engine = self.engine.execution_options(write=True)
         with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -139,6 +143,11 @@ class Database:
                 f"{path} cannot be written: {exc.strerror}; choose another home folder"
             ) from exc
 
+    def _check_same_file(self) -> None:
+        """A file that was removed or replaced lives on for who has it open, and what is written there is lost."""
+        if self.is_sqlite and _identity(self.path) != self._file:
+            raise StoreUnavailableError(f"{self.path} was removed or replaced while it was open; open the store again")
+
     def _upgrade(self, *, create: bool) -> None:
         """Brings the schema to HEAD. Alembic is imported only when there is something to do."""
         with self.engine.connect() as connection:
@@ -154,24 +163,41 @@ class Database:
                 f"the database {self.where} has schema revision {current!r}, this release knows up to {HEAD!r}; "
                 "upgrade skill-plugin: pip install -U skill-plugin"
             )
-        if current is not None and self.is_sqlite:
-            self._keep_copy(current)
         # One transaction for all of it: two processes that start together wait for each other here, and a process
         # that is killed in the middle leaves the old schema.
         with self.engine.execution_options(write=True).begin() as connection:
             if not self.is_sqlite:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            current = schema_revision(connection)
+            if current not in (None, HEAD) and self.is_sqlite:
+                self._keep_copy(current)
             migrations.upgrade(connection)
 
     def _keep_copy(self, revision: str) -> None:
-        """A copy of the file as it was, by SQLite's own backup, before its schema changes."""
+        """A copy of the file as it was, by SQLite's own backup, before its schema changes; by who has the write lock."""
         copy = Path(f"{self.path}.before-{HEAD}")
-        if not copy.exists():
-            unfinished = copy.with_suffix(f"{copy.suffix}.tmp")
+        if copy.exists():
+            return
+        unfinished = copy.with_suffix(f"{copy.suffix}.tmp")
+        try:
+            unfinished.unlink(missing_ok=True)
             with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(unfinished)) as target:
                 source.backup(target)
             unfinished.replace(copy)
-            logger.info("the database with schema %s was copied to %s", revision, copy)
+        except (OSError, sqlite3.Error) as exc:
+            unfinished.unlink(missing_ok=True)
+            raise StoreUnavailableError(
+                f"{self.where} was not brought up to date, because no copy could be made at {copy}: {exc}; make room there"
+            ) from exc
+        logger.info("the database with schema %s was copied to %s", revision, copy)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - three times faster than Path.stat, and before every read and write
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def fetch(session: Session, statement: Executable, **given: Any) -> Sequence[Any]:

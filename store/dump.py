@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 from sqlmodel import Session
 
-from skill_plugin.errors import StoreError, StoreUnavailableError
+from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
 from skill_plugin.store import namespaces, outbox
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
@@ -177,7 +177,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new_skills: dict[str
         if inserted:
             new_skills.setdefault(row["namespace"], []).append(row["id"])
         elif session.get(SkillRow, row["id"]) is None:
-            raise StoreError(
+            raise DuplicateSkillError(
                 f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
                 f"{row['namespace']!r}; load it into a database of its own"
             )

@@ -79,7 +79,9 @@ def entries(session: Session, namespace: str, signature: str, skill_ids: Iterabl
     found: list[Entry] = []
     ordered = sorted(skill_ids)
     for start in range(0, len(ordered), _PARAMETERS):  # a statement takes a limited number of parameters
-        statement = select(SkillRow.id, EmbeddingRow.number, EmbeddingRow.vector).where(*is_live(namespace, signature))
+        statement = select(SkillRow.id, EmbeddingRow.number, EmbeddingRow.vector).where(
+            *is_live(namespace, signature, by_id=True)
+        )
         rows = session.exec(statement.where(col(SkillRow.id).in_(ordered[start : start + _PARAMETERS])))
         found.extend(Entry(skill_id, number, from_bytes(blob)) for skill_id, number, blob in rows)
     return found

@@ -77,7 +77,7 @@ def make_room(session: Session, namespace: str, *, capacity: int, newcomer: str)
         return
     skills = [skill for skill in _live(session, namespace) if skill.id != newcomer]
     human = _human_written(session, namespace)
-    victims = _over_capacity(skills, capacity - 1, human, include_human=False)
+    victims = _over_capacity(skills, capacity, human, include_human=False, joining=1)
     if len(victims) < count - capacity:
         raise CapacityError(
             f"namespace {namespace!r} holds {count - 1} live skills, its capacity is {capacity}, and all are protected "
@@ -103,9 +103,10 @@ def eviction_score(utility: float | None, uses: int, total: int) -> float:
 
 
 def _over_capacity(
-    skills: Sequence[SkillRow], capacity: int, human: set[str], *, include_human: bool
+    skills: Sequence[SkillRow], capacity: int, human: set[str], *, include_human: bool, joining: int = 0
 ) -> list[tuple[SkillRow, str]]:
-    surplus = len(skills) - capacity
+    held = len(skills) + joining
+    surplus = held - capacity
     if surplus <= 0:
         return []
     total = sum(skill.uses for skill in skills)
@@ -114,7 +115,7 @@ def _over_capacity(
     return [
         (
             skill,
-            f"over capacity ({len(skills)} of {capacity}); score {eviction_score(skill.utility, skill.uses, total):.3f}",
+            f"over capacity ({held} of {capacity}); score {eviction_score(skill.utility, skill.uses, total):.3f}",
         )
         for skill in evictable[:surplus]
     ]

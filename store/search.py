@@ -86,7 +86,8 @@ _FACTS: Executable = select(
     col(SkillRow.uses),
     col(EmbeddingRow.vector),
 ).where(
-    *is_live(bindparam("namespace"), bindparam("signature")), col(SkillRow.id).in_(bindparam("ids", expanding=True))
+    *is_live(bindparam("namespace"), bindparam("signature"), by_id=True),
+    col(SkillRow.id).in_(bindparam("ids", expanding=True)),
 )
 
 _TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text)).where(
@@ -199,7 +200,7 @@ class Search:
         if not ids:
             return []
         facts = fetch(session, _FACTS, namespace=self._namespace, signature=state.signature, ids=ids)
-        candidates = [Candidate(**(row._asdict() | {"vector": from_bytes(row.vector)})) for row in facts]
+        candidates = [Candidate(*row[:-1], from_bytes(row[-1])) for row in facts]  # in the order of _FACTS
         if vector is not None:
             for candidate in candidates:
                 candidate.cosine = float(candidate.vector @ vector)

@@ -142,3 +142,12 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, place):
     with pytest.raises(InvalidSkillError, match="cannot be written") as caught:
         write_skills(tmp_path / place, TEXTS)
     assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_could_not_be_finished_does_not_have_its_name(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_skills(tmp_path / "skills.zip", {"a": "whole", "b": "\ud800"})
+
+    assert not (tmp_path / "skills.zip").exists()
+    write_skills(tmp_path / "skills.zip", {"a": "whole"})
+    assert [path.name for path in tmp_path.iterdir()] == ["skills.zip"]
