@@ -200,7 +200,10 @@ class Search:
         if not ids:
             return []
         facts = fetch(session, _FACTS, namespace=self._namespace, signature=state.signature, ids=ids)
-        candidates = [Candidate(*row[:-1], from_bytes(row[-1])) for row in facts]  # in the order of _FACTS
+        candidates = [
+            Candidate(skill_id, version, name, description, utility, uses, from_bytes(blob))
+            for skill_id, version, name, description, utility, uses, blob in facts
+        ]
         if vector is not None:
             for candidate in candidates:
                 candidate.cosine = float(candidate.vector @ vector)
