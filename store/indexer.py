@@ -8,6 +8,8 @@ anew from SQL. Until it is done, and wherever it is not the owner, search uses t
 import logging
 import threading
 import time
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from skill_plugin.errors import StoreError
 from skill_plugin.store import outbox
@@ -35,6 +37,14 @@ PUT_ASIDE_AFTER = 2
 
 POLL_SECONDS = 5.0
 """How often to try again to own the index, and to look for changes that other processes made."""
+
+
+class Agreement(NamedTuple):
+    """How an index stands to SQL: entries that are missing, left over or of another version; canaries found, and asked."""
+
+    wrong: int
+    found: int
+    canaries: int
 
 
 class Indexer:
@@ -85,6 +95,22 @@ class Indexer:
                 if self._stop.is_set() or time.monotonic() > deadline:
                     return False
         return self._up_to_date()
+
+    def compare(self) -> Agreement:
+        """The index beside SQL as it is now.
+
+        Raises:
+            WorkerError: Chroma cannot say.
+        """
+        signature = self._signature()
+        if signature is None:
+            return Agreement(0, 0, 0)
+        entries = self._index.ids(signature=signature)
+        with self._database.read() as session:
+            live = outbox.live_versions(session, self._index.namespace, signature)
+        right = {skill_id: version for skill_id, version in live.items() if entries.get(skill_id) == version}
+        wrong = len(entries.keys() | live.keys()) - len(right)
+        return Agreement(wrong, *self._canaries(signature, right))
 
     def rebuild(self, seconds: float) -> bool:
         """Throws the collection away and fills it from SQL; whether it worked in time."""
@@ -196,7 +222,8 @@ class Indexer:
             right = outbox.entries(session, self._index.namespace, signature, wrong)
         self._index.upsert(right, signature=signature)
         self._index.delete(sorted(entries.keys() - live.keys()), signature=signature)
-        if not self._canaries_found(signature):
+        found, sample = self._canaries(signature, live)
+        if found < sample:
             logger.warning("the Chroma index at %s counts right and finds nothing; building it anew", self._index.place)
             self._index.drop(signature=signature)
             with self._database.read() as session:
@@ -204,25 +231,23 @@ class Indexer:
             self._index.upsert(everything, signature=signature)
         self._checked.add(signature)
 
-    def canaries(self, signature: str) -> tuple[int, int]:
-        """How many of a sample of live skills the index finds by their own vectors, and of how many.
+    def _canaries(self, signature: str, expected: Mapping[str, int]) -> tuple[int, int]:
+        """How many of a sample of `expected` skills and versions the index finds by their own vectors, and of how many.
 
         A damaged index counts right and finds nothing. Another skill with the same vector is as good: there may be many.
         """
         with self._database.read() as session:
-            live = sorted(outbox.live_versions(session, self._index.namespace, signature))
-            sample = live[:: max(1, len(live) // CANARIES)][:CANARIES]
+            sample = sorted(expected)[:: max(1, len(expected) // CANARIES)][:CANARIES]
             entries = outbox.entries(session, self._index.namespace, signature, sample)
+            entries = [
+                entry for entry in entries if entry.version == expected[entry.skill_id]
+            ]  # it may have changed since
             found = 0
             for entry in entries:
-                ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(live)), signature=signature)
+                ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(expected)), signature=signature)
                 same = outbox.entries(session, self._index.namespace, signature, ids[:1])
                 found += entry.skill_id in ids or any(float(one.vector @ entry.vector) > SAME for one in same)
         return found, len(entries)
-
-    def _canaries_found(self, signature: str) -> bool:
-        found, sample = self.canaries(signature)
-        return found == sample
 
     def _failed(self, exc: WorkerError) -> None:
         """Tries again, later each time; a folder that failed twice in a row is put aside once."""

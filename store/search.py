@@ -115,20 +115,23 @@ class Search:
         self._vectors = vectors
         self._exact = ExactSearch(namespace)
         self._live = LiveSkills(namespace)
+        self._in_use = False
 
     def __call__(self, query: str, *, k: int, min_score: float, strategy: str, family: str | None) -> SkillHits:
         check_request(query, k, strategy, family)
-        with self._database.read() as session:
-            rows = fetch(session, _STATE, namespace=self._namespace)
-        if not rows or rows[0].signature is None:
+        # The model works before the session begins, so that no connection waits for it; but not for an empty library.
+        if not self._in_use:
+            with self._database.read() as session:
+                self._in_use = self._state(session) is not None
+        if not self._in_use:
             return SkillHits(reason="the library has no skills")
-        state = _State(*rows[0])
-        check_signature(self._namespace, state.signature, self._vectors.signature)
         vector = self._vectors(query) if strategy != "lexical" else None
         if strategy == "query-embedding":
-            embedder = self._vectors.embedder
-            served.embed_tasks(self._database, self._namespace, signature=state.signature, embedder=embedder)
+            self._embed_tasks()
         with self._database.read() as session:
+            state = self._state(session)
+            if state is None:
+                return SkillHits(reason="the library has no skills")
             candidates, engine = self._candidates(session, state, query, vector, k=k, strategy=strategy, family=family)
             kept = [candidate for candidate in candidates if _passes(candidate, min_score, strategy)]
             if not kept:
@@ -140,6 +143,22 @@ class Search:
             for rank, candidate in enumerate(chosen, start=1)
             if candidate.skill_id in texts
         )
+
+    def _state(self, session: Session) -> "_State | None":
+        """What a search must know first; None for a namespace without vectors.
+
+        Raises:
+            EmbedderMismatchError: the vectors are another embedder's.
+        """
+        rows = fetch(session, _STATE, namespace=self._namespace)
+        if not rows or rows[0].signature is None:
+            return None
+        check_signature(self._namespace, rows[0].signature, self._vectors.signature)
+        return _State(*rows[0])
+
+    def _embed_tasks(self) -> None:
+        signature, embedder = self._vectors.signature, self._vectors.embedder
+        served.embed_tasks(self._database, self._namespace, signature=signature, embedder=embedder)
 
     def _candidates(
         self,

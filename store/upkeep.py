@@ -138,11 +138,10 @@ class Upkeep:
         return len(vectors) == wanted and not bad, detail
 
     def _check_index(self) -> tuple[bool, str]:
-        """Asks for skills by their own vectors: a damaged index counts right and finds nothing."""
-        signature = self._signature()
+        """Compares entries, and asks for skills by their own vectors: a damaged index counts right and finds nothing."""
         if self._index is None or self._indexer is None:
             return True, "opened without an index; search uses the vectors in SQL"
-        if signature is None:
+        if self._signature() is None:
             return True, "nothing to index yet"
         caught_up = self._indexer.wait(CHECK_SECONDS)
         if not self._indexer.owned and not self._index.is_server:
@@ -150,10 +149,15 @@ class Upkeep:
         if self._index.problem is not None or not caught_up:
             return False, f"{self._index.place}: {self._index.problem or 'behind'}; run skill-plugin reindex"
         try:
-            found, sample = self._indexer.canaries(signature)
+            agreement = self._indexer.compare()
+            if agreement.wrong:  # somebody may have written in between
+                self._indexer.wait(CHECK_SECONDS)
+                agreement = self._indexer.compare()
         except WorkerError as exc:
             return False, f"{self._index.place}: {exc}; run skill-plugin reindex"
-        return found == sample, f"{self._index.place}: {found} of {sample} canaries found"
+        wrong, found, canaries = agreement
+        detail = f"{self._index.place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
+        return found == canaries and not wrong, detail
 
     def _signature(self) -> str | None:
         with self._database.read() as session:
