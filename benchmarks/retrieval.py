@@ -165,7 +165,7 @@ class BM25:
 
     def __call__(self, query: str) -> Scores:
         scores = np.zeros(self._count, dtype=np.float32)
-        for word in words(query):
+        for word in set(words(query)):  # counting a long query's repetitions costs this baseline 0.13 of mrr
             if word in self._postings:
                 where, weights = self._postings[word]
                 scores[where] += weights

@@ -25,6 +25,7 @@ def open_store(settings: Settings, *, create: bool, index: bool = True, check_em
         namespace=settings.namespace,
         embedder=settings.embedder,
         chroma=settings.chroma if index else False,
+        capacity=settings.capacity,
         create=create,
         check_embedder=check_embedder,
     )

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """The index: a folder, or the URL of a Chroma server; by default a folder beside the database."""
     namespace: str = "default"
     """The partition to work in; nothing is ever read across it."""
+    capacity: int = Field(default=5000, ge=0)
+    """Live skills that a namespace may hold."""
     embedder: str = "minilm"
     """`minilm`, `minilm:FOLDER` or `hashing`."""
     model: str | None = None

@@ -41,7 +41,15 @@ ENOUGH_WORDS = 0.5
 POOL = 30
 """Candidates from each side; enough for 20 hits after copies are collapsed."""
 
+QUERY_WORDS = 80
+
 CACHED_QUERIES = 1024
+
+
+def beginning(query: str) -> str:
+    """What is embedded of a query. Longer ones find no better, and take a model three times as long (LOG.md)."""
+    words = query.split(maxsplit=QUERY_WORDS)
+    return query[: -len(words[-1])].rstrip() if len(words) > QUERY_WORDS else query
 
 
 class QueryVectors:
@@ -125,7 +133,7 @@ class Search:
                 self._in_use = self._state(session) is not None
         if not self._in_use:
             return SkillHits(reason="the library has no skills")
-        vector = self._vectors(query) if strategy != "lexical" else None
+        vector = self._vectors(beginning(query)) if strategy != "lexical" else None
         if strategy == "query-embedding":
             self._embed_tasks()
         with self._database.read() as session:

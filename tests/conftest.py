@@ -20,8 +20,8 @@ from skill_plugin.store import SkillStore
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test ever sees the developer's own home folder or settings."""
-    for name in ("DATABASE", "NAMESPACE", "EMBEDDER", "MODEL", "GENERATOR", "BASE_URL", "MAX_GENERATIONS", "DEBUG"):
-        monkeypatch.delenv(f"SKILL_PLUGIN_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("SKILL_PLUGIN_") and name != servers.OWN_SERVER]:
+        monkeypatch.delenv(name)
     folder = tmp_path / "home"
     monkeypatch.setenv("SKILL_PLUGIN_HOME", str(folder))
     return folder

@@ -315,3 +315,16 @@ def test_a_home_that_is_not_there_is_not_made(cli, home, words, tmp_path, monkey
     assert "no store at" in cli(*words, code=1)
     assert not home.exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_erase_wants_the_name_again_and_leaves_nothing(cli, library):
+    assert "nothing was erased" in cli("erase", "--confirm", "defualt", code=1)
+    assert "Missing option" in cli("erase", code=2)
+    assert json.loads(cli("erase", "--confirm", "default", "--json"))["skillp_skill"] == 3
+    assert "no namespace 'default'" in cli("skills", "list", code=1)
+
+
+def test_the_capacity_is_a_setting(cli, library, monkeypatch):
+    monkeypatch.setenv("SKILL_PLUGIN_CAPACITY", "2")
+
+    assert "its capacity is 2" in cli("skills", "promote", "waiting", code=1)

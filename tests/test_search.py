@@ -165,3 +165,14 @@ def test_minilm_and_words_together(open_store, minilm):
     assert names(store.search("money back for a double payment"))[0] == "refund-duplicates"
     assert names(store.search("what does this handshake trace say"))[0] == "tls-1-3-handshake"
     assert store.search("the mating dance of the albatross") == []
+
+
+def test_a_long_query_is_embedded_by_its_beginning_and_read_as_a_whole(open_store):
+    embedder = TopicEmbedder()
+    store = open_store(embedder=embedder)
+    add(store, "refund-charges", "How to refund a customer, error ERR-4711")
+    embedder.calls.clear()
+    hits = store.search("words " * 100 + "ERR-4711", min_score=-1)
+
+    assert embedder.calls == [[("words " * 80).strip()]]
+    assert hits[0].why["lexical"] > 0

@@ -35,6 +35,7 @@ command(app, "reindex")(upkeep.reindex)
 command(app, "migrate")(upkeep.migrate)
 command(app, "export")(upkeep.export)
 command(app, "import")(upkeep.import_store)
+command(app, "erase")(upkeep.erase)
 
 
 def main() -> None:

@@ -78,7 +78,9 @@ def unpin(settings: Settings, name: Name, as_json: Json = False) -> None:
 def prune(
     settings: Settings,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each decision, change nothing.")] = False,
-    capacity: Annotated[int | None, typer.Option(help="Live skills to keep [default: 5000].")] = None,
+    capacity: Annotated[
+        int | None, typer.Option(help="Live skills to keep [default: the setting capacity, 5000].")
+    ] = None,
     include_human: Annotated[bool, typer.Option("--include-human", help="Also what a person wrote.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`skill-plugin doctor | reindex | migrate | export | import`: the store as a whole."""
+"""`skill-plugin doctor | reindex | migrate | export | import | erase`: the store as a whole."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -89,6 +89,17 @@ def import_store(
     with open_store(settings, create=True, check_embedder=False) as store:
         counts = load(store.database, path)
     _counted(f"imported from {path}", counts, as_json=as_json)
+
+
+def erase(
+    settings: Settings,
+    confirm: Annotated[str, typer.Option(help="The namespace's name again.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Delete a whole namespace for good: its skills, histories and vectors."""
+    with open_store(settings, create=False, check_embedder=False) as store:
+        counts = store.erase(confirm=confirm)
+    _counted(f"erased namespace {confirm}", counts, as_json=as_json)
 
 
 _TABLE = {"table": "table", "rows": "rows"}
