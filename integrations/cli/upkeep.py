@@ -17,11 +17,12 @@ def doctor(settings: Settings, as_json: Json = False) -> None:
     """Check the store; ends with status 1 if something is wrong."""
     with open_store(settings, create=False, check_embedder=False) as store:
         checks = store.check()
+        where = store.database.where
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
         rows = [asdict(check) | {"state": "ok" if check.ok else "WRONG"} for check in checks]
-        print_table(f"store in {settings.home}", rows, {"name": "check", "state": "state", "detail": "detail"})
+        print_table(f"store in {where}", rows, {"name": "check", "state": "state", "detail": "detail"})
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
