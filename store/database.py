@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sqlite3
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -41,6 +42,19 @@ _PRAGMAS = (
     f"busy_timeout={BUSY_SECONDS * 1000}",
     "temp_store=MEMORY",
 )
+
+
+_open: "weakref.WeakSet[Database]" = weakref.WeakSet()
+
+
+def _leave_connections_to_parent() -> None:
+    """A forked process must not use its parent's connections, nor even close them: that would let go of SQLite's locks."""
+    for database in _open:
+        database.engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_connections_to_parent)
 
 
 class Database:
@@ -86,6 +100,7 @@ class Database:
             self.engine.dispose()
             raise
         self._file = _identity(self.path) if self.is_sqlite else None
+        _open.add(self)
 
     def close(self) -> None:
         self.engine.dispose()

@@ -5,6 +5,7 @@ reader, wherever its index is: a change that one process has applied to its own 
 another's. Beside SQLite file locks say so; with PostgreSQL an advisory lock does, because other machines count too.
 """
 
+import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -73,23 +74,28 @@ class FileOwner:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(path, timeout=0, is_singleton=True, thread_local=False)
-        self._taken = False
+        self._lock: FileLock | None = None
+        self._taken_by = 0  # which process: a fork has what its parent has, but not its locks
+        self._inherited: list[FileLock] = []  # of a parent process; never used, and never let go
 
     def take(self) -> bool:
-        if not self._taken:
+        if self._taken_by != os.getpid():
+            if self._lock is not None:
+                self._inherited.append(self._lock)
+            self._lock = FileLock(self._path, timeout=0, is_singleton=True, thread_local=False)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
             except Timeout:
+                self._lock = None
                 return False
-            self._taken = True
+            self._taken_by = os.getpid()
         return True
 
     def release(self) -> None:
-        if self._taken:
+        if self._lock is not None and self._taken_by == os.getpid():
             self._lock.release()
-            self._taken = False
+            self._taken_by = 0
 
 
 class AdvisoryOwner:
@@ -100,25 +106,34 @@ class AdvisoryOwner:
         self._key = int(sha256(f"skill-plugin index {namespace}")[:15], 16)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
+        self._taken_by = 0
+        self._inherited: list[Connection] = []  # of a parent process; never used, and never closed
 
     def take(self) -> bool:
         with self._lock, self._database.errors():
+            self._leave_to_parent()
             if self._connection is not None:
                 return self._still_there(self._connection)
             connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key}).scalar():
-                self._connection = connection
+                self._connection, self._taken_by = connection, os.getpid()
                 return True
             connection.close()
             return False
 
     def release(self) -> None:
         with self._lock:
+            self._leave_to_parent()
             if self._connection is not None:
                 # The pool would hand the session on with the lock in it.
                 self._connection.invalidate()
                 self._connection.close()
                 self._connection = None
+
+    def _leave_to_parent(self) -> None:
+        if self._connection is not None and self._taken_by != os.getpid():
+            self._inherited.append(self._connection)
+            self._connection = None
 
     def _still_there(self, connection: Connection) -> bool:
         """With the connection the lock is lost too, when the server restarts or the network fails."""
