@@ -1,5 +1,7 @@
 """Namespaces: a tenant's partition, and the embedder that its vectors were made with. Within the caller's transaction."""
 
+import secrets
+
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
@@ -26,8 +28,12 @@ def check_namespace(namespace: object) -> str:
 
 
 def ensure(session: Session, namespace: str) -> None:
-    """Makes the namespace unless it is there."""
-    row = {"name": namespace, "epoch": 0, "index_key": new_index_key(), "created_at": utc_now()}
+    """Makes the namespace unless it is there.
+
+    Its epoch begins anywhere, so that one that was erased and made again is not taken for the old one by who remembers it.
+    """
+    epoch = secrets.randbelow(2**30)
+    row = {"name": namespace, "epoch": epoch, "index_key": new_index_key(), "created_at": utc_now()}
     insert_if_absent(session, NamespaceRow, row)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, make_url, text
+from typer.testing import CliRunner
 
 import servers
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Skill
 from skill_plugin.embedders import MiniLMEmbedder
+from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore
 
 
@@ -126,6 +128,25 @@ def store(open_store: Callable[..., SkillStore]) -> SkillStore:
 def skill(store: SkillStore) -> Skill:
     """A live skill that is not good enough."""
     return store.add_text(skill_text())
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line without a model to read, on a wide terminal."""
+    monkeypatch.setenv("SKILL_PLUGIN_EMBEDDER", "hashing")
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.fixture
+def cli() -> Callable[..., str]:
+    """Runs the command line; what it printed, or on failure what it said on standard error."""
+
+    def run(*words: object, code: int = 0) -> str:
+        result = CliRunner().invoke(app, list(map(str, words)))
+        assert result.exit_code == code, result.output + result.stderr
+        return result.stdout if code == 0 else result.stderr
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -16,26 +16,12 @@ from skill_plugin.integrations.cli import app
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
 
+pytestmark = pytest.mark.usefixtures("hashing")
+
 TASKS = [
     {"task": f"add numbers {n} and {n}", "reference": str(2 * n), "verifier": "exact_match", "split": split}
     for n, split in ((1, "train"), (2, "train"), (3, "heldout"), (4, "heldout"))
 ]
-
-
-@pytest.fixture(autouse=True)
-def hashing(monkeypatch):
-    monkeypatch.setenv("SKILL_PLUGIN_EMBEDDER", "hashing")
-    monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def cli():
-    def run(*words, code=0):
-        result = CliRunner().invoke(app, list(map(str, words)))
-        assert result.exit_code == code, result.output + result.stderr
-        return result.stdout if code == 0 else result.stderr
-
-    return run
 
 
 @pytest.fixture

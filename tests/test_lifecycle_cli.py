@@ -13,21 +13,7 @@ from skill_plugin import Rollout, Task
 from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore
 
-
-@pytest.fixture(autouse=True)
-def hashing(monkeypatch):
-    monkeypatch.setenv("SKILL_PLUGIN_EMBEDDER", "hashing")
-    monkeypatch.setenv("COLUMNS", "250")
-
-
-@pytest.fixture
-def cli():
-    def run(*words, code=0):
-        result = CliRunner().invoke(app, list(map(str, words)))
-        assert result.exit_code == code, result.output + result.stderr
-        return result.stdout if code == 0 else result.stderr
-
-    return run
+pytestmark = pytest.mark.usefixtures("hashing")
 
 
 @pytest.fixture

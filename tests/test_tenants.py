@@ -110,4 +110,6 @@ def test_an_erased_tenant_leaves_nothing_behind(tenants, open_store, backend):
         left = b"".join(path.read_bytes() for path in backend.location.iterdir() if path.is_file())
         assert b"tenant1" in left
         assert [word for word in (b"tenant0", b"secret0", b"team_a") if word in left] == []
-    assert open_store(namespace="team_a").add_text(skill_text()).status == "live"
+    later = open_store(namespace="team_a")
+    assert later.add_text(skill_text()).status == "live"
+    assert [hit.name for hit in gone.search("add")] == ["adding"]  # though this store remembers the old ones
