@@ -94,11 +94,13 @@ class Exchange(Library):
             names: Which (`name`, `id`, `name@2`); by default all live ones.
 
         Raises:
-            ConfigurationError: a skill is named twice.
+            ConfigurationError: a skill is named twice, or there is none to export.
             InvalidSkillError: it cannot be written there.
             SkillNotFoundError: there is no such skill or version.
         """
         skills = self.list("live") if names is None else [self.get(name) for name in names]
+        if not skills:
+            raise ConfigurationError("there is no live skill to export; name those you mean, whatever their status")
         texts = {skill.name: with_record(skill) for skill in skills}
         if len(texts) < len(skills):
             raise ConfigurationError(

@@ -111,7 +111,7 @@ def _over_capacity(
         return []
     total = sum(skill.uses for skill in skills)
     evictable = [skill for skill in skills if not _shield(skill, human=skill.id in human and not include_human)]
-    evictable.sort(key=lambda skill: (eviction_score(skill.utility, skill.uses, total), skill.id))
+    evictable.sort(key=lambda skill: (eviction_score(skill.utility, skill.uses, total), skill.name))
     return [
         (
             skill,
@@ -161,8 +161,9 @@ def _retire(skill: SkillRow, reason: str, lift: float | None) -> Decision:
 
 
 def _live(session: Session, namespace: str) -> list[SkillRow]:
+    """By name, so that the same library is decided on, and its events written, in the same order everywhere."""
     statement = select(SkillRow).where(SkillRow.namespace == namespace, SkillRow.status == "live")
-    return list(session.exec(statement).all())
+    return list(session.exec(statement.order_by(col(SkillRow.name))).all())
 
 
 def _human_written(session: Session, namespace: str) -> set[str]:
