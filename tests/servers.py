@@ -33,7 +33,20 @@ def postgres(programs: Path) -> Iterator[str]:
         if user is not None:
             shutil.chown(folder, user)
         data, log = f"{folder}/data", f"{folder}/log"
-        _run(user, programs / "initdb", "-D", data, "-U", "skills", "-A", "trust", "-E", "UTF8", "--no-sync")
+        _run(
+            user,
+            programs / "initdb",
+            "-D",
+            data,
+            "-U",
+            "skills",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        )
         # No fsync: what happens when the power goes is PostgreSQL's own promise, not ours to test.
         options = f"-c fsync=off -c listen_addresses='' -c max_connections=200 -c timezone=Asia/Kolkata -k {folder}"
         _run(user, programs / "pg_ctl", "-D", data, "-l", log, "-o", options, "-w", "start")
