@@ -107,6 +107,7 @@ def _on_a_full_disk(home):
         refused(lambda: add(store, "one-too-many"))
         refused(lambda: store.retire("skill-1"))
         refused(lambda: store.record(Task("add"), [Rollout(generation=0, answer="4")], run_id="run"))
+        refused(lambda: store.erase(confirm=store.namespace))
         assert len(store.list("live")) == 5
         assert store.search("skill-2")[0].name == "skill-2"
         assert opened(home).get("skill-3").name == "skill-3"
