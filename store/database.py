@@ -8,7 +8,6 @@ import logging
 import os
 import re
 import sqlite3
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -21,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlmodel import Session
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
+from skill_plugin.store import forks
 from skill_plugin.store.tables import PREFIX, Table
 
 logger = logging.getLogger(__name__)
@@ -42,19 +42,6 @@ _PRAGMAS = (
     f"busy_timeout={BUSY_SECONDS * 1000}",
     "temp_store=MEMORY",
 )
-
-
-_open: "weakref.WeakSet[Database]" = weakref.WeakSet()
-
-
-def _leave_connections_to_parent() -> None:
-    """A forked process must not use its parent's connections, nor even close them: that would let go of SQLite's locks."""
-    for database in _open:
-        database.engine.dispose(close=False)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_connections_to_parent)
 
 
 class Database:
@@ -92,7 +79,8 @@ class Database:
             _tune_sqlite(self.engine)
         event.listen(self.engine, "before_cursor_execute", _storable, retval=True)
         try:
-            self._upgrade(create=create)
+            with forks.no_fork():
+                self._upgrade(create=create)
         except DBAPIError as exc:
             self.engine.dispose()
             raise self._unavailable(exc) from exc
@@ -100,10 +88,15 @@ class Database:
             self.engine.dispose()
             raise
         self._file = _identity(self.path) if self.is_sqlite else None
-        _open.add(self)
+        forks.tell(self)
 
     def close(self) -> None:
-        self.engine.dispose()
+        with forks.no_fork():
+            self.engine.dispose()
+
+    def after_fork(self) -> None:
+        """A forked process must not use its parent's connections, nor even close them: that lets go of SQLite's locks."""
+        self.engine.dispose(close=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -133,7 +126,8 @@ class Database:
     def errors(self) -> Iterator[None]:
         """What the driver says of the database's state becomes our own error, in one line."""
         try:
-            yield
+            with forks.no_fork():
+                yield
         except (IntegrityError, ProgrammingError):
             raise  # our own mistake, not the database's state
         except DBAPIError as exc:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from skill_plugin.records import sha256
+from skill_plugin.store import forks
 from skill_plugin.store.vectors import Entry, Vector
 from skill_plugin.store.worker import BUSY_SECONDS, QUERY_SECONDS, WRITE_SECONDS, Worker, WorkerError
 
@@ -146,7 +147,7 @@ class ChromaIndex:
 
 def _borrow(place: str) -> Worker:
     """The worker of a place; the namespaces of one process share it, since only one process may have the folder open."""
-    with _workers_lock:
+    with forks.no_fork(), _workers_lock:
         worker, users = _workers.get((os.getpid(), place), (None, 0))
         worker = worker or Worker(place)
         _workers[os.getpid(), place] = (worker, users + 1)
@@ -154,7 +155,7 @@ def _borrow(place: str) -> Worker:
 
 
 def _give_back(place: str) -> None:
-    with _workers_lock:
+    with forks.no_fork(), _workers_lock:
         worker, users = _workers.pop((os.getpid(), place), (None, 0))
         if worker is not None and users > 1:
             _workers[os.getpid(), place] = (worker, users - 1)

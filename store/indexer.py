@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from skill_plugin.errors import StoreError
-from skill_plugin.store import outbox
+from skill_plugin.store import forks, outbox
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import Database
 from skill_plugin.store.index import ChromaIndex
@@ -54,15 +54,25 @@ class Indexer:
         self._database = database
         self._index = index
         self._owner = owner
-        self._owned = False
         self._checked: set[str] = set()
         self._failures = 0
         self._not_before = 0.0
+        self._turns = 0
+        self._begin(stopped=False)
+        forks.tell(self)
+
+    def after_fork(self) -> None:
+        """Threads do not follow into a child, nor does the index, and a lock may have been a thread's."""
+        self._begin(stopped=self._stop.is_set())
+
+    def _begin(self, *, stopped: bool) -> None:
+        self._owned = False
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._turn = threading.Condition()
-        self._turns = 0
         self._thread: threading.Thread | None = None
+        if stopped:
+            self._stop.set()
 
     @property
     def owned(self) -> bool:
@@ -75,7 +85,7 @@ class Indexer:
             with self._turn:
                 if self._stop.is_set():
                     return
-                if self._thread is None or not self._thread.is_alive():  # also in a fork, where threads do not follow
+                if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, daemon=True, name="skill-plugin-indexer")
                     self._thread.start()
         self._wake.set()

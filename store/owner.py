@@ -16,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from skill_plugin.records import sha256
+from skill_plugin.store import forks
 from skill_plugin.store.database import Database
 from skill_plugin.store.index import ChromaIndex
 
@@ -108,6 +109,11 @@ class AdvisoryOwner:
         self._lock = threading.Lock()
         self._taken_by = 0
         self._inherited: list[Connection] = []  # of a parent process; never used, and never closed
+        forks.tell(self)
+
+    def after_fork(self) -> None:
+        """The lock and the connection are the parent's."""
+        self._lock = threading.Lock()
 
     def take(self) -> bool:
         with self._lock, self._database.errors():

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from skill_plugin.store import forks
 from skill_plugin.store.chroma_worker import receive, send
 
 START_SECONDS = 60.0
@@ -34,6 +35,11 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._pid = 0
+        forks.tell(self)
+
+    def after_fork(self) -> None:
+        """The process is the parent's, and so is the lock."""
+        self._lock = threading.Lock()
 
     @property
     def alive(self) -> bool:

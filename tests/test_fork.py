@@ -1,7 +1,9 @@
 """A store that was open when its process forked (a preloading web server) works on both sides."""
 
+import itertools
 import multiprocessing
 import os
+import threading
 
 import pytest
 
@@ -26,13 +28,53 @@ def _use(store, queue, worker):
     queue.put((worker, found(store), engine(store), store._indexer.owned))
 
 
+def test_a_fork_in_the_midst_of_other_threads_work_leaves_no_lock_behind(open_store):
+    """SQLite's own mutexes are copied by a fork: one that another thread held would be held for ever in the child."""
+    store = open_store(chroma=None)
+    fill(store, "add")
+    stop = threading.Event()
+
+    def work(name):
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            store.record(Task(f"{name} {number}"), [_rollout(store)], run_id=f"{name}-{number}")
+
+    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    context = multiprocessing.get_context("fork")
+    hung = 0
+    for number in range(40):
+        child = context.Process(target=_record_one, args=(store, number), daemon=True)
+        child.start()
+        child.join(20)
+        hung += child.exitcode != 0
+        child.kill()
+        if hung:
+            break
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    assert hung == 0
+    assert all(store.run(f"child-{number}") for number in range(40))
+
+
+def _record_one(store, number):
+    store.record(Task(f"child {number}"), [_rollout(store)], run_id=f"child-{number}")
+
+
+def _rollout(store):
+    return Rollout(generation=0, answer="", skill=store.get("add").ref, reward=1.0, passed=True)
+
+
 def test_children_use_the_store_that_they_inherit(open_store, backend):
     store = open_store(chroma=None)
     fill(store, "add")
     assert store.wait_for_index()
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    workers = [context.Process(target=_use, args=(store, queue, worker)) for worker in range(3)]
+    workers = [context.Process(target=_use, args=(store, queue, worker), daemon=True) for worker in range(3)]
     for worker in workers:
         worker.start()
     for number in range(50):
