@@ -1,5 +1,6 @@
 """LangGraph objects: the loop as a graph, and its nodes for a graph of your own."""
 
+from skill_plugin.graphs.add_skills import add_skills
 from skill_plugin.graphs.execute import AgentInput, execute_node
 from skill_plugin.graphs.gate import gate_version, gate_versions
 from skill_plugin.graphs.record import record_node
@@ -15,6 +16,7 @@ __all__ = [
     "SkillKeys",
     "SkillOutput",
     "SkillState",
+    "add_skills",
     "create_skill_graph",
     "execute_node",
     "gate_version",

@@ -72,7 +72,7 @@ def execute_node(
         given = AgentInput(
             task=run["task"]["input"],
             guidance=guidance,
-            messages=_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
+            messages=prompt_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
         )
         usage = UsageMetadataCallbackHandler()
         watched = merge_configs(config, {"callbacks": [usage]})
@@ -156,12 +156,12 @@ def _first(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
                 return agent
 
 
-def _messages(conversation: Sequence[AnyMessage], system_prompt: str | None, guidance: str) -> list[BaseMessage]:
+def prompt_messages(conversation: Sequence[AnyMessage], system_prompt: str | None, guidance: str) -> list[BaseMessage]:
     """The conversation with our text in its system message; the messages themselves are not changed."""
     ours = "\n\n".join(text for text in (system_prompt, guidance) if text)
     if not ours:
         return list(conversation)
-    first, rest = conversation[0], conversation[1:]
+    first, rest = (conversation[0], conversation[1:]) if conversation else (None, [])
     if not isinstance(first, SystemMessage):
         return [SystemMessage(ours), *conversation]
     # A block of its own leaves the blocks before it as they are, and so their cache marks.
