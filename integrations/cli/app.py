@@ -28,6 +28,7 @@ def root(
 
 command(app, "demo")(demo.demo)
 command(app, "run")(run.run)
+command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 app.add_typer(lifecycle.skills, name="skills")
 command(app, "doctor")(upkeep.doctor)
