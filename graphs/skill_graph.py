@@ -7,6 +7,7 @@ from langgraph.graph import END, START, StateGraph
 
 from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.approve import approve_node
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
@@ -27,6 +28,7 @@ def create_skill_graph(
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     generator: Any = None,
     max_generations: int = 3,
+    approve: bool = False,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
     strategy: str = "hybrid",
@@ -50,6 +52,7 @@ def create_skill_graph(
         verifier: Judges answers; a task may bring its own. Without one, outcomes come later.
         generator: Writes skills; without one, nothing is revised.
         max_generations: How many revisions a task may cost; 0 revises nothing.
+        approve: Ask a person before a revision is tried; see `approve_node`. Needs a checkpointer.
         k: How many skills to show.
         min_score: The floor; see `SkillStore.search`.
         strategy: How to search; see `SkillStore.search`.
@@ -94,7 +97,12 @@ def create_skill_graph(
     route = skill_router(max_generations)
     builder.add_node("revise", revise_node(store, generator))
     builder.add_conditional_edges("verify", route, ["revise", "record"])
-    builder.add_conditional_edges("revise", route, ["execute", "revise", "record"])
+    if not approve:
+        builder.add_conditional_edges("revise", route, ["execute", "revise", "record"])
+        return builder
+    builder.add_node("approve", approve_node(store))
+    builder.add_conditional_edges("revise", route, {"execute": "approve", "revise": "revise", "record": "record"})
+    builder.add_conditional_edges("approve", route, ["execute", "revise", "record"])
     return builder
 
 
