@@ -53,11 +53,15 @@ def execute_node(
         system_prompt: Stands before the guidance.
         to_input: Makes the agent's own input from an `AgentInput`.
         from_output: Finds the answer's text in what the agent returns; by default its last message, its `answer`, its
-            `output`, or the whole as JSON.
+            `output`, or the whole as JSON. One of your own also decides what an empty or a cut message means.
         reply_key: Where a host with messages gets the answer as an AI message. A later attempt of the same run
             replaces it, since both have one id. None leaves the host's messages alone.
 
-    An error of the agent is the agent's own error: it is raised, and nothing is recorded.
+    An error of the agent is the agent's own error: it is raised, and nothing is recorded. A last message without text and
+    without calls of tools, or one that the token limit cut off, is such an error too.
+
+    Raises:
+        ConfigurationError: `llm` cannot execute tasks.
     """
     agent = _as_runnable(llm)
     make_input = to_input or _default_input(agent)
@@ -101,15 +105,19 @@ def execute_node(
 
 
 def answer_text(output: Any) -> str:
-    """The text of an agent's answer, from any of the usual shapes."""
+    """The text of an agent's answer, from any of the usual shapes.
+
+    Raises:
+        ModelError: it is a message that is no answer; see `chat_models.reply_text`.
+    """
     if isinstance(output, str):
         return output
     if isinstance(output, BaseMessage):
-        return str(output.text)
+        return chat_models.reply_text(output)
     if isinstance(output, Mapping):
         messages = output.get("messages")
         if isinstance(messages, Sequence) and messages and isinstance(messages[-1], BaseMessage):
-            return str(messages[-1].text)
+            return chat_models.reply_text(messages[-1])
         for key in ("answer", "output"):
             if isinstance(output.get(key), str):
                 return str(output[key])

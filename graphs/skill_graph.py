@@ -38,6 +38,7 @@ def create_skill_graph(
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     verifier_timeout: float = 30.0,
+    input_schema: type = SkillInput,
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
     """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
 
@@ -62,13 +63,15 @@ def create_skill_graph(
         to_input: See `execute_node`.
         from_output: See `execute_node`.
         verifier_timeout: Seconds until a verifier counts as hung.
+        input_schema: A TypedDict with some of the keys of `SkillInput`, for a server: other keys that a client sends
+            are ignored.
 
     Raises:
         ConfigurationError: an argument is not what it should be.
     """
     if not isinstance(max_generations, int) or max_generations < 0:
         raise ConfigurationError(f"max_generations is {max_generations!r}; give a whole number from 0")
-    builder = StateGraph(SkillState, input_schema=SkillInput, output_schema=SkillOutput)
+    builder = StateGraph(SkillState, input_schema=input_schema, output_schema=SkillOutput)
     builder.add_node(
         "retrieve",
         retrieve_node(

@@ -46,7 +46,10 @@ def verify_node(
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
         task = Task.from_json(run["task"])
-        judge = default if task.verifier is None else _load(canonical_json(task.verifier))
+        judge = default
+        if task.verifier is not None:
+            spec = canonical_json(task.verifier)
+            judge = yield Step(lambda: _load(spec))  # its fingerprint reads a source file
         answer = answer_from(state) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         error = None

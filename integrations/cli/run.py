@@ -40,8 +40,10 @@ def run(
     from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
     from skill_plugin.task_files import check_references, read_tasks, read_text  # noqa: PLC0415
 
-    settings = settings.override(model=model, generator=generator, base_url=base_url, max_generations=max_generations)
-    judge = verifiers.load(verifier, import_functions=True) if verifier else None
+    settings = settings.override(
+        model=model, generator=generator, base_url=base_url, max_generations=max_generations, verifier=verifier
+    )
+    judge = verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None
     work = read_tasks(tasks)
     if judge is None and (bare := next((task for task in work if task.verifier is None), None)):
         raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
