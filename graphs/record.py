@@ -45,7 +45,7 @@ def record_node(store: SkillStore, *, publish: bool = False, reply_key: str | No
             passed=chosen.passed,
             feedback=chosen.feedback,
             skill=chosen.skill,
-            generations=past[-1].number,
+            generations=max(generation.number for generation in past),
             run_id=run["run_id"],
             error=chosen.error,
         )

@@ -18,7 +18,8 @@ from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
 
-_FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
+FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
+"""What one run's input says must not be taken for the next one's, on a thread that is used again."""
 
 
 def create_skill_graph(
@@ -38,7 +39,7 @@ def create_skill_graph(
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     verifier_timeout: float = 30.0,
-    input_schema: type = SkillInput,
+    input_schema: type[Any] = SkillInput,
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
     """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
 
@@ -71,7 +72,9 @@ def create_skill_graph(
     """
     if not isinstance(max_generations, int) or max_generations < 0:
         raise ConfigurationError(f"max_generations is {max_generations!r}; give a whole number from 0")
-    builder = StateGraph(SkillState, input_schema=input_schema, output_schema=SkillOutput)
+    builder: StateGraph[SkillState, None, SkillInput, SkillOutput] = StateGraph(
+        SkillState, input_schema=input_schema, output_schema=SkillOutput
+    )
     builder.add_node(
         "retrieve",
         retrieve_node(
@@ -80,9 +83,9 @@ def create_skill_graph(
             min_score=min_score,
             strategy=strategy,
             control_share=control_share,
-            task_from=_task_from_input,
+            task_from=task_from_input,
             state_schema=SkillInput,
-            forget=_FORGET,
+            forget=FORGET,
         ),
     )
     builder.add_node(
@@ -109,7 +112,8 @@ def create_skill_graph(
     return builder
 
 
-def _task_from_input(state: Mapping[str, Any]) -> Task:
+def task_from_input(state: Mapping[str, Any]) -> Task:
+    """The task in a `SkillInput`."""
     return Task(
         state.get("task", ""),
         family=state.get("family") or DEFAULT_FAMILY,

@@ -82,9 +82,7 @@ def _taken(limits: dict[str, Any], kind: "type[BaseChatModel]", given: Collectio
     return {key: value for key, value in limits.items() if any(key in both and not both & set(given) for both in names)}
 
 
-def _openai_compatible(
-    model: str, base_url: str, limits: dict[str, Any], options: dict[str, Any]
-) -> "BaseChatModel":
+def _openai_compatible(model: str, base_url: str, limits: dict[str, Any], options: dict[str, Any]) -> "BaseChatModel":
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 - an extra
     from pydantic import SecretStr  # noqa: PLC0415
 
