@@ -135,9 +135,8 @@ def create_population_graph(
 
 def _fan_out(rollouts: int) -> Callable[[PopulationState], list[Send]]:
     def fan_out(state: PopulationState) -> list[Send]:
-        skills: Sequence[PinnedSkill | None] = (
-            state.get("skillp_candidates") or state.get("skillp_skills", [])[:1] or [None]
-        )
+        shown = state.get("skillp_candidates") or state.get("skillp_skills", [])[:1]
+        skills: list[PinnedSkill | None] = [*shown] or [None]
         trials = [skill for skill in skills for _ in range(rollouts)]
         run, generation = run_of(state), _next_number(state)
         return [
