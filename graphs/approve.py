@@ -9,7 +9,8 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skill_plugin.errors import InvalidTaskError
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, history, run_of
 from skill_plugin.records import Generation
 from skill_plugin.skill_md import parse

@@ -21,7 +21,8 @@ from langgraph.pregel import Pregel
 
 from skill_plugin import chat_models
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import Attempt, HostKeys, run_of, skill_guidance
 
 
@@ -79,7 +80,9 @@ def execute_node(
             messages=prompt_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
         )
         usage = UsageMetadataCallbackHandler()
-        watched = merge_configs(config, {"callbacks": [usage]})
+        skills = state.get("skillp_skills") or []
+        shown = {"skill_plugin_run_id": run["run_id"], "skill_plugin_skill": skills[0]["ref"] if skills else None}
+        watched = merge_configs(config, {"callbacks": [usage], "metadata": shown})
         agent_input = make_input(given)
         started = time.perf_counter()
         output = yield Step(lambda: agent.invoke(agent_input, watched), lambda: agent.ainvoke(agent_input, watched))
@@ -95,7 +98,8 @@ def execute_node(
             output_tokens=sum(used["output_tokens"] for used in tokens) or None,
             latency_s=latency_s,
         )
-        emit("executed", run_id=run["run_id"], answer=answer, latency_s=latency_s)
+        facts = {key: attempt[key] for key in ("model", "input_tokens", "output_tokens", "latency_s")}
+        emit("executed", {"run_id": run["run_id"], **facts}, run_id=run["run_id"], answer=answer, latency_s=latency_s)
         update: dict[str, Any] = {"skillp_attempt": attempt}
         if reply_key is not None and state.get("messages"):
             update[reply_key] = [AIMessage(answer, id=reply_id)]

@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 from skill_plugin.errors import ConfigurationError, ModelError
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
 from skill_plugin.graphs.revise import staged_revisions
@@ -210,7 +211,13 @@ def _select_node() -> SkillNode:
         everything = [*history(state), *(_generation(number, group) for group in groups.values())]
         best = max(everything, key=_mean)
         pinned = [one["skill"] for one in state["skillp_tried"] if one["skill"] and one["skill"]["ref"] == best.skill]
-        emit("selected", run_id=run["run_id"], generation=number, skill=best.skill, reward=_mean(best))
+        said: dict[str, Any] = {
+            "run_id": run["run_id"],
+            "generation": number,
+            "skill": best.skill,
+            "reward": _mean(best),
+        }
+        emit("selected", said, **said)
         return {
             "skillp_run": {**run, "verifier": next((one["verifier"] for one in tried if one["verifier"]), None)},
             "skillp_history": _best_last(everything, best),
@@ -237,7 +244,8 @@ def _propose_node(store: SkillStore, generator: Any, candidates: int) -> SkillNo
             if skill is not None and skill.ref != parent.skill
         }
         errors = [revision.error for revision, _ in staged if revision.error]
-        emit("proposed", run_id=run["run_id"], generation=number, skills=list(pinned), errors=errors)
+        said: dict[str, Any] = {"run_id": run["run_id"], "generation": number, "skills": list(pinned)}
+        emit("proposed", {**said, "malformed": len(errors)}, **said, errors=errors)
         if pinned:
             return {"skillp_candidates": list(pinned.values())}
         why = errors[0] if errors else "the revision is the same as the current skill"

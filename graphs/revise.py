@@ -8,7 +8,8 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import protocols
 from skill_plugin.errors import GeneratorError, InvalidTaskError
 from skill_plugin.generators import as_generator, read
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
 from skill_plugin.records import Generation, Revision
 from skill_plugin.store import SkillStore, StagedRevision
@@ -36,7 +37,8 @@ def revise_node(store: SkillStore, generator: Any) -> SkillNode:
         error = revision.error
         if skill is not None and skill.ref == current:
             error = "the revision is the same as the current skill"
-        emit("revised", run_id=run["run_id"], generation=number, skill=skill.ref if skill else None, error=error)
+        said: dict[str, Any] = {"run_id": run["run_id"], "generation": number, "skill": skill.ref if skill else None}
+        emit("revised", {**said, "malformed": error is not None}, **said, error=error)
         if skill is None or error is not None:
             failed = Generation(number=number, text=None, skill=current, error=error)
             return {"skillp_history": [*state["skillp_history"], failed.to_json()]}
