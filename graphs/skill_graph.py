@@ -36,7 +36,7 @@ def create_skill_graph(
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     verifier_timeout: float = 30.0,
-    input_schema: type = SkillInput,
+    input_schema: type[Any] = SkillInput,
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
     """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
 
@@ -68,7 +68,9 @@ def create_skill_graph(
     """
     if not isinstance(max_generations, int) or max_generations < 0:
         raise ConfigurationError(f"max_generations is {max_generations!r}; give a whole number from 0")
-    builder = StateGraph(SkillState, input_schema=input_schema, output_schema=SkillOutput)
+    builder: StateGraph[SkillState, None, SkillInput, SkillOutput] = StateGraph(
+        SkillState, input_schema=input_schema, output_schema=SkillOutput
+    )
     builder.add_node(
         "retrieve",
         retrieve_node(
