@@ -42,23 +42,34 @@ HANG, RESET, HALF = Reply(kind="hang"), Reply(kind="reset"), Reply(kind="half")
 
 
 class StubLLM(ThreadingHTTPServer):
-    """Replies with the script's steps in turn, and with the last one ever after; `calls` are the bodies it was sent."""
+    """Replies with the script's steps in turn, and with the last one ever after; `calls` are the bodies it was sent, and
+    `paths` and `keys` where to and by whom.
+    """
 
     daemon_threads = True
 
     def __init__(self, *script: Reply) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.script, self.calls, self.over = script, [], threading.Event()
+        self.script, self.over = script, threading.Event()
+        self.calls: list[dict[str, Any]] = []
+        self.paths: list[str] = []
+        self.keys: list[str | None] = []
         self.turn = threading.Lock()
 
-    def next_step(self, call: dict[str, Any]) -> Reply:
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def next_step(self, call: dict[str, Any], path: str, key: str | None) -> Reply:
         with self.turn:
             self.calls.append(call)
+            self.paths.append(path)
+            self.keys.append(key)
             return self.script[min(len(self.calls), len(self.script)) - 1]
 
     def model(self, **limits: Any) -> Any:
         """A real `ChatOpenAI` that asks this server."""
-        return chat_models.load("stub", base_url=f"http://127.0.0.1:{self.server_port}/v1", **limits)
+        return chat_models.load("stub", base_url=self.url, **limits)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has hung up is part of the script."""
@@ -82,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         call = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        step = self.server.next_step(call)
+        step = self.server.next_step(call, self.path, self.headers["authorization"])
         if step.kind == "hang":
             self.server.over.wait()
         elif step.kind == "reset":

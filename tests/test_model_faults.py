@@ -10,7 +10,6 @@ import threading
 
 import openai
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -378,11 +377,3 @@ def test_what_has_no_async_twin_does_not_hold_up_the_event_loop(store, skill, ki
 
     assert (result["passed"], result["generations"]) == (True, 1)
     assert waiter.waited == 5  # two attempts, two verdicts, one revision
-
-
-def test_the_models_of_this_library_have_limits():
-    with stub_llm(says("4")) as server:
-        model = server.model()
-
-        assert isinstance(model, BaseChatModel)
-        assert (model.request_timeout, model.max_retries) == (120, 3)
