@@ -19,10 +19,10 @@ from sqlalchemy import select
 from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, loop
 from skill_plugin import Revision, generators, verifiers
 from skill_plugin.errors import ModelError
-from skill_plugin.graphs import create_skill_graph
+from skill_plugin.graphs import create_skill_graph, record_node, retrieve_node, verify_node
 from skill_plugin.integrations.batch import run_tasks
 from skill_plugin.records import Task
-from skill_plugin.store.tables import RevisionRow, Table
+from skill_plugin.store.tables import RevisionRow, RolloutRow, Table
 from stub_llm import HALF, HANG, RESET, Reply, completion, fails, says, stub_llm
 
 SOON = {"retry_after_ms": "1"}
@@ -272,6 +272,29 @@ class TestAgents:
         for llm in (broken, ScriptedChat(["4"]) | broken):
             with pytest.raises(KeyError, match="mine"):
                 graph_of(store, "task LLM", llm).invoke(ASK)
+
+
+@pytest.mark.parametrize("reply", [says(""), says("4", "length")], ids=["empty", "cut"])
+def test_a_failed_call_in_a_hosts_own_node_earns_no_reward_and_costs_the_skill_nothing(store, skill, reply):
+    with stub_llm(reply) as server:
+        model = server.model()
+        builder = StateGraph(MessagesState)
+        builder.add_sequence(
+            [
+                ("retrieve", retrieve_node(store)),
+                ("agent", lambda state: {"messages": [model.invoke(state["messages"])]}),
+                ("verify", verify_node(lambda _, answer: answer == "4")),
+                ("record", record_node(store)),
+            ]
+        )
+        builder.add_edge(START, "retrieve")
+        builder.compile().invoke({"messages": [HumanMessage("add 2 and 2")]})
+
+    with store.database.read() as session:
+        ((reward, error),) = session.execute(select(RolloutRow.reward, RolloutRow.error))
+    assert reward is None
+    assert "the model" in error
+    assert (store.get("adding").uses, store.get("adding").utility) == (0, None)
 
 
 class TestJudges:

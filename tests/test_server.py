@@ -25,6 +25,19 @@ QUESTION = {"task": "How many gold customers do we have in the north region?"}
 
 OFFLINE = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGGRAPH_NO_VERSION_CHECK": "1", "LANGSMITH_TRACING": "false"}
 
+BLOCKING = """
+import time
+from langgraph.graph import START, MessagesState, StateGraph
+
+async def sleep(state):
+    time.sleep(0.01)
+
+builder = StateGraph(MessagesState)
+builder.add_node(sleep)
+builder.add_edge(START, "sleep")
+blocking = builder.compile()
+"""
+
 pytestmark = pytest.mark.server
 
 
@@ -167,17 +180,24 @@ def test_the_project_of_the_documentation_is_served_and_tasks_bring_verifiers(tm
     (project / "my_agent.py").write_text(
         "from fakes import MACHINE, FingersAdder, ScriptedChat\n"
         "agent, model, right = FingersAdder(), ScriptedChat(lambda _: MACHINE), None\n"
-        f"{agent}"
+        f"{agent}{BLOCKING}"
     )
+    config["graphs"]["packaged"] = "skill_plugin.graphs.agent:graph"
+    config["graphs"]["blocking"] = "./my_agent.py:blocking"
 
-    with langgraph_dev(project, {**config, "env": {}}, log) as client:
+    with langgraph_dev(project, {**config, "env": {"SKILL_PLUGIN_HOME": str(tmp_path / "home")}}, log) as client:
         asked = {"task": "add 2 and 2", "reference": "4", "verifier": {"name": "exact_match"}}
         _, result = run(client, client.threads.create(), **asked)
+        packaged = client.runs.wait(None, "packaged", input=QUESTION)
+        assert_never_blocked(log)
+        refused = client.runs.wait(None, "blocking", input={"messages": []}, raise_error=False)
 
+    assert packaged["passed"] is True
+    assert "BlockingError" in str(refused)  # the server does look
+    assert "Blocking call to time.sleep" in log.read_text()
     assert (result["answer"], result["passed"], result["generations"]) == ("4", True, 1)
     with SkillStore.open(project / "skills", chroma=False, create=False) as store:
         assert [rollout.answer for rollout in store.run(result["run_id"])] == ["3", "4"]
-    assert_never_blocked(log)
 
 
 def test_the_checkouts_configuration_is_valid(checkout):
