@@ -108,6 +108,9 @@ def test_a_fault_that_stays_is_retried_as_often_as_set_and_leaves_no_trace(store
 
 @BOTH_EACH_ITS_WAY
 @pytest.mark.parametrize("fault", REFUSED)
+@pytest.mark.filterwarnings(
+    "ignore:Pydantic serializer warnings"
+)  # the oldest langchain-openai dumps such a reply aloud
 def test_what_another_call_would_not_change_is_not_retried_and_leaves_no_trace(store, skill, fault, role, how):
     reply, error = REFUSED[fault]
     before = tables(store)
