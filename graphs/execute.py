@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypedDict, cast
 
 from langchain_core.callbacks import UsageMetadataCallbackHandler
@@ -58,16 +59,18 @@ def execute_node(
         reply_key: Where a host with messages gets the answer as an AI message. A later attempt of the same run
             replaces it, since both have one id. None leaves the host's messages alone.
 
-    An error of the agent is the agent's own error: it is raised, and nothing is recorded. A last message without text and
-    without calls of tools, or one that the token limit cut off, is such an error too.
+    An error of the agent is the agent's own error: it is raised, and nothing is recorded.
 
     Raises:
         ConfigurationError: `llm` cannot execute tasks.
+        ModelError: when it runs: the last message has neither text nor calls of tools, or its token limit cut it off, or
+            a chat model's server sent what is no reply.
     """
     agent = _as_runnable(llm)
     make_input = to_input or _default_input(agent)
     read_output = from_output or answer_text
     model = chat_models.name_of(llm)
+    calling = chat_models.readable if isinstance(_bare(agent), BaseLanguageModel) else nullcontext
 
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
@@ -85,7 +88,8 @@ def execute_node(
         watched = merge_configs(config, {"callbacks": [usage], "metadata": shown})
         agent_input = make_input(given)
         started = time.perf_counter()
-        output = yield Step(lambda: agent.invoke(agent_input, watched), lambda: agent.ainvoke(agent_input, watched))
+        with calling():
+            output = yield Step(lambda: agent.invoke(agent_input, watched), lambda: agent.ainvoke(agent_input, watched))
         latency_s = time.perf_counter() - started
         answer = read_output(output)
         if not isinstance(answer, str):
@@ -156,10 +160,16 @@ def _default_input(agent: Runnable[Any, Any]) -> ToInput:
 
 def _first(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """What gets the input first in a chain, a binding, or a model with fallbacks."""
+    agent = _bare(agent)
+    while isinstance(agent, RunnableSequence):
+        agent = _bare(agent.first)
+    return agent
+
+
+def _bare(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What is bound, or what has fallbacks."""
     while True:
         match agent:
-            case RunnableSequence():
-                agent = agent.first
             case RunnableBindingBase():
                 agent = agent.bound
             case RunnableWithFallbacks():

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Self
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin import verifiers
+from skill_plugin import chat_models, verifiers
 from skill_plugin.adherence import Adherence, adherence_of
-from skill_plugin.errors import InvalidTaskError, VerifierError
+from skill_plugin.errors import InvalidTaskError, ModelError, VerifierError
 from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import history, reads_with, run_of
@@ -31,7 +31,8 @@ def verify_node(
     """Judges the answer and appends the generation to the run's history.
 
     A verifier that crashes, hangs or returns no verdict is a system error: it is recorded, there is no reward, and the
-    run ends. It never counts as a reward of 0, which would punish a good skill.
+    run ends. It never counts as a reward of 0, which would punish a good skill. The same goes for a message of the host's own
+    agent that is no answer: one without text, or one that the token limit cut off.
 
     Args:
         verifier: An object with `verify(task, answer)`, or a function of the same; a task's own verifier goes first.
@@ -54,7 +55,9 @@ def verify_node(
         answer = answer_from(state) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         error = None
-        if judge is not None:
+        if judge is not None and answer_from is None:
+            error = _failed_call(state)
+        if judge is not None and error is None:
             try:
                 verdict = yield Step(
                     lambda: verifiers.run(judge.verifier, task, answer, timeout=timeout),
@@ -132,12 +135,28 @@ def current_answer(state: Mapping[str, Any]) -> str:
     attempt = state.get("skillp_attempt")
     if attempt is not None:
         return str(attempt["answer"])
-    for message in reversed(state.get("messages") or []):
-        if isinstance(message, AIMessage):
-            return str(message.text)
+    if (message := _last_ai(state)) is not None:
+        return str(message.text)
     raise InvalidTaskError(
         f"no answer in the state (keys: {sorted(state)}); put execute_node before, or pass answer_from"
     )
+
+
+def _failed_call(state: Mapping[str, Any]) -> str | None:
+    """Why the last AI message is no answer; None if it is one, or if `execute` has seen to that."""
+    message = _last_ai(state)
+    if state.get("skillp_attempt") is not None or message is None:
+        return None
+    try:
+        chat_models.reply_text(message)
+    except ModelError as exc:
+        return str(exc)
+    return None
+
+
+def _last_ai(state: Mapping[str, Any]) -> AIMessage | None:
+    messages = reversed(state.get("messages") or [])
+    return next((message for message in messages if isinstance(message, AIMessage)), None)
 
 
 class _Judge(NamedTuple):

@@ -1,10 +1,11 @@
 """From a model's name to a LangChain chat model, and from its reply to a text. The only file that knows `init_chat_model`."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
+from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError, SkillPluginError
 from skill_plugin.settings import MODEL_RETRIES, MODEL_TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
@@ -90,6 +91,28 @@ def _openai_compatible(model: str, base_url: str, limits: dict[str, Any], option
     key = SecretStr(os.environ.get("OPENAI_API_KEY") or "not-needed")
     taken = _taken(limits, ChatOpenAI, options)
     return ChatOpenAI(model=name, base_url=base_url, api_key=key, **taken, **options)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Around a call of a chat model: a reply that LangChain cannot read becomes one clear error.
+
+    A server that answers with something else than the provider's protocol ends in whatever Python says of it, such as
+    `IndexError: list index out of range` for an empty list of choices. What the provider's library raises on purpose (a
+    refused key, a time-out, a rate limit) is left as it is.
+
+    Raises:
+        ModelError: the reply is unreadable.
+    """
+    try:
+        yield
+    except SkillPluginError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as exc:
+        raise ModelError(
+            f"the model's reply cannot be read ({type(exc).__name__}: {exc}); check its base URL, and that the server "
+            "there speaks the provider's protocol"
+        ) from exc
 
 
 def reply_text(message: "BaseMessage") -> str:

@@ -5,7 +5,7 @@
     ├── MissingExtraError (ImportError)      a feature whose optional packages are not installed
     ├── InvalidSkillError (ValueError)       a SKILL.md text that breaks the format's rules
     ├── InvalidTaskError (ValueError)        a task, or a line of a tasks file, that cannot be used
-    ├── ModelError (RuntimeError)            a model that returned no text, or one that its token limit cut off
+    ├── ModelError (RuntimeError)            a model whose reply is empty, cut off or unreadable
     ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
     ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
     └── StoreError
@@ -55,7 +55,7 @@ class InvalidTaskError(SkillPluginError, ValueError):
 
 
 class ModelError(SkillPluginError, RuntimeError):
-    """A model returned no text, or its token limit cut the text off. A failed call, never a reward of 0."""
+    """A model's reply is empty, cut off by its token limit, or unreadable. A failed call, never a reward of 0."""
 
 
 class VerifierError(SkillPluginError, RuntimeError):

@@ -30,12 +30,14 @@ class ChatGenerator:
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
         prompt = revise_prompt(task, history)
-        replies = [self.model.invoke(list(prompt)) for _ in range(n)]
+        with chat_models.readable():
+            replies = [self.model.invoke(list(prompt)) for _ in range(n)]
         return [self._revision(prompt, reply, history) for reply in replies]
 
     async def apropose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
         prompt = revise_prompt(task, history)
-        replies = await asyncio.gather(*(self.model.ainvoke(list(prompt)) for _ in range(n)))
+        with chat_models.readable():
+            replies = await asyncio.gather(*(self.model.ainvoke(list(prompt)) for _ in range(n)))
         return [self._revision(prompt, reply, history) for reply in replies]
 
     def _revision(

@@ -1,11 +1,10 @@
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
 
+from fakes import ScriptedChat
 from skill_plugin import chat_models
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.settings import Settings
+from stub_llm import says, stub_llm
 
 
 @pytest.mark.parametrize("model", ["", "no-such-model", "nobody:gpt", "ollama:", "openai:gpt-5-mini"])
@@ -25,43 +24,39 @@ def test_a_string_that_resolves(monkeypatch):
     assert chat_models.name_of(chat_models.load("openai:gpt-5-mini")) == "gpt-5-mini"
 
 
-ASKED = []
+def test_a_model_has_limits_unless_the_caller_gives_others(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+
+    def limits(**options):
+        model = chat_models.load("openai:gpt-5-mini", **options)
+        return model.request_timeout, model.max_retries
+
+    assert limits() == (120, 3)
+    assert limits(timeout=5, max_retries=0) == (5, 0)
+    assert limits(request_timeout=7) == (7, 3)
 
 
-class Server(BaseHTTPRequestHandler):
-    """An OpenAI-compatible server that notes what it was asked."""
+def test_a_class_that_takes_no_limits_gets_none():
+    given = {"timeout": 5, "max_retries": 1}
 
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        ASKED.append((self.path, self.headers["authorization"], body["model"]))
-        reply = {
-            "id": "1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": body["model"],
-            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "hello"}}],
-        }
-        data = json.dumps(reply).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+    assert chat_models._taken(given, ScriptedChat, {}) == {}
 
-    def log_message(self, *_):
-        pass
+
+def test_settings_name_the_model_its_server_and_its_limits():
+    settings = Settings.load(model="a", base_url="http://localhost:1/v1", model_timeout=9, model_retries=1)
+
+    task_llm, other = chat_models.from_settings(settings), chat_models.from_settings(settings, "b")
+
+    assert [chat_models.name_of(model) for model in (task_llm, other)] == ["a", "b"]
+    assert {(model.request_timeout, model.max_retries) for model in (task_llm, other)} == {(9, 1)}
 
 
 def test_any_openai_compatible_server_will_do(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with HTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            model = chat_models.load("my/own:model", base_url=f"http://127.0.0.1:{server.server_port}/v1")
-            assert model.invoke("hi").text == "hello"
-        finally:
-            server.shutdown()
-            thread.join()
 
-    assert ASKED == [("/v1/chat/completions", "Bearer not-needed", "my/own:model")]
+    with stub_llm(says("hello")) as server:
+        model = chat_models.load("my/own:model", base_url=server.url)
+        assert model.invoke("hi").text == "hello"
+
+    assert (server.paths, server.keys) == (["/v1/chat/completions"], ["Bearer not-needed"])
+    assert server.calls[0]["model"] == "my/own:model"

@@ -4,16 +4,18 @@ import json
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from fakes import skill_text
-from skill_plugin import Generation, Rollout, generators, verifiers
-from skill_plugin.demo import business
+from skill_plugin import Generation, Rollout, Task, generators, verifiers
+from skill_plugin.demo import business, world
 from skill_plugin.demo.conventions import HANDBOOK, TRUTH, Conventions, missing, understand
 from skill_plugin.demo.questions import FAMILIES, TEMPLATES, stream, understand_question
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
+from skill_plugin.errors import VerifierError
 from skill_plugin.skill_md import parse
 
 
@@ -55,6 +57,16 @@ def test_every_reference_passes_its_verifier_and_the_guess_hardly_ever(database)
         guessed += verifier.verify(task, template.sql(slots, Conventions())).passed
 
     assert guessed / len(tasks) < 0.05
+
+
+def test_the_judge_needs_no_reference_and_knows_no_other_questions(database):
+    judge = world.judge(database)
+    for task in stream(database)[:12]:
+        assert judge(replace(task, reference=None, verifier=None), task.reference).passed
+        assert not judge(replace(task, reference=None, verifier=None), "SELECT 'no'").passed
+
+    with pytest.raises(VerifierError, match="SKILL_PLUGIN_MODEL"):
+        judge(Task("What is the meaning of life?"), "42")
 
 
 def test_every_rule_that_a_question_needs_is_needed_by_some(database):

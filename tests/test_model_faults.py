@@ -1,0 +1,405 @@
+"""What a failed call of a model costs: one clear error, few calls, and no trace in the library.
+
+Real `ChatOpenAI` against a local server that fails as it is told (stub_llm.py).
+"""
+
+import asyncio
+import logging
+import re
+import threading
+
+import openai
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langgraph.graph import END, START, MessagesState, StateGraph
+from pydantic import ConfigDict
+from sqlalchemy import select
+
+from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, loop
+from skill_plugin import Revision, generators, verifiers
+from skill_plugin.errors import ModelError
+from skill_plugin.graphs import create_skill_graph, record_node, retrieve_node, verify_node
+from skill_plugin.integrations.batch import run_tasks
+from skill_plugin.records import Task
+from skill_plugin.store.tables import RevisionRow, RolloutRow, Table
+from stub_llm import HALF, HANG, RESET, Reply, completion, fails, says, stub_llm
+
+SOON = {"retry_after_ms": "1"}
+
+RETRIED = {
+    "a server that hangs": (HANG, openai.APITimeoutError),
+    "a reset connection": (RESET, openai.APIConnectionError),
+    "half a reply": (HALF, openai.APIConnectionError),
+    "429": (fails(429, **SOON), openai.RateLimitError),
+    "500": (fails(500, **SOON), openai.InternalServerError),
+    "503 in HTML": (Reply(b"<html>", 503, {"retry-after-ms": "1"}), openai.InternalServerError),
+}
+
+REFUSED = {
+    "a wrong key": (fails(401), openai.AuthenticationError),
+    "too long a prompt": (fails(400, "maximum context length"), openai.BadRequestError),
+    "malformed JSON": (Reply(b'{"id": '), ModelError),
+    "a page of HTML": (Reply(b"<html>hello</html>"), ModelError),
+    "no choices": (completion(choices=[]), ModelError),
+    "choices that are null": (completion(choices=None), ModelError),
+    "choices of a wrong type": (completion(choices="abc"), ModelError),
+    "a choice without a message": (completion(choices=[{"index": 0, "finish_reason": "stop"}]), ModelError),
+    "content of a wrong type": (says(5), ModelError),
+    "usage of a wrong type": (completion(**{**says("4").body, "usage": "many"}), ModelError),
+    "an error in a reply of 200": (Reply({"error": {"message": "overloaded"}}), ModelError),
+}
+
+NO_ANSWER = {
+    "empty": (says(""), "no text"),
+    "null": (says(None), "no text"),
+    "blank": (says(" \n"), "no text"),
+    "a filter": (says("", "content_filter"), "content_filter"),
+    "a refusal": (says(None, refusal="I will not."), "I will not"),
+    "cut": (says("4", "length"), "max_tokens"),
+    "cut before the first word": (says("", "length"), "max_tokens"),
+}
+
+CUT_SKILL = says(MACHINE, "length")
+
+
+def tables(store):
+    """Every row of every table."""
+    with store.database.read() as session:
+        found = {
+            table.name: [tuple(row) for row in session.execute(select(table))] for table in Table.metadata.sorted_tables
+        }
+    assert len(found["skillp_skill_version"]) == 1  # there is something that could change
+    return found
+
+
+def graph_of(store, role, model, **options):
+    """The loop, with the model in one of its two roles."""
+    if role == "task LLM":
+        return loop(store, llm=model, writer=None, **options).compile()
+    return create_skill_graph(
+        store=store, llm=FingersAdder(), generator=model, verifier=verifiers.exact_match(), **options
+    ).compile()
+
+
+def run(graph, how, given=ASK):
+    return graph.invoke(given) if how == "invoke" else asyncio.run(graph.ainvoke(given))
+
+
+BOTH = pytest.mark.parametrize("role", ["task LLM", "generator"])
+HOW = pytest.mark.parametrize("how", ["invoke", "ainvoke"])
+BOTH_EACH_ITS_WAY = pytest.mark.parametrize(("role", "how"), [("task LLM", "ainvoke"), ("generator", "invoke")])
+
+
+@BOTH_EACH_ITS_WAY
+@pytest.mark.parametrize("fault", RETRIED)
+def test_a_fault_that_stays_is_retried_as_often_as_set_and_leaves_no_trace(store, skill, fault, role, how):
+    reply, error = RETRIED[fault]
+    before = tables(store)
+
+    with stub_llm(reply) as server:
+        graph = graph_of(store, role, server.model(timeout=0.2, max_retries=1))
+        with pytest.raises(error):
+            run(graph, how)
+
+        assert len(server.calls) == 2
+    assert tables(store) == before
+
+
+@BOTH_EACH_ITS_WAY
+@pytest.mark.parametrize("fault", REFUSED)
+@pytest.mark.filterwarnings(
+    "ignore:Pydantic serializer warnings"
+)  # the oldest langchain-openai dumps such a reply aloud
+def test_what_another_call_would_not_change_is_not_retried_and_leaves_no_trace(store, skill, fault, role, how):
+    reply, error = REFUSED[fault]
+    before = tables(store)
+
+    with stub_llm(reply) as server:
+        graph = graph_of(store, role, server.model())
+        with pytest.raises(error) as caught:
+            run(graph, how)
+
+        assert len(server.calls) == 1
+    assert tables(store) == before
+    if error is ModelError:
+        assert "cannot be read" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@HOW
+@pytest.mark.parametrize("fault", NO_ANSWER)
+def test_a_reply_that_is_no_answer_is_a_failed_call_and_no_reward_of_0(store, skill, fault, how):
+    reply, said = NO_ANSWER[fault]
+    before = tables(store)
+
+    with stub_llm(reply) as server:
+        graph = graph_of(store, "task LLM", server.model())
+        with pytest.raises(ModelError, match=said):
+            run(graph, how)
+
+        assert len(server.calls) == 1
+    assert tables(store) == before
+
+
+@HOW
+@pytest.mark.parametrize("reply", [says(""), says(None), CUT_SKILL], ids=["empty", "null", "cut"])
+def test_a_completion_that_is_no_skill_is_a_failed_revision_that_the_next_prompt_shows(store, skill, reply, how):
+    with stub_llm(reply, says(MACHINE)) as server:
+        result = run(graph_of(store, "generator", server.model()), how)
+        shown = server.calls[1]["messages"][-1]["content"]
+
+    assert (result["passed"], result["generations"], len(server.calls)) == (True, 2, 2)
+    assert "Your text was refused: the model" in shown
+    assert len(store.versions("adding")) == 2
+    with store.database.read() as session:
+        errors = sorted(session.execute(select(RevisionRow.error)).scalars(), key=bool)
+    assert errors[0] is None
+    assert "the model" in errors[1]
+
+
+def test_a_skill_that_was_cut_off_is_never_staged(store, skill):
+    with stub_llm(CUT_SKILL) as server:
+        result = run(graph_of(store, "generator", server.model(), max_generations=2), "invoke")
+
+        assert len(server.calls) == 2
+    assert (result["passed"], result["answer"], result["skill"]) == (False, "3", skill.ref)
+    assert len(store.versions("adding")) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("fault", ["a reset connection", "half a reply", "429", "500"])
+def test_a_fault_that_passes_costs_a_call_and_nothing_else(store, skill, fault, role):
+    good = says("4" if role == "task LLM" else MACHINE)
+
+    with stub_llm(RETRIED[fault][0], good) as server:
+        result = run(graph_of(store, role, server.model()), "invoke")
+
+        assert len(server.calls) == 2
+    assert result["passed"] is True
+    assert len(store.run(result["run_id"])) == (1 if role == "task LLM" else 2)
+
+
+def test_the_server_says_when_to_come_back(store, skill, caplog):
+    caplog.set_level(logging.INFO, "openai")
+
+    with stub_llm(fails(429, retry_after="1"), fails(429, retry_after_ms="20"), says("4")) as server:
+        assert run(graph_of(store, "task LLM", server.model()), "invoke")["passed"]
+
+    waits = [record.getMessage() for record in caplog.records if "Retrying request" in record.getMessage()]
+    assert [re.search(r"in ([\d.]+) seconds", wait)[1] for wait in waits] == ["1.000000", "0.020000"]
+
+
+def test_a_later_run_is_not_harmed_by_a_failed_one(store, skill):
+    with stub_llm(says(""), says("4")) as server:
+        graph = graph_of(store, "task LLM", server.model())
+        with pytest.raises(ModelError):
+            graph.invoke(ASK)
+        graph.invoke(ASK)
+
+    found = store.get("adding")
+    assert (found.uses, found.utility) == (1, 1.0)
+
+
+@pytest.mark.parametrize(("reply", "said"), [(says(""), "no text"), (says("4 and", "length"), "max_tokens")])
+def test_streamed_replies_are_judged_alike(store, skill, reply, said):
+    before = tables(store)
+
+    with stub_llm(reply) as server, pytest.raises(ModelError, match=said):
+        list(graph_of(store, "task LLM", server.model()).stream(ASK, stream_mode="messages"))
+
+    assert server.calls[0]["stream"] is True
+    assert tables(store) == before
+
+
+class TestAgents:
+    """A whole agent ends with a message that is judged like a chat model's; what is no message is the agent's own affair."""
+
+    @staticmethod
+    def agent(message):
+        builder = StateGraph(MessagesState)
+        builder.add_node("model", lambda _: {"messages": [message]})
+        builder.add_edge(START, "model")
+        builder.add_edge("model", END)
+        return builder.compile()
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            AIMessage(""),
+            AIMessage([{"type": "reasoning", "reasoning": "hm"}]),
+            AIMessage("4", response_metadata={"stop_reason": "max_tokens"}),
+            AIMessage("4", response_metadata={"finish_reason": "MAX_TOKENS"}),
+            AIMessage("4", response_metadata={"done_reason": "length"}),
+            AIMessage("4", response_metadata={"incomplete_details": {"reason": "max_output_tokens"}}),
+        ],
+        ids=repr,
+    )
+    def test_a_last_message_that_is_no_answer(self, store, skill, message):
+        before = tables(store)
+
+        with pytest.raises(ModelError):
+            graph_of(store, "task LLM", self.agent(message)).invoke(ASK)
+
+        assert tables(store) == before
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": "1"}]),
+            HumanMessage(""),
+            AIMessage("4", response_metadata={"finish_reason": "stop", "incomplete_details": None}),
+        ],
+        ids=repr,
+    )
+    def test_other_last_messages_are_answers(self, store, skill, message):
+        result = graph_of(store, "task LLM", self.agent(message), max_generations=0).invoke(ASK)
+
+        assert result["answer"] == message.text
+        assert result["reward"] is not None
+
+    def test_an_empty_string_of_a_function_or_a_chain_is_its_answer(self, store, skill):
+        for llm in (lambda _: "", ScriptedChat(["", ""]) | StrOutputParser()):
+            assert graph_of(store, "task LLM", llm).invoke(ASK)["reward"] == 0
+
+    def test_an_own_from_output_decides_itself(self, store, skill):
+        with stub_llm(says("4", "length")) as server:
+            graph = graph_of(store, "task LLM", server.model(), from_output=lambda message: message.text)
+
+            assert graph.invoke(ASK)["passed"] is True
+
+    def test_an_error_of_an_agents_own_code_stays_what_it_is(self, store):
+        def broken(_):
+            raise KeyError("mine")
+
+        for llm in (broken, ScriptedChat(["4"]) | broken):
+            with pytest.raises(KeyError, match="mine"):
+                graph_of(store, "task LLM", llm).invoke(ASK)
+
+
+@pytest.mark.parametrize("reply", [says(""), says("4", "length")], ids=["empty", "cut"])
+def test_a_failed_call_in_a_hosts_own_node_earns_no_reward_and_costs_the_skill_nothing(store, skill, reply):
+    with stub_llm(reply) as server:
+        model = server.model()
+        builder = StateGraph(MessagesState)
+        builder.add_sequence(
+            [
+                ("retrieve", retrieve_node(store)),
+                ("agent", lambda state: {"messages": [model.invoke(state["messages"])]}),
+                ("verify", verify_node(lambda _, answer: answer == "4")),
+                ("record", record_node(store)),
+            ]
+        )
+        builder.add_edge(START, "retrieve")
+        builder.compile().invoke({"messages": [HumanMessage("add 2 and 2")]})
+
+    with store.database.read() as session:
+        ((reward, error),) = session.execute(select(RolloutRow.reward, RolloutRow.error))
+    assert reward is None
+    assert "the model" in error
+    assert (store.get("adding").uses, store.get("adding").utility) == (0, None)
+
+
+class TestJudges:
+    """A judge whose score may have lost its end gives none."""
+
+    def test_a_cut_verdict_is_a_failed_verifier(self, store, skill):
+        with stub_llm(says("Good.\nSCORE: 0", "length")) as server:
+            judge = verifiers.llm_judge(server.model())
+            graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=judge).compile()
+            result = graph.invoke(ASK)
+
+        assert result["reward"] is None
+        assert "max_tokens" in result["error"]
+        assert store.get("adding").uses == 0
+
+
+def test_one_empty_answer_does_not_end_a_run_over_many_tasks(store, skill):
+    tasks = [Task("add 1 and 3", reference="4"), Task("add 2 and 2", reference="4"), Task("add 4 and 0", reference="4")]
+
+    with stub_llm(says("4"), says(""), says("4")) as server:
+        summary = run_tasks(store, graph_of(store, "task LLM", server.model()), tasks, concurrency=1)
+
+    assert [row["error"].split(":")[0] for row in summary.failed] == ["ModelError"]
+    assert summary.solved["first_attempt"] == pytest.approx(2 / 3)
+
+
+class Waiter:
+    """Something synchronous that does not return before the event loop has gone round a few times."""
+
+    def __init__(self):
+        self.loop_goes_round = threading.Event()
+        self.waited = 0
+
+    def wait(self):
+        self.loop_goes_round.clear()
+        assert self.loop_goes_round.wait(20), "the event loop stood still"
+        self.waited += 1
+
+    async def beat(self):
+        """The heartbeat: it can only tick while the loop is free."""
+        while True:
+            await asyncio.sleep(0.001)
+            self.loop_goes_round.set()
+
+
+class SyncChat(ScriptedChat):
+    """A chat model without an async twin."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    waiter: Waiter
+
+    def _generate(self, *args, **kwargs):
+        self.waiter.wait()
+        return super()._generate(*args, **kwargs)
+
+
+class SyncVerifier:
+    def __init__(self, waiter):
+        self.waiter = waiter
+
+    def verify(self, task, answer):
+        self.waiter.wait()
+        return verifiers.exact_match().verify(task, answer)
+
+
+class SyncGenerator:
+    def __init__(self, waiter):
+        self.waiter = waiter
+
+    def propose(self, task, history, *, n):
+        self.waiter.wait()
+        return [Revision(completion=MACHINE, prompt=(), model="mine")]
+
+
+@pytest.mark.parametrize("kind", ["chat model", "function", "agent", "generator's model"])
+def test_what_has_no_async_twin_does_not_hold_up_the_event_loop(store, skill, kind):
+    waiter = Waiter()
+    fingers = FingersAdder()
+
+    def function(given):
+        waiter.wait()
+        return fingers.invoke(given["messages"]).text
+
+    builder = StateGraph(MessagesState)
+    builder.add_node(
+        "model", lambda state: {"messages": [SyncChat(fingers._add, waiter=waiter).invoke(state["messages"])]}
+    )
+    builder.add_edge(START, "model")
+    llm = {"function": function, "agent": builder.compile()}.get(kind, SyncChat(fingers._add, waiter=waiter))
+    writer = SyncGenerator(waiter)
+    if kind == "generator's model":
+        writer = generators.chat(SyncChat([MACHINE], waiter=waiter))
+    graph = create_skill_graph(store=store, llm=llm, verifier=SyncVerifier(waiter), generator=writer).compile()
+
+    async def main():
+        heart = asyncio.create_task(waiter.beat())
+        try:
+            return await graph.ainvoke(ASK)
+        finally:
+            heart.cancel()
+
+    result = asyncio.run(main())
+
+    assert (result["passed"], result["generations"]) == (True, 1)
+    assert waiter.waited == 5  # two attempts, two verdicts, one revision
