@@ -94,3 +94,33 @@ def loop(store: SkillStore, *, writer=(MACHINE,), llm=None, **options):
     options.setdefault("verifier", verifiers.exact_match())
     generator = generators.chat(ScriptedChat(writer)) if writer is not None else None
     return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=generator, **options)
+
+
+class AgentChat(ScriptedChat):
+    """As an agent's model: a reply is a text, calls of tools `[(name, arguments), ...]`, or an error to raise."""
+
+    _bound: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def bound(self) -> list[str]:
+        return self._bound
+
+    def bind_tools(self, tools: Any, **_: Any) -> Any:
+        self._bound[:] = [tool.name for tool in tools]
+        return self
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        self._seen.append(messages)
+        reply: Any = self._replies(messages) if callable(self._replies) else next(self._replies)
+        if isinstance(reply, Exception):
+            raise reply
+        calls = [] if isinstance(reply, str) else list(enumerate(reply))
+        message = AIMessage(
+            reply if isinstance(reply, str) else "",
+            tool_calls=[
+                {"name": name, "args": given, "id": f"call-{len(self._seen)}-{n}"} for n, (name, given) in calls
+            ],
+            usage_metadata={"input_tokens": 10, "output_tokens": 2, "total_tokens": 12},
+            response_metadata={"model_name": self.model_name},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
