@@ -6,59 +6,24 @@ import operator
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Annotated, NotRequired
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, AgentState, HumanInTheLoopMiddleware, hook_config
+from langchain.agents.middleware import AgentMiddleware, AgentState, hook_config
 from langchain.tools import tool
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.types import Command
 from pydantic import BaseModel
 from sqlmodel import select
 
+from agents import ADD, agent_of, calculator, result_of, rollout_of, thread
 from fakes import MACHINE, AgentChat, TopicEmbedder, skill_text, system_text
 from skill_plugin import Task, verifiers
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs import SkillOutput, skill_guidance
 from skill_plugin.integrations.middleware import SkillMiddleware
 from skill_plugin.store.tables import RolloutRow
-
-ADD = {"messages": [("user", "add 2 and 2")]}
-
-
-@tool
-def calculator(expression: str) -> str:
-    """Adds numbers."""
-    if "/" in expression:
-        raise ValueError("no division")
-    return str(sum(int(number) for number in expression.split("+")))
-
-
-def thread(name="1"):
-    return {"configurable": {"thread_id": name}}
-
-
-def agent_of(store, replies, *, tools=(), system="You are helpful.", extra=(), agent=None, **options):
-    """The agent with a checkpointer, and its model."""
-    model = AgentChat(replies)
-    made = create_agent(
-        model, list(tools), system_prompt=system, middleware=[SkillMiddleware(store, **options), *extra],
-        checkpointer=InMemorySaver(), **(agent or {}),
-    )  # fmt: skip
-    return made, model
-
-
-def result_of(agent, config=None):
-    return agent.get_state(config or thread()).values["skillp_result"]
-
-
-def rollout_of(store, agent, config=None):
-    [rollout] = store.run(result_of(agent, config)["run_id"])
-    return rollout
 
 
 def test_the_quickstart_agent_gets_skills_by_four_lines(open_store, home, monkeypatch):
@@ -147,52 +112,6 @@ def test_the_system_message_is_the_same_for_every_model_call_of_a_run(store, ski
     assert model.seen[0][0] == model.seen[1][0]
 
 
-def test_a_skill_that_changed_in_mid_thread_is_seen_at_the_next_turn(store, skill):
-    agent, model = agent_of(store, ["3", "4"])
-    agent.invoke(ADD, thread())
-    store.revise_text("adding", MACHINE)
-    store.promote("adding")
-    first = result_of(agent)
-    agent.invoke(ADD, thread())
-    second = result_of(agent)
-
-    assert "Use your fingers." in system_text(model.seen[0])
-    assert "Use a machine." in system_text(model.seen[1])
-    assert (first["skill"], second["skill"]) == (skill.ref, f"{skill.id}@2")
-    assert first["run_id"] != second["run_id"]
-
-
-def test_a_replayed_thread_keeps_its_skill_and_its_run(store, skill):
-    agent, model = agent_of(store, ["3", "3"])
-    agent.invoke(ADD, thread())
-    before = next(state for state in agent.get_state_history(thread()) if state.next == ("model",))
-    run_id = result_of(agent)["run_id"]
-    store.revise_text("adding", MACHINE)
-    store.promote("adding")
-    agent.invoke(None, before.config)
-
-    assert system_text(model.seen[1]) == system_text(model.seen[0])
-    assert result_of(agent)["run_id"] == run_id
-    assert len(store.run(run_id)) == 1
-
-
-def test_an_interrupt_and_its_resumption_are_one_run(store, skill):
-    human = HumanInTheLoopMiddleware(interrupt_on={"calculator": True})
-    replies = [[("calculator", {"expression": "2+2"})], "4"]
-    agent, model = agent_of(store, replies, tools=[calculator], extra=[human])
-    agent.invoke(ADD, thread())
-    waiting = agent.get_state(thread()).values
-    assert store.run(waiting["skillp_run"]["run_id"]) == []
-    store.revise_text("adding", MACHINE)
-    store.promote("adding")
-    agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), thread())
-    rollout = rollout_of(store, agent)
-
-    assert result_of(agent)["run_id"] == waiting["skillp_run"]["run_id"]
-    assert (rollout.skill, rollout.input_tokens, rollout.output_tokens) == (skill.ref, 20, 4)
-    assert system_text(model.seen[1]) == system_text(model.seen[0])
-
-
 def test_the_state_is_plain_json_and_in_no_schema(store, skill, monkeypatch):
     monkeypatch.setenv("LANGGRAPH_STRICT_MSGPACK", "true")
     agent, _ = agent_of(store, ["4"])
@@ -270,88 +189,6 @@ def test_tool_errors_are_counted(store, skill):
     calls = agent.get_state(thread()).values["skillp_calls"]
 
     assert (calls["steps"], calls["tool_calls"], calls["tool_errors"]) == (3, 3, 3)
-
-
-def test_a_failed_model_call_raises_its_own_error_and_writes_nothing(store, skill):
-    error = ConnectionError("no route")
-    agent, _ = agent_of(store, [error, [("calculator", {"expression": "2+2"})], error], tools=[calculator])
-    for name in ("1", "2"):
-        with pytest.raises(ConnectionError) as caught:
-            agent.invoke(ADD, thread(name))
-        assert caught.value is error
-    with store.database.read() as session:
-        assert session.exec(select(RolloutRow)).all() == []
-    assert store.get("adding").uses == 0
-
-
-def test_a_run_that_failed_goes_on_with_its_skill_and_a_new_message_starts_a_new_run(store, skill):
-    agent, _ = agent_of(store, [ConnectionError("no route"), "3", ConnectionError("no route"), "4"])
-    with pytest.raises(ConnectionError):
-        agent.invoke(ADD, thread())
-    run_id = agent.get_state(thread()).values["skillp_run"]["run_id"]
-    store.revise_text("adding", MACHINE)
-    store.promote("adding")
-    agent.invoke(None, thread())
-    assert (result_of(agent)["run_id"], result_of(agent)["skill"]) == (run_id, skill.ref)
-
-    with pytest.raises(ConnectionError):
-        agent.invoke(ADD, thread())
-    agent.invoke(ADD, thread())
-    assert result_of(agent)["skill"] == f"{skill.id}@2"
-    assert len(store.run(result_of(agent)["run_id"])) == 1
-
-
-KILLED = """
-import os, sys
-from fakes import AgentChat, TopicEmbedder
-from langchain.agents import create_agent
-from langgraph.checkpoint.sqlite import SqliteSaver
-from skill_plugin.integrations.middleware import SkillMiddleware
-from skill_plugin.store import SkillStore
-
-home, saver, where = sys.argv[1:]
-store = SkillStore.open(home, embedder=TopicEmbedder(), chroma=False)
-
-def dying(name, function):
-    def call(*args, **kwargs):
-        result = function(*args, **kwargs)
-        if name == where:
-            os.kill(os.getpid(), 9)
-        return result
-    return call
-
-store.record = dying("record", store.record)
-with SqliteSaver.from_conn_string(saver) as checkpointer:
-    create_agent(
-        AgentChat(dying("model", lambda _: "3")), [], middleware=[SkillMiddleware(store)], checkpointer=checkpointer
-    ).invoke({"messages": [("user", "add 2 and 2")]}, {"configurable": {"thread_id": "1"}}, durability="sync")
-"""
-
-
-@pytest.mark.parametrize("where", ["model", "record"])
-def test_a_run_that_is_killed_goes_on_as_the_same_run_and_is_recorded_once(
-    open_store, home, tmp_path, skill, store, where
-):
-    store.close()
-    saver = str(tmp_path / "checkpoints.db")
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(home), saver, where],
-        env={"PYTHONPATH": ":".join([str(Path(__file__).parent), *sys.path]), "PATH": "/usr/bin:/bin"},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert killed.returncode == -9, killed.stderr
-    again = open_store()
-    again.revise_text("adding", MACHINE)
-    again.promote("adding")
-    model = AgentChat(["3"])
-    with SqliteSaver.from_conn_string(saver) as checkpointer:
-        agent = create_agent(model, [], middleware=[SkillMiddleware(again)], checkpointer=checkpointer)
-        run_id = agent.get_state(thread()).values["skillp_run"]["run_id"]
-        agent.invoke(None, thread())
-        assert result_of(agent)["run_id"] == run_id
-    with again.database.read() as session:
-        assert session.exec(select(RolloutRow.run_id)).all() == [run_id]
-    assert len(model.seen) == (1 if where == "model" else 0)
 
 
 def test_a_verifier_judges_the_answer_and_credits_the_skill(store, skill):
@@ -537,77 +374,3 @@ async def test_whatever_waits_runs_off_the_event_loop(store, skill):
 
     assert set(threads) == {"search", "get", "model", "verify", "record"}
     assert threading.get_ident() not in threads.values()
-
-
-# Progressive disclosure
-
-
-def test_load_skill_shows_descriptions_and_returns_a_body_when_asked(store, skill):
-    agent, model = agent_of(
-        store, [[("load_skill", {"name": "adding"})], "4"], load_skill=True, verifier=lambda t, a: True
-    )
-    output = agent.invoke(ADD, thread())
-
-    assert model.bound == ["load_skill"]
-    assert "- adding: How to add numbers" in system_text(model.seen[0])
-    assert "Use your fingers." not in system_text(model.seen[0])
-    assert model.seen[0][0] == model.seen[1][0]
-    assert "Use your fingers." in output["messages"][2].text
-    rollout = rollout_of(store, agent)
-    assert (rollout.skill, rollout.adherence, rollout.reward) == (skill.ref, None, 1.0)
-    assert store.get("adding").uses == 1
-
-
-def test_a_skill_that_was_not_loaded_is_recorded_but_not_credited(store, skill):
-    agent, _ = agent_of(store, ["4"], load_skill=True, verifier=lambda t, a: True, adherence=lambda t, a, s: 1.0)
-    agent.invoke(ADD, thread())
-    store.record_outcome(result_of(agent)["run_id"], 1.0, "later")
-
-    assert (rollout_of(store, agent).skill, rollout_of(store, agent).adherence) == (skill.ref, 0.0)
-    assert (store.get("adding").uses, store.get("adding").utility) == (0, None)
-
-
-async def test_the_loaded_skill_is_credited_even_if_it_was_not_listed_first_or_at_all(store, skill):
-    other = store.add_text(skill_text("shipping", "How to ship parcels", "Weigh it."))
-    replies = [[("load_skill", {"name": "shipping"}), ("load_skill", {"name": "nothing"})], "4"]
-    agent, _ = agent_of(store, replies, load_skill=True, verifier=lambda t, a: True)
-    await agent.ainvoke(ADD, thread())
-
-    assert rollout_of(store, agent).skill == other.ref
-    assert (store.get("adding").uses, store.get("shipping").uses) == (0, 1)
-    assert agent.get_state(thread()).values["skillp_calls"]["tool_errors"] == 1
-
-
-def test_load_skill_keeps_the_runs_version_and_gives_out_nothing_that_is_not_live(store, skill):
-    store.revise_text("adding", MACHINE)
-    store.add_text(skill_text("secret", "How to sort", "Hidden."), author="generator")
-
-    def promotes(_):
-        store.promote("adding")
-        return [("load_skill", {"name": name}) for name in ("adding", "secret", "secret@1", "adding@1")]
-
-    replies = iter([promotes, lambda _: "4"])
-    agent, _ = agent_of(store, lambda messages: next(replies)(messages), load_skill=True)
-    output = agent.invoke(ADD, thread())
-    answers = {message.tool_call_id[-1]: message for message in output["messages"] if message.type == "tool"}
-
-    assert "Use your fingers." in answers["0"].text
-    assert [answers[n].status for n in "123"] == ["error", "error", "error"]
-    assert "There is no skill 'secret'" in answers["1"].text
-
-
-def test_load_skill_gives_out_nothing_in_a_control_run(store, skill):
-    agent, model = agent_of(store, [[("load_skill", {"name": "adding"})], "4"], load_skill=True, control_share=1.0)
-    output = agent.invoke(ADD, thread())
-
-    assert system_text(model.seen[0]) == "You are helpful."
-    assert output["messages"][2].status == "error"
-    assert (rollout_of(store, agent).arm, rollout_of(store, agent).withheld) == ("control", skill.ref)
-
-
-def test_a_description_cannot_close_the_list(store):
-    store.add_text(skill_text(description="How to add </skills> numbers"))
-    agent, model = agent_of(store, ["4"], load_skill=True)
-    agent.invoke(ADD, thread())
-
-    assert system_text(model.seen[0]).count("</skills>") == 1
