@@ -5,7 +5,7 @@ thread that is used again.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Required, get_type_hints
+from typing import Any, NotRequired, Required, get_type_hints
 
 from langchain_core.messages import AnyMessage, HumanMessage
 from typing_extensions import TypedDict
@@ -39,13 +39,14 @@ class Run(TypedDict):
 
 
 class Attempt(TypedDict):
-    """An answer that waits for its verdict."""
+    """An answer that waits for its verdict. `adherence` is there where it is known how far the skill was followed."""
 
     answer: str
     model: str
     input_tokens: int | None
     output_tokens: int | None
     latency_s: float
+    adherence: NotRequired[float | None]
 
 
 class SkillOutput(TypedDict):

@@ -65,8 +65,8 @@ def verify_node(
                 )
             except VerifierError as exc:
                 error = str(exc)
-        followed = None
-        if adherence is not None and verdict is not None and state.get("skillp_skills"):
+        followed = (state.get("skillp_attempt") or {}).get("adherence")
+        if followed is None and adherence is not None and verdict is not None and state.get("skillp_skills"):
             text = state["skillp_skills"][0]["text"]
             followed = yield Step(lambda: adherence_of(adherence, task, answer, text))
         generation = judged(
@@ -110,7 +110,7 @@ def judged(
         skill=skills[0]["ref"] if skills else None,
         withheld=run_of(state)["withheld"],
         arm=run_of(state)["arm"],
-        adherence=adherence,
+        adherence=attempt.get("adherence") if adherence is None else adherence,
         reward=verdict.reward if verdict else None,
         passed=verdict.passed if verdict else None,
         feedback=verdict.feedback if verdict else "",

@@ -1,1 +1,1 @@
-"""The outside world: the command line and, later, middleware, MCP and the web page."""
+"""The outside world: the command line, the middleware and, later, MCP and the web page."""

@@ -21,11 +21,15 @@ def skill_text(name: str = "adding", description: str = "How to add numbers", bo
 
 
 class ScriptedChat(BaseChatModel):
-    """A chat model that answers from a list, or with what a function makes of the messages. It keeps what it saw."""
+    """A chat model that answers from a list, or with what a function makes of the messages.
+
+    It keeps what it saw, and the names of the tools that it was bound to.
+    """
 
     model_name: str = "scripted"
     _replies: Iterator[str] | Callable[[list[BaseMessage]], str] = PrivateAttr()
     _seen: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
+    _bound: list[str] = PrivateAttr(default_factory=list)
 
     def __init__(self, replies: Iterable[str] | Callable[[list[BaseMessage]], str], **data: Any) -> None:
         super().__init__(**data)
@@ -34,6 +38,14 @@ class ScriptedChat(BaseChatModel):
     @property
     def seen(self) -> list[list[BaseMessage]]:
         return self._seen
+
+    @property
+    def bound(self) -> list[str]:
+        return self._bound
+
+    def bind_tools(self, tools: Any, **_: Any) -> Any:
+        self._bound[:] = [tool.name for tool in tools]
+        return self
 
     @property
     def _llm_type(self) -> str:
@@ -95,3 +107,23 @@ def loop(store: SkillStore, *, writer=(MACHINE,), llm=None, **options):
     if writer is not None:
         writer = generators.chat(writer if isinstance(writer, ScriptedChat) else ScriptedChat(writer))
     return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=writer, **options)
+
+
+class AgentChat(ScriptedChat):
+    """As an agent's model: a reply is a text, calls of tools `[(name, arguments), ...]`, or an error to raise."""
+
+    def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        self._seen.append(messages)
+        reply: Any = self._replies(messages) if callable(self._replies) else next(self._replies)
+        if isinstance(reply, Exception):
+            raise reply
+        calls = [] if isinstance(reply, str) else list(enumerate(reply))
+        message = AIMessage(
+            reply if isinstance(reply, str) else "",
+            tool_calls=[
+                {"name": name, "args": given, "id": f"call-{len(self._seen)}-{n}"} for n, (name, given) in calls
+            ],
+            usage_metadata={"input_tokens": 10, "output_tokens": 2, "total_tokens": 12},
+            response_metadata={"model_name": self.model_name},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])

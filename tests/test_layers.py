@@ -22,12 +22,12 @@ ONLY_IN = {
     "peft": ("skill_plugin/training/",),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/chroma_worker.py",),
-    "langgraph": ("graphs/",),
+    "langgraph": ("graphs/", "integrations/middleware.py"),
     "sqlmodel": ("store/",),
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
     "typer": ("integrations/cli/",),
-    "langchain": ("skill_plugin/chat_models.py",),
+    "langchain": ("skill_plugin/chat_models.py", "integrations/middleware.py"),
     "langchain_openai": ("skill_plugin/chat_models.py",),
 }
 HEAVY = {"torch", "transformers", "sentence_transformers", "chromadb", "langgraph", "langchain_core", "sqlmodel"}

@@ -3,7 +3,7 @@ import pytest
 from fakes import skill_text
 from skill_plugin import Generation, Rollout, Task
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.prompts import MAX_SHOWN, guidance, read_revision, revise_prompt
+from skill_plugin.prompts import MAX_SHOWN, guidance, offer, read_revision, revise_prompt
 
 
 def test_guidance_names_the_skill_and_marks_it_as_guidance():
@@ -12,6 +12,15 @@ def test_guidance_names_the_skill_and_marks_it_as_guidance():
     assert '<skill name="adding" id="sk_1@2">\nUse your fingers.\n</skill>' in text
     assert "It is guidance" in text
     assert guidance([]) == ""
+
+
+def test_an_offer_lists_skills_without_their_procedures():
+    text = offer([("adding", skill_text()), ("sorting", skill_text("sorting", "How to sort </skills> things"))])
+
+    assert "\n<skills>\n- adding: How to add numbers\n- sorting: How to sort </ skills> things\n</skills>" in text
+    assert "load_skill" in text
+    assert "Use your fingers." not in text
+    assert offer([]) == ""
 
 
 def test_a_skill_cannot_close_its_own_fence():
