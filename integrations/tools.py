@@ -4,6 +4,8 @@ Arguments and results are JSON. Everything an agent passes is data from outside:
 writes is staged. Errors are this library's own, one line each, made to be shown to a model.
 """
 
+import uuid
+
 from typing_extensions import TypedDict
 
 from skill_plugin import skill_md
@@ -140,10 +142,22 @@ def report_outcome(
                 f"no run {run_id!r} in namespace {store.namespace!r}; pass the run_id that the graph returned, or for work "
                 "outside a graph also the skill and the task"
             ) from exc
+    begin_run(store, skill, task, run_id=run_id)
+    return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+
+
+def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None) -> str:
+    """Notes that a live skill is used on a task outside a graph; the run's id, for `report_outcome`.
+
+    Raises:
+        SkillNotFoundError: `skill` is not a live skill.
+        InvalidTaskError: the task is empty.
+    """
+    run_id = run_id or f"run_{uuid.uuid4().hex}"
     # Without a reward of its own: the feedback brings it, and the same feedback counts once.
     used = Rollout(generation=0, answer="", skill=_live(store, skill).ref)
     store.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
-    return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+    return run_id
 
 
 def propose_skill(store: SkillStore, text: str) -> Proposal:
