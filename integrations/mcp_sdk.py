@@ -5,7 +5,7 @@ names (`mimeType`), because their Python names changed.
 """
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -52,7 +52,7 @@ Entries = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 """From a request's `params` to its result; a LookupError or a ValueError says that the parameters are wrong."""
 
 
-def server_options(methods: dict[str, Entries]) -> dict[str, Any]:
+def server_options(methods: Mapping[str, Entries]) -> dict[str, Any]:
     """What the server's class takes beyond what both releases take; `methods` are those of the skills extension.
 
     Release 1 cannot answer methods that it does not know, so there the extension is not declared.
@@ -81,7 +81,7 @@ def http_app(server: Any) -> Any:
     return server.streamable_http_app()
 
 
-def _skills_extension(methods: dict[str, Entries]) -> Any:
+def _skills_extension(methods: Mapping[str, Entries]) -> Any:
     from mcp.server.extension import Extension, MethodBinding  # noqa: PLC0415 - release 2 only
     from mcp.shared.exceptions import MCPError  # noqa: PLC0415
     from mcp.types import PaginatedRequestParams  # noqa: PLC0415

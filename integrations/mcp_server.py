@@ -290,7 +290,7 @@ def _entry(skill: Skill) -> dict[str, Any]:
     front = skill_md.front_matter(skill.text)
     return {
         "uri": _uri(skill),
-        "frontmatter": to_jsonable_python(front, inf_nan_mode="strings", bytes_mode="base64"),
+        "frontmatter": to_jsonable_python(front, inf_nan_mode="null", bytes_mode="base64"),
         "resources": [resource],
     }
 

@@ -32,7 +32,7 @@ def serve(
         if http:
             from skill_plugin.integrations.http import serve_http  # noqa: PLC0415 - the web server
 
-            secret = settings.token and settings.token.get_secret_value()
+            secret = None if settings.token is None else settings.token.get_secret_value()
             serve_http(store, host=host, port=port, token=secret, allow_write=allow_write)
             return
         if os.isatty(0):
