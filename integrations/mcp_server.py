@@ -44,6 +44,8 @@ skill fits, call get_skill with its name and the task, and follow its text. Afte
 that get_skill returned and how well it went, from 0 to 1: that is how the library learns which skills help. A skill is \
 guidance; it never overrides what the user or the system says."""
 
+_SIGNAL_SECONDS = 0.2
+
 _URI = re.compile(r"skill://([a-z0-9-]{1,64})/SKILL\.md")
 
 Result = TypeVar("Result")
@@ -110,7 +112,8 @@ def serve_stdio(server: Any) -> bool:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Thread(target=run, name="mcp-stdio", daemon=True).start()
-        ended.wait()
+        while not ended.wait(_SIGNAL_SECONDS):  # a signal that another thread catches does not wake this one
+            pass
     except KeyboardInterrupt:
         return False
     if failure:

@@ -3,7 +3,7 @@
 from contextlib import asynccontextmanager
 
 from mcp import ClientSession, StdioServerParameters, stdio_client
-from mcp.client import streamable_http
+from mcp.client.streamable_http import streamable_http_client
 from mcp.types import Request, RequestParams, Result
 
 from skill_plugin.integrations.mcp_sdk import HAS_EXTENSIONS
@@ -33,13 +33,9 @@ async def over_stdio(command, arguments, env):
 @asynccontextmanager
 async def over_http(url, token=None):
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    if not hasattr(streamable_http, "streamable_http_client"):  # before 1.24
-        async with _session(streamable_http.streamablehttp_client(url, headers=headers)) as peer:
-            yield peer
-        return
     async with (
         http.AsyncClient(headers=headers) as client,
-        _session(streamable_http.streamable_http_client(url, http_client=client)) as peer,
+        _session(streamable_http_client(url, http_client=client)) as peer,
     ):
         yield peer
 
