@@ -1,5 +1,6 @@
 """The official client of whichever MCP SDK is installed: in memory, over standard input and output, over HTTP."""
 
+import os
 from contextlib import asynccontextmanager
 
 from mcp import ClientSession, StdioServerParameters, stdio_client
@@ -15,6 +16,13 @@ else:
     import httpx as http
     from mcp.shared.memory import create_connected_server_and_client_session
     from pydantic import AnyUrl
+
+SERVE = ["-m", "skill_plugin.integrations.cli", "serve", "--embedder", "hashing"]
+"""Arguments for the Python that runs the tests."""
+
+
+def environment(**more):
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **more}
 
 
 @asynccontextmanager
