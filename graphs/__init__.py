@@ -1,7 +1,10 @@
 """LangGraph objects: the loop as a graph, and its nodes for a graph of your own."""
 
+from skill_plugin.graphs.add_skills import add_skills
+from skill_plugin.graphs.approve import Approval, ApprovalRequest, approve_node
 from skill_plugin.graphs.execute import AgentInput, execute_node
 from skill_plugin.graphs.gate import gate_version, gate_versions
+from skill_plugin.graphs.population import create_population_graph
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
 from skill_plugin.graphs.revise import revise_node, skill_router
@@ -11,10 +14,15 @@ from skill_plugin.graphs.verify import verify_node
 
 __all__ = [
     "AgentInput",
+    "Approval",
+    "ApprovalRequest",
     "SkillInput",
     "SkillKeys",
     "SkillOutput",
     "SkillState",
+    "add_skills",
+    "approve_node",
+    "create_population_graph",
     "create_skill_graph",
     "execute_node",
     "gate_version",

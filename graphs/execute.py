@@ -21,7 +21,8 @@ from langgraph.pregel import Pregel
 
 from skill_plugin import chat_models
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import Attempt, HostKeys, run_of, skill_guidance
 
 
@@ -53,11 +54,15 @@ def execute_node(
         system_prompt: Stands before the guidance.
         to_input: Makes the agent's own input from an `AgentInput`.
         from_output: Finds the answer's text in what the agent returns; by default its last message, its `answer`, its
-            `output`, or the whole as JSON.
+            `output`, or the whole as JSON. One of your own also decides what an empty or a cut message means.
         reply_key: Where a host with messages gets the answer as an AI message. A later attempt of the same run
             replaces it, since both have one id. None leaves the host's messages alone.
 
-    An error of the agent is the agent's own error: it is raised, and nothing is recorded.
+    An error of the agent is the agent's own error: it is raised, and nothing is recorded. A last message without text and
+    without calls of tools, or one that the token limit cut off, is such an error too.
+
+    Raises:
+        ConfigurationError: `llm` cannot execute tasks.
     """
     agent = _as_runnable(llm)
     make_input = to_input or _default_input(agent)
@@ -72,10 +77,12 @@ def execute_node(
         given = AgentInput(
             task=run["task"]["input"],
             guidance=guidance,
-            messages=_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
+            messages=prompt_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
         )
         usage = UsageMetadataCallbackHandler()
-        watched = merge_configs(config, {"callbacks": [usage]})
+        skills = state.get("skillp_skills") or []
+        shown = {"skill_plugin_run_id": run["run_id"], "skill_plugin_skill": skills[0]["ref"] if skills else None}
+        watched = merge_configs(config, {"callbacks": [usage], "metadata": shown})
         agent_input = make_input(given)
         started = time.perf_counter()
         output = yield Step(lambda: agent.invoke(agent_input, watched), lambda: agent.ainvoke(agent_input, watched))
@@ -91,7 +98,8 @@ def execute_node(
             output_tokens=sum(used["output_tokens"] for used in tokens) or None,
             latency_s=latency_s,
         )
-        emit("executed", run_id=run["run_id"], answer=answer, latency_s=latency_s)
+        facts = {key: attempt[key] for key in ("model", "input_tokens", "output_tokens", "latency_s")}
+        emit("executed", {"run_id": run["run_id"], **facts}, run_id=run["run_id"], answer=answer, latency_s=latency_s)
         update: dict[str, Any] = {"skillp_attempt": attempt}
         if reply_key is not None and state.get("messages"):
             update[reply_key] = [AIMessage(answer, id=reply_id)]
@@ -101,15 +109,19 @@ def execute_node(
 
 
 def answer_text(output: Any) -> str:
-    """The text of an agent's answer, from any of the usual shapes."""
+    """The text of an agent's answer, from any of the usual shapes.
+
+    Raises:
+        ModelError: it is a message that is no answer; see `chat_models.reply_text`.
+    """
     if isinstance(output, str):
         return output
     if isinstance(output, BaseMessage):
-        return str(output.text)
+        return chat_models.reply_text(output)
     if isinstance(output, Mapping):
         messages = output.get("messages")
         if isinstance(messages, Sequence) and messages and isinstance(messages[-1], BaseMessage):
-            return str(messages[-1].text)
+            return chat_models.reply_text(messages[-1])
         for key in ("answer", "output"):
             if isinstance(output.get(key), str):
                 return str(output[key])
@@ -156,12 +168,12 @@ def _first(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
                 return agent
 
 
-def _messages(conversation: Sequence[AnyMessage], system_prompt: str | None, guidance: str) -> list[BaseMessage]:
+def prompt_messages(conversation: Sequence[AnyMessage], system_prompt: str | None, guidance: str) -> list[BaseMessage]:
     """The conversation with our text in its system message; the messages themselves are not changed."""
     ours = "\n\n".join(text for text in (system_prompt, guidance) if text)
     if not ours:
         return list(conversation)
-    first, rest = conversation[0], conversation[1:]
+    first, rest = (conversation[0], conversation[1:]) if conversation else (None, [])
     if not isinstance(first, SystemMessage):
         return [SystemMessage(ours), *conversation]
     # A block of its own leaves the blocks before it as they are, and so their cache marks.

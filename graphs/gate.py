@@ -6,6 +6,7 @@ from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.gate import GateDecision, choose, paired_gate
+from skill_plugin.graphs.observe import emit, span
 from skill_plugin.graphs.state import SkillInput, SkillOutput
 from skill_plugin.records import Task, split_ref
 from skill_plugin.store import SkillStore
@@ -58,10 +59,12 @@ def gate_versions(
     rewards = [[output["reward"] for output in outputs[at :: len(arms)]] for at in range(len(arms))]
     decisions = choose({ref: _compared(rewards[0], after) for ref, after in zip(refs, rewards[1:], strict=True)})
     for ref, decision in decisions.items():
-        if decision.promote:
-            store.promote(ref, by="gate", decision=decision)
-        else:
-            store.refuse(ref, decision=decision)
+        with span("gate"):
+            emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
+            if decision.promote:
+                store.promote(ref, by="gate", decision=decision)
+            else:
+                store.refuse(ref, decision=decision)
     return decisions
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
-from langgraph.config import get_stream_writer
+
+from skill_plugin.graphs.observe import span
 
 
 @dataclass(frozen=True)
@@ -48,38 +49,31 @@ class SkillNode(Runnable[Mapping[str, Any], dict[str, Any]]):
         return self.invoke(state)
 
     def invoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - Runnable's name for it
-        body = self._body(input, ensure_config(config))
-        try:
-            step = next(body)
-            while True:
-                try:
-                    result = step.call()
-                except Exception as exc:  # noqa: BLE001 - the body decides what an error means
-                    step = body.throw(exc)
-                else:
-                    step = body.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return] # a body returns the update
+        with span(str(self.name)):
+            body = self._body(input, ensure_config(config))
+            try:
+                step = next(body)
+                while True:
+                    try:
+                        result = step.call()
+                    except Exception as exc:  # noqa: BLE001 - the body decides what an error means
+                        step = body.throw(exc)
+                    else:
+                        step = body.send(result)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return] # a body returns the update
 
     async def ainvoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002
-        body = self._body(input, ensure_config(config))
-        try:
-            step = next(body)
-            while True:
-                try:
-                    result = await (step.acall() if step.acall else asyncio.to_thread(step.call))
-                except Exception as exc:  # noqa: BLE001
-                    step = body.throw(exc)
-                else:
-                    step = body.send(result)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-
-
-def emit(event: str, **values: Any) -> None:
-    """Puts `{"type": "skill_plugin.<event>", ...}` on LangGraph's custom stream; nothing outside a graph."""
-    try:
-        write = get_stream_writer()
-    except RuntimeError:
-        return
-    write({"type": f"skill_plugin.{event}", **values})
+        with span(str(self.name)):
+            body = self._body(input, ensure_config(config))
+            try:
+                step = next(body)
+                while True:
+                    try:
+                        result = await (step.acall() if step.acall else asyncio.to_thread(step.call))
+                    except Exception as exc:  # noqa: BLE001
+                        step = body.throw(exc)
+                    else:
+                        step = body.send(result)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]

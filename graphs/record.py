@@ -6,7 +6,8 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, SkillOutput, history, run_of, task_of
 from skill_plugin.graphs.verify import current_answer, judged
 from skill_plugin.store import SkillStore
@@ -45,11 +46,12 @@ def record_node(store: SkillStore, *, publish: bool = False, reply_key: str | No
             passed=chosen.passed,
             feedback=chosen.feedback,
             skill=chosen.skill,
-            generations=past[-1].number,
+            generations=max(generation.number for generation in past),
             run_id=run["run_id"],
             error=chosen.error,
         )
-        emit("recorded", **result)
+        facts = {key: result[key] for key in ("run_id", "reward", "passed", "skill", "generations")}
+        emit("recorded", facts, **result)
         update: dict[str, Any] = {"skillp_result": result, "skillp_attempt": None}
         if publish:
             update.update(result)

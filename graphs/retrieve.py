@@ -8,9 +8,10 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, reads_with, task_from_state
-from skill_plugin.records import Arm, Task
+from skill_plugin.records import Arm, Task, split_ref
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str]
@@ -70,7 +71,18 @@ def retrieve_node(
         run = Run(
             run_id=uuid.uuid4().hex, task=task.to_json(), arm=arm, withheld=withheld, reason=reason, verifier=None
         )
-        emit("retrieved", run_id=run["run_id"], skills=[skill["ref"] for skill in skills], arm=arm, reason=reason)
+        facts = {
+            "run_id": run["run_id"],
+            "arm": arm,
+            "reason": reason or None,
+            "withheld": withheld,
+            **facts_of(skills),
+        }
+        if skills and watched():
+            facts |= yield Step(lambda: _evidence(store, skills[0]["ref"]))
+        emit(
+            "retrieved", facts, run_id=run["run_id"], skills=[skill["ref"] for skill in skills], arm=arm, reason=reason
+        )
         return {
             **dict.fromkeys(forget),
             "skillp_run": run,
@@ -81,3 +93,31 @@ def retrieve_node(
         }
 
     return SkillNode("retrieve", body, reads_with(state_schema))
+
+
+def facts_of(skills: Sequence[PinnedSkill]) -> dict[str, Fact | None]:
+    """What tracers show of a run's skills: the first by itself, and all with their scores."""
+    if not skills:
+        return {}
+    first = skills[0]
+    skill_id, version = split_ref(first["ref"])
+    return {
+        "skill": first["ref"],
+        "skill_id": skill_id,
+        "skill_version": version,
+        "skill_name": first["name"],
+        "utility": first["why"].get("utility"),
+        "score": first["score"],
+        "skills": [skill["ref"] for skill in skills],
+        "scores": [skill["score"] for skill in skills if skill["score"] is not None],
+    }
+
+
+def _evidence(store: SkillStore, ref: str) -> dict[str, Fact | None]:
+    """Why the version is live: what the gate said when it was promoted."""
+    skill_id, version = split_ref(ref)
+    for event in reversed(store.history(skill_id)):
+        if event.kind == "promoted" and event.version == version:
+            numbers = {f"gate_{key}": value for key, value in event.evidence.items()}
+            return {"gate_by": event.by, "gate_reason": event.reason or None, **numbers}
+    return {}

@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 
+from skill_plugin import protocols
 from skill_plugin.errors import GeneratorError, InvalidTaskError
 from skill_plugin.generators import as_generator, read
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
 from skill_plugin.records import Generation, Revision
-from skill_plugin.store import SkillStore
+from skill_plugin.store import SkillStore, StagedRevision
 
 NextStep = Literal["execute", "revise", "record"]
 
@@ -26,37 +28,17 @@ def revise_node(store: SkillStore, generator: Any) -> SkillNode:
         generator: `generators.chat(model)`, a chat model, or anything with `propose(task, history, *, n)`.
     """
     writer = as_generator(generator)
-    apropose = getattr(writer, "apropose", None)
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
-        run, task, past = run_of(state), task_of(state), history(state)
-        if not past:
-            raise InvalidTaskError("there is no verdict to revise from; put verify_node before this node")
+        run, past = run_of(state), history(state)
         number = len(past)
-        group_id = f"{run['run_id']}:{number}"
-        staged = yield Step(lambda: store.staged(group_id))
-        if not staged:
-            proposed = yield Step(
-                lambda: writer.propose(task, past, n=1),
-                (lambda: apropose(task, past, n=1)) if apropose else None,
-            )
-            _check(writer, proposed)
-            staged = yield Step(
-                lambda: store.stage(
-                    task,
-                    [read(proposed[0], past)],
-                    run_id=run["run_id"],
-                    group_id=group_id,
-                    generation=number,
-                    parent=past[-1].skill,
-                )
-            )
-        revision, skill = staged[0]
+        [(revision, skill)] = yield from staged_revisions(store, writer, state, generation=number, n=1)
         current = past[-1].skill
         error = revision.error
         if skill is not None and skill.ref == current:
             error = "the revision is the same as the current skill"
-        emit("revised", run_id=run["run_id"], generation=number, skill=skill.ref if skill else None, error=error)
+        said: dict[str, Any] = {"run_id": run["run_id"], "generation": number, "skill": skill.ref if skill else None}
+        emit("revised", {**said, "malformed": error is not None}, **said, error=error)
         if skill is None or error is not None:
             failed = Generation(number=number, text=None, skill=current, error=error)
             return {"skillp_history": [*state["skillp_history"], failed.to_json()]}
@@ -66,6 +48,38 @@ def revise_node(store: SkillStore, generator: Any) -> SkillNode:
         return {"skillp_skills": [pinned, *(state.get("skillp_skills") or [])[1:]]}
 
     return SkillNode("revise", body, HostKeys)
+
+
+def staged_revisions(
+    store: SkillStore, writer: protocols.Generator, state: Mapping[str, Any], *, generation: int, n: int
+) -> Generator[Step, Any, list[StagedRevision]]:
+    """Has `n` candidates written from one prompt, and staged; those of an earlier try of the same step, if there are any.
+
+    The parent is the last of the history.
+    """
+    run, task, past = run_of(state), task_of(state), history(state)
+    if not past:
+        raise InvalidTaskError("there is no verdict to revise from; put verify_node before this node")
+    group_id = f"{run['run_id']}:{generation}"
+    staged: list[StagedRevision] = yield Step(lambda: store.staged(group_id))
+    if staged:
+        return staged
+    apropose = getattr(writer, "apropose", None)
+    proposed = yield Step(
+        lambda: writer.propose(task, past, n=n), (lambda: apropose(task, past, n=n)) if apropose else None
+    )
+    _check(writer, proposed)
+    staged = yield Step(
+        lambda: store.stage(
+            task,
+            [read(revision, past) for revision in proposed[:n]],
+            run_id=run["run_id"],
+            group_id=group_id,
+            generation=generation,
+            parent=past[-1].skill,
+        )
+    )
+    return staged
 
 
 def skill_router(max_generations: int = 3) -> Callable[[SkillKeys], NextStep]:

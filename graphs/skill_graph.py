@@ -7,6 +7,7 @@ from langgraph.graph import END, START, StateGraph
 
 from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.approve import approve_node
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
@@ -17,7 +18,8 @@ from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
 
-_FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
+FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
+"""What one run's input says must not be taken for the next one's, on a thread that is used again."""
 
 
 def create_skill_graph(
@@ -27,6 +29,7 @@ def create_skill_graph(
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     generator: Any = None,
     max_generations: int = 3,
+    approve: bool = False,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
     strategy: str = "hybrid",
@@ -36,6 +39,7 @@ def create_skill_graph(
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     verifier_timeout: float = 30.0,
+    input_schema: type[Any] = SkillInput,
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
     """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
 
@@ -50,6 +54,7 @@ def create_skill_graph(
         verifier: Judges answers; a task may bring its own. Without one, outcomes come later.
         generator: Writes skills; without one, nothing is revised.
         max_generations: How many revisions a task may cost; 0 revises nothing.
+        approve: Ask a person before a revision is tried; see `approve_node`. Needs a checkpointer.
         k: How many skills to show.
         min_score: The floor; see `SkillStore.search`.
         strategy: How to search; see `SkillStore.search`.
@@ -59,13 +64,17 @@ def create_skill_graph(
         to_input: See `execute_node`.
         from_output: See `execute_node`.
         verifier_timeout: Seconds until a verifier counts as hung.
+        input_schema: A TypedDict with some of the keys of `SkillInput`, for a server: other keys that a client sends
+            are ignored.
 
     Raises:
         ConfigurationError: an argument is not what it should be.
     """
     if not isinstance(max_generations, int) or max_generations < 0:
         raise ConfigurationError(f"max_generations is {max_generations!r}; give a whole number from 0")
-    builder = StateGraph(SkillState, input_schema=SkillInput, output_schema=SkillOutput)
+    builder: StateGraph[SkillState, None, SkillInput, SkillOutput] = StateGraph(
+        SkillState, input_schema=input_schema, output_schema=SkillOutput
+    )
     builder.add_node(
         "retrieve",
         retrieve_node(
@@ -74,9 +83,9 @@ def create_skill_graph(
             min_score=min_score,
             strategy=strategy,
             control_share=control_share,
-            task_from=_task_from_input,
+            task_from=task_from_input,
             state_schema=SkillInput,
-            forget=_FORGET,
+            forget=FORGET,
         ),
     )
     builder.add_node(
@@ -94,11 +103,17 @@ def create_skill_graph(
     route = skill_router(max_generations)
     builder.add_node("revise", revise_node(store, generator))
     builder.add_conditional_edges("verify", route, ["revise", "record"])
-    builder.add_conditional_edges("revise", route, ["execute", "revise", "record"])
+    if not approve:
+        builder.add_conditional_edges("revise", route, ["execute", "revise", "record"])
+        return builder
+    builder.add_node("approve", approve_node(store))
+    builder.add_conditional_edges("revise", route, {"execute": "approve", "revise": "revise", "record": "record"})
+    builder.add_conditional_edges("approve", route, ["execute", "revise", "record"])
     return builder
 
 
-def _task_from_input(state: Mapping[str, Any]) -> Task:
+def task_from_input(state: Mapping[str, Any]) -> Task:
+    """The task in a `SkillInput`."""
     return Task(
         state.get("task", ""),
         family=state.get("family") or DEFAULT_FAMILY,

@@ -11,7 +11,8 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import verifiers
 from skill_plugin.adherence import Adherence, adherence_of
 from skill_plugin.errors import InvalidTaskError, VerifierError
-from skill_plugin.graphs.node import SkillNode, Step, emit
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import history, reads_with, run_of
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
@@ -46,7 +47,10 @@ def verify_node(
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
         task = Task.from_json(run["task"])
-        judge = default if task.verifier is None else _load(canonical_json(task.verifier))
+        judge = default
+        if task.verifier is not None:
+            spec = canonical_json(task.verifier)
+            judge = yield Step(lambda: _load(spec))  # its fingerprint reads a source file
         answer = answer_from(state) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         error = None
@@ -65,15 +69,14 @@ def verify_node(
         generation = judged(
             state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint, adherence=followed
         )
-        emit(
-            "verified",
-            run_id=run["run_id"],
-            generation=generation.number,
-            reward=verdict.reward if verdict else None,
-            passed=verdict.passed if verdict else None,
-            feedback=verdict.feedback if verdict else "",
-            error=error,
-        )
+        said: dict[str, Any] = {
+            "run_id": run["run_id"],
+            "generation": generation.number,
+            "reward": verdict.reward if verdict else None,
+            "passed": verdict.passed if verdict else None,
+        }
+        facts = {**said, "adherence": followed, "verifier_failed": error is not None}
+        emit("verified", facts, **said, feedback=verdict.feedback if verdict else "", error=error)
         if task.verifier is None and default is not None:
             run = {**run, "verifier": verifiers.spec(default.verifier)}
         return {

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.errors import ConfigurationError, ModelError, SkillPluginError
 from skill_plugin.graphs import SkillInput, SkillOutput, gate_versions
 from skill_plugin.integrations.cli.console import err
 from skill_plugin.records import Task, split_ref
@@ -80,9 +80,9 @@ def _each(graph: Graph, tasks: Sequence[Task], concurrency: int) -> Iterable[tup
             for future in as_completed(futures):
                 try:
                     result: SkillOutput | Exception = future.result()
-                except SkillPluginError:
-                    raise
                 except Exception as exc:
+                    if isinstance(exc, SkillPluginError) and not isinstance(exc, ModelError):
+                        raise
                     failed = -1 if failed < 0 else failed + 1
                     if failed == min(GIVE_UP_AFTER, len(tasks)):
                         reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]

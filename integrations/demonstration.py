@@ -24,6 +24,7 @@ from skill_plugin import generators
 from skill_plugin.demo import business
 from skill_plugin.demo.questions import FAMILIES, stream
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
+from skill_plugin.demo.world import DATABASE, STARTERS, SYSTEM_PROMPT
 from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.gate import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
@@ -36,17 +37,8 @@ from skill_plugin.store import SkillStore
 from skill_plugin.task_files import read_tasks, write_tasks
 
 FOLDER = "demo"
-DATABASE = "business.db"
 TASKS = "tasks.jsonl"
 PROMPT = "system-prompt.txt"
-
-SYSTEM_PROMPT = f"You answer questions about a business with one SQLite query. The schema:\n\n{business.SCHEMA}"
-
-STARTERS = (
-    ("revenue", "Amounts (`orders.total`) are in cents: divide by 100 to get dollars."),
-    ("customer-tiers", "Codes of `customers.tier`: gold = 'A', silver = 'B', bronze = 'C'."),
-)
-"""What a person wrote down before the agent began: true, and not enough."""
 
 HARMFUL_SKILL = "order-status"
 HARMFUL_EDIT = ("shipped = 35, delivered = 40", "shipped = 40, delivered = 35")

@@ -18,17 +18,7 @@ def open_store(settings: Settings, *, create: bool, index: bool = True, check_em
     """
     from skill_plugin.store import SkillStore  # noqa: PLC0415 - SQLModel takes half a second
 
-    if settings.database is not None and "://" not in settings.database:
-        raise ConfigurationError(f"{settings.database!r} is no SQL URL; use sqlite:///FILE or postgresql+psycopg://...")
-    return SkillStore.open(
-        settings.database or settings.home,
-        namespace=settings.namespace,
-        embedder=settings.embedder,
-        chroma=settings.chroma if index else False,
-        capacity=settings.capacity,
-        create=create,
-        check_embedder=check_embedder,
-    )
+    return SkillStore.from_settings(settings, create=create, index=index, check_embedder=check_embedder)
 
 
 def task_llm(settings: Settings, agent: str | None = None) -> Any:
@@ -46,10 +36,10 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
         raise ConfigurationError(
             "no task LLM is given; pass --model openai:gpt-5-mini, --model NAME --base-url URL, or --agent package.module:agent"
         )
-    return chat_models.load(settings.model, base_url=settings.base_url)
+    return chat_models.from_settings(settings)
 
 
 def generator(settings: Settings) -> generators.ChatGenerator | None:
     """The generator that is set, by default the task LLM's model; None if there is no model."""
     name = settings.generator or settings.model
-    return None if name is None else generators.chat(chat_models.load(name, base_url=settings.base_url))
+    return None if name is None else generators.chat(chat_models.from_settings(settings, name))

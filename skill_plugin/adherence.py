@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from skill_plugin.chat_models import reply_text
 from skill_plugin.records import Task
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ def chat_adherence(model: "BaseChatModel") -> Adherence:
 
     def judge(task: Task, answer: str, skill: str) -> float:
         fence = f"=={secrets.token_hex(8)}=="
-        reply = model.invoke(_PROMPT.format(fence=fence, skill=skill, task=task.input, answer=answer)).text
-        scores = _SCORE.findall(str(reply))
+        reply = reply_text(model.invoke(_PROMPT.format(fence=fence, skill=skill, task=task.input, answer=answer)))
+        scores = _SCORE.findall(reply)
         if not scores:
-            raise ValueError(f"no line 'FOLLOWED: number' in {str(reply)[-200:]!r}")
+            raise ValueError(f"no line 'FOLLOWED: number' in {reply[-200:]!r}")
         return float(scores[-1])
 
     return judge

@@ -1,21 +1,43 @@
-"""From a model's name to a LangChain chat model. The only file that knows `init_chat_model`."""
+"""From a model's name to a LangChain chat model, and from its reply to a text. The only file that knows `init_chat_model`."""
 
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin.errors import ConfigurationError, MissingExtraError
+from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
+from skill_plugin.settings import MODEL_RETRIES, MODEL_TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
 
 _EXAMPLES = "openai:gpt-5-mini or ollama:qwen3, or a model's name together with a base URL"
 
+_WHY_IT_ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_CUT = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"))
+"""What providers call the end of a reply that reached its token limit, in lower case."""
 
-def load(model: str, *, base_url: str | None = None, **options: Any) -> "BaseChatModel":
+
+def load(
+    model: str,
+    *,
+    base_url: str | None = None,
+    timeout: float = MODEL_TIMEOUT_S,
+    max_retries: int = MODEL_RETRIES,
+    **options: Any,
+) -> "BaseChatModel":
     """The chat model that a string such as `openai:gpt-5-mini` names.
 
     With `base_url` the name is taken as it stands and asked from that OpenAI-compatible server; servers that need no
     key get a placeholder unless `OPENAI_API_KEY` is set.
+
+    Args:
+        model: Its name.
+        base_url: An OpenAI-compatible server.
+        timeout: Seconds that the server may be silent before a call has failed. Not every provider's class takes this;
+            one that does not keeps its own.
+        max_retries: How often the provider's library tries a failed call again; as `timeout`.
+        options: For the provider's class.
 
     Raises:
         MissingExtraError: the `langchain` extra is not installed.
@@ -23,27 +45,83 @@ def load(model: str, *, base_url: str | None = None, **options: Any) -> "BaseCha
     """
     if not isinstance(model, str) or not model.strip():
         raise ConfigurationError(f"a model is named by a string, got {model!r}; use {_EXAMPLES}")
+    limits = {"timeout": timeout, "max_retries": max_retries}
     try:
         if base_url is not None:
-            return _openai_compatible(model, base_url, options)
+            return _openai_compatible(model, base_url, limits, options)
         from langchain.chat_models import init_chat_model  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise MissingExtraError(f"the model string {model!r}", "langchain") from exc
     try:
         chat: BaseChatModel = init_chat_model(model, **options)
+        if taken := _taken(limits, type(chat), options):  # only the class itself knows what it takes
+            chat = init_chat_model(model, **taken, **options)
     except Exception as exc:  # every provider fails in its own way: an unknown name, a missing package, a missing key
         reason = " ".join(str(exc).split())[:300]
         raise ConfigurationError(f"the model {model!r} does not resolve: {reason}; use {_EXAMPLES}") from exc
     return chat
 
 
-def _openai_compatible(model: str, base_url: str, options: dict[str, Any]) -> "BaseChatModel":
+def from_settings(settings: Settings, model: str | None = None) -> "BaseChatModel":
+    """The task LLM that is set, or another model by name from the same server and under the same limits.
+
+    Raises:
+        MissingExtraError: and `ConfigurationError`, as `load`.
+    """
+    return load(
+        model or settings.model or "",
+        base_url=settings.base_url,
+        timeout=settings.model_timeout,
+        max_retries=settings.model_retries,
+    )
+
+
+def _taken(limits: dict[str, Any], kind: "type[BaseChatModel]", given: Collection[str]) -> dict[str, Any]:
+    """The limits that a class of models takes, without those that the caller gave under the field's other name."""
+    names = [{name, field.alias} for name, field in kind.model_fields.items()]
+    return {key: value for key, value in limits.items() if any(key in both and not both & set(given) for both in names)}
+
+
+def _openai_compatible(model: str, base_url: str, limits: dict[str, Any], options: dict[str, Any]) -> "BaseChatModel":
     from langchain_openai import ChatOpenAI  # noqa: PLC0415 - an extra
     from pydantic import SecretStr  # noqa: PLC0415
 
     name = model.removeprefix("openai:")
     key = SecretStr(os.environ.get("OPENAI_API_KEY") or "not-needed")
-    return ChatOpenAI(model=name, base_url=base_url, api_key=key, **options)
+    taken = _taken(limits, ChatOpenAI, options)
+    return ChatOpenAI(model=name, base_url=base_url, api_key=key, **taken, **options)
+
+
+def reply_text(message: "BaseMessage") -> str:
+    """The text of a model's reply; empty where it calls tools instead.
+
+    Raises:
+        ModelError: there is neither, or the token limit cut the reply off. Neither is an answer of the model, and a
+            reward of 0 for it would punish the skill it was given under.
+    """
+    from langchain_core.messages import AIMessage  # noqa: PLC0415 - loaded by now, but not by `import chat_models`
+
+    text = str(message.text)
+    if not isinstance(message, AIMessage):
+        return text
+    why = _why_it_ended(message.response_metadata)
+    said = f" (finish_reason {why!r})" if why else ""
+    if why is not None and why.lower() in _CUT:
+        raise ModelError(
+            f"the model's reply was cut off by its token limit{said}, after {text[-60:]!r}; raise its max_tokens"
+        )
+    if not text.strip() and not message.tool_calls:
+        refusal = message.additional_kwargs.get("refusal")
+        because = f": it refused, {refusal!r}" if refusal else ""
+        raise ModelError(f"the model returned no text{said}{because}; ask it again, or look at its prompt and filters")
+    return text
+
+
+def _why_it_ended(metadata: dict[str, Any]) -> str | None:
+    details = metadata.get("incomplete_details")  # OpenAI's Responses API
+    given = [metadata.get(key) for key in _WHY_IT_ENDED]
+    given.append(details.get("reason") if isinstance(details, dict) else None)
+    return next((value for value in given if isinstance(value, str) and value), None)
 
 
 def name_of(model: Any) -> str:

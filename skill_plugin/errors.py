@@ -5,6 +5,7 @@
     ├── MissingExtraError (ImportError)      a feature whose optional packages are not installed
     ├── InvalidSkillError (ValueError)       a SKILL.md text that breaks the format's rules
     ├── InvalidTaskError (ValueError)        a task, or a line of a tasks file, that cannot be used
+    ├── ModelError (RuntimeError)            a model that returned no text, or one that its token limit cut off
     ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
     ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
     └── StoreError
@@ -51,6 +52,10 @@ class InvalidSkillError(SkillPluginError, ValueError):
 
 class InvalidTaskError(SkillPluginError, ValueError):
     """A task cannot be used as it is."""
+
+
+class ModelError(SkillPluginError, RuntimeError):
+    """A model returned no text, or its token limit cut the text off. A failed call, never a reward of 0."""
 
 
 class VerifierError(SkillPluginError, RuntimeError):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skill_plugin import chat_models
-from skill_plugin.errors import ConfigurationError, InvalidSkillError
+from skill_plugin.errors import ConfigurationError, InvalidSkillError, ModelError
 from skill_plugin.prompts import PROMPT_VERSION, read_revision, revise_prompt
 from skill_plugin.protocols import Generator
 from skill_plugin.records import Generation, Revision, Task
@@ -21,8 +21,8 @@ _SAMPLING_KEYS = ("temperature", "top_p", "max_tokens", "seed")
 class ChatGenerator:
     """Writes revisions with any LangChain chat model, prompted and untrained.
 
-    A completion that is no SKILL.md, or that changes nothing, becomes a `Revision` with an `error`: a recorded failure
-    that the next prompt shows. A model that cannot be reached raises its own error.
+    A completion that is no SKILL.md, that changes nothing, or that the token limit cut off, becomes a `Revision` with an
+    `error`: a recorded failure that the next prompt shows. A model that cannot be reached raises its own error.
     """
 
     def __init__(self, model: "BaseChatModel") -> None:
@@ -43,8 +43,14 @@ class ChatGenerator:
     ) -> Revision:
         usage = getattr(reply, "usage_metadata", None) or {}
         sampling = {key: value for key in _SAMPLING_KEYS if (value := getattr(self.model, key, None)) is not None}
+        try:
+            chat_models.reply_text(reply)
+            error = None
+        except ModelError as exc:  # what was cut off may still parse, and would be staged without its end
+            error = str(exc)
         written = Revision(
             completion=str(reply.text),
+            error=error,
             prompt=tuple(prompt),
             model=chat_models.name_of(self.model),
             sampling={**sampling, "prompt_version": PROMPT_VERSION},

@@ -109,7 +109,7 @@ class Verdict:
         if isinstance(reward, bool):
             reward = float(reward)
         if not isinstance(reward, int | float) or not math.isfinite(reward) or not 0 <= reward <= 1:
-            raise VerifierError(f"a reward is a number from 0 to 1, got {self.reward!r}; fix the verifier")
+            raise VerifierError(f"a reward is a number from 0 to 1, got {self.reward!r}; scale it, or fix the verifier")
         object.__setattr__(self, "reward", float(reward))
         if self.passed is None:
             object.__setattr__(self, "passed", reward >= 1)

@@ -17,6 +17,8 @@ ENV_PREFIX = "SKILL_PLUGIN_"
 HOME_VARIABLE = f"{ENV_PREFIX}HOME"
 DEFAULT_HOME = Path("~/.skill-plugin")
 SETTINGS_FILE = "settings.toml"
+MODEL_TIMEOUT_S = 120.0
+MODEL_RETRIES = 3
 
 
 def home_folder(home: str | Path | None = None) -> Path:
@@ -47,6 +49,12 @@ class Settings(BaseSettings):
     """The model that writes skills; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
+    model_timeout: float = Field(default=MODEL_TIMEOUT_S, gt=0, allow_inf_nan=False)
+    """Seconds that a model's server may be silent before the call has failed."""
+    model_retries: int = Field(default=MODEL_RETRIES, ge=0)
+    """How often a failed call of a model is tried again."""
+    verifier: str | None = None
+    """Judges answers to tasks that name no verifier: a verifier's name, or `package.module:function`."""
     max_generations: int = Field(default=3, ge=0)
     """How many revisions a task may cost."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None

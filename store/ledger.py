@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from skill_plugin import skill_md
+from skill_plugin.errors import VerifierError
 from skill_plugin.records import Revision, Rollout, Task, Verdict
 from skill_plugin.store import outcomes, revisions
 from skill_plugin.store.base import StoreBase
@@ -50,6 +51,27 @@ class Ledger(StoreBase):
         verdict = Verdict(reward, feedback=feedback)
         with self._write() as session:
             return outcomes.record_outcome(session, self.namespace, run_id, verdict)
+
+    def record_feedback(
+        self, run_id: str, *, key: str, score: float | bool | None, value: object = None, comment: str = ""
+    ) -> bool:
+        """Takes feedback in the form that LangSmith and its like give it; see `record_outcome`.
+
+        Args:
+            run_id: Ours, which the run's metadata has as `skill_plugin_run_id`.
+            key: What was judged, such as `correctness`; it begins the feedback's text.
+            score: From 0 to 1, or a bool.
+            value: What the judge chose where the score is a number of it, such as `thumbs up`.
+            comment: Why; the generator reads it.
+
+        Raises:
+            RunNotFoundError: no such run.
+            VerifierError: there is no score, or none from 0 to 1.
+        """
+        if score is None:
+            raise VerifierError(f"the feedback {key!r} has no score, so it is no outcome; give a score from 0 to 1")
+        said = [str(part) for part in (value, comment) if part not in (None, "")]
+        return self.record_outcome(run_id, score, ": ".join([key, *said]))
 
     def run(self, run_id: str) -> list[Rollout]:
         """The rollouts that a run recorded, in order; none for an unknown run."""

@@ -103,11 +103,19 @@ class Library(StoreBase):
         """
         return self._make_live(name, version, "promoted", by=by, decision=decision)
 
-    def refuse(self, name: str, version: int | None = None, *, by: str = "gate", decision: GateDecision) -> Skill:
-        """Notes that the gate refused a version; it stays staged."""
+    def refuse(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        by: str = "gate",
+        decision: GateDecision | None = None,
+        reason: str = "",
+    ) -> Skill:
+        """Notes that the gate, with its `decision`, or a person refused a version; it stays staged."""
         with self._write() as session:
             skill, row = self._version_meant(session, name, version)
-            versions.log_event(session, skill, "refused", by=by, version=row.number, decision=decision)
+            versions.log_event(session, skill, "refused", by=by, version=row.number, reason=reason, decision=decision)
             return versions.view(session, skill, row)
 
     def rollback(self, name: str, version: int | None = None, *, reason: str = "") -> Skill:

@@ -5,7 +5,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from skill_plugin import embedders
-from skill_plugin.errors import NamespaceError
+from skill_plugin.errors import ConfigurationError, NamespaceError
+from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.exchange import Exchange
@@ -81,6 +82,36 @@ class SkillStore(Exchange, Querying, Ledger, Keeping):
             store.close()
             raise
         return store
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, *, create: bool = True, index: bool = True, check_embedder: bool = True
+    ) -> Self:
+        """Opens the store of the settings' home folder, or of the database that they name.
+
+        Args:
+            settings: Where the store is, its namespace, embedder, index and capacity.
+            create: As in `open`.
+            index: Off, search does without Chroma, which takes a second to start; exact search takes a millisecond.
+            check_embedder: As in `open`.
+
+        Raises:
+            ConfigurationError: the database is no SQL URL.
+            StoreUnavailableError: and the others of `open`.
+        """
+        if settings.database is not None and "://" not in settings.database:
+            raise ConfigurationError(
+                f"{settings.database!r} is no SQL URL; use sqlite:///FILE or postgresql+psycopg://..."
+            )
+        return cls.open(
+            settings.database or settings.home,
+            namespace=settings.namespace,
+            embedder=settings.embedder,
+            chroma=settings.chroma if index else False,
+            capacity=settings.capacity,
+            create=create,
+            check_embedder=check_embedder,
+        )
 
     def close(self) -> None:
         """Lets an index that is being brought up to date finish, then lets go of everything."""

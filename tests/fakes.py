@@ -92,5 +92,6 @@ ASK = {"task": "add 2 and 2", "reference": "4"}
 
 def loop(store: SkillStore, *, writer=(MACHINE,), llm=None, **options):
     options.setdefault("verifier", verifiers.exact_match())
-    generator = generators.chat(ScriptedChat(writer)) if writer is not None else None
-    return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=generator, **options)
+    if writer is not None:
+        writer = generators.chat(writer if isinstance(writer, ScriptedChat) else ScriptedChat(writer))
+    return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=writer, **options)

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
-from skill_plugin import __version__
+from skill_plugin import Rollout, Task, __version__
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations import wiring
 from skill_plugin.integrations.cli import app
@@ -28,6 +28,19 @@ TASKS = [
 def skill(home):
     with SkillStore.open(home, embedder="hashing") as store:
         return store.add_text(skill_text())
+
+
+def test_an_outcome_that_comes_later(cli, home, skill):
+    with SkillStore.open(home, embedder="hashing") as store:
+        used = Rollout(generation=0, answer="4", skill=skill.ref)
+        store.record(Task("add 2 and 2"), [used], run_id="run-1")
+
+    assert cli("outcome", "run-1", "--reward", "1", "--feedback", "right") == "recorded\n"
+    assert json.loads(cli("outcome", "run-1", "--reward", "1", "--feedback", "right", "--json"))["recorded"] is False
+    assert "no run 'run-2'" in cli("outcome", "run-2", "--reward", "1", code=1)
+    assert "from 0 to 1, got 3.0; scale it" in cli("outcome", "run-1", "--reward", "3", code=1)
+    with SkillStore.open(home, embedder="hashing") as store:
+        assert (store.get("adding").utility, store.get("adding").uses) == (1.0, 1)
 
 
 def test_the_version(cli):

@@ -30,6 +30,8 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch, minilm):
     monkeypatch.chdir(tmp_path)
     writer = ScriptedChat(lambda _: MACHINE)
     names = {"__name__": "docs", "agent": FingersAdder(), "model": writer, "right": right}
+    if page.name == "stategraph.md":  # where `agent` is the host's node, and `model` its model
+        names |= {"agent_that_adds": FingersAdder(), "model": FingersAdder(), "writer": writer}
     names["builder"] = StateGraph(MessagesState)
     for number, block in enumerate(blocks(page)):
         if "gate_version(store" in block:

@@ -140,6 +140,38 @@ def test_feedback_without_a_reward_changes_nothing(store, skill, reward):
     assert numbers(store) == (None, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("feedback", "reward", "text"),
+    [
+        ({"key": "correctness", "score": 1, "comment": "as in the book"}, 1.0, "correctness: as in the book"),
+        ({"key": "user_score", "score": True}, 1.0, "user_score"),
+        ({"key": "thumbs", "score": 0.0, "value": "down", "comment": "too slow"}, 0.0, "thumbs: down: too slow"),
+    ],
+)
+def test_feedback_in_langsmiths_form_is_an_outcome_and_the_same_twice_counts_once(store, skill, feedback, reward, text):
+    store.record(TASK, [rollout(skill, None)], run_id="a")
+
+    assert store.record_feedback("a", **feedback)
+    assert not store.record_feedback("a", **feedback)
+    assert not store.record_outcome("a", reward, text)
+    assert numbers(store) == (reward, 1, int(reward))
+
+
+@pytest.mark.parametrize(
+    ("feedback", "message"),
+    [
+        ({"key": "stars", "score": 5}, "from 0 to 1, got 5; scale it"),
+        ({"key": "note", "score": None, "comment": "hm"}, "'note' has no score"),
+    ],
+)
+def test_feedback_that_is_no_score_changes_nothing(store, skill, feedback, message):
+    store.record(TASK, [rollout(skill, None)], run_id="a")
+
+    with pytest.raises(VerifierError, match=message):
+        store.record_feedback("a", **feedback)
+    assert numbers(store) == (None, 0, 0)
+
+
 def _record_many(where, ref, worker, count):
     with SkillStore.open(**where, embedder=TopicEmbedder()) as store:
         for number in range(count):

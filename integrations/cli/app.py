@@ -28,6 +28,7 @@ def root(
 
 command(app, "demo")(demo.demo)
 command(app, "run")(run.run)
+command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)
 app.add_typer(lifecycle.skills, name="skills")

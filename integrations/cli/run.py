@@ -1,4 +1,4 @@
-"""`skill-plugin run`: the loop over a user's own tasks."""
+"""`skill-plugin run | outcome`: the loop over a user's own tasks, and what is learned of a run later."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,8 +40,10 @@ def run(
     from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
     from skill_plugin.task_files import check_references, read_tasks, read_text  # noqa: PLC0415
 
-    settings = settings.override(model=model, generator=generator, base_url=base_url, max_generations=max_generations)
-    judge = verifiers.load(verifier, import_functions=True) if verifier else None
+    settings = settings.override(
+        model=model, generator=generator, base_url=base_url, max_generations=max_generations, verifier=verifier
+    )
+    judge = verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None
     work = read_tasks(tasks)
     if judge is None and (bare := next((task for task in work if task.verifier is None), None)):
         raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
@@ -65,6 +67,24 @@ def run(
         _report(summary)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def outcome(
+    settings: Settings,
+    run_id: Annotated[str, typer.Argument(help="The run_id that the graph returned or the stream showed.")],
+    reward: Annotated[float, typer.Option(help="From 0 to 1.", show_default=False)],
+    feedback: Annotated[str, typer.Option(help="Why; the generator reads it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Tell the outcome of a run that was recorded; the same outcome twice counts once."""
+    from skill_plugin.integrations import wiring  # noqa: PLC0415 - the store takes a second to import
+
+    with wiring.open_store(settings, create=False, index=False, check_embedder=False) as store:
+        recorded = store.record_outcome(run_id, reward, feedback)
+    if as_json:
+        print_json({"run_id": run_id, "recorded": recorded})
+    else:
+        out.print(Text("recorded" if recorded else "the same outcome was there already"))
 
 
 def _report(summary: "Summary") -> None:

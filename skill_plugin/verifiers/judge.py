@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from skill_plugin import chat_models
-from skill_plugin.errors import VerifierError
+from skill_plugin.errors import ModelError, VerifierError
 from skill_plugin.records import Task, Verdict
 from skill_plugin.verifiers.base import gold_answer
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
 
 DEFAULT_RUBRIC = "The answer solves the task and, where a reference is given, agrees with it."
 
@@ -65,17 +66,21 @@ class LLMJudge:
         return {"model": model, "rubric": self.rubric, "pass_at": self.pass_at}
 
     def verify(self, task: Task, answer: str) -> Verdict:
-        return self._verdict(self._chat.invoke(self._prompt(task, answer)).text)
+        return self._verdict(self._chat.invoke(self._prompt(task, answer)))
 
     async def averify(self, task: Task, answer: str) -> Verdict:
-        return self._verdict((await self._chat.ainvoke(self._prompt(task, answer))).text)
+        return self._verdict(await self._chat.ainvoke(self._prompt(task, answer)))
 
     def _prompt(self, task: Task, answer: str) -> str:
         reference = "(none)" if task.reference is None else gold_answer(task)
         fence = f"=={secrets.token_hex(8)}=="
         return _PROMPT.format(rubric=self.rubric, fence=fence, task=task.input, reference=reference, answer=answer)
 
-    def _verdict(self, reply: str) -> Verdict:
+    def _verdict(self, message: "BaseMessage") -> Verdict:
+        try:
+            reply = chat_models.reply_text(message)  # a reply that was cut may have lost the end of its score
+        except ModelError as exc:
+            raise VerifierError(f"the judge gave no verdict: {exc}") from exc
         scores = _SCORE.findall(reply)
         if not scores:
             raise VerifierError(f"the judge gave no line 'SCORE: number': {reply[-200:]!r}; use a stronger judge model")
