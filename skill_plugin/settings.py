@@ -6,9 +6,9 @@ The home folder itself comes from the caller or from `SKILL_PLUGIN_HOME`; the se
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from skill_plugin.errors import ConfigurationError
@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Judges answers to tasks that name no verifier: a verifier's name, or `package.module:function`."""
     max_generations: int = Field(default=3, ge=0)
     """How many revisions a task may cost."""
+    token: Annotated[SecretStr, Field(min_length=1)] | None = None
+    """What callers of `skill-plugin serve --http` must show; never printed."""
     debug: bool = False
     """Show a traceback for an unexpected error."""
 
@@ -74,8 +76,9 @@ class Settings(BaseSettings):
         except ValidationError as exc:
             first = exc.errors()[0]
             name = ".".join(map(str, first["loc"]))
+            value = "what it is" if name.startswith("token") else repr(first.get("input"))
             raise ConfigurationError(
-                f"setting {name!r} cannot be {first.get('input')!r}: {first['msg']}; look in "
+                f"setting {name!r} cannot be {value}: {first['msg']}; look in "
                 f"{folder / SETTINGS_FILE}, the environment ({ENV_PREFIX}{name.upper()}) and the command line"
             ) from exc
 

@@ -123,6 +123,23 @@ def parse(text: str) -> SkillDocument:
     Raises:
         InvalidSkillError: whatever is wrong with it, in one line.
     """
+    front, body = _split(text)
+    if not body.strip():
+        raise InvalidSkillError("the skill has no body; write the procedure below the front matter")
+    extra = {key: value for key, value in front.items() if key not in ("name", "description")}
+    return SkillDocument(check_name(front.get("name")), check_description(front.get("description")), body, extra)
+
+
+def front_matter(text: str) -> dict[Any, Any]:
+    """The front matter as it was written: every key, the description with its white space.
+
+    Raises:
+        InvalidSkillError: there is none, or it is no YAML.
+    """
+    return _split(text)[0]
+
+
+def _split(text: str) -> tuple[dict[Any, Any], str]:
     text = check_text(text).removeprefix("\ufeff")
     found = _FRONT_MATTER.match(text)
     if found is None:
@@ -143,11 +160,7 @@ def parse(text: str) -> SkillDocument:
         raise InvalidSkillError(f"the front matter is no YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(front, dict):
         raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {found['yaml'][:80]!r}")
-    body = found["body"].strip("\n")
-    if not body.strip():
-        raise InvalidSkillError("the skill has no body; write the procedure below the front matter")
-    extra = {key: value for key, value in front.items() if key not in ("name", "description")}
-    return SkillDocument(check_name(front.get("name")), check_description(front.get("description")), body, extra)
+    return front, found["body"].strip("\n")
 
 
 def body_of(text: str) -> str:

@@ -27,6 +27,9 @@ ONLY_IN = {
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
     "typer": ("integrations/cli/",),
+    "mcp": ("integrations/mcp_sdk.py", "integrations/mcp_server.py", "integrations/http.py"),
+    "starlette": ("integrations/http.py",),
+    "uvicorn": ("integrations/http.py",),
     "langchain": ("skill_plugin/chat_models.py", "integrations/middleware.py"),
     "langchain_openai": ("skill_plugin/chat_models.py",),
 }

@@ -1,0 +1,42 @@
+"""`skill-plugin serve`: the library for MCP clients."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from skill_plugin.integrations.cli.console import err
+from skill_plugin.settings import Settings
+
+
+def serve(
+    settings: Settings,
+    http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP instead of standard input.")] = False,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; other than this machine only with a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is any that is free.")] = 8765,
+    token: Annotated[
+        str | None,
+        typer.Option(help="What HTTP callers must show; SKILL_PLUGIN_TOKEN keeps it out of the process list."),
+    ] = None,
+    allow_write: Annotated[
+        bool, typer.Option("--allow-write", help="Let clients propose skills, which are staged.")
+    ] = False,
+) -> None:
+    """Serve the library to MCP clients, on standard input and output or over HTTP."""
+    from skill_plugin.integrations import mcp_server, wiring  # noqa: PLC0415 - the store and the SDK take a second
+
+    settings = settings.override(token=token)
+    with wiring.open_store(settings, create=True) as store:
+        if http:
+            from skill_plugin.integrations.http import serve_http  # noqa: PLC0415 - the web server
+
+            secret = None if settings.token is None else settings.token.get_secret_value()
+            serve_http(store, host=host, port=port, token=secret, allow_write=allow_write)
+            return
+        if os.isatty(0):
+            err.print("speaking MCP on standard input and output; end with Ctrl-C")
+        closed = mcp_server.serve_stdio(mcp_server.create_server(store, allow_write=allow_write))
+    if not closed:
+        os._exit(0)  # a thread still reads standard input, and Python would wait for it, or fall over it

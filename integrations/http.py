@@ -1,0 +1,215 @@
+"""The MCP server over HTTP: MCP at `/mcp`, outcomes that other systems post at `/outcomes`, and `/healthz`.
+
+Without a token it answers on this machine only, and only requests whose Host and Origin are this machine's: a web page
+whose name was made to point here (DNS rebinding) is refused. With a token every path but `/healthz` wants it.
+"""
+
+import hmac
+import ipaddress
+import json
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+
+from skill_plugin.errors import (
+    ConfigurationError,
+    MissingExtraError,
+    RunNotFoundError,
+    SkillPluginError,
+    StoreUnavailableError,
+)
+from skill_plugin.integrations import mcp_sdk, tools
+from skill_plugin.integrations.mcp_server import create_server
+from skill_plugin.store import SkillStore
+
+try:
+    import uvicorn
+    from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response
+except ImportError as exc:
+    raise MissingExtraError("serving over HTTP", "mcp") from exc
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request's body; a SKILL.md has at most 64 KiB."""
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+
+_GRACE_SECONDS = 3
+
+
+def http_app(store: SkillStore, *, token: str | None = None, allow_write: bool = False) -> "ASGIApp":
+    """The ASGI application. Without a token it answers only to the names of this machine."""
+    server = create_server(store, allow_write=allow_write)
+
+    @server.custom_route("/outcomes", methods=["POST"])  # type: ignore[untyped-decorator]
+    async def outcomes(request: Request) -> Response:
+        return await _outcome(store, request)
+
+    @server.custom_route("/healthz", methods=["GET"])  # type: ignore[untyped-decorator]
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"ok": True})
+
+    return _Guard(mcp_sdk.http_app(server), token)
+
+
+def serve_http(
+    store: SkillStore,
+    *,
+    host: str = DEFAULT_HOST,
+    port: int = DEFAULT_PORT,
+    token: str | None = None,
+    allow_write: bool = False,
+) -> None:
+    """Serves until a signal comes. The address is printed on standard error; port 0 is any that is free.
+
+    Raises:
+        ConfigurationError: the address is not this machine's own and there is no token, or it cannot be listened on.
+    """
+    listener = _listen(host, port, token)
+    address, number = listener.getsockname()[:2]
+    shown = f"[{address}]" if ":" in address else address
+    print(f"MCP at http://{shown}:{number}/mcp", file=sys.stderr, flush=True)  # noqa: T201 - for who started it
+    app = http_app(store, token=token, allow_write=allow_write)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS
+    )
+    # Uvicorn sends itself the signal again when it is done; that must not end the process before the store is closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int, token: str | None) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if token is None and not ipaddress.ip_address(address[0]).is_loopback:
+            raise ConfigurationError(
+                f"{host} can be reached from other machines and no token is set; set SKILL_PLUGIN_TOKEN, or use 127.0.0.1"
+            )
+        return socket.create_server(address[:2], family=family)
+    except OSError as exc:
+        reason = (exc.strerror or str(exc)).split(" (")[0]  # asyncio and socket repeat the address in brackets
+        raise ConfigurationError(f"cannot listen on {host} port {port}: {reason}; choose another") from exc
+
+
+async def _outcome(store: SkillStore, request: Request) -> Response:
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return _refused(400, 'the body is no JSON; send {"run_id": ..., "reward": 0.0 to 1.0, "feedback": ...}')
+    try:
+        recorded = await anyio.to_thread.run_sync(_record, store, body)
+    except RunNotFoundError:
+        return _refused(404, f"no run {body['run_id']!r:.200} in this namespace; send the run_id that the run returned")
+    except StoreUnavailableError as exc:
+        return _refused(503, str(exc))
+    except SkillPluginError as exc:
+        return _refused(422, str(exc))
+    return JSONResponse({"recorded": recorded})
+
+
+def _record(store: SkillStore, body: Any) -> bool:
+    """Either form of an outcome; False if the same was there already."""
+    if not isinstance(body, Mapping) or not isinstance(run_id := body.get("run_id"), str):
+        raise ConfigurationError("an outcome is a JSON object with a run_id; pass the one that the run returned")
+    if "reward" in body:
+        return tools.report_outcome(store, run_id, body["reward"], _text(body, "feedback"))["counted"]
+    if "score" in body or "key" in body:
+        return _record_feedback(
+            store,
+            run_id,
+            key=_text(body, "key") or "feedback",
+            score=body.get("score"),
+            value=_text(body, "value") or None,
+            comment=_text(body, "comment"),
+        )
+    raise ConfigurationError("an outcome needs a reward, or a key and a score, from 0 to 1; add one")
+
+
+def _record_feedback(  # what a store's own method of this name will take
+    store: SkillStore, run_id: str, *, key: str, score: Any, value: str | None, comment: str
+) -> bool:
+    """LangSmith's form of feedback: the score is the reward, the comment the feedback."""
+    if score is None:
+        raise ConfigurationError(
+            f"the feedback {key!r:.80} has no score (its value is {value!r:.80}); give one from 0 to 1"
+        )
+    return tools.report_outcome(store, run_id, score, comment)["counted"]
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} is {value!r:.80}; give a text")
+    return value or ""
+
+
+def _refused(status: int, message: str, **headers: str) -> Response:
+    return JSONResponse({"error": message}, status, headers=headers)
+
+
+class _Guard:
+    """Refuses a request before the application sees it: by its Host and Origin, its token, its size."""
+
+    def __init__(self, app: "ASGIApp", token: str | None) -> None:
+        self._app = app
+        self._expected = None if token is None else f"Bearer {token}".encode()
+        names = ("127.0.0.1", "localhost", "[::1]")
+        self._local = TransportSecurityMiddleware(
+            TransportSecuritySettings(
+                allowed_hosts=[f"{name}{port}" for name in names for port in ("", ":*")],
+                allowed_origins=[f"http://{name}{port}" for name in names for port in ("", ":*")],
+            )
+        )
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] != "http" or scope["path"] == "/healthz":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        body: bytes | None = None
+        refused = await self._refused(request)
+        if refused is None:
+            try:
+                body = await _body(request)
+            except ClientDisconnect:
+                return
+            refused = None if body is not None else _refused(413, f"the body is over {MAX_BODY} bytes; send less")
+        if refused is not None:
+            await refused(scope, receive, send)
+            return
+        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> "Message":
+            return messages.pop() if messages else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _refused(self, request: Request) -> Response | None:
+        if self._expected is None:
+            return await self._local.validate_request(request)
+        given = dict(request.scope["headers"]).get(b"authorization", b"")
+        if hmac.compare_digest(given, self._expected):
+            return None
+        message = "a token is needed; send it as 'Authorization: Bearer TOKEN'"
+        return _refused(401, message, **{"WWW-Authenticate": "Bearer"})
+
+
+async def _body(request: Request) -> bytes | None:
+    """The request's body; None as soon as it is too long."""
+    read = bytearray()
+    async for chunk in request.stream():
+        read += chunk
+        if len(read) > MAX_BODY:
+            return None
+    return bytes(read)

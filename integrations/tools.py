@@ -1,0 +1,180 @@
+"""What an agent may do with the library, as plain functions: LangChain's tools and the MCP server are made of these.
+
+Arguments and results are JSON. Everything an agent passes is data from outside: it sees live skills only, and what it
+writes is staged. Errors are this library's own, one line each, made to be shown to a model.
+"""
+
+import uuid
+
+from typing_extensions import TypedDict
+
+from skill_plugin import skill_md
+from skill_plugin.errors import (
+    ConfigurationError,
+    DuplicateSkillError,
+    RunNotFoundError,
+    SkillNotFoundError,
+    VerifierError,
+)
+from skill_plugin.records import Rollout, Skill, Task, Verdict
+from skill_plugin.store import SkillStore
+
+DEFAULT_K = 3
+
+
+class FoundSkill(TypedDict):
+    """A search result without its text, which `get_skill` gives. `utility` is in [0, 1]; None before the first use."""
+
+    name: str
+    ref: str
+    description: str
+    score: float
+    utility: float | None
+
+
+class SearchResult(TypedDict):
+    """Best first. Where nothing was found, `reason` says why; else it is empty."""
+
+    skills: list[FoundSkill]
+    reason: str
+
+
+class SkillText(TypedDict):
+    """A live skill; `ref` is its `skill_id@version`, `text` the whole SKILL.md."""
+
+    name: str
+    ref: str
+    description: str
+    utility: float | None
+    uses: int
+    text: str
+
+
+class OutcomeReport(TypedDict):
+    """`counted` is false if the same feedback on the same run was there already."""
+
+    run_id: str
+    counted: bool
+
+
+class Proposal(TypedDict):
+    """What became of a text: a version of the skill `name` that waits for the gate or a person."""
+
+    name: str
+    ref: str
+    version: int
+    status: str
+
+
+def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchResult:
+    """The at most `k` live skills for a task, best first.
+
+    Raises:
+        ConfigurationError: the query is empty, or `k` is not from 1 to 20.
+    """
+    hits = store.search(query, k)
+    return SearchResult(
+        skills=[
+            FoundSkill(
+                name=hit.name,
+                ref=hit.ref,
+                description=hit.description,
+                score=round(hit.score, 4),
+                utility=hit.utility,
+            )
+            for hit in hits
+        ],
+        reason=hits.reason,
+    )
+
+
+def get_skill(store: SkillStore, name: str) -> SkillText:
+    """The text of a live skill, by name, id, `name@2` or `id@2`.
+
+    Raises:
+        SkillNotFoundError: there is none, or it is not live.
+    """
+    skill = _live(store, name)
+    return SkillText(
+        name=skill.name,
+        ref=skill.ref,
+        description=skill.description,
+        utility=skill.utility,
+        uses=skill.uses,
+        text=skill.text,
+    )
+
+
+def report_outcome(
+    store: SkillStore,
+    run_id: str,
+    reward: float,
+    feedback: str = "",
+    *,
+    skill: str | None = None,
+    task: str | None = None,
+) -> OutcomeReport:
+    """Takes feedback on a run; the utility of its skill follows.
+
+    Args:
+        store: The library.
+        run_id: What a graph or a middleware returned. For work done elsewhere any text of the caller's own; then `skill`
+            and `task` must be given, and the first report makes the run.
+        reward: From 0 to 1.
+        feedback: Why.
+        skill: The live skill that was used, by name or ref.
+        task: What was to be done.
+
+    Raises:
+        RunNotFoundError: no such run, and `skill` or `task` is missing.
+        SkillNotFoundError: `skill` is not a live skill.
+        ConfigurationError: the reward is no number from 0 to 1.
+    """
+    try:
+        Verdict(reward, feedback=feedback)
+    except VerifierError as exc:
+        raise ConfigurationError(f"the reward is {reward!r:.80}; give a number from 0 to 1") from exc
+    try:
+        return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+    except RunNotFoundError as exc:
+        if skill is None or task is None:
+            raise RunNotFoundError(
+                f"no run {run_id!r} in namespace {store.namespace!r}; pass the run_id that the graph returned, or for work "
+                "outside a graph also the skill and the task"
+            ) from exc
+    begin_run(store, skill, task, run_id=run_id)
+    return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+
+
+def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None) -> str:
+    """Notes that a live skill is used on a task outside a graph; the run's id, for `report_outcome`.
+
+    Raises:
+        SkillNotFoundError: `skill` is not a live skill.
+        InvalidTaskError: the task is empty.
+    """
+    run_id = run_id or f"run_{uuid.uuid4().hex}"
+    # Without a reward of its own: the feedback brings it, and the same feedback counts once.
+    used = Rollout(generation=0, answer="", skill=_live(store, skill).ref)
+    store.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
+    return run_id
+
+
+def propose_skill(store: SkillStore, text: str) -> Proposal:
+    """Takes a SKILL.md text that an agent wrote: a new skill, or the next version of the one with its name. It is staged.
+
+    Raises:
+        InvalidSkillError: the text breaks the rules of SKILL.md, or is the same as a version that is there.
+    """
+    try:
+        proposed = store.add_text(text, author="generator")
+    except DuplicateSkillError:
+        proposed = store.revise_text(skill_md.parse(text).name, text, author="generator")
+    return Proposal(name=proposed.name, ref=proposed.ref, version=proposed.version, status=proposed.status)
+
+
+def _live(store: SkillStore, name: str) -> Skill:
+    skill = store.get(name)
+    if skill.status != "live":
+        raise SkillNotFoundError(f"skill {name!r} is {skill.status}, not live; search for one that is")
+    return skill
