@@ -209,8 +209,11 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             skills = calls["loaded"]
         elif self._load_skill and skills:
             attempt["adherence"] = 0.0  # it was on offer and not read: recorded, but neither praised nor blamed
-        counts = {key: calls[key] for key in ("steps", "tool_calls", "tool_errors", "input_tokens", "output_tokens")}
-        emit("executed", run_id=run["run_id"], answer=attempt["answer"], latency_s=attempt["latency_s"], **counts)
+        counts: dict[str, Any] = {
+            key: calls[key] for key in ("steps", "tool_calls", "tool_errors", "input_tokens", "output_tokens")
+        }
+        counts |= {"run_id": run["run_id"], "latency_s": attempt["latency_s"]}
+        emit("executed", {**counts, "model": calls["model"]}, answer=attempt["answer"], **counts)
         return {
             "skillp_run": run,
             "skillp_skills": skills,
