@@ -23,6 +23,7 @@ from skill_plugin.store.lexical import top
 from skill_plugin.store.live import LiveSkills
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.ranking import Candidate, collapse, dense_share, mix, rerank
+from skill_plugin.store.recent import Found, RecentSearches, Use
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
 
@@ -98,11 +99,19 @@ _FACTS: Executable = select(
     col(SkillRow.id).in_(bindparam("ids", expanding=True)),
 )
 
+_USES = select(col(SkillRow.id), col(SkillRow.utility), col(SkillRow.uses)).where(
+    col(SkillRow.id).in_(bindparam("ids", expanding=True))
+)
+
 _TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text)).where(
     col(SkillVersionRow.skill_id) == col(SkillRow.id),
     col(SkillVersionRow.number) == col(SkillRow.live_version),
     col(SkillRow.id).in_(bindparam("ids", expanding=True)),
 )
+
+
+_BY_USE = ("same-family", "query-embedding")
+"""Strategies that go by what runs did, and so find something else after every run."""
 
 
 class _State(NamedTuple):
@@ -123,6 +132,7 @@ class Search:
         self._vectors = vectors
         self._exact = ExactSearch(namespace)
         self._live = LiveSkills(namespace)
+        self._recent = RecentSearches()
         self._in_use = False
 
     def __call__(self, query: str, *, k: int, min_score: float, strategy: str, family: str | None) -> SkillHits:
@@ -140,16 +150,21 @@ class Search:
             state = self._state(session)
             if state is None:
                 return SkillHits(reason="the library has no skills")
-            candidates, engine = self._candidates(session, state, query, vector, k=k, strategy=strategy, family=family)
+            if strategy in _BY_USE:
+                found = self._found_by_use(session, state, vector, strategy, family)
+            else:
+                found = self._found(session, state, query, vector, pool=max(POOL, 2 * k), strategy=strategy)
+            candidates = found.candidates
             kept = [candidate for candidate in candidates if _passes(candidate, min_score, strategy)]
             if not kept:
                 return SkillHits(reason=_why_none(candidates, min_score, strategy))
             chosen = collapse(rerank(kept), k)
-            texts = dict(fetch(session, _TEXTS, ids=[candidate.skill_id for candidate in chosen]))
+            if new := [candidate.skill_id for candidate in chosen if candidate.skill_id not in found.texts]:
+                found.texts.update(fetch(session, _TEXTS, ids=new))
         return SkillHits(
-            _hit(candidate, texts[candidate.skill_id], rank, strategy, engine)
+            _hit(candidate, found.texts[candidate.skill_id], rank, strategy, found.engine)
             for rank, candidate in enumerate(chosen, start=1)
-            if candidate.skill_id in texts
+            if candidate.skill_id in found.texts
         )
 
     def _state(self, session: Session) -> "_State | None":
@@ -168,31 +183,38 @@ class Search:
         signature, embedder = self._vectors.signature, self._vectors.embedder
         served.embed_tasks(self._database, self._namespace, signature=signature, embedder=embedder)
 
-    def _candidates(
-        self,
-        session: Session,
-        state: _State,
-        query: str,
-        vector: Vector | None,
-        *,
-        k: int,
-        strategy: str,
-        family: str | None,
-    ) -> tuple[list[Candidate], str]:
-        pool = max(POOL, 2 * k)
+    def _found(
+        self, session: Session, state: _State, query: str, vector: Vector | None, *, pool: int, strategy: str
+    ) -> Found:
+        """The candidates of a query, from the last search for it if the library is still the same."""
+        request = (query, pool, strategy)
+        known = self._recent.get((state.signature, state.epoch), request)
+        if known is None:
+            known = Found(*self._candidates(session, state, query, vector, pool=pool, strategy=strategy))
+            self._recent.keep((state.signature, state.epoch), request, known)
+            return known.again()
+        uses = fetch(session, _USES, ids=[candidate.skill_id for candidate in known.candidates])
+        return known.again({skill_id: Use(utility, count) for skill_id, utility, count in uses})
+
+    def _found_by_use(
+        self, session: Session, state: _State, vector: Vector | None, strategy: str, family: str | None
+    ) -> Found:
         if strategy == "same-family":
             by_family = served.by_family(session, self._namespace, family or "")
             candidates = self._facts(session, state, list(by_family), vector)
             for candidate in candidates:
                 candidate.relevance, candidate.extra = by_family[candidate.skill_id]
-            return candidates, "sql"
-        if strategy == "query-embedding" and vector is not None:
+        elif vector is not None:
             by_task = served.by_task(session, self._namespace, vector, signature=state.signature)
             candidates = self._facts(session, state, list(by_task), vector)
             for candidate in candidates:
                 candidate.cosine, candidate.extra = by_task[candidate.skill_id]
             mix(candidates, 1.0)
-            return candidates, "sql"
+        return Found(candidates, "sql")
+
+    def _candidates(
+        self, session: Session, state: _State, query: str, vector: Vector | None, *, pool: int, strategy: str
+    ) -> tuple[list[Candidate], str]:
         ids: dict[str, None] = {}
         engine = "sql"
         if vector is not None:

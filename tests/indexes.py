@@ -1,6 +1,10 @@
 """Looking at a store and at its index side by side."""
 
+from itertools import count
+
 from skill_plugin.store import outbox
+
+_numbers = count()
 
 
 def fill(store, *names):
@@ -9,11 +13,16 @@ def fill(store, *names):
 
 
 def found(store, query="add"):
-    return [(hit.name, hit.version) for hit in store.search(query, k=5, min_score=0.9, strategy="dense")]
+    return [(hit.name, hit.version) for hit in store.search(new(query), k=5, min_score=0.9, strategy="dense")]
 
 
 def engine(store, query="add"):
-    return store.search(query, k=1)[0].why["engine"]
+    return store.search(new(query), k=1)[0].why["engine"]
+
+
+def new(query):
+    """The same to the embedder, and to the store a query that it has not answered yet."""
+    return f"{query} {next(_numbers)}"
 
 
 def pending(store):
