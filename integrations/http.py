@@ -125,26 +125,9 @@ def _record(store: SkillStore, body: Any) -> bool:
     if "reward" in body:
         return tools.report_outcome(store, run_id, body["reward"], _text(body, "feedback"))["counted"]
     if "score" in body or "key" in body:
-        return _record_feedback(
-            store,
-            run_id,
-            key=_text(body, "key") or "feedback",
-            score=body.get("score"),
-            value=_text(body, "value") or None,
-            comment=_text(body, "comment"),
-        )
+        key, comment = _text(body, "key") or "feedback", _text(body, "comment")
+        return store.record_feedback(run_id, key=key, score=body.get("score"), value=body.get("value"), comment=comment)
     raise ConfigurationError("an outcome needs a reward, or a key and a score, from 0 to 1; add one")
-
-
-def _record_feedback(  # what a store's own method of this name will take
-    store: SkillStore, run_id: str, *, key: str, score: Any, value: str | None, comment: str
-) -> bool:
-    """LangSmith's form of feedback: the score is the reward, the comment the feedback."""
-    if score is None:
-        raise ConfigurationError(
-            f"the feedback {key!r:.80} has no score (its value is {value!r:.80}); give one from 0 to 1"
-        )
-    return tools.report_outcome(store, run_id, score, comment)["counted"]
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

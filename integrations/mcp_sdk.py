@@ -1,7 +1,6 @@
 """The only file that knows which major release of the MCP SDK is installed: 1.x has `FastMCP`, 2.x `MCPServer`.
 
-Models are made with `model_validate` from the protocol's own
-names (`mimeType`), because their Python names changed.
+Models are made with `model_validate` from the protocol's own names (`mimeType`), because their Python names changed.
 """
 
 import importlib

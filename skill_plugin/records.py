@@ -6,7 +6,6 @@ survive `to_json` / `from_json`, because LangGraph checkpoints hold plain JSON.
 
 import hashlib
 import json
-import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -108,7 +107,7 @@ class Verdict:
         reward = self.reward
         if isinstance(reward, bool):
             reward = float(reward)
-        if not isinstance(reward, int | float) or not math.isfinite(reward) or not 0 <= reward <= 1:
+        if not isinstance(reward, int | float) or not 0 <= reward <= 1:  # NaN is not either
             raise VerifierError(f"a reward is a number from 0 to 1, got {self.reward!r}; scale it, or fix the verifier")
         object.__setattr__(self, "reward", float(reward))
         if self.passed is None:

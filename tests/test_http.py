@@ -152,6 +152,9 @@ async def test_an_outcome_that_is_posted_counts_once(store, skill, web, of_langs
         ('{"run_id": "RUN", "reward": 2}', 422),
         ('{"run_id": "RUN", "reward": NaN}', 422),
         ('{"run_id": "RUN", "reward": "1"}', 422),
+        (f'{{"run_id": "RUN", "reward": 1{"0" * 4000}}}', 422),
+        (f'{{"run_id": "RUN", "reward": 1{"0" * 5000}}}', 400),
+        ('{"run_id": "\\ud800", "reward": 1}', 404),
         ('{"run_id": "RUN", "reward": null}', 422),
         ('{"run_id": "RUN", "reward": 1, "feedback": {}}', 422),
         ('{"run_id": "RUN", "key": "ok", "value": "good"}', 422),
@@ -188,3 +191,10 @@ def test_a_port_that_is_taken_is_named(cli, hashing):
 
 def test_a_token_must_not_be_empty(cli, hashing):
     assert "setting 'token' cannot be what it is" in cli("serve", "--http", "--token", "", code=1)
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "\\u0000", "<script>", "'; DROP TABLE skill; --"])
+async def test_whatever_a_comment_holds_is_data(store, skill, web, text):
+    body = f'{{"run_id": "{begun(store)}", "key": "ok", "score": 1, "comment": "{text}"}}'
+
+    assert (await web("POST", "/outcomes", content=body.encode())).json() == {"recorded": True}
