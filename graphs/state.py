@@ -39,7 +39,10 @@ class Run(TypedDict):
 
 
 class Attempt(TypedDict):
-    """An answer that waits for its verdict. `adherence` is there where it is known how far the skill was followed."""
+    """An answer that waits for its verdict.
+
+    `adherence` is there where it is known how far the skill was followed, `error` where the text is no answer.
+    """
 
     answer: str
     model: str
@@ -47,6 +50,7 @@ class Attempt(TypedDict):
     output_tokens: int | None
     latency_s: float
     adherence: NotRequired[float | None]
+    error: NotRequired[str | None]
 
 
 class SkillOutput(TypedDict):

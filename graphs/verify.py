@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, Self
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import chat_models, verifiers
@@ -54,9 +54,10 @@ def verify_node(
             judge = yield Step(lambda: _load(spec))  # its fingerprint reads a source file
         answer = answer_from(state) if answer_from else current_answer(state)
         verdict: Verdict | None = None
-        error = None
-        if judge is not None and answer_from is None:
-            error = _failed_call(state)
+        attempt = state.get("skillp_attempt") or {}
+        error = attempt.get("error")
+        if judge is not None and answer_from is None and not attempt:
+            error = failed_call(_last_ai(state))
         if judge is not None and error is None:
             try:
                 verdict = yield Step(
@@ -65,7 +66,7 @@ def verify_node(
                 )
             except VerifierError as exc:
                 error = str(exc)
-        followed = (state.get("skillp_attempt") or {}).get("adherence")
+        followed = attempt.get("adherence")
         if followed is None and adherence is not None and verdict is not None and state.get("skillp_skills"):
             text = state["skillp_skills"][0]["text"]
             followed = yield Step(lambda: adherence_of(adherence, task, answer, text))
@@ -142,13 +143,11 @@ def current_answer(state: Mapping[str, Any]) -> str:
     )
 
 
-def _failed_call(state: Mapping[str, Any]) -> str | None:
-    """Why the last AI message is no answer; None if it is one, or if `execute` has seen to that."""
-    message = _last_ai(state)
-    if state.get("skillp_attempt") is not None or message is None:
-        return None
+def failed_call(message: BaseMessage | None) -> str | None:
+    """Why a model's message is no answer; None if it is one."""
     try:
-        chat_models.reply_text(message)
+        if message is not None:
+            chat_models.reply_text(message)
     except ModelError as exc:
         return str(exc)
     return None

@@ -17,7 +17,7 @@ from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.state import Attempt, PinnedSkill, Run, SkillOutput, last_human, skill_guidance
-from skill_plugin.graphs.verify import verify_node
+from skill_plugin.graphs.verify import failed_call, verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
@@ -205,6 +205,8 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             output_tokens=calls["output_tokens"],
             latency_s=calls["latency_s"],
         )
+        if state.get("structured_response") is None:
+            attempt["error"] = failed_call(state["messages"][-1])
         if calls["loaded"]:
             skills = calls["loaded"]
         elif self._load_skill and skills:

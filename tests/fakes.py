@@ -110,13 +110,15 @@ def loop(store: SkillStore, *, writer=(MACHINE,), llm=None, **options):
 
 
 class AgentChat(ScriptedChat):
-    """As an agent's model: a reply is a text, calls of tools `[(name, arguments), ...]`, or an error to raise."""
+    """As an agent's model: a reply is a text, calls of tools `[(name, arguments), ...]`, a message, or an error to raise."""
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
         self._seen.append(messages)
         reply: Any = self._replies(messages) if callable(self._replies) else next(self._replies)
         if isinstance(reply, Exception):
             raise reply
+        if isinstance(reply, AIMessage):
+            return ChatResult(generations=[ChatGeneration(message=reply)])
         calls = [] if isinstance(reply, str) else list(enumerate(reply))
         message = AIMessage(
             reply if isinstance(reply, str) else "",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 from sqlmodel import select
@@ -75,6 +76,17 @@ def test_a_failed_model_call_raises_its_own_error_and_writes_nothing(store, skil
     assert store.get("adding").uses == 0
 
 
+@pytest.mark.parametrize("reply", [AIMessage(""), AIMessage("2 + 2 is", response_metadata={"finish_reason": "length"})])
+def test_an_empty_or_a_cut_reply_is_no_answer_and_earns_no_reward(store, skill, reply):
+    agent, _ = agent_of(store, [reply], verifier=lambda task, answer: 0.0)
+    agent.invoke(ADD, thread())
+
+    rollout = rollout_of(store, agent)
+    assert rollout.reward is None
+    assert rollout.error.startswith(("the model returned no text", "the model's reply was cut off"))
+    assert store.get("adding").uses == 0
+
+
 def test_a_run_that_failed_goes_on_with_its_skill_and_a_new_message_starts_a_new_run(store, skill):
     agent, _ = agent_of(store, [ConnectionError("no route"), "3", ConnectionError("no route"), "4"])
     with pytest.raises(ConnectionError):
@@ -96,6 +108,7 @@ KILLED = """
 import os, sys
 from fakes import AgentChat, TopicEmbedder
 from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
 from langgraph.checkpoint.sqlite import SqliteSaver
 from skill_plugin.integrations.middleware import SkillMiddleware
 from skill_plugin.store import SkillStore
