@@ -22,7 +22,7 @@ ONLY_IN = {
     "peft": ("skill_plugin/training/",),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/chroma_worker.py",),
-    "langgraph": ("graphs/",),
+    "langgraph": ("graphs/", "integrations/langgraph_store.py", "integrations/skill_files.py"),
     "sqlmodel": ("store/",),
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
