@@ -74,10 +74,9 @@ class Reading:
     def get(self, labels: Labels, key: str, *, refresh: bool = True) -> Item | None:
         """The item, if there is one that has not expired; `refresh` begins its time to live anew."""
         name = path_of(labels), escape(key)
-        rows = self._rows(
-            select(*_COLUMNS).where(*self._there(), col(ItemRow.path) == name[0], col(ItemRow.key) == name[1])
-        )
-        return next((self._item(row, refresh=refresh) for row in rows), None)
+        this = select(*_COLUMNS).where(*self._there(), col(ItemRow.path) == name[0], col(ItemRow.key) == name[1])
+        row = self.session.connection().execute(this).first()
+        return None if row is None else self._item(_Found(*row), refresh=refresh)
 
     def search(
         self,
@@ -118,8 +117,10 @@ class Reading:
         return col(ItemRow.namespace) == self.namespace, or_(expires.is_(None), expires > self.now)
 
     def _rows(self, statement: Executable) -> Iterator[_Found]:
-        for row in self.session.connection().execute(statement.execution_options(yield_per=_AT_ONCE)):
-            yield _Found(*row)
+        # Closed at once, as who reads may stop half way.
+        with self.session.connection().execute(statement.execution_options(yield_per=_AT_ONCE)) as rows:
+            for row in rows:
+                yield _Found(*row)
 
     def _newest(
         self, there: Sequence[ColumnElement[bool]], keep: Keep | None, *, limit: int, offset: int
