@@ -7,6 +7,7 @@ from typing import Any, Literal
 from langgraph.store.base import (
     BaseStore,
     GetOp,
+    InvalidNamespaceError,
     ListNamespacesOp,
     MatchCondition,
     Op,
@@ -64,12 +65,10 @@ class SkillBaseStore(BaseStore):
     ) -> None:
         if not isinstance(store, SkillStore):
             raise ConfigurationError(f"{store!r:.80} is no SkillStore; open one with SkillStore.open(...)")
-        if isinstance(skills, str):
-            raise ConfigurationError(f"skills is {skills!r:.80}; give labels such as ('skills',), or None")
         self.store = store
         self.ttl_config = ttl
         self._paths = None if index is None else _tokenized(_fields(index))
-        self._labels = tuple(skills) if skills else None
+        self._labels = None if skills is None else _checked(skills)
         self._files = SkillFiles(store, allow_write=allow_write)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
@@ -157,8 +156,23 @@ class SkillBaseStore(BaseStore):
         texts: list[str] = []
         if self._paths is not None and op.value is not None and op.index is not False:
             paths = self._paths if op.index is None else _tokenized(op.index)
-            texts = [text for path in paths for text in get_text_at_path(op.value, path)]
+            try:
+                texts = [text for path in paths for text in get_text_at_path(op.value, path)]
+            except (TypeError, ValueError, RecursionError) as exc:
+                raise ConfigurationError(
+                    f"the value of {op.key!r:.80} is no JSON: {exc}; make it of JSON types"
+                ) from exc
         return Change(op.namespace, op.key, op.value, texts, op.ttl)
+
+
+def _checked(skills: Sequence[str]) -> tuple[str, ...]:
+    try:
+        if isinstance(skills, str) or not skills:
+            raise InvalidNamespaceError("it is no tuple of labels")
+        validate_op_namespace(SearchOp(tuple(skills)))
+    except InvalidNamespaceError as exc:
+        raise ConfigurationError(f"skills is {skills!r:.80}: {exc}; give labels such as ('skills',), or None") from exc
+    return tuple(skills)
 
 
 def _fields(index: Mapping[str, Any] | Literal[True]) -> Sequence[str]:
