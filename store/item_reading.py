@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, Executable, or_, select, tuple_
+from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
@@ -94,16 +95,17 @@ class Reading:
         that were written last first.
         """
         there = (*self._there(), *_under(col(ItemRow.path), prefix))
+        scores: dict[Name, float] = {}
         if vector is None or self.signature is None:
-            rows = self._newest(there, keep, limit=limit, offset=offset)
-            return [self._item(row, refresh=refresh) for row in rows]
-        allowed = None if keep is None else self._allowed(there, keep)
-        scores = self._scores(there, vector, allowed)
-        ranked = sorted(scores, key=lambda name: (-scores[name], name))
-        if len(ranked) < offset + limit:
-            every = allowed if allowed is not None else self._allowed(there, None)
-            ranked += [name for name in every if name not in scores]
-        chosen = ranked[offset : offset + limit]
+            chosen = list(islice(self._names(there, keep, offset + limit), offset, offset + limit))
+        else:
+            allowed = None if keep is None else dict.fromkeys(self._names(there, keep))
+            scores = self._scores(prefix, vector, allowed)
+            ranked = sorted(scores, key=lambda name: (-scores[name], name))
+            if len(ranked) < offset + limit:
+                rest = self._names(there, None) if allowed is None else allowed
+                ranked += [name for name in rest if name not in scores]
+            chosen = ranked[offset : offset + limit]
         found = {(row.path, row.key): row for row in self._named(chosen)}
         return [self._item(found[name], refresh=refresh, score=scores.get(name)) for name in chosen]
 
@@ -116,47 +118,29 @@ class Reading:
         expires = col(ItemRow.expires_at)
         return col(ItemRow.namespace) == self.namespace, or_(expires.is_(None), expires > self.now)
 
-    def _rows(self, statement: Executable) -> Iterator[_Found]:
-        # Closed at once, as who reads may stop half way.
-        with self.session.connection().execute(statement.execution_options(yield_per=_AT_ONCE)) as rows:
-            for row in rows:
-                yield _Found(*row)
+    def _names(
+        self, there: Sequence[ColumnElement[bool]], keep: Keep | None, most: int | None = None
+    ) -> Iterator[Name]:
+        """The names of the items that `keep` takes, those written last first; `most` are wanted."""
+        columns = (col(ItemRow.path), col(ItemRow.key), *(() if keep is None else (col(ItemRow.value),)))
+        statement = select(*columns).where(*there).order_by(*_NEWEST_FIRST)
+        if keep is None and most is not None:
+            statement = statement.limit(most)
+        statement = statement.execution_options(yield_per=_AT_ONCE)
+        with self.session.connection().execute(statement) as rows:  # closed at once, as who reads may stop half way
+            for path, key, *value in rows:
+                if keep is None or keep(json.loads(value[0])):
+                    yield path, key
 
-    def _newest(
-        self, there: Sequence[ColumnElement[bool]], keep: Keep | None, *, limit: int, offset: int
-    ) -> Iterator[_Found]:
-        statement = select(*_COLUMNS).where(*there).order_by(*_NEWEST_FIRST)
-        if keep is None:
-            yield from self._rows(statement.limit(limit).offset(offset))
-            return
-        kept = 0
-        for row in self._rows(statement):
-            if kept >= offset + limit:
-                break
-            if keep(json.loads(row.value)):
-                kept += 1
-                if kept > offset:
-                    yield row
-
-    def _allowed(self, there: Sequence[ColumnElement[bool]], keep: Keep | None) -> dict[Name, None]:
-        """The names of the items that `keep` takes, those written last first."""
-        if keep is None:
-            names = select(col(ItemRow.path), col(ItemRow.key)).where(*there).order_by(*_NEWEST_FIRST)
-            return dict.fromkeys((path, key) for path, key in self.session.connection().execute(names))
-        rows = self._rows(select(*_COLUMNS).where(*there).order_by(*_NEWEST_FIRST))
-        return {(row.path, row.key): None for row in rows if keep(json.loads(row.value))}
-
-    def _scores(
-        self, there: Sequence[ColumnElement[bool]], vector: Vector, allowed: Mapping[Name, None] | None
-    ) -> dict[Name, float]:
+    def _scores(self, prefix: Labels, vector: Vector, allowed: Mapping[Name, None] | None) -> dict[Name, float]:
         """The cosine of the nearest text of each item that has vectors."""
         statement = select(col(ItemVectorRow.path), col(ItemVectorRow.key), col(ItemVectorRow.vector)).where(
-            *there,
-            col(ItemVectorRow.namespace) == col(ItemRow.namespace),
-            col(ItemVectorRow.path) == col(ItemRow.path),
-            col(ItemVectorRow.key) == col(ItemRow.key),
+            col(ItemVectorRow.namespace) == self.namespace,
             col(ItemVectorRow.signature) == self.signature,
+            *_under(col(ItemVectorRow.path), prefix),
         )
+        # No join, because there is seldom anything that has expired and is still here.
+        expired = self._expired() if allowed is None else set()
         scores: dict[Name, float] = {}
         rows = self.session.connection().execute(statement.execution_options(yield_per=_AT_ONCE))
         for part in rows.partitions():
@@ -164,14 +148,20 @@ class Reading:
             # Not `matrix @ vector`, as in ExactSearch.
             for (path, key, _), score in zip(part, np.einsum("ij,j->i", matrix, vector).tolist(), strict=True):
                 name = (path, key)
-                if (allowed is None or name in allowed) and score > scores.get(name, -np.inf):
+                if (name not in expired if allowed is None else name in allowed) and score > scores.get(name, -np.inf):
                     scores[name] = score
         return scores
+
+    def _expired(self) -> set[Name]:
+        past = col(ItemRow.namespace) == self.namespace, col(ItemRow.expires_at) <= self.now
+        names = self.session.connection().execute(select(col(ItemRow.path), col(ItemRow.key)).where(*past))
+        return {(path, key) for path, key in names}
 
     def _named(self, names: Sequence[Name]) -> Iterator[_Found]:
         for start in range(0, len(names), _AT_ONCE):
             among = tuple_(col(ItemRow.path), col(ItemRow.key)).in_(names[start : start + _AT_ONCE])
-            yield from self._rows(select(*_COLUMNS).where(col(ItemRow.namespace) == self.namespace, among))
+            statement = select(*_COLUMNS).where(col(ItemRow.namespace) == self.namespace, among)
+            yield from (_Found(*row) for row in self.session.connection().execute(statement))
 
     def _item(self, row: _Found, *, refresh: bool, score: float | None = None) -> Item:
         if refresh and row.ttl_minutes is not None:
