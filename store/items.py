@@ -1,7 +1,7 @@
 """Items: named values of an agent's own beside the skills, such as its memories. Each has labels and a key.
 
 They are found by their labels, and by meaning. Exact search reads the vectors of the labels asked for from SQL each time:
-always right, and quick enough for the memories of an agent (LOG.md has the figures).
+always right, and quick enough for the memories of an agent: 20 ms over 5,000 of them, 330 ms over 50,000.
 """
 
 import json
@@ -24,6 +24,9 @@ from skill_plugin.store.item_reading import Labels, Name, Reading, escape, path_
 from skill_plugin.store.search import QueryVectors
 from skill_plugin.store.tables import ItemRow, ItemVectorRow, NamespaceRow, utc_now
 from skill_plugin.store.vectors import Vector, to_bytes, unit_vector
+
+LONGEST_NAME = 1800
+"""Bytes that an item's labels and key may have together; an index of PostgreSQL takes 2,700 with the namespace."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -95,7 +98,7 @@ class Items:
         """Makes the changes, of which there is one per item, in one transaction; what has expired is deleted with it.
 
         Raises:
-            ConfigurationError: a value is no JSON object, or a time to live no number of minutes.
+            ConfigurationError: a value is no JSON object, a name too long, or a time to live no number of minutes.
             EmbedderMismatchError: there are texts, and the namespace's vectors are another embedder's.
         """
         rows = [_row(self._namespace, change) for change in changes if change.value is not None]
@@ -204,6 +207,10 @@ def _sweep(session: Session, namespace: str) -> int:
 
 def _row(namespace: str, change: Change) -> dict[str, Any]:
     path, key = change.name
+    if (size := len(path.encode()) + len(key.encode())) > LONGEST_NAME:
+        raise ConfigurationError(
+            f"the labels and the key of {change.key!r:.80} have {size} bytes, the limit is {LONGEST_NAME}; give a shorter key"
+        )
     now = utc_now()
     return {
         "namespace": namespace,

@@ -1,5 +1,6 @@
 """Items: any name is data, a tenant has its own, vectors of two embedders never meet, and what has expired is gone."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -8,7 +9,7 @@ from sqlmodel import delete, select
 
 from fakes import TopicEmbedder
 from skill_plugin.errors import ConfigurationError, EmbedderMismatchError
-from skill_plugin.store.items import Change
+from skill_plugin.store.items import LONGEST_NAME, Change
 from skill_plugin.store.tables import ItemRow, ItemVectorRow, utc_now
 
 HERE = ("memories",)
@@ -133,6 +134,18 @@ def test_what_cannot_be_kept_is_refused_with_all_that_came_along(store, change, 
         store.items.write([Change(HERE, "good", {}), change])
 
     assert search(store) == []
+
+
+@pytest.mark.both_backends
+def test_a_name_may_be_as_long_as_both_databases_can_look_up(store):
+    room = LONGEST_NAME - len("memories.")
+    digits = random.Random(0).choices("0123456789abcdef", k=room)  # nothing to compress
+    put(store, "".join(digits), texts=["add"])
+
+    assert keys(search(store, query="add")) == ["".join(digits)]
+    with pytest.raises(ConfigurationError, match=f"have {LONGEST_NAME + 1} bytes, the limit is {LONGEST_NAME}"):
+        put(store, "".join([*digits, "0"]))
+    assert get(store, "x" * 5000) is None
 
 
 def test_a_new_value_has_new_vectors(store):

@@ -89,6 +89,9 @@ def test_a_file_stays_under_400_lines(source):
         ("from skill_plugin.store import SkillStore", HEAVY - {"sqlmodel"}),
         ("from skill_plugin.graphs import create_skill_graph", HEAVY - {"sqlmodel", "langgraph", "langchain_core"}),
         ("import skill_plugin.integrations.cli", HEAVY),
+        ("import skill_plugin.integrations.tools", HEAVY - {"sqlmodel"}),
+        ("import skill_plugin.integrations.langchain", HEAVY - {"sqlmodel", "langchain_core"}),
+        ("import skill_plugin.integrations.langgraph_store", HEAVY - {"sqlmodel", "langgraph", "langchain_core"}),
     ],
 )
 def test_an_import_loads_only_what_it_needs(statement, heavy):
