@@ -10,6 +10,7 @@ from sqlmodel import col, select
 
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.skill_md import parse
+from skill_plugin.store import namespaces
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import Database, insert_if_absent, schema_revision
 from skill_plugin.store.index import ChromaIndex
@@ -113,6 +114,7 @@ class Upkeep:
         while batch := self._unembedded_items(signature):
             made = iter(self._vectors.embedder.embed([text for row in batch for text in row.texts]))
             with self._database.write() as session:
+                namespaces.lock(session, self._namespace)
                 for row in batch:
                     now = session.get(ItemRow, (row.namespace, row.path, row.key))
                     vectors = [unit_vector(next(made), signature) for _ in row.texts]

@@ -194,6 +194,23 @@ def test_another_embedder_embeds_the_items_too(store, open_store):
         search(store, query="add")
 
 
+@pytest.mark.both_backends
+def test_what_is_written_while_it_is_embedded_anew_has_the_vectors_of_its_new_text(store, open_store):
+    class Meddling(TopicEmbedder):
+        def embed(self, texts):
+            if "add" in texts and not self.calls:
+                put(store, "k", texts=["ship"])
+            return super().embed(texts)
+
+    put(store, "k", texts=["add"])
+    other = open_store(embedder=Meddling("another"), check_embedder=False)
+    other.reembed()
+
+    assert search(other, query="ship")[0].score == pytest.approx(1)
+    assert search(other, query="add")[0].score < 0.5
+    assert all(check.ok for check in other.check())
+
+
 def test_the_doctor_misses_vectors(store):
     put(store, "k", texts=["add"])
     assert {check.name: check.detail for check in store.check()}["items"].startswith("1 items, none of them")
