@@ -9,6 +9,7 @@ from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.indexer import Indexer
+from skill_plugin.store.items import Items
 from skill_plugin.store.outbox import CHANGED
 from skill_plugin.store.search import QueryVectors, Search
 from skill_plugin.store.tables import NamespaceRow
@@ -34,6 +35,7 @@ class StoreBase:
         self._indexer = indexer
         self._vectors = vectors
         self._search = Search(database, namespace, index, vectors)
+        self.items = Items(database, namespace, vectors, self._write)
         self._made = False
 
     @contextmanager

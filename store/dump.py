@@ -10,6 +10,7 @@ import json
 import tempfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -27,6 +28,8 @@ from skill_plugin.store.tables import (
     CheckpointRow,
     EmbeddingRow,
     EventRow,
+    ItemRow,
+    ItemVectorRow,
     NamespaceRow,
     OutcomeRow,
     RevisionRow,
@@ -55,6 +58,8 @@ TABLES: tuple[type[Table], ...] = (
     CheckpointRow,
     TrainingRunRow,
     TaskEmbeddingRow,
+    ItemRow,
+    ItemVectorRow,
 )
 _BY_NAME = {str(table.__tablename__): table for table in TABLES}
 
@@ -105,12 +110,12 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
     counts: dict[str, int] = {}
     try:
         with database.write() as session:
-            new_skills: dict[str, list[str]] = {}
+            new = _New()
             for name, row in _lines(path):
-                if _take(session, name, row, new_skills):
+                if _take(session, name, row, new):
                     counts[name] = counts.get(name, 0) + 1
             crashpoint("load.middle")
-            for namespace, ids in new_skills.items():
+            for namespace, ids in new.skills.items():
                 outbox.mark_changed(session, namespace, ids)
     except StoreError as exc:
         if isinstance(exc, StoreUnavailableError):
@@ -158,14 +163,24 @@ def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, row
 
 
-def _take(session: Session, name: str, row: dict[str, Any], new_skills: dict[str, list[str]]) -> bool:
+@dataclass
+class _New:
+    """What a load has brought, whose further rows are wanted: skills by namespace, and items."""
+
+    skills: dict[str, list[str]] = field(default_factory=dict)
+    items: set[tuple[str, str, str]] = field(default_factory=set)
+
+
+def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
     """Inserts a row unless it is there; whether it did."""
     table = _BY_NAME.get(name)
     if table is None:
         raise StoreError(f"it holds the unknown table {name!r}; it was written by another release")
     typed = _typed(table, row)
-    if table is EventRow and row["skill_id"] not in new_skills.get(row["namespace"], ()):
-        return False  # the skill was here before, and so was its life
+    if (table is EventRow and row["skill_id"] not in new.skills.get(row["namespace"], ())) or (
+        table is ItemVectorRow and _item(row) not in new.items
+    ):
+        return False  # the skill was here before, and so was its life; the item was, and may say something else
     if table is NamespaceRow:
         typed["index_key"] = new_index_key()
     inserted = insert_if_absent(session, table, typed)
@@ -175,13 +190,18 @@ def _take(session: Session, name: str, row: dict[str, Any], new_skills: dict[str
             namespaces.claim(session, row["name"], row["signature"])
     if table is SkillRow:
         if inserted:
-            new_skills.setdefault(row["namespace"], []).append(row["id"])
+            new.skills.setdefault(row["namespace"], []).append(row["id"])
         elif session.get(SkillRow, row["id"]) is None:
             raise DuplicateSkillError(
                 f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
                 f"{row['namespace']!r}; load it into a database of its own"
             )
+    new.items.update([_item(row)] if table is ItemRow and inserted else ())
     return inserted
+
+
+def _item(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["namespace"], row["path"], row["key"]
 
 
 def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    String,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -28,6 +29,9 @@ PREFIX = "skillp_"
 
 # SQLite counts up only INTEGER primary keys; PostgreSQL needs more than 32 bits after years of rollouts.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
+
+# What is looked up by its beginning is ordered by its characters' numbers, not by a language's rules, as SQLite does it.
+_Prefixed = String().with_variant(String(collation="C"), "postgresql")
 
 
 def utc_now() -> datetime:
@@ -321,3 +325,41 @@ class IndexChangeRow(Table, table=True):
     seq: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
     namespace: str
     skill_id: str
+
+
+class ItemRow(Table, table=True):
+    """A named value of an agent's own, such as a memory. It is gone from `expires_at` on, whether or not it is still here.
+
+    `path` holds its labels, a dot after each (`memories.anna.`). `value` is JSON. `texts` are what it is found by.
+    """
+
+    __tablename__ = f"{PREFIX}item"
+    __table_args__ = (Index(None, "namespace", "updated_at"), Index(None, "namespace", "expires_at"))
+
+    namespace: str = Field(primary_key=True)
+    path: str = Field(primary_key=True, sa_type=_Prefixed)
+    key: str = Field(primary_key=True)
+    value: str
+    texts: list[str] = Field(default_factory=list, sa_type=JSON)
+    ttl_minutes: float | None = None
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class ItemVectorRow(Table, table=True):
+    """The vector of an item's text with this number, under one embedder."""
+
+    __tablename__ = f"{PREFIX}item_vector"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["namespace", "path", "key"], [f"{PREFIX}item.namespace", f"{PREFIX}item.path", f"{PREFIX}item.key"]
+        ),
+    )
+
+    namespace: str = Field(primary_key=True)
+    path: str = Field(primary_key=True, sa_type=_Prefixed)
+    key: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    signature: str = Field(primary_key=True)
+    vector: bytes = Field(sa_type=LargeBinary)

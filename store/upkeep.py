@@ -5,18 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import func, text
+from sqlalchemy import String, cast, func, text
 from sqlmodel import col, select
 
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.skill_md import parse
+from skill_plugin.store import namespaces
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.database import Database, schema_revision
+from skill_plugin.store.database import Database, insert_if_absent, schema_revision
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.indexer import Indexer
+from skill_plugin.store.items import vector_row
 from skill_plugin.store.outbox import mark_changed
 from skill_plugin.store.search import QueryVectors
-from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import EmbeddingRow, ItemRow, ItemVectorRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
 from skill_plugin.store.worker import WorkerError
 
@@ -58,6 +60,7 @@ class Upkeep:
             "embedder": self._check_embedder,
             "vectors": self._check_vectors,
             "index": self._check_index,
+            "items": self._check_items,
         }
         return [Check(name, *_safely(check)) for name, check in checks.items()]
 
@@ -84,6 +87,7 @@ class Upkeep:
                     )
             crashpoint("reembed.batch")
             done += len(batch)
+        self._reembed_items(signature)
         if self._indexer is not None:
             self._indexer.prepare(signature)
         crashpoint("reembed.before-swap")
@@ -104,6 +108,33 @@ class Upkeep:
                 col(EmbeddingRow.signature) == signature,
             )
             statement = select(SkillVersionRow).where(SkillVersionRow.namespace == self._namespace, ~has.exists())
+            return list(session.exec(statement.limit(_BATCH)).all())
+
+    def _reembed_items(self, signature: str) -> None:
+        while batch := self._unembedded_items(signature):
+            made = iter(self._vectors.embedder.embed([text for row in batch for text in row.texts]))
+            with self._database.write() as session:
+                namespaces.lock(session, self._namespace)
+                for row in batch:
+                    now = session.get(ItemRow, (row.namespace, row.path, row.key))
+                    vectors = [unit_vector(next(made), signature) for _ in row.texts]
+                    if now is None or now.texts != row.texts:
+                        continue  # it was written or deleted in between; the next batch takes it as it is
+                    for number, vector in enumerate(vectors):
+                        values = vector_row(row.model_dump(), number, signature, vector)
+                        insert_if_absent(session, ItemVectorRow, values)
+
+    def _unembedded_items(self, signature: str) -> list[ItemRow]:
+        with self._database.read() as session:
+            has = select(ItemVectorRow.number).where(
+                col(ItemVectorRow.namespace) == col(ItemRow.namespace),
+                col(ItemVectorRow.path) == col(ItemRow.path),
+                col(ItemVectorRow.key) == col(ItemRow.key),
+                col(ItemVectorRow.signature) == signature,
+            )
+            statement = select(ItemRow).where(
+                ItemRow.namespace == self._namespace, cast(col(ItemRow.texts), String) != "[]", ~has.exists()
+            )
             return list(session.exec(statement.limit(_BATCH)).all())
 
     def _check_database(self) -> tuple[bool, str]:
@@ -158,6 +189,12 @@ class Upkeep:
         wrong, found, canaries = agreement
         detail = f"{self._index.place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
         return found == canaries and not wrong, detail
+
+    def _check_items(self) -> tuple[bool, str]:
+        wanted = len(self._unembedded_items(signature)) if (signature := self._signature()) is not None else 0
+        with self._database.read() as session:
+            count = session.exec(select(func.count()).where(ItemRow.namespace == self._namespace)).one()
+        return not wanted, f"{count} items, {wanted or 'none'} of them without the vectors they should have"
 
     def _signature(self) -> str | None:
         with self._database.read() as session:

@@ -10,6 +10,7 @@ from fakes import MACHINE, TopicEmbedder, loop, skill_text
 from skill_plugin.errors import EmbedderMismatchError, StoreError
 from skill_plugin.store.database import HEAD
 from skill_plugin.store.dump import TABLES, copy, dump, load
+from skill_plugin.store.items import Change
 from skill_plugin.store.tables import CheckpointRow, Table, TrainingRunRow
 
 COUNTERS = ("skillp_rollout", "skillp_outcome", "skillp_event")
@@ -47,6 +48,7 @@ def full(store, open_store):
     store.retire("resting", reason="why not")
     store.pin("adding")
     store.search("add 3", strategy="query-embedding")
+    store.items.write([Change(("memories", "anna"), "é\0", {"text": "adds 漢"}, ["add", "漢"], ttl=60)])
     open_store(namespace="tenant").add_text(skill_text(body="Theirs."))
     with store.database.write() as session:
         session.add(
@@ -107,6 +109,16 @@ def test_one_namespace_alone(full, target, tmp_path):
     assert {row["namespace"] for row in rows(target)["skillp_skill"]} == {"tenant"}
     assert [row["name"] for row in rows(target)["skillp_namespace"]] == ["tenant"]
     assert target.list() == []
+
+
+def test_an_item_that_is_there_keeps_its_value_and_its_own_vectors(full, target, tmp_path):
+    dump(full.database, tmp_path / "all.gz")
+    target.items.write([Change(("memories", "anna"), "é\0", {"text": "ships"}, ["ship"])])
+    before = {name: found for name, found in rows(target).items() if "item" in name}
+    taken = load(target.database, tmp_path / "all.gz")
+
+    assert {name: found for name, found in rows(target).items() if "item" in name} == before
+    assert "skillp_item" not in taken
 
 
 def test_life_goes_on_after_loading(full, target, tmp_path):

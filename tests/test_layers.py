@@ -22,7 +22,12 @@ ONLY_IN = {
     "peft": ("skill_plugin/training/",),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/chroma_worker.py",),
-    "langgraph": ("graphs/", "integrations/middleware.py"),
+    "langgraph": (
+        "graphs/",
+        "integrations/langgraph_store.py",
+        "integrations/middleware.py",
+        "integrations/skill_files.py",
+    ),
     "sqlmodel": ("store/",),
     "sqlalchemy": ("store/",),
     "alembic": ("store/",),
@@ -92,6 +97,9 @@ def test_a_file_stays_under_400_lines(source):
         ("from skill_plugin.store import SkillStore", HEAVY - {"sqlmodel"}),
         ("from skill_plugin.graphs import create_skill_graph", HEAVY - {"sqlmodel", "langgraph", "langchain_core"}),
         ("import skill_plugin.integrations.cli", HEAVY),
+        ("import skill_plugin.integrations.tools", HEAVY - {"sqlmodel"}),
+        ("import skill_plugin.integrations.langchain", HEAVY - {"sqlmodel", "langchain_core"}),
+        ("import skill_plugin.integrations.langgraph_store", HEAVY - {"sqlmodel", "langgraph", "langchain_core"}),
     ],
 )
 def test_an_import_loads_only_what_it_needs(statement, heavy):

@@ -26,9 +26,9 @@ def test_a_new_and_a_filled_store_are_sound(store):
     checks = store.check()
 
     assert all(check.ok for check in checks)
-    assert [check.name for check in checks] == ["database", "skills", "embedder", "vectors", "index"]
+    assert [check.name for check in checks] == ["database", "skills", "embedder", "vectors", "index", "items"]
     assert Check("skills", True, "3 live") in checks
-    assert "3 of 3 canaries found" in checks[-1].detail
+    assert "3 of 3 canaries found" in checks[-2].detail
 
 
 def test_another_embedder_is_named(open_store):

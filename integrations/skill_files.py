@@ -1,0 +1,123 @@
+"""The live skills as the files of an agent's file system: `/refunds/SKILL.md`, in the form that deepagents knows."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from langgraph.store.base import Item, SearchItem, SearchOp
+
+from skill_plugin import skill_md
+from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillNotFoundError
+from skill_plugin.integrations.tools import propose_skill
+from skill_plugin.records import Skill
+from skill_plugin.store import SkillStore
+from skill_plugin.store.item_reading import Keep
+
+_PAGE = 1000
+_MOST_HITS = 20
+_KEY = re.compile(r"/([^/]+)/SKILL\.md")
+
+
+class SkillFiles:
+    """Reads live skills; writes none, or stages what is written."""
+
+    def __init__(self, store: SkillStore, *, allow_write: bool) -> None:
+        self._store = store
+        self._allow_write = allow_write
+
+    def any(self) -> bool:
+        """Whether there is a live skill."""
+        return len(self._store.query(status="live", limit=1)) > 0
+
+    def get(self, labels: tuple[str, ...], key: str) -> Item | None:
+        """The file of a live skill."""
+        found = _KEY.fullmatch(key)
+        try:
+            skill = self._store.get(found[1]) if found else None
+        except SkillNotFoundError:
+            return None
+        if skill is None or skill.status != "live" or key != _key(skill.name):
+            return None
+        return Item(**_file(labels, skill.name, skill.text, skill.created_at))
+
+    def search(self, op: SearchOp, keep: Keep | None) -> list[SearchItem]:
+        """All files by name; with a query the skills that `SkillStore.search` finds, with its scores."""
+        labels, query = op.namespace_prefix, op.query
+        if op.limit == 0:
+            return []
+        found = self._by_meaning(labels, query) if query and query.strip() else self._by_name(labels)
+        kept = (item for item in found if keep is None or keep(item.value))
+        return list(islice(kept, op.offset, op.offset + op.limit))
+
+    def check(self, labels: tuple[str, ...], key: str, value: Mapping[str, Any] | None, *, at: tuple[str, ...]) -> None:
+        """Whether this may be put, before anything is written.
+
+        Raises:
+            ConfigurationError: nothing may be written here, or not this.
+            InvalidSkillError: it is no valid SKILL.md.
+        """
+        what = f"{key!r:.80} in {labels!r:.80}"
+        if value is None:
+            raise ConfigurationError(
+                f"{what} is a skill, and agents delete none; a person retires it with store.retire(name)"
+            )
+        if not self._allow_write:
+            raise ConfigurationError(
+                f"{what} was not written: the skills under {at!r} are read only; open SkillBaseStore(..., allow_write=True) to "
+                "stage what is written there, or skills=None (or other labels) to use these labels for items"
+            )
+        found = _KEY.fullmatch(key) if labels == at else None
+        if found is None:
+            raise ConfigurationError(f"{what} is no skill's file; put it at '/<name>/SKILL.md' in {at!r}")
+        name = skill_md.parse(_content(value)).name
+        if name != found[1]:
+            raise InvalidSkillError(f"{what} holds the skill {name!r}; a skill's folder has its name")
+
+    def stage(self, key: str, value: Mapping[str, Any]) -> None:
+        """Takes what `check` has passed: a new skill or the next version of one, staged. The same text again is nothing new."""
+        text = _content(value)
+        try:
+            known = self._store.versions(key.split("/")[1])
+        except SkillNotFoundError:
+            known = []
+        if all(version.text != text for version in known):
+            propose_skill(self._store, text)
+
+    def _by_name(self, labels: tuple[str, ...]) -> Iterator[SearchItem]:
+        offset: int | None = 0
+        while offset is not None:
+            page = self._store.query(status="live", order_by="name", descending=False, limit=_PAGE, offset=offset)
+            yield from (_found(labels, skill, None) for skill in page)
+            offset = page.next_offset
+
+    def _by_meaning(self, labels: tuple[str, ...], query: str) -> Iterator[SearchItem]:
+        for hit in self._store.search(query, _MOST_HITS):
+            yield _found(labels, self._store.get(hit.ref), hit.score)
+
+
+def _found(labels: tuple[str, ...], skill: Skill, score: float | None) -> SearchItem:
+    return SearchItem(**_file(labels, skill.name, skill.text, skill.created_at), score=score)
+
+
+def _file(labels: tuple[str, ...], name: str, text: str, moment: datetime) -> dict[str, Any]:
+    stamp = moment.isoformat()
+    return {
+        "namespace": labels,
+        "key": _key(name),
+        "value": {"content": text, "encoding": "utf-8", "created_at": stamp, "modified_at": stamp},
+        "created_at": moment,
+        "updated_at": moment,
+    }
+
+
+def _key(name: str) -> str:
+    return f"/{name}/SKILL.md"
+
+
+def _content(value: Mapping[str, Any]) -> str:
+    content = value.get("content")
+    if not isinstance(content, str):
+        raise InvalidSkillError(f"a skill's file holds its text as 'content', got {content!r:.80}; pass a str")
+    return content
