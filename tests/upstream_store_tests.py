@@ -1,7 +1,7 @@
 """LangGraph's own tests of its SQLite store, run on SkillBaseStore.
 
-    pip download --no-deps --no-binary :all: langgraph-checkpoint-sqlite==3.1.2 && tar xzf langgraph_checkpoint_sqlite-*.tar.gz
-    python benchmarks/upstream_store_tests.py langgraph_checkpoint_sqlite-3.1.2 [options of pytest]
+    make test-upstream
+    python tests/upstream_store_tests.py FOLDER [options of pytest]    # of the unpacked langgraph-checkpoint-sqlite
 
 Their files are not part of this repository; the two classes that they import are replaced by one over SkillBaseStore, and
 nothing else. What must fail, and why, is in LEFT_OUT; the rest must pass.
