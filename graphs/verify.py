@@ -1,11 +1,12 @@
 """The node that judges the answer."""
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any, NamedTuple, Self
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import chat_models, verifiers
@@ -103,7 +104,7 @@ def judged(
 ) -> Generation:
     """The generation that an answer and its verdict make."""
     skills = state.get("skillp_skills") or []
-    attempt = state.get("skillp_attempt") or {}
+    attempt = state.get("skillp_attempt") or _used(state.get("messages") or [])
     number = len(history(state))
     rollout = Rollout(
         generation=number,
@@ -151,6 +152,18 @@ def failed_call(message: BaseMessage | None) -> str | None:
     except ModelError as exc:
         return str(exc)
     return None
+
+
+def _used(messages: Sequence[BaseMessage]) -> dict[str, Any]:
+    """Model and tokens of the replies since the last human message, where a host's own nodes called the model."""
+    turn = takewhile(lambda message: not isinstance(message, HumanMessage), reversed(messages))
+    replies = [message for message in turn if isinstance(message, AIMessage)]
+    used = [reply.usage_metadata for reply in replies if reply.usage_metadata]
+    return {
+        "model": next((name for reply in replies if (name := reply.response_metadata.get("model_name"))), None),
+        "input_tokens": sum(usage["input_tokens"] for usage in used) or None,
+        "output_tokens": sum(usage["output_tokens"] for usage in used) or None,
+    }
 
 
 def _last_ai(state: Mapping[str, Any]) -> AIMessage | None:

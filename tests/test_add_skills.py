@@ -70,6 +70,7 @@ def test_the_loop_of_the_quickstart_gets_skills_in_four_lines(store, after):
     assert [(message.type, message.text) for message in output["messages"]] == [("human", "add 2 and 2"), ("ai", "4")]
     [rollout] = rollouts(store)
     assert (rollout.answer, rollout.reward, rollout.skill) == ("4", 1.0, store.get("adding").ref)
+    assert (rollout.model, rollout.input_tokens, rollout.output_tokens) == ("scripted", 10, 2)
     assert set(graph.get_input_jsonschema()["properties"]) == {"messages"}
     assert set(graph.get_output_jsonschema()["properties"]) == {"messages"}
 

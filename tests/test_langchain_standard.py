@@ -4,14 +4,11 @@ All of them run. `ToolsUnitTests.test_init_from_env` has nothing to look at: no 
 """
 
 import pytest
+from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
+from langchain_tests.unit_tests import ToolsUnitTests
 
 from fakes import skill_text
 from skill_plugin.integrations.langchain import SkillRetriever, skill_tools
-
-
-
-from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
-from langchain_tests.unit_tests import ToolsUnitTests
 
 
 class OfLibrary:
