@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from skill_plugin.store.ranking import Candidate
 
-REMEMBERED = 128
-"""Searches; each holds up to 60 vectors of 384 floats."""
+REMEMBERED = 256
+"""Searches; each holds up to 60 vectors of 384 floats, so all of them 20 MiB."""
 
 
 class Use(NamedTuple):
