@@ -135,11 +135,8 @@ def main() -> None:
                     turns = [(times[0], without), (times[1], with_skills)]
                     for taken, run in turns if n % 2 else reversed(turns):
                         taken.append(timed(lambda run=run, task=task: run(task)))
-                    if case == "new":
-                        times[2].append(timed(lambda task=task: embedder.embed([task])))
-                figures[f"{name}, {case}"] = compared(*times[:2])
-                if case == "new":
-                    figures[f"{name}, {case}"]["minilm_alone"] = summary(times[2])
+                    times[2].append(timed(lambda task=task: embedder.embed([task])))
+                figures[f"{name}, {case}"] = compared(*times[:2]) | {"minilm_alone": summary(times[2])}
     one, many = (
         figures[f"{name}, cached"]["overhead"]["p50_ms"]
         for name in ("middleware", f"middleware, {arguments.calls} calls a run")
