@@ -74,6 +74,10 @@ def add_skills(
         ConfigurationError: the graph lacks a node or a key, has skills already, or is wired in a way that cannot be
             redirected; it says which.
     """
+    if not isinstance(builder, StateGraph):
+        raise ConfigurationError(
+            f"{type(builder).__name__} is no StateGraph; pass the builder, before it is compiled (graph.builder has it)"
+        )
     if RETRIEVE in builder.nodes:
         raise ConfigurationError(
             "this graph has skills already, and two would write the same keys; make a subgraph of each agent"

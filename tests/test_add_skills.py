@@ -311,6 +311,11 @@ LINE = ((START, "agent"), ("agent", END))
             {"before": "agent", "task_from": str, "answer_from": str},
             "'agent' reads no messages, so it would not see the skill; .* SkillKeys",
         ),
+        (
+            lambda: of(MessagesState, *LINE).compile(),
+            {"before": "agent"},
+            "CompiledStateGraph is no StateGraph; pass the b",
+        ),
         (no_path_map, {"before": "agent"}, "conditional edges of 'agent' do not say where they lead"),
         (by_command, {"before": "agent"}, "'agent' goes to other by Command"),
         (by_command, {"before": "other"}, "'agent' goes to 'other' by Command"),
