@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.protocols import Embedder
 from skill_plugin.records import SkillHit, SkillHits
-from skill_plugin.store import served
+from skill_plugin.store import forks, served
 from skill_plugin.store.database import Database, fetch
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.lexical import top
@@ -67,6 +67,10 @@ class QueryVectors:
         return self.embedder.signature
 
     def __call__(self, text: str) -> Vector:
+        with forks.no_fork():  # an embedder has locks too
+            return self._vector(text)
+
+    def _vector(self, text: str) -> Vector:
         with self._lock:
             if text in self._vectors:
                 self._vectors.move_to_end(text)
