@@ -11,8 +11,9 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, reads_with, task_from_state
-from skill_plugin.records import Arm, Task, split_ref
+from skill_plugin.records import DEFAULT_FAMILY, Arm, Task, split_ref
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store.search import check_request
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str]
 
@@ -44,6 +45,7 @@ def retrieve_node(
     """
     if not isinstance(store, SkillStore):
         raise ConfigurationError(f"{store!r} is no SkillStore; open one with SkillStore.open(...)")
+    check_request("a task", k, strategy, DEFAULT_FAMILY)  # now, and not at the first run
     number = isinstance(control_share, int | float) and not isinstance(control_share, bool)
     if not number or not 0 <= control_share <= 1:
         raise ConfigurationError(f"control_share is {control_share!r}; give a share from 0 to 1")

@@ -350,3 +350,12 @@ def test_an_agent_that_asks_a_person_is_resumed_where_it_was(store, skill):
     assert waiting["__interrupt__"][0].value == "how much is it?"
     assert [message.text for message in output["messages"]] == ["add 2 and 2", "4"]
     assert store.get("adding").uses == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"k": 0}, "k is 0"), ({"k": 21}, "k is 21"), ({"strategy": "best"}, "no strategy is called")],
+)
+def test_what_cannot_be_searched_with_is_refused_when_the_node_is_made(store, options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        retrieve_node(store, **options)
