@@ -120,7 +120,7 @@ class Rollout:
 
     `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how). A control rollout names
     in `withheld` the version that it would have run under. `adherence` in [0, 1] says how far the skill was followed; None is
-    not judged, and counts as followed.
+    not judged, and counts as followed. `source` names the run of another system that it was imported from.
     """
 
     generation: int
@@ -139,6 +139,7 @@ class Rollout:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_s: float | None = None
+    source: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -162,6 +163,7 @@ class Revision:
         completion_token_ids: Shape [C].
         logprobs: Natural log-probabilities of the completion's tokens when they were sampled, shape [C].
         checkpoint: The adapter that wrote it; None is the base model.
+        source: The run of another system that it was imported from.
     """
 
     completion: str
@@ -176,14 +178,16 @@ class Revision:
     checkpoint: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """The step g of a lineage: generation 0 is the starting skill (or none), g = 1.. are revisions.
 
-    A history is a sequence of these. `text` is the SKILL.md text that was tried; None is no skill, or a revision that
-    was malformed, in which case `error` says why and there are no rollouts.
+    A history is a sequence of these, the current skill's last; several candidates of one prompt have one number. `text` is
+    the SKILL.md text that was tried; None is no skill, or a revision that was malformed, in which case `error` says why and
+    there are no rollouts. `rejected` says why the gate on other tasks refused it.
     """
 
     number: int
@@ -191,6 +195,7 @@ class Generation:
     skill: str | None = None
     rollouts: tuple[Rollout, ...] = ()
     error: str | None = None
+    rejected: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"rollouts": [rollout.to_json() for rollout in self.rollouts]}

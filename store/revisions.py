@@ -99,6 +99,7 @@ def write_group(
                 checkpoint_id=candidate.revision.checkpoint,
                 input_tokens=candidate.revision.input_tokens,
                 output_tokens=candidate.revision.output_tokens,
+                source=candidate.revision.source,
             )
         )
     session.flush()
@@ -136,6 +137,7 @@ def _read(session: Session, row: RevisionRow) -> tuple[Revision, Skill | None]:
         checkpoint=row.checkpoint_id,
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
+        source=row.source,
     )
     return revision, versions.view(session, skill, version) if skill and version else None
 

@@ -167,7 +167,8 @@ class EmbeddingRow(Table, table=True):
 class RevisionRow(Table, table=True):
     """One generated text with everything that training needs: the exact prompt, tokens and behaviour log-probs.
 
-    `skill_id` and `version` say which version it became; both are null for a malformed text (`error`).
+    `skill_id` and `version` say which version it became; both are null for a malformed text (`error`). `source` names where
+    an imported one came from.
     """
 
     __tablename__ = f"{PREFIX}revision"
@@ -199,6 +200,7 @@ class RevisionRow(Table, table=True):
     checkpoint_id: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    source: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -238,6 +240,7 @@ class RolloutRow(Table, table=True):
     error: str | None = None
     adherence: float | None = None
     credited: bool = False
+    source: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -313,6 +316,22 @@ class TrainingRunRow(Table, table=True):
     progress: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     outcome: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class EvolveRunRow(Table, table=True):
+    """One `evolve` over a set of tasks. `digest` is of tasks and settings: the same again goes on where this one ended."""
+
+    __tablename__ = f"{PREFIX}evolve_run"
+    __table_args__ = (Index(None, "namespace", "digest"),)
+
+    namespace: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    digest: str
+    config: dict[str, Any] = Field(sa_type=JSON)
+    progress: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    outcome: str | None = None
+    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+    updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
 class IndexChangeRow(Table, table=True):

@@ -11,7 +11,7 @@ from skill_plugin.errors import EmbedderMismatchError, StoreError
 from skill_plugin.store.database import HEAD
 from skill_plugin.store.dump import TABLES, copy, dump, load
 from skill_plugin.store.items import Change
-from skill_plugin.store.tables import CheckpointRow, Table, TrainingRunRow
+from skill_plugin.store.tables import CheckpointRow, EvolveRunRow, Table, TrainingRunRow
 
 COUNTERS = ("skillp_rollout", "skillp_outcome", "skillp_event")
 NOT_DUMPED = {"skillp_index_change"}
@@ -57,6 +57,7 @@ def full(store, open_store):
             )
         )
         session.add(TrainingRunRow(id="t1", namespace="default", config={}, progress={"step": 3}))
+        session.add(EvolveRunRow(id="e1", namespace="default", digest="d", config={"generations": 2}))
     return store
 
 
