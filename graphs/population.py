@@ -2,13 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
-from statistics import fmean
 from typing import Annotated, Any, Literal
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Send
-from typing_extensions import TypedDict
 
 from skill_plugin.errors import ConfigurationError, ModelError
 from skill_plugin.generators import as_generator
@@ -18,39 +16,16 @@ from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
 from skill_plugin.graphs.revise import staged_revisions
+from skill_plugin.graphs.rollout import Trial, Tried, collected, generation_of, rollout_node
 from skill_plugin.graphs.skill_graph import FORGET, task_from_input
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput, SkillState, history, run_of
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
-from skill_plugin.records import Generation, Rollout, Task
+from skill_plugin.records import Generation, Task
+from skill_plugin.selection import mean_reward
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
 
 Next = Literal["propose", "record"]
-
-
-class Trial(TypedDict):
-    """One rollout to run, the payload of a `Send`: number `k` of its generation, under `skill` or under none."""
-
-    run: dict[str, Any]
-    skill: PinnedSkill | None
-    generation: int
-    k: int
-
-
-class Tried(TypedDict):
-    """What became of a `Trial`: a rollout, or the error of the agent."""
-
-    generation: int
-    skill: PinnedSkill | None
-    k: int
-    rollout: dict[str, Any] | None
-    verifier: dict[str, Any] | None
-    error: str | None
-
-
-def collected(old: list[Tried] | None, new: list[Tried] | None) -> list[Tried]:
-    """The reducer of `skillp_tried`: rollouts come from parallel tasks. None begins anew."""
-    return [] if new is None else [*(old or []), *new]
 
 
 class PopulationState(SkillState, total=False):
@@ -120,7 +95,7 @@ def create_population_graph(
             forget=(*FORGET, "skillp_tried", "skillp_candidates"),
         ),
     )
-    builder.add_node("rollout", _rollout_node(execute, verify_node(verifier, timeout=verifier_timeout)))
+    builder.add_node("rollout", rollout_node(execute, verify_node(verifier, timeout=verifier_timeout)))
     builder.add_node("select", _select_node())
     builder.add_node("propose", _propose_node(store, generator, candidates))
     builder.add_node("record", record_node(store, publish=True))
@@ -167,34 +142,6 @@ def _after_propose(
     return after
 
 
-def _rollout_node(execute: SkillNode, verify: SkillNode) -> SkillNode:
-    """Runs one `Trial`: what `execute` and `verify` do in a row, on a state of its own."""
-
-    def body(trial: Any, config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
-        skill, k = trial["skill"], trial["k"]
-        state: dict[str, Any] = {"skillp_run": trial["run"], "skillp_skills": [] if skill is None else [skill]}
-        tried = Tried(generation=trial["generation"], skill=skill, k=k, rollout=None, verifier=None, error=None)
-        try:
-            state |= yield Step(lambda: execute.invoke(state, config), lambda: execute.ainvoke(state, config))
-        except Exception as exc:  # noqa: BLE001 - one call that failed must not cost the others
-            tried["error"] = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
-            emit(
-                "rollout_failed",
-                run_id=trial["run"]["run_id"],
-                generation=trial["generation"],
-                k=k,
-                error=tried["error"],
-            )
-            return {"skillp_tried": [tried]}
-        state |= yield Step(lambda: verify.invoke(state, config), lambda: verify.ainvoke(state, config))
-        rollout = state["skillp_history"][0]["rollouts"][0]
-        tried["rollout"] = {**rollout, "generation": trial["generation"], "k": k}
-        tried["verifier"] = state["skillp_run"]["verifier"]
-        return {"skillp_tried": [tried]}
-
-    return SkillNode("rollout", body, Any)
-
-
 def _select_node() -> SkillNode:
     """Puts the generation's candidates into the history, the best of the whole run last: the next parent."""
 
@@ -208,14 +155,14 @@ def _select_node() -> SkillNode:
         groups: defaultdict[str | None, list[Tried]] = defaultdict(list)
         for one in tried:
             groups[one["skill"] and one["skill"]["ref"]].append(one)
-        everything = [*history(state), *(_generation(number, group) for group in groups.values())]
-        best = max(everything, key=_mean)
+        everything = [*history(state), *(generation_of(number, group) for group in groups.values())]
+        best = max(everything, key=_reward)
         pinned = [one["skill"] for one in state["skillp_tried"] if one["skill"] and one["skill"]["ref"] == best.skill]
         said: dict[str, Any] = {
             "run_id": run["run_id"],
             "generation": number,
             "skill": best.skill,
-            "reward": _mean(best),
+            "reward": _reward(best),
         }
         emit("selected", said, **said)
         return {
@@ -259,16 +206,10 @@ def _next_number(state: Mapping[str, Any]) -> int:
     return max((generation.number for generation in history(state)), default=-1) + 1
 
 
-def _generation(number: int, tried: Sequence[Tried]) -> Generation:
-    skill = tried[0]["skill"]
-    rollouts = tuple(Rollout.from_json(one["rollout"]) for one in tried if one["rollout"])
-    return Generation(number=number, text=skill and skill["text"], skill=skill and skill["ref"], rollouts=rollouts)
-
-
-def _mean(generation: Generation) -> float:
-    """Mean reward over the rollouts that have one; below every reward where none has."""
-    rewards = [rollout.reward for rollout in generation.rollouts if rollout.reward is not None]
-    return fmean(rewards) if rewards else -1.0
+def _reward(generation: Generation) -> float:
+    """Mean reward; below every reward where no rollout has one."""
+    mean = mean_reward(generation)
+    return -1.0 if mean is None else mean
 
 
 def _best_last(generations: Sequence[Generation], best: Generation) -> list[dict[str, Any]]:

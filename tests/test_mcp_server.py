@@ -23,6 +23,8 @@ only_extensions = pytest.mark.skipif(
 
 @contextmanager
 def served_on_stdio():
+    # A shell's background jobs ignore SIGINT, and their children would too; a handler of Python's is not inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [sys.executable, *SERVE],
         env=environment(),
@@ -31,6 +33,7 @@ def served_on_stdio():
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
 
     def ask(method, identity, **params):
         message = {"jsonrpc": "2.0", "id": identity, "method": method, "params": params}

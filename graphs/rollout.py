@@ -1,0 +1,72 @@
+"""One rollout as a parallel task of a graph: what is to be tried, what became of it, and the node between."""
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from typing_extensions import TypedDict
+
+from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.observe import emit
+from skill_plugin.graphs.state import PinnedSkill
+from skill_plugin.records import Generation, Rollout
+
+
+class Trial(TypedDict):
+    """One rollout to run, the payload of a `Send`: number `k` of its generation, under `skill` or under none."""
+
+    run: dict[str, Any]
+    skill: PinnedSkill | None
+    generation: int
+    k: int
+
+
+class Tried(TypedDict):
+    """What became of a `Trial`: a rollout, or the error of the agent."""
+
+    generation: int
+    skill: PinnedSkill | None
+    k: int
+    rollout: dict[str, Any] | None
+    verifier: dict[str, Any] | None
+    error: str | None
+
+
+def collected(old: list[Tried] | None, new: list[Tried] | None) -> list[Tried]:
+    """The reducer of `skillp_tried`: rollouts come from parallel tasks. None begins anew."""
+    return [] if new is None else [*(old or []), *new]
+
+
+def rollout_node(execute: SkillNode, verify: SkillNode) -> SkillNode:
+    """Runs one `Trial`: what `execute` and `verify` do in a row, on a state of its own."""
+
+    def body(trial: Any, config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        skill, k = trial["skill"], trial["k"]
+        state: dict[str, Any] = {"skillp_run": trial["run"], "skillp_skills": [] if skill is None else [skill]}
+        tried = Tried(generation=trial["generation"], skill=skill, k=k, rollout=None, verifier=None, error=None)
+        try:
+            state |= yield Step(lambda: execute.invoke(state, config), lambda: execute.ainvoke(state, config))
+        except Exception as exc:  # noqa: BLE001 - one call that failed must not cost the others
+            tried["error"] = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+            emit(
+                "rollout_failed",
+                run_id=trial["run"]["run_id"],
+                generation=trial["generation"],
+                k=k,
+                error=tried["error"],
+            )
+            return {"skillp_tried": [tried]}
+        state |= yield Step(lambda: verify.invoke(state, config), lambda: verify.ainvoke(state, config))
+        rollout = state["skillp_history"][0]["rollouts"][0]
+        tried["rollout"] = {**rollout, "generation": trial["generation"], "k": k}
+        tried["verifier"] = state["skillp_run"]["verifier"]
+        return {"skillp_tried": [tried]}
+
+    return SkillNode("rollout", body, Any)
+
+
+def generation_of(number: int, tried: Sequence[Tried]) -> Generation:
+    """The generation that the rollouts of one candidate make."""
+    skill = tried[0]["skill"]
+    rollouts = tuple(Rollout.from_json(one["rollout"]) for one in tried if one["rollout"])
+    return Generation(number=number, text=skill and skill["text"], skill=skill and skill["ref"], rollouts=rollouts)

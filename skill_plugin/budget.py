@@ -1,0 +1,133 @@
+"""What an unattended job may spend, and what it has spent."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+
+from skill_plugin.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars for a million tokens."""
+
+    input: float
+    output: float
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ConfigurationError(f"the price of {name} tokens is {getattr(self, name)}; give dollars from 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits of a job; None is no limit.
+
+    Args:
+        calls: Rollouts and candidates together, failed ones too. Never exceeded.
+        tokens: Tokens in and out. What is in the air when they are spent still ends, and counts.
+        dollars: Likewise; needs prices.
+        minutes: Wall-clock time of this start of the job.
+        prices: Of the task LLM.
+        generator_prices: Of the generator; by default those of the task LLM.
+
+    Raises:
+        ConfigurationError: a limit is not above 0, or there are dollars without prices.
+    """
+
+    calls: int | None = None
+    tokens: int | None = None
+    dollars: float | None = None
+    minutes: float | None = None
+    prices: Prices | None = None
+    generator_prices: Prices | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("calls", "tokens", "dollars", "minutes"):
+            limit = getattr(self, name)
+            if limit is not None and not 0 < limit < float("inf"):
+                raise ConfigurationError(f"the budget is {limit} {name}; give more than 0, or leave it out for no limit")
+        if self.dollars is not None and self.prices is None:
+            raise ConfigurationError(f"a budget of {self.dollars} dollars needs prices; give them a million tokens")
+
+
+@dataclass(slots=True)
+class Usage:
+    """Calls and tokens of one model."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, *, calls: int = 0, input_tokens: int | None = None, output_tokens: int | None = None) -> None:
+        self.calls += calls
+        self.input_tokens += input_tokens or 0
+        self.output_tokens += output_tokens or 0
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+    def dollars(self, prices: Prices) -> float:
+        return (self.input_tokens * prices.input + self.output_tokens * prices.output) / 1e6
+
+
+class Spending:
+    """Counts against a budget. Of one event loop, so without locks.
+
+    Args:
+        budget: The limits.
+        task: What earlier starts of the job spent on the task LLM.
+        generator: What they spent on the generator.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        *,
+        task: Usage | None = None,
+        generator: Usage | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget
+        self.task = task or Usage()
+        self.generator = generator or Usage()
+        self._clock = clock
+        self._started = clock()
+
+    @property
+    def seconds(self) -> float:
+        return self._clock() - self._started
+
+    @property
+    def dollars(self) -> float | None:
+        prices = self.budget.prices
+        if prices is None:
+            return None
+        return self.task.dollars(prices) + self.generator.dollars(self.budget.generator_prices or prices)
+
+    def over(self, calls: int = 1) -> str | None:
+        """Why so many more calls may not be made; None if they may."""
+        budget = self.budget
+        made, tokens = self.task.calls + self.generator.calls, self.task.tokens + self.generator.tokens
+        if budget.calls is not None and made + calls > budget.calls:
+            return f"{made} of {budget.calls} calls are spent"
+        if budget.tokens is not None and tokens >= budget.tokens:
+            return f"{tokens} of {budget.tokens} tokens are spent"
+        if budget.dollars is not None and (self.dollars or 0.0) >= budget.dollars:
+            return f"{self.dollars:.2f} of {budget.dollars:.2f} dollars are spent"
+        if budget.minutes is not None and self.seconds >= budget.minutes * 60:
+            return f"{budget.minutes:g} minutes are over"
+        return None
+
+    def to_json(self) -> dict[str, object]:
+        models = {name: asdict(getattr(self, name)) for name in ("task", "generator")}
+        return {**models, "dollars": self.dollars, "seconds": round(self.seconds, 3)}
+
+
+def limits(budget: Budget) -> dict[str, float]:
+    """The limits that are set, by name."""
+    named = {field.name: getattr(budget, field.name) for field in fields(budget)}
+    return {name: limit for name, limit in named.items() if isinstance(limit, int | float)}

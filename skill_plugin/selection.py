@@ -1,0 +1,61 @@
+"""Which of the variants tried so far is revised next."""
+
+import random
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.records import Generation
+
+Selection = Callable[[Sequence[Generation], str], Generation]
+"""Takes the variants that have a reward, oldest first, and a seed that names the step; returns one of them."""
+
+
+def mean_reward(generation: Generation) -> float | None:
+    """Mean over the rollouts that have a reward, controls left out; None where none has."""
+    rewards = [one.reward for one in generation.rollouts if one.reward is not None and one.arm == "skill"]
+    return fmean(rewards) if rewards else None
+
+
+def best_mean(variants: Sequence[Generation], seed: str) -> Generation:  # noqa: ARG001 - a greedy choice needs none
+    """The variant with the highest mean reward; of equals the oldest, which has cost the least to reach."""
+    return max(variants, key=_reward)
+
+
+def frontier(variants: Sequence[Generation], seed: str) -> Generation:
+    """One of the variants that no other beats in both reward and brevity, drawn by reward.
+
+    A greedy choice stays at the first local optimum. The frontier is that of GEPA (arXiv:2507.19457) with a text's length in
+    place of a second task: a long skill costs tokens at every run. The draw is by mean reward plus one over the number of
+    rollouts, so that a variant that was unlucky with few still has a chance; the same seed draws the same.
+    """
+    front = [one for one in variants if not any(_dominates(other, one) for other in variants)]
+    weights = [_reward(one) + 1 / max(1, len(one.rollouts)) for one in front]
+    return random.Random(seed).choices(front, weights)[0]  # noqa: S311 - a draw, not a secret
+
+
+SELECTIONS: dict[str, Selection] = {"best-mean": best_mean, "frontier": frontier}
+
+
+def load(selection: str | Selection) -> Selection:
+    """The selection of this name, or the function itself.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
+    if callable(selection):
+        return selection
+    if selection not in SELECTIONS:
+        raise ConfigurationError(f"{selection!r} is no selection; use one of {', '.join(SELECTIONS)}, or a function")
+    return SELECTIONS[selection]
+
+
+def _reward(generation: Generation) -> float:
+    mean = mean_reward(generation)
+    return -1.0 if mean is None else mean
+
+
+def _dominates(one: Generation, other: Generation) -> bool:
+    ours = _reward(one), -len(one.text or "")
+    theirs = _reward(other), -len(other.text or "")
+    return ours != theirs and all(a >= b for a, b in zip(ours, theirs, strict=True))
