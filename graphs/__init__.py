@@ -2,6 +2,7 @@
 
 from skill_plugin.graphs.add_skills import add_skills
 from skill_plugin.graphs.approve import Approval, ApprovalRequest, approve_node
+from skill_plugin.graphs.evolve import Evolved, EvolveSettings, aevolve, evolve
 from skill_plugin.graphs.execute import AgentInput, execute_node
 from skill_plugin.graphs.gate import gate_version, gate_versions
 from skill_plugin.graphs.population import create_population_graph
@@ -16,14 +17,18 @@ __all__ = [
     "AgentInput",
     "Approval",
     "ApprovalRequest",
+    "EvolveSettings",
+    "Evolved",
     "SkillInput",
     "SkillKeys",
     "SkillOutput",
     "SkillState",
     "add_skills",
+    "aevolve",
     "approve_node",
     "create_population_graph",
     "create_skill_graph",
+    "evolve",
     "execute_node",
     "gate_version",
     "gate_versions",

@@ -68,11 +68,11 @@ def staged_revisions(
     proposed = yield Step(
         lambda: writer.propose(task, past, n=n), (lambda: apropose(task, past, n=n)) if apropose else None
     )
-    _check(writer, proposed)
+    written = [read(revision, past) for revision in checked(writer, proposed)[:n]]
     staged = yield Step(
         lambda: store.stage(
             task,
-            [read(revision, past) for revision in proposed[:n]],
+            written,
             run_id=run["run_id"],
             group_id=group_id,
             generation=generation,
@@ -103,6 +103,12 @@ def skill_router(max_generations: int = 3) -> Callable[[SkillKeys], NextStep]:
     return next_step
 
 
-def _check(writer: Any, proposed: Any) -> None:
+def checked(writer: Any, proposed: Any) -> list[Revision]:
+    """What a generator returned.
+
+    Raises:
+        GeneratorError: it is no list of revisions, or an empty one.
+    """
     if not isinstance(proposed, list) or not proposed or not all(isinstance(item, Revision) for item in proposed):
         raise GeneratorError(f"generator {type(writer).__name__} returned {proposed!r:.200}; return a list of Revision")
+    return proposed

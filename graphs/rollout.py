@@ -66,7 +66,7 @@ def rollout_node(execute: SkillNode, verify: SkillNode) -> SkillNode:
 
 
 def generation_of(number: int, tried: Sequence[Tried]) -> Generation:
-    """The generation that the rollouts of one candidate make."""
-    skill = tried[0]["skill"]
+    """The generation that the rollouts of one candidate make, controls included."""
+    skill = next((one["skill"] for one in tried if one["skill"]), None)
     rollouts = tuple(Rollout.from_json(one["rollout"]) for one in tried if one["rollout"])
     return Generation(number=number, text=skill and skill["text"], skill=skill and skill["ref"], rollouts=rollouts)

@@ -1,13 +1,17 @@
 """From settings to objects: the only place where a name becomes a store, a model or an agent."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin import chat_models, generators
+from skill_plugin import chat_models, generators, verifiers
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.settings import Settings
+from skill_plugin.task_files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
 
 if TYPE_CHECKING:
+    from skill_plugin.protocols import Verifier
+    from skill_plugin.records import Task
     from skill_plugin.store import SkillStore
 
 
@@ -43,3 +47,24 @@ def generator(settings: Settings) -> generators.ChatGenerator | None:
     """The generator that is set, by default the task LLM's model; None if there is no model."""
     name = settings.generator or settings.model
     return None if name is None else generators.chat(chat_models.from_settings(settings, name))
+
+
+def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tuple[list[Task], Verifier | None]":
+    """The tasks of a file, and the verifier of those that name none.
+
+    Args:
+        settings: Name that verifier.
+        path: The tasks file.
+        self_check: Give every verifier its task's reference first.
+
+    Raises:
+        InvalidTaskError: the file is wrong, or a reference does not pass its own verifier.
+        ConfigurationError: a task has no verifier.
+    """
+    judge = verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None
+    tasks = read_tasks(path)
+    if judge is None and (bare := next((task for task in tasks if task.verifier is None), None)):
+        raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
+    if self_check:
+        check_references(tasks, judge)
+    return tasks, judge

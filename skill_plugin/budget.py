@@ -47,7 +47,9 @@ class Budget:
         for name in ("calls", "tokens", "dollars", "minutes"):
             limit = getattr(self, name)
             if limit is not None and not 0 < limit < float("inf"):
-                raise ConfigurationError(f"the budget is {limit} {name}; give more than 0, or leave it out for no limit")
+                raise ConfigurationError(
+                    f"the budget is {limit} {name}; give more than 0, or leave it out for no limit"
+                )
         if self.dollars is not None and self.prices is None:
             raise ConfigurationError(f"a budget of {self.dollars} dollars needs prices; give them a million tokens")
 

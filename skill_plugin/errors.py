@@ -16,6 +16,7 @@
         ├── RunNotFoundError (LookupError)   no such run in this namespace
         ├── DuplicateSkillError (ValueError) a name that is taken
         ├── CapacityError                    a namespace that is full of protected skills
+        ├── BusyError                        a job that another process is doing
         └── EmbedderMismatchError (ValueError)  an embedder that differs from the index's
 
 A message says what was wrong, shows the value, and ends with what to do next. Each class is also the standard
@@ -96,6 +97,10 @@ class DuplicateSkillError(StoreError, ValueError):
 
 class CapacityError(StoreError):
     """The namespace is full, and everything in it is protected."""
+
+
+class BusyError(StoreError):
+    """Another process is doing this job on the same namespace."""
 
 
 class EmbedderMismatchError(StoreError, ValueError):

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -33,6 +33,11 @@ def canonical_json(value: Any) -> str:
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _shallow(record: Any) -> dict[str, Any]:
+    """A record's fields. `dataclasses.asdict` copies every value to its depth, at ten times the price."""
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +147,7 @@ class Rollout:
     source: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return _shallow(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
@@ -198,7 +203,7 @@ class Generation:
     rejected: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"rollouts": [rollout.to_json() for rollout in self.rollouts]}
+        return _shallow(self) | {"rollouts": [rollout.to_json() for rollout in self.rollouts]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:

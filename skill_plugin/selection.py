@@ -18,8 +18,8 @@ def mean_reward(generation: Generation) -> float | None:
 
 
 def best_mean(variants: Sequence[Generation], seed: str) -> Generation:  # noqa: ARG001 - a greedy choice needs none
-    """The variant with the highest mean reward; of equals the oldest, which has cost the least to reach."""
-    return max(variants, key=_reward)
+    """The variant with the highest mean reward; of equals the newest, whose feedback was not answered yet."""
+    return max(reversed(variants), key=_reward)
 
 
 def frontier(variants: Sequence[Generation], seed: str) -> Generation:
@@ -29,7 +29,8 @@ def frontier(variants: Sequence[Generation], seed: str) -> Generation:
     place of a second task: a long skill costs tokens at every run. The draw is by mean reward plus one over the number of
     rollouts, so that a variant that was unlucky with few still has a chance; the same seed draws the same.
     """
-    front = [one for one in variants if not any(_dominates(other, one) for other in variants)]
+    texts = [one for one in variants if one.text is not None] or variants  # no text at all would always be on it
+    front = [one for one in texts if not any(_dominates(other, one) for other in texts)]
     weights = [_reward(one) + 1 / max(1, len(one.rollouts)) for one in front]
     return random.Random(seed).choices(front, weights)[0]  # noqa: S311 - a draw, not a secret
 

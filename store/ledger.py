@@ -1,6 +1,7 @@
 """What runs did, as the store keeps it: rollouts, later outcomes, and what the generator wrote."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from skill_plugin import skill_md
 from skill_plugin.errors import VerifierError
@@ -8,6 +9,14 @@ from skill_plugin.records import Revision, Rollout, Task, Verdict
 from skill_plugin.store import outcomes, revisions
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.revisions import Candidate, StagedRevision
+
+
+class Ran(NamedTuple):
+    """A rollout and whose it is."""
+
+    run_id: str
+    task: Task
+    rollout: Rollout
 
 
 class Ledger(StoreBase):
@@ -39,6 +48,24 @@ class Ledger(StoreBase):
                     chosen=rollout is chosen,
                 )
                 for rollout in rollouts
+            )
+
+    def record_all(self, ran: Sequence[Ran]) -> int:
+        """As `record`, for rollouts of many runs in one transaction; how many were new."""
+        with self._write() as session:
+            for task in {one.task.id: one.task for one in ran}.values():
+                outcomes.insert_task(session, self.namespace, task)
+            return sum(
+                outcomes.record_rollout(
+                    session,
+                    self.namespace,
+                    one.task,
+                    one.rollout,
+                    run_id=one.run_id,
+                    thread_id=None,
+                    chosen=False,
+                )
+                for one in ran
             )
 
     def record_outcome(self, run_id: str, reward: float, feedback: str = "") -> bool:

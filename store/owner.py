@@ -43,11 +43,19 @@ def owner_of(database: Database, index: ChromaIndex) -> Owner:
         name = sha256(index.namespace)[:12]
         owners.append(FileOwner(Path(f"{database.path}.index-{name}.lock")))
     else:
-        owners.append(AdvisoryOwner(database, index.namespace))
+        owners.append(AdvisoryOwner(database, f"index {index.namespace}"))
     if not index.is_server:
         folder = Path(index.place)
         owners.append(FileOwner(folder.with_name(f"{folder.name}.lock")))
     return AllOwners(owners)
+
+
+def job_owner(database: Database, namespace: str, job: str) -> Owner:
+    """The lock on a job of a namespace. Two owners in one process are two, unlike those of an index."""
+    name = f"{job} {namespace}"
+    if database.is_sqlite:
+        return FileOwner(Path(f"{database.path}.{job}-{sha256(namespace)[:12]}.lock"), shared=False)
+    return AdvisoryOwner(database, name)
 
 
 class AllOwners:
@@ -71,10 +79,11 @@ class AllOwners:
 
 
 class FileOwner:
-    """A lock file; the stores of one process share it."""
+    """A lock file, which the stores of one process may share."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = True) -> None:
         self._path = path
+        self._shared = shared
         self._lock: FileLock | None = None
         self._taken_by = 0  # which process: a fork has what its parent has, but not its locks
         self._inherited: list[FileLock] = []  # of a parent process; never used, and never let go
@@ -83,7 +92,7 @@ class FileOwner:
         if self._taken_by != os.getpid():
             if self._lock is not None:
                 self._inherited.append(self._lock)
-            self._lock = FileLock(self._path, timeout=0, is_singleton=True, thread_local=False)
+            self._lock = FileLock(self._path, timeout=0, is_singleton=self._shared, thread_local=False)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
@@ -100,11 +109,11 @@ class FileOwner:
 
 
 class AdvisoryOwner:
-    """A PostgreSQL advisory lock on a namespace, held by a connection of its own for as long as that lives."""
+    """A PostgreSQL advisory lock with a name, held by a connection of its own for as long as that lives."""
 
-    def __init__(self, database: Database, namespace: str) -> None:
+    def __init__(self, database: Database, name: str) -> None:
         self._database = database
-        self._key = int(sha256(f"skill-plugin index {namespace}")[:15], 16)
+        self._key = int(sha256(f"skill-plugin {name}")[:15], 16)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
         self._taken_by = 0

@@ -53,15 +53,17 @@ def write_group(
     """Appends the candidates of one prompt; each well-formed one becomes a staged version."""
     insert_task(session, namespace, task)
     parent_id, parent_number = split_ref(parent) if parent else (None, None)
+    skills: dict[str, SkillRow] = {}  # candidates of one prompt are mostly of one skill
     for number, candidate in enumerate(candidates):
         revision_id = f"rev_{secrets.token_hex(8)}"
         version = None
         if candidate.document is not None and candidate.vector is not None and candidate.revision.text is not None:
-            skill = _skill_for(session, namespace, candidate.document, parent_id)
+            name = candidate.document.name
+            skill = skills[name] = skills.get(name) or _skill_for(session, namespace, candidate.document, parent_id)
             text = candidate.revision.text
             version = versions.version_with_text(session, skill, text)
             if version is None:
-                version = versions.new_version(
+                version = versions.append_version(
                     session,
                     skill,
                     candidate.document,

@@ -151,6 +151,36 @@ def new_version(
         raise InvalidSkillError(
             f"the text is the same as {skill.name!r} version {same.number}; change it, or promote that one"
         )
+    return append_version(
+        session,
+        skill,
+        document,
+        text,
+        vector=vector,
+        signature=signature,
+        author=author,
+        generation=generation,
+        parent=parent,
+        revision_id=revision_id,
+        number=number,
+    )
+
+
+def append_version(
+    session: Session,
+    skill: SkillRow,
+    document: SkillDocument,
+    text: str,
+    *,
+    vector: Vector,
+    signature: str,
+    author: Author,
+    generation: int,
+    parent: int | None,
+    revision_id: str | None = None,
+    number: int | None = None,
+) -> SkillVersionRow:
+    """As `new_version`, for a text that the caller knows to be new, and of this skill."""
     row = SkillVersionRow(
         skill_id=skill.id,
         number=number or newest_version(session, skill.id) + 1,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.cli.console import out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json
 from skill_plugin.settings import Settings
@@ -34,21 +33,15 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the loop over your own tasks: retrieve, execute, verify, revise; then gate what was written."""
-    from skill_plugin import verifiers  # noqa: PLC0415 - LangGraph and the store take a second to import
-    from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415
+    from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415 - LangGraph and the store take a second to import
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
-    from skill_plugin.task_files import check_references, read_tasks, read_text  # noqa: PLC0415
+    from skill_plugin.task_files import read_text  # noqa: PLC0415
 
     settings = settings.override(
         model=model, generator=generator, base_url=base_url, max_generations=max_generations, verifier=verifier
     )
-    judge = verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None
-    work = read_tasks(tasks)
-    if judge is None and (bare := next((task for task in work if task.verifier is None), None)):
-        raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
-    if self_check:
-        check_references(work, judge)
+    work, judge = wiring.tasks_and_judge(settings, tasks, self_check=self_check)
     prompt = read_text(system_prompt)
     llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
     with wiring.open_store(settings, create=True) as store:

@@ -1,0 +1,96 @@
+"""Running rollouts side by side: a limit, a budget, a memory of what ran already, and an end when the model is gone."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from langchain_core.runnables import RunnableConfig
+
+from skill_plugin.budget import Spending
+from skill_plugin.graphs.node import SkillNode
+from skill_plugin.graphs.recorder import Recorder
+from skill_plugin.graphs.rollout import Trial, Tried
+from skill_plugin.records import Rollout, Task
+from skill_plugin.store.ledger import Ran
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GIVE_UP_AFTER = 3
+"""So many failed calls and no success yet mean that the model is not there; later it takes a full round of them."""
+
+
+class Trials:
+    """What the rollouts of one `evolve` share. Of one event loop.
+
+    `stopped` says why nothing more is begun; what runs then still ends, and is recorded. `on_rollout` hears of every rollout,
+    whether it ran now or was known, with its run's id; `on_proposed` of how many candidates were written, and malformed.
+
+    Args:
+        node: Runs one trial; see `rollout_node`.
+        recorder: Takes what ran.
+        spending: The budget.
+        concurrency: How many calls at once, the generator's included.
+    """
+
+    def __init__(
+        self,
+        node: SkillNode,
+        recorder: Recorder,
+        spending: Spending,
+        *,
+        concurrency: int,
+    ) -> None:
+        self.stopped: str | None = None
+        self.on_rollout: Callable[[str, Rollout], None] = lambda run_id, rollout: None  # noqa: ARG005
+        self.on_proposed: Callable[[int, int], None] = lambda candidates, malformed: None  # noqa: ARG005
+        self.gone: Exception | str | None = None
+        self.recorder = recorder
+        self.spending = spending
+        self._node = node
+        self._concurrency = concurrency
+        self._slots = asyncio.Semaphore(concurrency)
+        self._failed = 0
+        self._succeeded = False
+
+    async def run(self, trial: Trial, config: RunnableConfig, known: Rollout | None = None) -> Tried:
+        """What became of a trial: `known` where it ran at an earlier start."""
+        tried: Tried = Tried(
+            generation=trial["generation"], skill=trial["skill"], k=trial["k"], rollout=None, verifier=None, error=None
+        )
+        if known is not None:
+            self.on_rollout(trial["run"]["run_id"], known)
+            return {**tried, "rollout": known.to_json()}
+        async with self._slots:
+            if not self.may_call():
+                return {**tried, "error": f"not run: {self.stopped}"}
+            self.spending.task.add(calls=1)
+            tried = (await self._node.ainvoke(trial, config))["skillp_tried"][0]
+        self.heard(tried["error"])
+        if tried["rollout"] is not None:
+            rollout = Rollout.from_json(tried["rollout"])
+            self.spending.task.add(input_tokens=rollout.input_tokens, output_tokens=rollout.output_tokens)
+            run = trial["run"]
+            task = Task.from_json({**run["task"], "verifier": run["task"]["verifier"] or tried["verifier"]})
+            self.recorder.add(Ran(run["run_id"], task, rollout))
+            self.on_rollout(run["run_id"], rollout)
+        return tried
+
+    def slot(self) -> asyncio.Semaphore:
+        """To be held while another model is called."""
+        return self._slots
+
+    def may_call(self, calls: int = 1) -> bool:
+        """Whether the budget has so many more calls; if not, everything stops."""
+        if self.stopped is None and (over := self.spending.over(calls)) is not None:
+            self.stopped = over
+        return self.stopped is None
+
+    def heard(self, error: str | None) -> None:
+        """Counts failures in a row: a model that is gone would fail every trial that is left, at a price."""
+        if error is None:
+            self._failed, self._succeeded = 0, True
+            return
+        self._failed += 1
+        if self._failed >= (max(GIVE_UP_AFTER, 2 * self._concurrency) if self._succeeded else GIVE_UP_AFTER):
+            self.gone = self.gone or error
+            self.stopped = self.stopped or f"{self._failed} calls failed in a row, the last with {error}"

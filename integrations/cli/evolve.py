@@ -1,0 +1,177 @@
+"""`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be gone on with at any time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from skill_plugin.budget import Budget, Prices
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
+from skill_plugin.integrations.cli.options import Json
+from skill_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from skill_plugin.graphs import Evolved, EvolveSettings
+
+
+def evolve(
+    settings: Settings,
+    tasks: Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")] = None,
+    generator: Annotated[str | None, typer.Option(help="The model that writes skills [default: the task LLM].")] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")] = None,
+    verifier: Annotated[
+        str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
+    ] = None,
+    system_prompt: Annotated[
+        str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")
+    ] = None,
+    generations: Annotated[int, typer.Option(help="G: how often a task's skill is revised.")] = 5,
+    candidates: Annotated[int, typer.Option(help="C: texts sampled from one prompt.")] = 4,
+    rollouts: Annotated[int, typer.Option(help="K: how often each text is tried.")] = 4,
+    controls: Annotated[int, typer.Option(help="Rollouts without the first skill, where there is one.")] = 1,
+    gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a text, at most.")] = 8,
+    selection: Annotated[str, typer.Option(help="Which text is revised next: best-mean or frontier.")] = "best-mean",
+    go_on_when_solved: Annotated[bool, typer.Option("--go-on-when-solved", help="Use up all generations.")] = False,
+    concurrency: Annotated[int, typer.Option(help="Calls at once.")] = 8,
+    max_calls: Annotated[int | None, typer.Option(help="Budget: rollouts and candidates.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Budget: tokens in and out.")] = None,
+    max_dollars: Annotated[float | None, typer.Option(help="Budget: needs --prices.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Budget: of this start.")] = None,
+    prices: Annotated[
+        str | None, typer.Option(help="Dollars a million tokens of the task LLM: INPUT/OUTPUT, such as 0.25/2.")
+    ] = None,
+    generator_prices: Annotated[str | None, typer.Option(help="Likewise of the generator [default: the same].")] = None,
+    new: Annotated[bool, typer.Option("--new", help="Begin anew, though a run of these tasks is there.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another evolve on this store to end.")] = False,
+    self_check: Annotated[bool, typer.Option(help="First give each verifier its task's reference.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Evolve skills on a tasks file: write candidates, try them, keep what helps on other tasks; log it all for retrain.
+
+    Tasks are for training or held out, as their line or a hash of their text says; the generator never sees held-out ones,
+    which judge what it wrote. The same command again goes on where it was stopped or killed, and pays for nothing twice.
+    """
+    from skill_plugin import graphs  # noqa: PLC0415 - LangGraph and the store take a second to import
+    from skill_plugin.integrations import wiring  # noqa: PLC0415
+    from skill_plugin.task_files import read_text  # noqa: PLC0415
+
+    budget = Budget(
+        calls=max_calls,
+        tokens=max_tokens,
+        dollars=max_dollars,
+        minutes=max_minutes,
+        prices=_prices(prices),
+        generator_prices=_prices(generator_prices),
+    )
+    plan = graphs.EvolveSettings(
+        generations=generations,
+        candidates=candidates,
+        rollouts=rollouts,
+        controls=controls,
+        gate_tasks=gate_tasks,
+        selection=selection,
+        stop_when_solved=not go_on_when_solved,
+        concurrency=concurrency,
+    )
+    settings = settings.override(model=model, generator=generator, base_url=base_url, verifier=verifier)
+    work, judge = wiring.tasks_and_judge(settings, tasks, self_check=self_check)
+    llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
+    if writer is None:
+        raise ConfigurationError("no generator is given; pass --generator openai:gpt-5-mini, or --model for both")
+    progress = graphs.Evolved()
+    try:
+        with wiring.open_store(settings, create=True) as store, _watching(progress, plan):
+            graphs.evolve(
+                work,
+                store=store,
+                llm=llm,
+                generator=writer,
+                verifier=judge,
+                settings=plan,
+                budget=budget,
+                system_prompt=read_text(system_prompt),
+                new=new,
+                wait=wait,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        err.print(Text("stopped; what was run is kept, and the same command goes on from here"))
+        raise typer.Exit(130) from None
+    if as_json:
+        print_json(progress.to_json())
+    else:
+        _report(progress)
+    if progress.failed:
+        raise typer.Exit(1)
+
+
+def _prices(given: str | None) -> Prices | None:
+    if given is None:
+        return None
+    parts = given.split("/")
+    try:
+        return Prices(*map(float, parts))
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(f"prices are INPUT/OUTPUT, such as 0.25/2, got {given!r}") from exc
+
+
+def _watching(progress: "Evolved", plan: "EvolveSettings") -> Live:
+    """A table that follows the run, on a terminal only."""
+    return Live(
+        get_renderable=lambda: _table(progress, plan) if err.is_terminal else "",
+        console=err,
+        refresh_per_second=2,
+        transient=True,
+    )
+
+
+def _table(progress: "Evolved", plan: "EvolveSettings | None" = None) -> Table:
+    title = f"evolve {progress.run_id}: {progress.done} of {progress.tasks} tasks, {progress.solved_after} solved"
+    table = Table(title=title, title_justify="left", header_style="bold", caption=_spent(progress, plan))
+    for heading in ("generation", "rollouts", "mean reward", "passed"):
+        table.add_column(heading, justify="right")
+    for number, tally in sorted(progress.generations.items()):
+        share = tally.passed / tally.rollouts if tally.rollouts else None
+        table.add_row(*(shown(value) for value in (number, tally.rollouts, tally.mean, share)))
+    return table
+
+
+def _spent(progress: "Evolved", plan: "EvolveSettings | None") -> str:
+    spent: dict[str, Any] = progress.spending.to_json() if progress.spending else {}
+    if not spent:
+        return ""
+    task, writer = spent["task"], spent["generator"]
+    tokens = sum(used[key] for used in (task, writer) for key in ("input_tokens", "output_tokens"))
+    parts = [f"{task['calls']} rollouts and {writer['calls']} candidates", f"{tokens} tokens"]
+    if spent["dollars"] is not None:
+        parts.append(f"{spent['dollars']:.2f} dollars")
+    parts.append(f"{spent['seconds']:.0f} s")
+    ran = sum(tally.rollouts for tally in progress.generations.values())
+    if plan and (now := ran - progress.recorded_before) > 0:
+        most = progress.tasks * plan.rollouts * (1 + plan.candidates * plan.generations)
+        parts.append(f"at most {spent['seconds'] * max(0, most - ran) / now:.0f} s left")
+    return ", ".join(parts)
+
+
+def _report(progress: "Evolved") -> None:
+    out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))
+    out.print(_table(progress))
+    out.print(
+        Text(
+            f"{progress.tasks} tasks: {progress.solved_before} solved at first, {progress.solved_after} at the end; "
+            f"{progress.candidates} candidates, {progress.malformed} malformed"
+        )
+    )
+    for title, rows in (("live now", progress.accepted), ("refused by the gate", progress.refused)):
+        if rows:
+            print_table(title, rows, {"skill": "skill", "ref": "version", "reason": "why"})
+    if not progress.heldout:
+        out.print(Text("no task is held out, so nothing went live; mark some with split heldout"))
+    if progress.failed:
+        print_table("failed", progress.failed, {"task": "task", "error": "error"})

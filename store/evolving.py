@@ -1,0 +1,141 @@
+"""What `evolve` keeps in the store, so that a run that was killed goes on where it was."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from skill_plugin.budget import Usage
+from skill_plugin.errors import BusyError, InvalidTaskError
+from skill_plugin.gate import GateDecision
+from skill_plugin.records import Task
+from skill_plugin.store.base import StoreBase
+from skill_plugin.store.owner import job_owner
+from skill_plugin.store.tables import EventRow, EvolveRunRow, RevisionRow, RolloutRow, TaskRow, utc_now
+
+_LOOK_AGAIN_S = 0.5
+_IDS_A_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EvolveRun:
+    """A run of `evolve`. `resumed` says that an earlier start has begun it; `spent` is what that has recorded."""
+
+    id: str
+    resumed: bool
+    task_usage: Usage = field(default_factory=Usage)
+    generator_usage: Usage = field(default_factory=Usage)
+
+
+class EvolveProgress(NamedTuple):
+    id: str
+    progress: Mapping[str, Any]
+    outcome: str | None
+
+
+class Evolving(StoreBase):
+    """Runs of `evolve`."""
+
+    def begin_evolve(self, digest: str, config: Mapping[str, Any], *, new: bool = False) -> EvolveRun:
+        """The newest run of these tasks and settings; a new one if there is none, or if it is wanted.
+
+        Args:
+            digest: Of the tasks and of every setting that decides what is run.
+            config: The settings, for people.
+            new: Begin from the beginning.
+        """
+        with self._write() as session:
+            same = select(EvolveRunRow).where(EvolveRunRow.namespace == self.namespace, EvolveRunRow.digest == digest)
+            row = None if new else session.exec(same.order_by(col(EvolveRunRow.created_at).desc())).first()
+            if row is None:
+                row = EvolveRunRow(
+                    namespace=self.namespace, id=f"ev_{secrets.token_hex(6)}", digest=digest, config=dict(config)
+                )
+                session.add(row)
+                return EvolveRun(row.id, resumed=False)
+            return EvolveRun(row.id, True, *(_usage(session, self.namespace, row.id, of) for of in _LOGS))
+
+    def save_evolve(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
+        """Keeps how far a run is, and at the end what it came to."""
+        with self._write() as session:
+            row = session.get_one(EvolveRunRow, (self.namespace, run_id))
+            row.progress, row.outcome, row.updated_at = dict(progress), outcome, utc_now()
+            session.add(row)
+
+    def evolve_runs(self) -> list[EvolveProgress]:
+        """Every run of `evolve` in this namespace, oldest first."""
+        with self.database.read() as session:
+            mine = select(EvolveRunRow).where(EvolveRunRow.namespace == self.namespace)
+            rows = session.exec(mine.order_by(col(EvolveRunRow.created_at))).all()
+            return [EvolveProgress(row.id, row.progress, row.outcome) for row in rows]
+
+    def gate_decisions(self, by: str) -> dict[str, GateDecision]:
+        """What a gate that called itself `by` decided, by `skill_id@version`."""
+        with self.database.read() as session:
+            mine = select(EventRow).where(EventRow.namespace == self.namespace, EventRow.by == by)
+            rows = session.exec(mine.where(col(EventRow.kind).in_(["promoted", "refused"]))).all()
+            return {f"{row.skill_id}@{row.version}": GateDecision(**row.evidence) for row in rows if row.evidence}
+
+    def check_splits(self, tasks: Sequence[Task]) -> None:
+        """A question that was held out once may not be trained on later: the generator would know the gate's tasks.
+
+        Raises:
+            InvalidTaskError: a task is known here with the other split.
+        """
+        with self.database.read() as session:
+            for start in range(0, len(tasks), _IDS_A_QUERY):
+                part = {
+                    task.content_hash: task for task in tasks[start : start + _IDS_A_QUERY] if task.split == "train"
+                }
+                found = session.exec(
+                    select(TaskRow.content_hash).where(
+                        TaskRow.namespace == self.namespace,
+                        TaskRow.split == "heldout",
+                        col(TaskRow.content_hash).in_(part),
+                    )
+                ).first()
+                if found is not None:
+                    raise InvalidTaskError(
+                        f"the task {part[found].input[:60]!r} is held out in namespace {self.namespace!r} and cannot be "
+                        "trained on now; leave it out, or use another namespace"
+                    )
+
+    @contextmanager
+    def alone(self, job: str, *, wait: bool = False) -> Iterator[None]:
+        """Holds the namespace's lock on a job, on every machine that uses the database; let go of when the process ends.
+
+        Args:
+            job: Its name, such as `evolve`.
+            wait: Wait for another process to end the same job, however long; else that is an error.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        owner = job_owner(self.database, self.namespace, job)
+        while not owner.take():
+            if not wait:
+                raise BusyError(
+                    f"another {job} is running on namespace {self.namespace!r} of {self.database.where}; "
+                    "wait for its end (--wait), or use another namespace"
+                )
+            time.sleep(_LOOK_AGAIN_S)
+        try:
+            yield
+        finally:
+            owner.release()
+
+
+_LOGS = (RolloutRow, RevisionRow)
+
+
+def _usage(session: Session, namespace: str, run_id: str, log: type[RolloutRow] | type[RevisionRow]) -> Usage:
+    """What a run has recorded of one model. Ours are letters and digits, so nothing in the pattern is special."""
+    summed = select(func.count(), func.sum(col(log.input_tokens)), func.sum(col(log.output_tokens))).where(
+        log.namespace == namespace, col(log.run_id).startswith(f"{run_id}:")
+    )
+    return Usage(*(value or 0 for value in session.exec(summed).one()))
