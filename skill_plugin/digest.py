@@ -78,6 +78,11 @@ def attempts(history: Sequence[Generation]) -> list[Attempt]:
     return found
 
 
+def current_text(history: Sequence[Generation]) -> str | None:
+    """The SKILL.md text that the next revision starts from; None if there is none."""
+    return next((attempt.text for attempt in attempts(history) if attempt.is_current), None)
+
+
 def mean_reward(rollouts: Iterable[Rollout]) -> float | None:
     """Over the rollouts with a verdict; None where there is none."""
     rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]

@@ -22,7 +22,7 @@ import difflib
 import re
 from collections.abc import Callable, Container, Sequence
 
-from skill_plugin.digest import Attempt, attempts, digest, feedback_counts, mean_reward, one_line
+from skill_plugin.digest import Attempt, attempts, current_text, digest, feedback_counts, mean_reward, one_line
 from skill_plugin.edits import MAX_CHANGE, apply_edits, are_edits, check_change
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
 from skill_plugin.records import Generation, Rollout, Task
@@ -106,8 +106,7 @@ def revise_prompt(
         )
     if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
         raise ConfigurationError(f"budget is {budget!r}; give a whole number of tokens from 1")
-    tried = attempts(history)
-    current = next((attempt.text for attempt in tried if attempt.is_current), None)
+    tried, current = attempts(history), current_text(history)
     items = [_items(attempt, current) for attempt in tried]
     before, after = _before(task, current), _after(tried, current)
     room = budget - count(REVISE_SYSTEM)
