@@ -157,6 +157,23 @@ def test_what_is_left_out_is_the_oldest_and_the_least_telling():
     assert "left out" not in asked(*history, budget=60_000)
 
 
+def test_nothing_of_an_attempt_is_shown_without_its_outcome():
+    history = [tried(None, rollout("3", 0, f"no {number}"), number=number) for number in range(4)]
+    for budget in range(tokens(revise_prompt(TASK, history, budget=1)), tokens(revise_prompt(TASK, history)) + 1):
+        user = asked(*history, budget=budget)
+        assert {*re.findall(r"^no (\d)$", user, re.MULTILINE)} <= {
+            *re.findall(r"^## Generation (\d):", user, re.MULTILINE)
+        }
+
+
+def test_what_is_known_of_the_current_skill_is_kept_before_what_is_newer():
+    newer = [tried(None, rollout(f"newer {number} " * 50), number=number) for number in range(1, 4)]
+    user = asked(*newer, tried(MACHINE, rollout("current " * 50)), budget=900)
+
+    assert "current current" in part("History", user)
+    assert "newer 1" not in user
+
+
 def test_the_current_skill_is_never_cut_even_over_the_budget():
     text = skill_text(body="x" * 40_000)
     user = asked(tried(MACHINE, rejected="worse"), tried(text, rollout("answer")), budget=1)
