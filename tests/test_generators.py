@@ -3,7 +3,7 @@ import pytest
 from fakes import MACHINE, ScriptedChat, skill_text
 from skill_plugin import Generation, Revision, Rollout, Task, generators
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.prompts import PROMPT_VERSION, revise_prompt
+from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
 
 TASK = Task("2 + 2?", reference="4")
 HISTORY = [Generation(number=0, text=skill_text(), skill="sk_1@1", rollouts=(Rollout(generation=0, answer="3"),))]

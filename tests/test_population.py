@@ -66,7 +66,7 @@ def test_the_next_generation_starts_from_the_best_so_far_even_if_it_is_an_older_
     half = verifiers.as_verifier(lambda task, answer: 0.5 if answer == "4" else 0.0)
     result = population(store, writer=writer, candidates=1, max_generations=2, verifier=half).compile().invoke(ASK)
 
-    assert "Use a machine." in writer.seen[1][-1].text.split("# Your answer")[0].rsplit("Skill:", 1)[1]
+    assert "Use a machine." in writer.seen[1][-1].text.split("# Current skill")[1].split("# History")[0]
     assert (result["skill"], result["generations"], result["reward"]) == (store.get("adding@1").ref, 2, 0.5)
     assert [version.parent for version in store.versions("adding")][1:] == [1, 1]
 

@@ -75,15 +75,20 @@ class SimulatedEditor(_Simulated):
     model_name: str = "simulated-editor"
 
     def _reply(self, texts: list[str]) -> str:
-        task = re.search(r"# Task\n\n(.+?)\n\n", texts[-1], re.DOTALL)
-        understood = understand_question(task[1]) if task else None
+        task, shown = _part("Task", texts[-1]), _part("Current skill", texts[-1])
+        understood = understand_question(task) if task else None
         if understood is None:
             return "I am a simulated model and only understand the questions of the demonstration."
         template, _ = understood
-        shown = re.findall(r"^Skill:\n\n(---\n.+?)\n\nAnswer:", texts[-1], re.DOTALL | re.MULTILINE)
-        current = parse(shown[-1]) if shown else None
+        current = parse(shown) if shown else None
         if current is None or current.name != template.family:
             current = SkillDocument(template.family, DESCRIPTIONS[template.family], "")
         rules = missing(current.body, template.needs)
         body = "\n".join([*current.body.splitlines(), *(HANDBOOK[rule] for rule in rules[:1])])
         return render(SkillDocument(current.name, current.description, body, current.extra))
+
+
+def _part(title: str, prompt: str) -> str | None:
+    """What stands fenced under a heading of the generator's prompt."""
+    found = re.search(rf"^# {title}\n\n(`+)\n(.+?)\n\1$", prompt, re.DOTALL | re.MULTILINE)
+    return found[2] if found else None

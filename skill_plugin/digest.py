@@ -1,0 +1,191 @@
+"""What a history says, counted: each attempt's outcome, and a digest of all of them in three lines.
+
+The three are those of Skill-SD (arXiv:2604.10674): `success_analysis`, `mistake_analysis` and `golden_workflow`. There a
+model writes them; here they are made of rewards, feedback and line differences alone, so that one history gives one digest.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from skill_plugin.records import Generation, Rollout
+from skill_plugin.skill_md import body_of
+
+MAX_QUOTED = 120
+"""Characters of a feedback or of a skill's line that the digest quotes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One generation of a history. `candidate` counts from 1 where several share the generation's number."""
+
+    generation: Generation
+    candidate: int | None = None
+    is_current: bool = False
+
+    @property
+    def name(self) -> str:
+        """By place alone: the same history has the same names on every machine."""
+        number = f"generation {self.generation.number}"
+        return number if self.candidate is None else f"{number}, candidate {self.candidate}"
+
+    @property
+    def text(self) -> str | None:
+        return self.generation.text
+
+    @property
+    def rollouts(self) -> list[Rollout]:
+        return [rollout for rollout in self.generation.rollouts if rollout.arm != "control"]
+
+    @property
+    def judged(self) -> list[Rollout]:
+        return [rollout for rollout in self.rollouts if rollout.reward is not None]
+
+    @property
+    def failing(self) -> list[Rollout]:
+        return [rollout for rollout in self.judged if not rollout.passed]
+
+    @property
+    def passing(self) -> list[Rollout]:
+        return [rollout for rollout in self.judged if rollout.passed]
+
+    @property
+    def mean(self) -> float | None:
+        return mean_reward(self.rollouts)
+
+    @property
+    def controls(self) -> list[Rollout]:
+        """The judged rollouts that were run without the skill, to compare with."""
+        return [
+            rollout for rollout in self.generation.rollouts if rollout.arm == "control" and rollout.reward is not None
+        ]
+
+
+def attempts(history: Sequence[Generation]) -> list[Attempt]:
+    """The history's generations with their places.
+
+    The current skill is the last that was neither refused nor rejected; where that one is no skill, there is none.
+    """
+    standing = [at for at, one in enumerate(history) if one.error is None and one.rejected is None]
+    current = standing[-1] if standing and history[standing[-1]].text is not None else None
+    sizes, seen = Counter(generation.number for generation in history), Counter[int]()
+    found = []
+    for at, generation in enumerate(history):
+        seen[generation.number] += 1
+        candidate = seen[generation.number] if sizes[generation.number] > 1 else None
+        found.append(Attempt(generation, candidate, at == current))
+    return found
+
+
+def current_text(history: Sequence[Generation]) -> str | None:
+    """The SKILL.md text that the next revision starts from; None if there is none."""
+    return next((attempt.text for attempt in attempts(history) if attempt.is_current), None)
+
+
+def mean_reward(rollouts: Iterable[Rollout]) -> float | None:
+    """Over the rollouts with a verdict; None where there is none."""
+    rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
+    return fmean(rewards) if rewards else None
+
+
+def feedback_counts(rollouts: Iterable[Rollout]) -> list[tuple[str, int]]:
+    """Each distinct feedback and how many rollouts it was given to, the most frequent first."""
+    return Counter(text for rollout in rollouts if (text := rollout.feedback.strip())).most_common()
+
+
+def digest(tried: Sequence[Attempt]) -> list[str]:
+    """The three lines."""
+    current = next((attempt for attempt in tried if attempt.is_current), None)
+    scored = [attempt for attempt in tried if attempt.mean is not None and attempt.generation.rejected is None]
+    # Of equals the current skill is the best, then the newest.
+    best = max(reversed(scored), key=lambda attempt: (attempt.mean or 0.0, attempt.is_current), default=None)
+    return [
+        f"Success: {_success(best, scored)}.",
+        f"Mistakes: {_mistakes(current, tried)}.",
+        f"Workflow: {_workflow(current, best, tried)}.",
+    ]
+
+
+def one_line(text: str, limit: int | None = None) -> str:
+    """A text without line breaks, so that it cannot begin a heading or a fence."""
+    line = " ".join(text.split())
+    return line if limit is None or len(line) <= limit else f"{line[:limit]}..."
+
+
+def _success(best: Attempt | None, scored: Sequence[Attempt]) -> str:
+    if best is None:
+        return "nothing has a verdict yet"
+    if not best.mean:
+        return "nothing has earned a reward yet"
+    said = f"{_shown(best)} did best, {_score(best)}"
+    worse = [one for one in scored if one.text is not None and (one.mean or 0.0) < best.mean]
+    rival = max(worse, key=lambda attempt: attempt.mean or 0.0, default=None)
+    lines = _only_in(best, rival) if rival is not None else ""
+    return f"{said}; what it says and {_shown(rival)} does not: {lines}" if rival is not None and lines else said
+
+
+def _mistakes(current: Attempt | None, tried: Sequence[Attempt]) -> str:
+    said = []
+    latest = current or next((attempt for attempt in reversed(tried) if attempt.rollouts), None)
+    if latest is not None and (told := feedback_counts(latest.failing)):
+        text, times = told[0]
+        said.append(
+            f'{_shown(latest)} fails most often with "{one_line(text, MAX_QUOTED)}" ({times} of {len(latest.judged)})'
+        )
+    if current is not None and current.mean is not None:
+        worse = [one for one in tried if one.text is not None and one.mean is not None and one.mean < current.mean]
+        worst = min(worse, key=lambda attempt: attempt.mean or 0.0, default=None)
+        if worst is not None and (lines := _only_in(worst, current)):
+            said.append(f"{_shown(worst)} did worse, {_score(worst)}, with {lines}")
+    for what, number in (
+        ("refused for its form", sum(attempt.generation.error is not None for attempt in tried)),
+        ("rejected on other tasks", sum(attempt.generation.rejected is not None for attempt in tried)),
+    ):
+        if number:
+            said.append(f"{number} {'text was' if number == 1 else 'texts were'} {what}")
+    return "; ".join(said) or "none is known"
+
+
+def _workflow(current: Attempt | None, best: Attempt | None, tried: Sequence[Attempt]) -> str:
+    steps = []
+    if current is None:
+        steps.append("write the first skill, with what the feedback shows to be missing")
+    elif current.judged and not current.failing:
+        steps.append("keep the current skill, which passes, and change as little as you can")
+    else:
+        without = mean_reward(_without_skill(tried))
+        if without is not None and current.mean is not None and current.mean <= without:
+            steps.append(f"the current skill does no better than none ({without:.3g}): replace what misleads")
+        elif current.passing:
+            steps.append("keep what the passing answers followed")
+        if best is not None and best.text is not None and (best.mean or 0.0) > (current.mean or 0.0):
+            steps.append(f"take over what {_shown(best)} says otherwise")
+        steps.append("correct or add what the most frequent feedback names")
+    if any(attempt.generation.rejected is not None for attempt in tried):
+        steps.append("leave what was rejected alone")
+    if any(attempt.generation.error is not None for attempt in tried):
+        steps.append("keep to the form of the answer, to the letter")
+    return "; ".join(steps)
+
+
+def _without_skill(tried: Sequence[Attempt]) -> list[Rollout]:
+    bare = [rollout for attempt in tried if attempt.text is None for rollout in attempt.judged]
+    return bare + [rollout for attempt in tried for rollout in attempt.controls]
+
+
+def _shown(attempt: Attempt) -> str:
+    if attempt.is_current:
+        return "the current skill"
+    return attempt.name if attempt.text is not None else f"no skill ({attempt.name})"
+
+
+def _score(attempt: Attempt) -> str:
+    return f"mean reward {attempt.mean:.3g} over {len(attempt.judged)}"
+
+
+def _only_in(one: Attempt, other: Attempt) -> str:
+    """The first lines of one body that the other has not."""
+    known = {line.strip() for line in body_of(other.text or "").split("\n")}
+    lines = [line for line in body_of(one.text or "").split("\n") if line.strip() and line.strip() not in known]
+    return ", ".join(f'"{one_line(line, MAX_QUOTED)}"' for line in lines[:2])
