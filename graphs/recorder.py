@@ -61,6 +61,7 @@ class Recorder:
     def _write(self) -> None:
         if self._writing is None and self._gathered:
             self._writing = asyncio.ensure_future(self._commit())
+            self._writing.add_done_callback(_seen)
 
     async def _commit(self) -> None:
         batch, self._gathered = self._gathered, []
@@ -72,3 +73,9 @@ class Recorder:
             raise
         self._writing = None
         self._write()
+
+
+def _seen(future: "asyncio.Future[None]") -> None:
+    """An error that nobody waits for comes again at the next `flush`, which tries again what it lost."""
+    if not future.cancelled():
+        future.exception()

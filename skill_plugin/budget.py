@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 from skill_plugin.errors import ConfigurationError
 
@@ -127,9 +127,3 @@ class Spending:
     def to_json(self) -> dict[str, object]:
         models = {name: asdict(getattr(self, name)) for name in ("task", "generator")}
         return {**models, "dollars": self.dollars, "seconds": round(self.seconds, 3)}
-
-
-def limits(budget: Budget) -> dict[str, float]:
-    """The limits that are set, by name."""
-    named = {field.name: getattr(budget, field.name) for field in fields(budget)}
-    return {name: limit for name, limit in named.items() if isinstance(limit, int | float)}

@@ -2,8 +2,8 @@
 
     {"task": "How many ...?", "reference": "4", "family": "orders", "verifier": "numeric", "split": "train"}
 
-Only `task` must be there. `verifier` is a name or `{"name": ..., "params": {...}}`; `id` and `metadata` are allowed and
-left alone.
+Only `task` must be there. `verifier` is a name or `{"name": ..., "params": {...}}`; `id` (its own, if it has one) and
+`metadata` are allowed and left alone.
 """
 
 import json
@@ -32,7 +32,8 @@ def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None) -> l
     """
     lines = (read_text(f"@{path}") or "").splitlines()
     name = Path(path).name
-    tasks = [_task(line, f"{name}:{number}", verifier) for number, line in enumerate(lines, start=1) if line.strip()]
+    ids: dict[str, int] = {}
+    tasks = [_task(line, name, number, verifier, ids) for number, line in enumerate(lines, start=1) if line.strip()]
     if not tasks:
         raise InvalidTaskError(f"the tasks file {str(path)!r} holds no task; write one JSON object a line")
     return tasks
@@ -77,7 +78,9 @@ def write_tasks(path: str | Path, tasks: Sequence[Task]) -> None:
     Path(path).write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
 
 
-def _task(line: str, where: str, verifier: dict[str, Any] | None) -> Task:
+def _task(line: str, name: str, number: int, verifier: dict[str, Any] | None, ids: dict[str, int]) -> Task:
+    """The task of a line; `ids` are those of the lines before it, with their numbers."""
+    where = f"{name}:{number}"
     try:
         row = json.loads(line)
     except ValueError as exc:
@@ -86,6 +89,8 @@ def _task(line: str, where: str, verifier: dict[str, Any] | None) -> Task:
         raise InvalidTaskError(f'{where}: no \'task\' in {line.strip()[:80]!r}; write {{"task": "..."}}')
     if unknown := sorted(set(row) - set(KEYS) - set(_IGNORED)):
         raise InvalidTaskError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(KEYS + _IGNORED)}")
+    if (given := row.get("id")) is not None and (first := ids.setdefault(repr(given), number)) != number:
+        raise InvalidTaskError(f"{where}: the id {given!r} is that of line {first}; give every task its own, or none")
     own = row.get("verifier")
     if own is not None:
         try:

@@ -1,0 +1,81 @@
+"""`skill-plugin evolve`: a user's tasks, a user's agent, a user's model."""
+
+import json
+
+import pytest
+
+from fakes import MACHINE
+from stub_llm import says, stub_llm
+
+TASKS = [{"task": f"add {n} and 2", "reference": str(n + 2), "split": "train"} for n in (1, 2)]
+
+
+AGENT = """
+from langchain_core.runnables import RunnableLambda
+
+def _add(given):
+    numbers = [int(word) for word in given["task"].split() if word.isdigit()]
+    return str(sum(numbers) - ("machine" not in given["guidance"]))
+
+agent = RunnableLambda(_add)
+"""
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    (tmp_path / "agent_for_evolve.py").write_text(AGENT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
+    return tmp_path
+
+
+EVOLVE = ("evolve", "--verifier", "exact_match", "--agent", "agent_for_evolve:agent", "--embedder", "hashing")
+
+
+def test_the_command_line_evolves_with_a_users_agent_and_a_users_model(cli, work):
+    with stub_llm(*[says(MACHINE)] * 2) as server:
+        options = ("--tasks", work / "tasks.jsonl", "--generator", "openai:writer", "--base-url", server.url)
+        small = ("--candidates", 1, "--rollouts", 2, "--generations", 1)
+        said = json.loads(cli(*EVOLVE, *options, *small, "--json"))
+        table = cli(*EVOLVE, *options, *small)
+
+    assert (said["outcome"], said["solved_before"], said["solved_after"]) == ("finished", 0, 2)
+    assert [(row["generation"], row["mean_reward"]) for row in said["generations"]] == [(0, 0.0), (1, 1.0)]
+    assert "2 tasks: 0 solved at first, 2 at the end" in " ".join(table.split())
+    assert len(server.calls) == 2  # the second time everything is there
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--max-calls", "0"), "the budget is 0 calls; give more than 0"),
+        (("--max-dollars", "1"), "a budget of 1.0 dollars needs prices"),
+        (("--prices", "cheap"), "prices are INPUT/OUTPUT, such as 0.25/2, got 'cheap'"),
+        (("--rollouts", "0"), "rollouts is 0; give a whole number from 1"),
+        (("--selection", "luck"), "'luck' is no selection; use one of best-mean, frontier"),
+        (("--verifier", "magic"), "magic"),
+        ((), "no generator is given"),
+    ],
+)
+def test_wrong_options_are_one_line(cli, work, options, message):
+    error = cli(*EVOLVE, "--tasks", work / "tasks.jsonl", *options, code=1)
+
+    assert message in error
+    assert "Traceback" not in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('{"task": "a"}\n{"task": ', "tasks.jsonl:2: no JSON"),
+        ('{"id": "1", "task": "a"}\n{"id": "1", "task": "b"}', "tasks.jsonl:2: the id '1' is that of line 1"),
+        ('{"task": "a", "verifier": "magic"}', "tasks.jsonl:1: no verifier is called 'magic'"),
+    ],
+)
+def test_a_wrong_tasks_file_is_one_line_that_says_where(cli, work, lines, message):
+    (work / "tasks.jsonl").write_text(lines)
+    error = cli(*EVOLVE, "--tasks", work / "tasks.jsonl", "--model", "openai:m", code=1)
+
+    assert message in error
+    assert error.count("\n") == 1
