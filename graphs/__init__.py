@@ -2,7 +2,9 @@
 
 from skill_plugin.graphs.add_skills import add_skills
 from skill_plugin.graphs.approve import Approval, ApprovalRequest, approve_node
-from skill_plugin.graphs.evolve import Evolved, EvolveSettings, aevolve, evolve
+from skill_plugin.graphs.evolve import aevolve, evolve
+from skill_plugin.graphs.evolve_settings import EvolveSettings
+from skill_plugin.graphs.evolved import Evolved
 from skill_plugin.graphs.execute import AgentInput, execute_node
 from skill_plugin.graphs.gate import gate_version, gate_versions
 from skill_plugin.graphs.population import create_population_graph

@@ -7,7 +7,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,9 +14,11 @@ from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import chat_models, selection, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.errors import ConfigurationError, InvalidTaskError, ModelError
+from skill_plugin.errors import InvalidTaskError, ModelError
 from skill_plugin.gate import GateDecision
 from skill_plugin.generators import as_generator
+from skill_plugin.graphs.evolve_settings import EvolveSettings
+from skill_plugin.graphs.evolved import Evolved, GenerationTally
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.gatekeeper import Gatekeeper, gate_name
 from skill_plugin.graphs.lineage import Known, Plan, create_lineage_graph, pinned, solved
@@ -28,108 +29,10 @@ from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Rollout, Task, canonical_json, sha256
-from skill_plugin.selection import Selection
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import SkillStore
 
 SAVE_EVERY_S = 5.0
 STEPS_A_GENERATION = 6
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvolveSettings:
-    """How `evolve` goes.
-
-    Args:
-        generations: G, how often a task's skill is revised. More of them go on with a run that ended.
-        candidates: C, how many texts are sampled from one prompt.
-        rollouts: K, how often each is tried.
-        controls: Rollouts without the first skill, where a task begins with one.
-        gate_tasks: Held-out tasks of a family that judge a candidate, at most; 0 leaves everything staged.
-        stop_when_solved: End a task when every rollout under its best text passes.
-        selection: Which text is revised next: `best-mean`, `frontier`, or a function; see `skill_plugin.selection`.
-        concurrency: Calls at once, of the task LLM and the generator together.
-        min_score: The floor of retrieval; see `SkillStore.search`.
-        strategy: How to search; likewise.
-        verifier_timeout: Seconds until a verifier counts as hung.
-
-    Raises:
-        ConfigurationError: a number is not one of those.
-    """
-
-    generations: int = 5
-    candidates: int = 4
-    rollouts: int = 4
-    controls: int = 1
-    gate_tasks: int = 8
-    stop_when_solved: bool = True
-    selection: str | Selection = "best-mean"
-    concurrency: int = 8
-    min_score: float = DEFAULT_MIN_SCORE
-    strategy: str = "hybrid"
-    verifier_timeout: float = 30.0
-
-    def __post_init__(self) -> None:
-        for name in ("generations", "candidates", "rollouts", "controls", "gate_tasks", "concurrency"):
-            least, number = int(name not in ("controls", "gate_tasks", "generations")), getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ConfigurationError(f"{name} is {number!r}; give a whole number from {least}")
-        selection.load(self.selection)
-
-    def deciding(self) -> dict[str, Any]:
-        """What decides which rollouts are run. Not how many generations: those that there are stay the same."""
-        named = {
-            **asdict(self),
-            "selection": chosen if isinstance(chosen := self.selection, str) else chosen.__qualname__,
-        }
-        return {key: value for key, value in named.items() if key not in ("generations", "concurrency")}
-
-
-@dataclass
-class GenerationTally:
-    """What one generation came to, over all tasks."""
-
-    rollouts: int = 0
-    reward: float = 0.0
-    passed: int = 0
-
-    @property
-    def mean(self) -> float | None:
-        return self.reward / self.rollouts if self.rollouts else None
-
-
-@dataclass
-class Evolved:
-    """What `evolve` did, and while it runs has done so far.
-
-    `outcome` is `finished`, or why it stopped; the same call goes on from there. `solved_before` and `solved_after` count
-    tasks whose rollouts all passed at generation 0, and under the best text at the end. `recorded_before` counts the
-    rollouts that an earlier start had run.
-    """
-
-    run_id: str = ""
-    outcome: str = "running"
-    tasks: int = 0
-    heldout: int = 0
-    done: int = 0
-    solved_before: int = 0
-    solved_after: int = 0
-    candidates: int = 0
-    malformed: int = 0
-    recorded_before: int = 0
-    generations: dict[int, GenerationTally] = field(default_factory=dict)
-    accepted: list[dict[str, Any]] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[dict[str, str]] = field(default_factory=list)
-    spending: Spending | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        by_generation = [
-            {"generation": number, "rollouts": tally.rollouts, "mean_reward": tally.mean, "passed": tally.passed}
-            for number, tally in sorted(self.generations.items())
-        ]
-        plain = {key: value for key, value in vars(self).items() if key not in ("spending", "generations")}
-        spent = self.spending.to_json() if self.spending else None
-        return {**plain, "generations": by_generation, "spent": spent}
 
 
 def evolve(tasks: Sequence[Task], **options: Any) -> Evolved:
