@@ -23,7 +23,6 @@ from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.gatekeeper import Gatekeeper, gate_name
 from skill_plugin.graphs.lineage import Known, Plan, create_lineage_graph, pinned, solved
 from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.rollout import rollout_node
 from skill_plugin.graphs.state import PinnedSkill, Run
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
@@ -116,7 +115,8 @@ async def aevolve(
         result.spending = spending
         async with Recorder(store) as recorder:
             trials = Trials(
-                rollout_node(execute, verify_node(judge, timeout=settings.verifier_timeout)),
+                execute,
+                verify_node(judge, timeout=settings.verifier_timeout),
                 recorder,
                 spending,
                 concurrency=settings.concurrency,

@@ -1,6 +1,6 @@
 """One rollout as a parallel task of a graph: what is to be tried, what became of it, and the node between."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -41,32 +41,55 @@ def rollout_node(execute: SkillNode, verify: SkillNode) -> SkillNode:
     """Runs one `Trial`: what `execute` and `verify` do in a row, on a state of its own."""
 
     def body(trial: Any, config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
-        skill, k = trial["skill"], trial["k"]
-        state: dict[str, Any] = {"skillp_run": trial["run"], "skillp_skills": [] if skill is None else [skill]}
-        tried = Tried(generation=trial["generation"], skill=skill, k=k, rollout=None, verifier=None, error=None)
+        state = begun(trial)
         try:
             state |= yield Step(lambda: execute.invoke(state, config), lambda: execute.ainvoke(state, config))
         except Exception as exc:  # noqa: BLE001 - one call that failed must not cost the others
-            tried["error"] = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
-            emit(
-                "rollout_failed",
-                run_id=trial["run"]["run_id"],
-                generation=trial["generation"],
-                k=k,
-                error=tried["error"],
-            )
-            return {"skillp_tried": [tried]}
+            return {"skillp_tried": [failed(trial, exc)]}
         state |= yield Step(lambda: verify.invoke(state, config), lambda: verify.ainvoke(state, config))
-        rollout = state["skillp_history"][0]["rollouts"][0]
-        tried["rollout"] = {**rollout, "generation": trial["generation"], "k": k}
-        tried["verifier"] = state["skillp_run"]["verifier"]
-        return {"skillp_tried": [tried]}
+        return {"skillp_tried": [ended(trial, state)]}
 
     return SkillNode("rollout", body, Any)
 
 
-def generation_of(number: int, tried: Sequence[Tried]) -> Generation:
+def begun(trial: Trial) -> dict[str, Any]:
+    """The state that `execute` starts from."""
+    return {"skillp_run": trial["run"], "skillp_skills": [] if trial["skill"] is None else [trial["skill"]]}
+
+
+def ended(trial: Trial, state: Mapping[str, Any]) -> Tried:
+    """What `verify` left, under the trial's own numbers."""
+    rollout = {**state["skillp_history"][0]["rollouts"][0], "generation": trial["generation"], "k": trial["k"]}
+    return tried(trial, rollout=rollout, verifier=state["skillp_run"]["verifier"])
+
+
+def failed(trial: Trial, exc: Exception) -> Tried:
+    """A trial whose agent raised."""
+    error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+    run_id = trial["run"]["run_id"]
+    emit("rollout_failed", run_id=run_id, generation=trial["generation"], k=trial["k"], error=error)
+    return tried(trial, error=error)
+
+
+def tried(
+    trial: Trial,
+    *,
+    rollout: dict[str, Any] | None = None,
+    verifier: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> Tried:
+    return Tried(
+        generation=trial["generation"],
+        skill=trial["skill"],
+        k=trial["k"],
+        rollout=rollout,
+        verifier=verifier,
+        error=error,
+    )
+
+
+def generation_of(number: int, trials: Sequence[Tried]) -> Generation:
     """The generation that the rollouts of one candidate make, controls included."""
-    skill = next((one["skill"] for one in tried if one["skill"]), None)
-    rollouts = tuple(Rollout.from_json(one["rollout"]) for one in tried if one["rollout"])
+    skill = next((one["skill"] for one in trials if one["skill"]), None)
+    rollouts = tuple(Rollout.from_json(one["rollout"]) for one in trials if one["rollout"])
     return Generation(number=number, text=skill and skill["text"], skill=skill and skill["ref"], rollouts=rollouts)

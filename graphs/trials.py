@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin.budget import Spending
 from skill_plugin.graphs.node import SkillNode
 from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.rollout import Trial, Tried
+from skill_plugin.graphs.rollout import Trial, Tried, begun, ended, failed, tried
 from skill_plugin.records import Rollout, Task
 from skill_plugin.store.ledger import Ran
 
@@ -26,7 +26,8 @@ class Trials:
     whether it ran now or was known, with its run's id; `on_proposed` of how many candidates were written, and malformed.
 
     Args:
-        node: Runs one trial; see `rollout_node`.
+        execute: Has the agent answer; see `execute_node`.
+        verify: Judges; see `verify_node`.
         recorder: Takes what ran.
         spending: The budget.
         concurrency: How many calls at once, the generator's included.
@@ -34,7 +35,8 @@ class Trials:
 
     def __init__(
         self,
-        node: SkillNode,
+        execute: SkillNode,
+        verify: SkillNode,
         recorder: Recorder,
         spending: Spending,
         *,
@@ -46,34 +48,41 @@ class Trials:
         self.gone: Exception | str | None = None
         self.recorder = recorder
         self.spending = spending
-        self._node = node
+        self._execute = execute
+        self._verify = verify
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
+        self._verdicts = asyncio.Semaphore(concurrency)
         self._failed = 0
         self._succeeded = False
 
     async def run(self, trial: Trial, config: RunnableConfig, known: Rollout | None = None) -> Tried:
         """What became of a trial: `known` where it ran at an earlier start."""
-        tried: Tried = Tried(
-            generation=trial["generation"], skill=trial["skill"], k=trial["k"], rollout=None, verifier=None, error=None
-        )
+        run = trial["run"]
         if known is not None:
-            self.on_rollout(trial["run"]["run_id"], known)
-            return {**tried, "rollout": known.to_json()}
+            self.on_rollout(run["run_id"], known)
+            return tried(trial, rollout=known.to_json())
+        state = begun(trial)
         async with self._slots:
             if not self.may_call():
-                return {**tried, "error": f"not run: {self.stopped}"}
+                return tried(trial, error=f"not run: {self.stopped}")
             self.spending.task.add(calls=1)
-            tried = (await self._node.ainvoke(trial, config))["skillp_tried"][0]
-        self.heard(tried["error"])
-        if tried["rollout"] is not None:
-            rollout = Rollout.from_json(tried["rollout"])
-            self.spending.task.add(input_tokens=rollout.input_tokens, output_tokens=rollout.output_tokens)
-            run = trial["run"]
-            task = Task.from_json({**run["task"], "verifier": run["task"]["verifier"] or tried["verifier"]})
-            self.recorder.add(Ran(run["run_id"], task, rollout))
-            self.on_rollout(run["run_id"], rollout)
-        return tried
+            try:
+                state |= await self._execute.ainvoke(state, config)
+            except Exception as exc:  # noqa: BLE001 - one call that failed must not cost the others
+                lost = failed(trial, exc)
+                self.heard(lost["error"])
+                return lost
+        self.heard(None)
+        async with self._verdicts:  # the model must not wait for a slow verifier
+            state |= await self._verify.ainvoke(state, config)
+        done = ended(trial, state)
+        rollout = Rollout.from_json(done["rollout"] or {})
+        self.spending.task.add(input_tokens=rollout.input_tokens, output_tokens=rollout.output_tokens)
+        task = Task.from_json({**run["task"], "verifier": run["task"]["verifier"] or done["verifier"]})
+        self.recorder.add(Ran(run["run_id"], task, rollout))
+        self.on_rollout(run["run_id"], rollout)
+        return done
 
     def slot(self) -> asyncio.Semaphore:
         """To be held while another model is called."""

@@ -45,6 +45,7 @@ def verify_node(
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
     """
     default = None if verifier is None else _Judge.of(verifiers.as_verifier(verifier))
+    named = default and verifiers.spec(default.verifier)
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
@@ -83,7 +84,7 @@ def verify_node(
         facts = {**said, "adherence": followed, "verifier_failed": error is not None}
         emit("verified", facts, **said, feedback=verdict.feedback if verdict else "", error=error)
         if task.verifier is None and default is not None:
-            run = {**run, "verifier": verifiers.spec(default.verifier)}
+            run = {**run, "verifier": named}
         return {
             "skillp_run": run,
             "skillp_attempt": None,

@@ -6,7 +6,9 @@ refused, because a few hundred bytes of either can unfold into gigabytes or exha
 
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -151,16 +153,21 @@ def _split(text: str) -> tuple[dict[Any, Any], str]:
         raise InvalidSkillError(
             f"the front matter has {len(found['yaml'])} characters, the limit is {MAX_FRONT_MATTER}; move text to the body"
         )
+    return deepcopy(_front(found["yaml"])), found["body"].strip("\n")
+
+
+@lru_cache(maxsize=1024)  # a skill's versions mostly share it, and YAML is slow
+def _front(text: str) -> dict[Any, Any]:
     try:
-        front = yaml.load(found["yaml"], Loader=_Loader)  # noqa: S506 - a SafeLoader with limits
+        front = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with limits
     except InvalidSkillError:
         raise
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as exc:
         # A date such as 2026-13-45 or a tag on the wrong value raises whatever PyYAML stumbles over.
         raise InvalidSkillError(f"the front matter is no YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(front, dict):
-        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {found['yaml'][:80]!r}")
-    return front, found["body"].strip("\n")
+        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {text[:80]!r}")
+    return front
 
 
 def body_of(text: str) -> str:

@@ -6,6 +6,7 @@ import inspect
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from skill_plugin.protocols import NamedVerifier, Verifier
 from skill_plugin.records import Task, Verdict, canonical_json, sha256
 
 DEFAULT_TIMEOUT_S = 30.0
+
+_Ended = tuple[bool, Any]
+"""Whether a verifier returned, and what; or what it raised."""
 
 
 @dataclass(frozen=True)
@@ -104,24 +108,11 @@ def run(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT
     Raises:
         VerifierError: it crashed, hung, or returned no verdict.
     """
-    outcome: list[Any] = []
-
-    def call() -> None:
-        try:
-            value = verifier.verify(task, answer)
-            outcome.extend((True, asyncio.run(_await(value)) if inspect.isawaitable(value) else value))
-        except BaseException as exc:  # noqa: BLE001 - whatever the thread dies of is the verifier's failure
-            outcome.extend((False, exc))
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(call,), daemon=True, name="verifier")
-    thread.start()
-    thread.join(timeout)
+    outcome: list[_Ended] = []
+    _start(verifier, task, answer, outcome.append).join(timeout)
     if not outcome:
         raise _hung(verifier, timeout)
-    returned, value = outcome
-    if not returned:
-        raise _crashed(verifier, value) from value
-    return _verdict(verifier, value)
+    return _outcome(verifier, *outcome[0])
 
 
 async def arun(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:  # noqa: ASYNC109
@@ -130,14 +121,54 @@ async def arun(verifier: Verifier, task: Task, answer: str, *, timeout: float = 
     if averify is None and isinstance(verifier, FunctionVerifier) and inspect.iscoroutinefunction(verifier.function):
         averify = verifier.function
     if averify is None:
-        # `run` has its own deadline; the thread that waits for it is free again by then.
-        return await asyncio.to_thread(run, verifier, task, answer, timeout=timeout)
+        return await _in_a_thread(verifier, task, answer, timeout)
     try:
         value = await asyncio.wait_for(averify(task, answer), timeout)
     except TimeoutError as exc:
         raise _hung(verifier, timeout) from exc
     except Exception as exc:
         raise _crashed(verifier, exc) from exc
+    return _verdict(verifier, value)
+
+
+async def _in_a_thread(verifier: Verifier, task: Task, answer: str, timeout: float) -> Verdict:  # noqa: ASYNC109
+    """As `run`, without a second thread that would wait for the verifier's own."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[_Ended] = loop.create_future()
+
+    def tell(outcome: _Ended) -> None:
+        if not ended.done():
+            ended.set_result(outcome)
+
+    def hear(outcome: _Ended) -> None:
+        with suppress(RuntimeError):  # the loop was closed while a hung verifier went on
+            loop.call_soon_threadsafe(tell, outcome)
+
+    _start(verifier, task, answer, hear)
+    try:
+        return _outcome(verifier, *await asyncio.wait_for(ended, timeout))
+    except TimeoutError as exc:
+        raise _hung(verifier, timeout) from exc
+
+
+def _start(verifier: Verifier, task: Task, answer: str, tell: Callable[[_Ended], None]) -> threading.Thread:
+    """Has the verifier judge in a daemon thread of its own, which can be left behind."""
+
+    def call() -> None:
+        try:
+            value = verifier.verify(task, answer)
+            tell((True, asyncio.run(_await(value)) if inspect.isawaitable(value) else value))
+        except BaseException as exc:  # noqa: BLE001 - whatever the thread dies of is the verifier's failure
+            tell((False, exc))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(call,), daemon=True, name="verifier")
+    thread.start()
+    return thread
+
+
+def _outcome(verifier: Verifier, returned: bool, value: Any) -> Verdict:
+    if not returned:
+        raise _crashed(verifier, value) from value
     return _verdict(verifier, value)
 
 
