@@ -53,16 +53,20 @@ def write_group(
     """Appends the candidates of one prompt; each well-formed one becomes a staged version."""
     insert_task(session, namespace, task)
     parent_id, parent_number = split_ref(parent) if parent else (None, None)
-    skills: dict[str, SkillRow] = {}  # candidates of one prompt are mostly of one skill
+    # Candidates of one prompt are mostly of one skill: it and its newest number are looked up once.
+    skills: dict[str, SkillRow] = {}
+    newest: dict[str, int] = {}
+    staged = []
     for number, candidate in enumerate(candidates):
         revision_id = f"rev_{secrets.token_hex(8)}"
-        version = None
+        version, skill, is_new = None, None, False
         if candidate.document is not None and candidate.vector is not None and candidate.revision.text is not None:
             name = candidate.document.name
             skill = skills[name] = skills.get(name) or _skill_for(session, namespace, candidate.document, parent_id)
             text = candidate.revision.text
             version = versions.version_with_text(session, skill, text)
-            if version is None:
+            if is_new := version is None:
+                newest[skill.id] = 1 + (newest.get(skill.id) or versions.newest_version(session, skill.id))
                 version = versions.append_version(
                     session,
                     skill,
@@ -74,6 +78,7 @@ def write_group(
                     generation=generation,
                     parent=parent_number if skill.id == parent_id else skill.live_version,
                     revision_id=revision_id,
+                    number=newest[skill.id],
                 )
                 kind = "staged" if version.number == 1 else "revised"
                 versions.log_event(session, skill, kind, by="generator", version=version.number)
@@ -104,8 +109,9 @@ def write_group(
                 source=candidate.revision.source,
             )
         )
-    session.flush()
-    return find_group(session, namespace, group_id)
+        seen = versions.view(session, skill, version, is_new=is_new) if skill and version else None
+        staged.append(StagedRevision(candidate.revision, seen))
+    return staged
 
 
 def _skill_for(session: Session, namespace: str, document: SkillDocument, parent_id: str | None) -> SkillRow:

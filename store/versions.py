@@ -271,16 +271,16 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
     ]
 
 
-def view(session: Session, skill: SkillRow, version: SkillVersionRow) -> Skill:
-    """The record of a skill seen at one version."""
-    live = skill.live_version == version.number
+def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new: bool = False) -> Skill:
+    """The record of a skill seen at one version; a new one never was live, so its life need not be looked up."""
+    never = is_new or skill.live_version == version.number
     return Skill(
         id=skill.id,
         namespace=skill.namespace,
         name=skill.name,
         description=version.description,
         version=version.number,
-        status=_status(skill, version.number, set() if live else _were_live(session, skill)),
+        status=_status(skill, version.number, set() if never else _were_live(session, skill)),
         utility=skill.utility,
         uses=skill.uses,
         wins=skill.wins,
