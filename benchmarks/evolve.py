@@ -22,10 +22,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from skill_plugin.graphs import EvolveSettings, evolve
-from skill_plugin.records import Revision, Task
+from skill_plugin.graphs import Evolved, EvolveSettings, evolve
+from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 
 SECONDS = 0.05
@@ -35,7 +37,7 @@ TEXT = "---\nname: {name}\ndescription: A simulated procedure\n---\n\nStep {gene
 class SimulatedWriter:
     """A generator that writes different texts at once, with a prompt of 4,000 characters."""
 
-    def propose(self, task, history, *, n):
+    def propose(self, task: Task, history: Sequence[Generation], *, n: int) -> list[Revision]:
         generation = max(one.number for one in history) + 1
         prompt = ({"role": "user", "content": task.input.ljust(4000, ".")},)
         return [
@@ -47,10 +49,10 @@ class SimulatedWriter:
         ]
 
 
-def simulated_llm(log=None):
+def simulated_llm(log: int | None = None) -> Callable[[Any], Awaitable[str]]:
     """A task LLM that sleeps; it logs a byte when it has answered."""
 
-    async def answer(_given):
+    async def answer(_given: Any) -> str:
         await asyncio.sleep(SECONDS)
         if log is not None:
             os.write(log, b".")
@@ -59,7 +61,8 @@ def simulated_llm(log=None):
     return answer
 
 
-def run(folder, arguments, log=None):
+def run(folder: Path, arguments: argparse.Namespace, log: int | None = None) -> tuple[Evolved, float, float]:
+    """What it did, wall seconds, CPU seconds."""
     tasks = [Task(f"Simulated task number {number}", split="train") for number in range(arguments.tasks)]
     settings = EvolveSettings(
         generations=arguments.generations,
@@ -80,11 +83,11 @@ def run(folder, arguments, log=None):
         return result, time.perf_counter() - started, time.process_time() - used
 
 
-async def bare(calls, concurrency):
+async def bare(calls: int, concurrency: int) -> float:
     """The peer."""
     slots = asyncio.Semaphore(concurrency)
 
-    async def call():
+    async def call() -> None:
         async with slots:
             await asyncio.sleep(SECONDS)
 
@@ -93,7 +96,7 @@ async def bare(calls, concurrency):
     return time.perf_counter() - started
 
 
-def killed_at_half(arguments, calls):
+def killed_at_half(arguments: argparse.Namespace, calls: int) -> dict[str, Any]:
     """What a kill costs."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "calls")
@@ -143,7 +146,8 @@ def main() -> None:
     peer = [asyncio.run(bare(calls, arguments.concurrency))]
     with tempfile.TemporaryDirectory() as folder:
         result, seconds, used = run(Path(folder, "store"), arguments)
-    assert result.spending.task.calls == calls, result.outcome
+    if result.spending is None or result.spending.task.calls != calls:
+        raise SystemExit(f"{result.outcome}: not every rollout was run")
     peer.append(asyncio.run(bare(calls, arguments.concurrency)))
     figures = {
         "calls": calls,

@@ -29,6 +29,8 @@ from skill_plugin.records import Generation, Revision, Rollout, Skill, Task
 from skill_plugin.selection import Selection, mean_reward
 from skill_plugin.store import SkillStore, StagedRevision
 
+GENERATOR = "generator"
+
 
 class LineageState(TypedDict, total=False):
     """What a lineage knows. `past` is its history: oldest first, the text that is revised next last.
@@ -221,7 +223,7 @@ class _Proposing:
                 proposed = await self._proposed(task, past)
             except Exception as exc:  # noqa: BLE001 - one lineage that cannot go on must not cost the others
                 error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
-                self._trials.heard(error)
+                self._trials.heard(error, GENERATOR)
                 return {"failed": f"the generator failed: {error}"}
             if proposed is None:
                 return {"failed": None}
@@ -244,7 +246,7 @@ class _Proposing:
             proposed = checked(writer, await _propose(writer, task, past, wanted))[:wanted]
         for revision in proposed:
             spent.add(input_tokens=revision.input_tokens, output_tokens=revision.output_tokens)
-        self._trials.heard(None)
+        self._trials.heard(None, GENERATOR)
         return [read(revision, past) for revision in proposed]
 
     def _update(

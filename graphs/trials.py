@@ -1,6 +1,7 @@
 """Running rollouts side by side: a limit, a budget, a memory of what ran already, and an end when the model is gone."""
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from langchain_core.runnables import RunnableConfig
@@ -45,7 +46,7 @@ class Trials:
         self.stopped: str | None = None
         self.on_rollout: Callable[[str, Rollout], None] = lambda run_id, rollout: None  # noqa: ARG005
         self.on_proposed: Callable[[int, int], None] = lambda candidates, malformed: None  # noqa: ARG005
-        self.gone: Exception | str | None = None
+        self.gone: str | None = None
         self.recorder = recorder
         self.spending = spending
         self._execute = execute
@@ -53,8 +54,8 @@ class Trials:
         self._concurrency = concurrency
         self._slots = asyncio.Semaphore(concurrency)
         self._verdicts = asyncio.Semaphore(concurrency)
-        self._failed = 0
-        self._succeeded = False
+        self._failed: Counter[str] = Counter()
+        self._answered: set[str] = set()
 
     async def run(self, trial: Trial, config: RunnableConfig, known: Rollout | None = None) -> Tried:
         """What became of a trial: `known` where it ran at an earlier start."""
@@ -94,12 +95,14 @@ class Trials:
             self.stopped = over
         return self.stopped is None
 
-    def heard(self, error: str | None) -> None:
-        """Counts failures in a row: a model that is gone would fail every trial that is left, at a price."""
+    def heard(self, error: str | None, of: str = "task LLM") -> None:
+        """Counts a model's failures in a row: one that is gone would fail everything that is left, at a price."""
         if error is None:
-            self._failed, self._succeeded = 0, True
+            self._failed[of] = 0
+            self._answered.add(of)
             return
-        self._failed += 1
-        if self._failed >= (max(GIVE_UP_AFTER, 2 * self._concurrency) if self._succeeded else GIVE_UP_AFTER):
+        self._failed[of] += 1
+        if self._failed[of] >= (max(GIVE_UP_AFTER, 2 * self._concurrency) if of in self._answered else GIVE_UP_AFTER):
             self.gone = self.gone or error
-            self.stopped = self.stopped or f"{self._failed} calls failed in a row, the last with {error}"
+            said = f"{self._failed[of]} calls of the {of} failed in a row, the last with {error}"
+            self.stopped = self.stopped or said

@@ -197,6 +197,18 @@ def test_a_generator_that_breaks_costs_its_own_task_only(store):
     assert (result.outcome, result.solved_after) == ("finished, with failures", 1)
 
 
+def test_a_generator_that_is_not_there_stops_the_run(store):
+    class Gone(Writer):
+        def propose(self, task, history, *, n):
+            self.seen.append(task)
+            raise ConnectionError("refused")
+
+    writer = Gone()
+    with pytest.raises(ModelError, match=r"3 calls of the generator failed in a row, the last with ConnectionError"):
+        run(store, adding(*range(20)), writer=writer)
+    assert len(writer.seen) <= 3 + SMALL.concurrency
+
+
 # The budget
 
 
@@ -266,10 +278,11 @@ def test_a_model_that_is_gone_stops_the_run_and_the_same_call_goes_on(store):
     answered, back = [], []
     settings = EvolveSettings(generations=2, candidates=2, rollouts=2, concurrency=2)
     with pytest.raises(
-        ModelError, match=r"evolve stopped: 4 calls failed in a row, the last with ConnectionError: gone"
+        ModelError,
+        match=r"evolve stopped: 4 calls of the task LLM failed in a row, the last with ConnectionError: gone",
     ):
         run(store, adding(*range(6)), llm=ScriptedChat(answer), settings=settings)
-    assert store.evolve_runs()[0].outcome.startswith("4 calls failed in a row")
+    assert store.evolve_runs()[0].outcome.startswith("4 calls of the task LLM failed")
     back.append(1)
     result = run(store, adding(*range(6)), llm=ScriptedChat(answer), settings=settings)
 

@@ -1,9 +1,11 @@
 """`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be gone on with at any time."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -121,19 +123,23 @@ def _prices(given: str | None) -> Prices | None:
         raise ConfigurationError(f"prices are INPUT/OUTPUT, such as 0.25/2, got {given!r}") from exc
 
 
-def _watching(progress: "Evolved", plan: "EvolveSettings") -> Live:
+def _watching(progress: "Evolved", plan: "EvolveSettings") -> AbstractContextManager[Any]:
     """A table that follows the run, on a terminal only."""
-    return Live(
-        get_renderable=lambda: _table(progress, plan) if err.is_terminal else "",
+    live = Live(
+        get_renderable=lambda: Group(_title(progress), _table(progress), Text(_spent(progress, plan))),
         console=err,
         refresh_per_second=2,
         transient=True,
     )
+    return live if err.is_terminal else nullcontext()
 
 
-def _table(progress: "Evolved", plan: "EvolveSettings | None" = None) -> Table:
-    title = f"evolve {progress.run_id}: {progress.done} of {progress.tasks} tasks, {progress.solved_after} solved"
-    table = Table(title=title, title_justify="left", header_style="bold", caption=_spent(progress, plan))
+def _title(progress: "Evolved") -> Text:
+    return Text(f"evolve {progress.run_id}: {progress.done} of {progress.tasks} tasks done", style="bold")
+
+
+def _table(progress: "Evolved") -> Table:
+    table = Table(header_style="bold")
     for heading in ("generation", "rollouts", "mean reward", "passed"):
         table.add_column(heading, justify="right")
     for number, tally in sorted(progress.generations.items()):
@@ -160,8 +166,11 @@ def _spent(progress: "Evolved", plan: "EvolveSettings | None") -> str:
 
 
 def _report(progress: "Evolved") -> None:
-    out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))
+    out.print(_title(progress))
     out.print(_table(progress))
+    out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))
+    if not progress.outcome.startswith("finished"):
+        out.print(Text("the same command goes on from here"))
     out.print(
         Text(
             f"{progress.tasks} tasks: {progress.solved_before} solved at first, {progress.solved_after} at the end; "
