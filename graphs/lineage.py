@@ -26,7 +26,7 @@ from skill_plugin.graphs.rollout import Trial, Tried, collected, generation_of
 from skill_plugin.graphs.state import PinnedSkill, Run, run_of, task_of
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.records import Generation, Revision, Rollout, Skill, Task
-from skill_plugin.selection import Selection, mean_reward
+from skill_plugin.selection import Selection, reward
 from skill_plugin.store import SkillStore, StagedRevision
 
 GENERATOR = "generator"
@@ -172,8 +172,8 @@ def _select(state: LineageState, trials: Trials, plan: Plan) -> dict[str, Any]:
     everything = [*past, *(generation_of(number, group) for group in groups.values())]
     fresh = everything[len(past) :]
     best = _named(everything, state.get("best")) if past else fresh[0] if fresh else None
-    rivals = [one for one in fresh if _mean(one) > _mean(best)]
-    rival = max(rivals, key=_mean, default=None)
+    rivals = [one for one in fresh if reward(one) > reward(best)]
+    rival = max(rivals, key=reward, default=None)
     update: dict[str, Any] = {"challenger": rival.skill if rival else None, "skillp_tried": None}
     update["best"] = best.skill if best else None
     update["solved"] = solved(best)
@@ -181,7 +181,7 @@ def _select(state: LineageState, trials: Trials, plan: Plan) -> dict[str, Any]:
     said: dict[str, Any] = {
         "run_id": run_of(state)["run_id"],
         "generation": number,
-        "reward": max(map(_mean, fresh), default=None),
+        "reward": max(map(reward, fresh), default=None),
     }
     emit("selected", said, **said)
     return update
@@ -279,9 +279,7 @@ async def _propose(writer: protocols.Generator, task: Task, past: Sequence[Gener
 
 def _ordered(everything: Sequence[Generation], plan: Plan, state: Mapping[str, Any]) -> list[Generation]:
     """The history with the text that is revised next at its end."""
-    variants = [
-        one for one in everything if one.rejected is None and one.error is None and mean_reward(one) is not None
-    ]
+    variants = [one for one in everything if one.rejected is None and one.error is None and one.mean_reward is not None]
     if not variants:
         return list(everything)
     chosen = plan.select(variants, f"{run_of(state)['run_id']}:{state['number']}")
@@ -291,11 +289,6 @@ def _ordered(everything: Sequence[Generation], plan: Plan, state: Mapping[str, A
 def _named(everything: Sequence[Generation], ref: str | None) -> Generation | None:
     """The newest generation that tried a text, or no skill."""
     return next((one for one in reversed(everything) if one.skill == ref and one.error is None), None)
-
-
-def _mean(generation: Generation | None) -> float:
-    mean = mean_reward(generation) if generation else None
-    return -1.0 if mean is None else mean
 
 
 def solved(generation: Generation | None) -> bool:

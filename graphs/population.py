@@ -22,7 +22,7 @@ from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput, Skil
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Task
-from skill_plugin.selection import mean_reward
+from skill_plugin.selection import reward
 from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
 
 Next = Literal["propose", "record"]
@@ -156,13 +156,13 @@ def _select_node() -> SkillNode:
         for one in tried:
             groups[one["skill"] and one["skill"]["ref"]].append(one)
         everything = [*history(state), *(generation_of(number, group) for group in groups.values())]
-        best = max(everything, key=_reward)
+        best = max(everything, key=reward)
         pinned = [one["skill"] for one in state["skillp_tried"] if one["skill"] and one["skill"]["ref"] == best.skill]
         said: dict[str, Any] = {
             "run_id": run["run_id"],
             "generation": number,
             "skill": best.skill,
-            "reward": _reward(best),
+            "reward": reward(best),
         }
         emit("selected", said, **said)
         return {
@@ -204,12 +204,6 @@ def _propose_node(store: SkillStore, generator: Any, candidates: int) -> SkillNo
 
 def _next_number(state: Mapping[str, Any]) -> int:
     return max((generation.number for generation in history(state)), default=-1) + 1
-
-
-def _reward(generation: Generation) -> float:
-    """Mean reward; below every reward where no rollout has one."""
-    mean = mean_reward(generation)
-    return -1.0 if mean is None else mean
 
 
 def _best_last(generations: Sequence[Generation], best: Generation) -> list[dict[str, Any]]:

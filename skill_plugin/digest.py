@@ -7,9 +7,8 @@ model writes them; here they are made of rewards, feedback and line differences 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from skill_plugin.records import Generation, Rollout
+from skill_plugin.records import Generation, Rollout, mean_reward
 from skill_plugin.skill_md import body_of
 
 MAX_QUOTED = 120
@@ -52,7 +51,7 @@ class Attempt:
 
     @property
     def mean(self) -> float | None:
-        return mean_reward(self.rollouts)
+        return self.generation.mean_reward
 
     @property
     def controls(self) -> list[Rollout]:
@@ -81,12 +80,6 @@ def attempts(history: Sequence[Generation]) -> list[Attempt]:
 def current_text(history: Sequence[Generation]) -> str | None:
     """The SKILL.md text that the next revision starts from; None if there is none."""
     return next((attempt.text for attempt in attempts(history) if attempt.is_current), None)
-
-
-def mean_reward(rollouts: Iterable[Rollout]) -> float | None:
-    """Over the rollouts with a verdict; None where there is none."""
-    rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
-    return fmean(rewards) if rewards else None
 
 
 def feedback_counts(rollouts: Iterable[Rollout]) -> list[tuple[str, int]]:

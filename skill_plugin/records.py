@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from statistics import fmean
 from typing import Any, Literal, Self
 
 from skill_plugin.errors import InvalidTaskError, VerifierError
@@ -154,6 +155,12 @@ class Rollout:
         return cls(**value)
 
 
+def mean_reward(rollouts: Iterable[Rollout]) -> float | None:
+    """Over the rollouts that have a verdict; None where none has."""
+    rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
+    return fmean(rewards) if rewards else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
     """One text that the generator wrote, from one exact prompt.
@@ -201,6 +208,11 @@ class Generation:
     rollouts: tuple[Rollout, ...] = ()
     error: str | None = None
     rejected: str | None = None
+
+    @property
+    def mean_reward(self) -> float | None:
+        """Over the rollouts that have a verdict, controls left out; None where none has."""
+        return mean_reward(rollout for rollout in self.rollouts if rollout.arm == "skill")
 
     def to_json(self) -> dict[str, Any]:
         return _shallow(self) | {"rollouts": [rollout.to_json() for rollout in self.rollouts]}

@@ -22,10 +22,10 @@ import difflib
 import re
 from collections.abc import Callable, Container, Sequence
 
-from skill_plugin.digest import Attempt, attempts, current_text, digest, feedback_counts, mean_reward, one_line
+from skill_plugin.digest import Attempt, attempts, current_text, digest, feedback_counts, one_line
 from skill_plugin.edits import MAX_CHANGE, apply_edits, are_edits, check_change
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
-from skill_plugin.records import Generation, Rollout, Task
+from skill_plugin.records import Generation, Rollout, Task, mean_reward
 from skill_plugin.skill_md import MAX_DESCRIPTION, MAX_NAME, check_text, parse
 
 PROMPT_VERSION = 2

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from statistics import fmean
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Generation
@@ -11,15 +10,9 @@ Selection = Callable[[Sequence[Generation], str], Generation]
 """Takes the variants that have a reward, oldest first, and a seed that names the step; returns one of them."""
 
 
-def mean_reward(generation: Generation) -> float | None:
-    """Mean over the rollouts that have a reward, controls left out; None where none has."""
-    rewards = [one.reward for one in generation.rollouts if one.reward is not None and one.arm == "skill"]
-    return fmean(rewards) if rewards else None
-
-
 def best_mean(variants: Sequence[Generation], seed: str) -> Generation:  # noqa: ARG001 - a greedy choice needs none
     """The variant with the highest mean reward; of equals the newest, whose feedback was not answered yet."""
-    return max(reversed(variants), key=_reward)
+    return max(reversed(variants), key=reward)
 
 
 def frontier(variants: Sequence[Generation], seed: str) -> Generation:
@@ -31,7 +24,7 @@ def frontier(variants: Sequence[Generation], seed: str) -> Generation:
     """
     texts = [one for one in variants if one.text is not None] or variants  # no text at all would always be on it
     front = [one for one in texts if not any(_dominates(other, one) for other in texts)]
-    weights = [_reward(one) + 1 / max(1, len(one.rollouts)) for one in front]
+    weights = [reward(one) + 1 / max(1, len(one.rollouts)) for one in front]
     return random.Random(seed).choices(front, weights)[0]  # noqa: S311 - a draw, not a secret
 
 
@@ -51,12 +44,13 @@ def load(selection: str | Selection) -> Selection:
     return SELECTIONS[selection]
 
 
-def _reward(generation: Generation) -> float:
-    mean = mean_reward(generation)
+def reward(generation: Generation | None) -> float:
+    """The mean reward; below every reward where there is none."""
+    mean = generation.mean_reward if generation else None
     return -1.0 if mean is None else mean
 
 
 def _dominates(one: Generation, other: Generation) -> bool:
-    ours = _reward(one), -len(one.text or "")
-    theirs = _reward(other), -len(other.text or "")
+    ours = reward(one), -len(one.text or "")
+    theirs = reward(other), -len(other.text or "")
     return ours != theirs and all(a >= b for a, b in zip(ours, theirs, strict=True))

@@ -18,8 +18,8 @@ def variant(number, *rewards, body="Use fingers.", controls=()):
 
 
 def test_the_mean_leaves_out_controls_and_what_has_no_verdict():
-    assert selection.mean_reward(variant(0, 1.0, 0.0, None, controls=[1.0, 1.0])) == 0.5
-    assert selection.mean_reward(variant(0, None)) is None
+    assert variant(0, 1.0, 0.0, None, controls=[1.0, 1.0]).mean_reward == 0.5
+    assert variant(0, None).mean_reward is None
 
 
 def test_the_best_mean_and_of_equals_the_newest():
