@@ -1,18 +1,18 @@
 """What every verifier goes through: becoming an object, being run under a deadline, being checked and named."""
 
 import asyncio
-import contextvars
 import inspect
 import json
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from skill_plugin.errors import ConfigurationError, VerifierError
 from skill_plugin.protocols import NamedVerifier, Verifier
 from skill_plugin.records import Task, Verdict, canonical_json, sha256
+from skill_plugin.verifiers import workers
 
 DEFAULT_TIMEOUT_S = 30.0
 
@@ -101,18 +101,19 @@ def self_check(verifier: Verifier | Callable[[Task, str], Any], task: Task) -> V
 def run(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:
     """The verifier's verdict, within `timeout` seconds.
 
-    A coroutine function gets an event loop of its own. A hung verifier is left behind in a daemon thread, because
+    A coroutine function gets an event loop of its own. A hung verifier is left behind in its daemon thread, because
     Python cannot stop a thread; one that never lets go of the interpreter's lock cannot be timed out at all, so run such
     code in a process of its own, as `python_tests` does.
 
     Raises:
         VerifierError: it crashed, hung, or returned no verdict.
     """
-    outcome: list[_Ended] = []
-    _start(verifier, task, answer, outcome.append).join(timeout)
-    if not outcome:
-        raise _hung(verifier, timeout)
-    return _outcome(verifier, *outcome[0])
+    ended: SimpleQueue[_Ended] = SimpleQueue()
+    _start(verifier, task, answer, ended.put)
+    try:
+        return _outcome(verifier, *ended.get(timeout=timeout))
+    except Empty:
+        raise _hung(verifier, timeout) from None
 
 
 async def arun(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:  # noqa: ASYNC109
@@ -151,19 +152,18 @@ async def _in_a_thread(verifier: Verifier, task: Task, answer: str, timeout: flo
         raise _hung(verifier, timeout) from exc
 
 
-def _start(verifier: Verifier, task: Task, answer: str, tell: Callable[[_Ended], None]) -> threading.Thread:
-    """Has the verifier judge in a daemon thread of its own, which can be left behind."""
+def _start(verifier: Verifier, task: Task, answer: str, tell: Callable[[_Ended], None]) -> None:
+    """Has the verifier judge in a thread of its own, which can be left behind."""
 
     def call() -> None:
         try:
             value = verifier.verify(task, answer)
-            tell((True, asyncio.run(_await(value)) if inspect.isawaitable(value) else value))
+            ended = True, asyncio.run(_await(value)) if inspect.isawaitable(value) else value
         except BaseException as exc:  # noqa: BLE001 - whatever the thread dies of is the verifier's failure
-            tell((False, exc))
+            ended = False, exc
+        tell(ended)
 
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(call,), daemon=True, name="verifier")
-    thread.start()
-    return thread
+    workers.start(call)
 
 
 def _outcome(verifier: Verifier, returned: bool, value: Any) -> Verdict:
