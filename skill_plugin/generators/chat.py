@@ -1,14 +1,13 @@
-"""Generators: what writes and revises skills."""
+"""Revisions from any chat model, prompted and untrained."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skill_plugin import chat_models
-from skill_plugin.errors import ConfigurationError, InvalidSkillError, ModelError
-from skill_plugin.prompts import PROMPT_VERSION, read_revision, revise_prompt
-from skill_plugin.protocols import Generator
+from skill_plugin.errors import ModelError
+from skill_plugin.generators.reading import read
+from skill_plugin.prompts import PROMPT_VERSION, revise_prompt
 from skill_plugin.records import Generation, Revision, Task
 
 if TYPE_CHECKING:
@@ -60,37 +59,3 @@ class ChatGenerator:
             output_tokens=usage.get("output_tokens"),
         )
         return read(written, history)
-
-
-def read(revision: Revision, history: Sequence[Generation]) -> Revision:
-    """The revision with the SKILL.md text that its completion holds, or with the error that there is none."""
-    if revision.text is not None or revision.error is not None:
-        return revision
-    try:
-        return replace(revision, text=read_revision(revision.completion, current=current_text(history)))
-    except InvalidSkillError as exc:
-        return replace(revision, error=str(exc))
-
-
-def current_text(history: Sequence[Generation]) -> str | None:
-    """The SKILL.md text that the next revision starts from: the last one tried; None if there was none."""
-    return next((generation.text for generation in reversed(history) if generation.text is not None), None)
-
-
-chat = ChatGenerator
-
-
-def as_generator(generator: object) -> Generator:
-    """The generator itself; a chat model becomes a `ChatGenerator`.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    if isinstance(generator, Generator):
-        return generator
-    if hasattr(generator, "invoke") and hasattr(generator, "_llm_type"):
-        return ChatGenerator(generator)  # type: ignore[arg-type]
-    raise ConfigurationError(
-        f"{type(generator).__name__} is no generator; pass generators.chat(model) or an object with "
-        "propose(task, history, *, n)"
-    )
