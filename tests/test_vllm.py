@@ -188,28 +188,28 @@ def test_a_prompt_that_is_too_long_is_one_clear_error(server):
 
 
 def test_a_server_that_is_killed_in_mid_run_is_waited_for_and_its_adapters_come_back(server, capsys):
-    generator = writer(server, "a", seed=5, patience=300)
-    before = generator.propose(TASK, HISTORY, n=2)
-    slow = writer(server, "a", seed=5, patience=300, max_tokens=1000)
+    # Without a seed: vLLM 0.32 on a processor dies of a seeded prompt that is prefilled in parts, as of so many it is.
+    generator, other = writer(server, "a", patience=300, max_tokens=1000), writer(server, "b", patience=300)
     found = []
-    thread = threading.Thread(target=lambda: found.extend(slow.propose(TASK, HISTORY, n=64)))
+    thread = threading.Thread(target=lambda: found.extend(generator.propose(TASK, HISTORY, n=64)))
     thread.start()
-    time.sleep(0.5)
+    time.sleep(1)
     assert thread.is_alive()
+    assert found == []
 
     server.kill()
     began = time.monotonic()
     server.start()
-    after = generator.propose(TASK, HISTORY, n=2)
+    after = other.propose(TASK, HISTORY, n=2)
     thread.join(300)
 
     with capsys.disabled():
         print(f"\nwaited {time.monotonic() - began:.0f} s for a killed server")  # noqa: T201 - the figure
-    assert [revision.completion_token_ids for revision in after] == [
-        revision.completion_token_ids for revision in before
-    ]
     assert len(found) == 64
-    assert {revision.checkpoint for revision in found} == {"a"}
+    for name, revisions in (("a", found[:4]), ("b", after)):
+        assert {revision.checkpoint for revision in revisions} == {name}
+        local = generators.local(server.folder / "model", server.folder / name)
+        assert largest_difference(revisions, local) < TOLERANCE
 
 
 def test_a_server_of_processed_logprobs_is_found_out(folder):

@@ -22,6 +22,7 @@ PATIENCE_S = 120.0
 """How long a server that has gone away is waited for: about what a vLLM server takes to start."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
+_LOADS = 3  # more than one, because a server can go away between the loading and the call
 _AWAY = (502, 503)
 _BUSY = 429
 _UNKNOWN = -9999.0  # what vLLM writes for a log-probability that it does not have
@@ -139,7 +140,9 @@ class VllmGenerator:
         name = self.checkpoint or self.model
         call = {"model": name, "messages": prompt, "logprobs": True, "return_token_ids": True, **_NOTHING_ELSE, **options}
         reply = self._send("POST", "/chat/completions", call)
-        if reply.status_code == 404 and name in self._folders:  # the server is new, or is not the one that loaded it
+        for _ in range(_LOADS):
+            if reply.status_code != 404 or name not in self._folders:
+                break
             self.load_adapter(name, self._folders[name])
             reply = self._send("POST", "/chat/completions", call)
         if not reply.is_success:
@@ -178,19 +181,21 @@ class VllmGenerator:
         )
 
     def _logprobs_mode(self) -> str:
-        """Asks for the likeliest first token at two temperatures: its raw log-probability is the same, a processed one is not.
+        """Asks how far the likeliest first tokens are apart at two temperatures: processed, at 2 it is half of that at 1.
 
         vLLM does not say which it returns: `--logprobs-mode` is no part of any reply.
         """
-        found = []
-        for temperature in (1.0, 100.0):
+        apart = []
+        for temperature in (1.0, 2.0):
             prompt = [{"role": "user", "content": "Name a number."}]
-            reply = self._complete(prompt, top_logprobs=1, max_tokens=1, temperature=temperature)
+            reply = self._complete(prompt, top_logprobs=5, max_tokens=1, temperature=temperature, top_p=1.0)
             try:
-                found.append(float(reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"][0]["logprob"]))
+                likeliest = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+                first, *_, fourth = sorted((float(token["logprob"]) for token in likeliest), reverse=True)[:4]
+                apart.append(first - fourth)  # the fifth may be whichever token was drawn
             except (LookupError, TypeError, ValueError) as exc:
                 raise self._unreadable(f"{type(exc).__name__}: {exc}") from exc
-        return RAW if math.isclose(*found, rel_tol=0.01, abs_tol=0.01) else PROCESSED
+        return RAW if apart[1] > 0.75 * apart[0] else PROCESSED
 
     def _served(self) -> dict[str, str | None]:
         """The names that the server answers to, and the folder of each."""
