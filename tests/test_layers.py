@@ -99,7 +99,10 @@ def test_a_file_stays_under_400_lines(source):
         ("import skill_plugin", HEAVY),
         ("from skill_plugin import verifiers, generators, embedders, gate, settings", HEAVY),
         ("from skill_plugin.store import SkillStore", HEAVY - {"sqlmodel"}),
-        ("from skill_plugin.graphs import create_skill_graph", HEAVY - {"sqlmodel", "langgraph", "langchain_core", "httpx"}),
+        (
+            "from skill_plugin.graphs import create_skill_graph",
+            HEAVY - {"sqlmodel", "langgraph", "langchain_core", "httpx"},
+        ),
         ("import skill_plugin.integrations.cli", HEAVY),
         ("import skill_plugin.integrations.tools", HEAVY - {"sqlmodel"}),
         ("import skill_plugin.integrations.langchain", HEAVY - {"sqlmodel", "langchain_core"}),

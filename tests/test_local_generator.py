@@ -199,7 +199,10 @@ class TestModelsThatCannotBeUsed:
     def test_a_name_that_no_hub_can_be_asked_for(self):
         code = "from skill_plugin import generators; generators.local('no-one/no-model')"
         ran = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env={"HF_HUB_OFFLINE": "1", "PYTHONPATH": ":".join(sys.path)}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={"HF_HUB_OFFLINE": "1", "PYTHONPATH": ":".join(sys.path)},
         )
 
         assert "ConfigurationError: the model 'no-one/no-model' cannot be loaded" in ran.stderr
@@ -239,21 +242,21 @@ class TestModelsThatCannotBeUsed:
 
 class TestAdaptersThatCannotBeUsed:
     def test_a_folder_that_is_none(self, folder, tmp_path):
-        with pytest.raises(ConfigurationError, match="is no adapter, it has no adapter_config.json"):
+        with pytest.raises(ConfigurationError, match=r"is no adapter, it has no adapter_config\.json"):
             writer(folder, tmp_path)
 
     def test_a_pickle(self, folder, tmp_path):
         adapter = shutil.copytree(folder / "a", tmp_path / "a")
         (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
 
-        with pytest.raises(ConfigurationError, match="its .bin file can run code and is not read"):
+        with pytest.raises(ConfigurationError, match=r"its \.bin file can run code and is not read"):
             writer(folder, adapter)
 
     def test_one_of_another_model(self, folder, tmp_path):
         other = tiny_model(tmp_path / "other", hidden_size=128, num_attention_heads=4)
         adapter = tiny_adapter(tmp_path / "b", other)
 
-        with pytest.raises(ConfigurationError, match="cannot be loaded: .*; it must have been trained on"):
+        with pytest.raises(ConfigurationError, match=r"cannot be loaded: .*; it must have been trained on"):
             writer(folder, adapter)
 
 

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 TASK = Task("2 + 2?", reference="4")
 HISTORY = [Generation(number=0, text=None, rollouts=(Rollout(generation=0, answer="5", reward=0.0, feedback="No."),))]
-FLAGS = "--dtype float32 --enforce-eager --enable-lora --max-loras 2 --max-lora-rank 8 --max-model-len 2048".split()
+FLAGS = ["--dtype", "float32", "--enforce-eager", "--enable-lora", "--max-loras", "2", "--max-lora-rank", "8", "--max-model-len", "2048"]
 OFFLINE = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
@@ -182,7 +182,7 @@ def test_adapters_are_loaded_and_unloaded_while_the_server_runs(server):
 
 
 def test_a_prompt_that_is_too_long_is_one_clear_error(server):
-    with pytest.raises(ModelError, match="400: .*maximum context length") as caught:
+    with pytest.raises(ModelError, match=r"400: .*maximum context length") as caught:
         writer(server).propose(Task("x y " * 3000), [], n=1)
     assert "\n" not in str(caught.value)
 

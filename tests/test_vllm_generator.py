@@ -37,7 +37,9 @@ def first_token(*likeliest):
 
 
 def models(**folders):
-    return Reply({"data": [{"id": "base", "root": "base"}, *({"id": id_, "root": root} for id_, root in folders.items())]})
+    return Reply(
+        {"data": [{"id": "base", "root": "base"}, *({"id": id_, "root": root} for id_, root in folders.items())]}
+    )
 
 
 def writer(server, *adapter, **options):
@@ -127,7 +129,10 @@ def test_what_cannot_be_trained_on_is_one_clear_error(reply, said):
 class TestLogprobsMode:
     """vLLM does not say whether its log-probabilities are those of the distribution that was sampled from."""
 
-    @pytest.mark.parametrize(("hot", "mode"), [((-7.0, -0.1, -4.0, -4.0, -4.1), "raw_logprobs"), ((-3.0, -0.4, -2.35, -2.35, -2.4), "processed_logprobs")])
+    @pytest.mark.parametrize(
+        ("hot", "mode"),
+        [((-7.0, -0.1, -4.0, -4.0, -4.1), "raw_logprobs"), ((-3.0, -0.4, -2.35, -2.35, -2.4), "processed_logprobs")],
+    )
     def test_it_is_found_out_once_where_it_matters(self, hot, mode):
         with stub_llm(first_token(-9.0, -0.1, -4.0, -4.0, -4.1), first_token(*hot), wrote()) as server:
             generator = writer(server, temperature=0.7)
@@ -225,7 +230,7 @@ class TestAwayServers:
         assert paths(server) == ["/chat/completions", "/load_lora_adapter", "/chat/completions"]
 
     def test_patience_ends(self):
-        with stub_llm(RESET) as server, pytest.raises(ModelError, match="waited for 0.3 s"):
+        with stub_llm(RESET) as server, pytest.raises(ModelError, match=r"waited for 0\.3 s"):
             writer(server, patience=0.3).propose(TASK, [], n=1)
 
     def test_a_busy_server_says_when_to_come_back(self):

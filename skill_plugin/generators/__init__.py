@@ -74,7 +74,9 @@ def from_settings(settings: "Settings") -> Generator | None:
         return ChatGenerator(chat_models.from_settings(settings.override(base_url=url), name))
     model, _, adapter = rest.partition("@")
     if not model or ("@" in rest and not adapter):
-        raise ConfigurationError(f"the generator {name!r} names no model; use vllm:MODEL, vllm:MODEL@NAME or local:PATH")
+        raise ConfigurationError(
+            f"the generator {name!r} names no model; use vllm:MODEL, vllm:MODEL@NAME or local:PATH"
+        )
     if kind == "local":
         return LocalGenerator(model, adapter or None)
     if url is None:

@@ -78,7 +78,7 @@ class LocalGenerator:
         if not self._ends:
             raise ConfigurationError(f"the model {self.path!r} has no end-of-text token; set its tokenizer's eos_token")
         # A model brings defaults for what a caller does not set: top-k, penalties. Here they are none.
-        self.model.generation_config = GenerationConfig(
+        self.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=True,
             temperature=1.0,
             top_p=1.0,
@@ -156,7 +156,7 @@ class LocalGenerator:
                 attention_mask=torch.ones_like(ids_1_P),  # one prompt, so there is nothing to pad on the left
                 num_return_sequences=n,
                 max_new_tokens=limit,
-                logits_processor=LogitsProcessorList([sampler]),  # type: ignore[list-item]
+                logits_processor=LogitsProcessorList([sampler]),
             )
         sampler.note(ids_n_T)
         rows = zip(ids_n_T[:, len(prompt_ids) :].tolist(), torch.cat(sampler.drawn, dim=1).tolist(), strict=True)
@@ -195,7 +195,7 @@ class _Sampler:
         self.note(input_ids)
         scaled = scores.float() / self.temperature
         if self.nucleus is not None:
-            scaled = self.nucleus(input_ids, scaled)  # type: ignore[arg-type]
+            scaled = self.nucleus(input_ids, scaled)
         self._last_n_V = scaled.log_softmax(-1)
         return self._last_n_V
 

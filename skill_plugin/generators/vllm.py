@@ -138,7 +138,14 @@ class VllmGenerator:
 
     def _complete(self, prompt: list[dict[str, str]], **options: Any) -> Any:
         name = self.checkpoint or self.model
-        call = {"model": name, "messages": prompt, "logprobs": True, "return_token_ids": True, **_NOTHING_ELSE, **options}
+        call = {
+            "model": name,
+            "messages": prompt,
+            "logprobs": True,
+            "return_token_ids": True,
+            **_NOTHING_ELSE,
+            **options,
+        }
         reply = self._send("POST", "/chat/completions", call)
         for _ in range(_LOADS):
             if reply.status_code != 404 or name not in self._folders:
