@@ -23,7 +23,18 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 TASK = Task("2 + 2?", reference="4")
 HISTORY = [Generation(number=0, text=None, rollouts=(Rollout(generation=0, answer="5", reward=0.0, feedback="No."),))]
-FLAGS = ["--dtype", "float32", "--enforce-eager", "--enable-lora", "--max-loras", "2", "--max-lora-rank", "8", "--max-model-len", "2048"]
+FLAGS = [
+    "--dtype",
+    "float32",
+    "--enforce-eager",
+    "--enable-lora",
+    "--max-loras",
+    "2",
+    "--max-lora-rank",
+    "8",
+    "--max-model-len",
+    "2048",
+]
 OFFLINE = {
     "VLLM_CPU_KVCACHE_SPACE": "1",
     "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
