@@ -20,7 +20,7 @@ from skill_plugin.protocols import Generator
 if TYPE_CHECKING:
     from skill_plugin.settings import Settings
 
-# Bound after the modules of the same names were imported, so these are the classes.
+# Bound after the modules of the same names were imported, so these names are the classes here.
 chat = ChatGenerator
 vllm = VllmGenerator
 local = LocalGenerator

@@ -168,13 +168,15 @@ class LocalGenerator:
 
     def _room(self, used: int) -> int:
         """How many tokens fit behind so many."""
-        context = int(self.model.config.max_position_embeddings)
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if context is None:  # a recurrent model has no limit
+            return self.sampling.max_tokens
         if used >= context:
             raise ModelError(
                 f"the prompt is {used} tokens long and the context of {self.path!r} {context}; use a model with a longer "
                 "context, or shorter tasks, answers and skills"
             )
-        return context - used
+        return int(context) - used
 
 
 class _Sampler:
