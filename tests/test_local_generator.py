@@ -12,7 +12,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from skill_plugin import Generation, Rollout, Task, generators
-from skill_plugin.errors import ConfigurationError, ModelError
+from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.generators.sampling import Sampling
 from skill_plugin.prompts import PROMPT_VERSION, revise_prompt
 from tiny_models import CONTEXT, tiny_adapter, tiny_model
@@ -233,6 +233,18 @@ class TestModelsThatCannotBeUsed:
         with pytest.raises(ConfigurationError, match="has no chat template; use an instruction-tuned model") as caught:
             generators.local(tiny_model(tmp_path / "model", chat_template=None))
         assert "\n" not in str(caught.value)
+
+    def test_a_device_that_is_not_there(self, folder):
+        for device in ("tpu", "cuda:99"):
+            with pytest.raises(ConfigurationError, match=f"on the device '{device}' cannot be loaded: .*; use cpu"):
+                generators.local(folder / "model", device=device)
+
+    @pytest.mark.parametrize("package", ["transformers", "peft"])
+    def test_without_its_packages_the_extra_is_named(self, folder, monkeypatch, package):
+        monkeypatch.setitem(sys.modules, package, None)
+
+        with pytest.raises(MissingExtraError, match=r"pip install 'skill-plugin\[train\]'"):
+            writer(folder, folder / "a")
 
     def test_a_dtype_that_is_none(self, folder):
         for dtype in ("float31", "nn"):

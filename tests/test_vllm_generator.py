@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 
@@ -9,7 +10,7 @@ import pytest
 
 from fakes import MACHINE
 from skill_plugin import Revision, Task, generators
-from skill_plugin.errors import ConfigurationError, ModelError
+from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.prompts import PROMPT_VERSION, revise_prompt
 from stub_llm import HALF, HANG, RESET, Reply, completion, fails, says, stub_llm
 
@@ -302,3 +303,10 @@ def test_sampling_that_cannot_work_is_refused(options, said):
 def test_a_url_that_is_none_is_refused():
     with pytest.raises(ConfigurationError, match="'localhost:8000' is no server"):
         generators.vllm("localhost:8000", "base")
+
+
+def test_without_httpx_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'skill-plugin\[vllm\]'"):
+        generators.vllm("http://localhost:1/v1", "base")

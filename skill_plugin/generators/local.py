@@ -88,7 +88,8 @@ class LocalGenerator:
         )
         if folder is not None:
             self.model = _with_adapter(self.model, folder, self.path)
-        self.model.to(self.device).eval()
+        with _loading(f"the model {self.path!r} on the device {self.device!r}", "use cpu, or one that torch has here"):
+            self.model.to(self.device).eval()
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
         prompt = revise_prompt(task, history)
