@@ -1,5 +1,3 @@
-import asyncio
-
 import pytest
 from sqlalchemy import select
 
@@ -106,17 +104,13 @@ class TestSettings:
             wiring.generator(Settings.load(generator="vllm:base"))
 
 
-@pytest.mark.parametrize("how", ["invoke", "ainvoke"])
-def test_what_a_generator_logged_for_training_is_in_the_store(store, skill, tmp_path, how):
+def test_what_a_generator_logged_for_training_is_in_the_store(store, skill, tmp_path):
     writer = generators.local(tiny_model(tmp_path / "model"), max_new_tokens=20, seed=1)
     graph = create_skill_graph(
         store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=writer, max_generations=1
     ).compile()
 
-    if how == "invoke":
-        graph.invoke(ASK)
-    else:
-        asyncio.run(graph.ainvoke(ASK))
+    graph.invoke(ASK)
 
     with store.database.read() as session:
         [logged] = [row for row in session.execute(select(RevisionRow)).scalars() if row.model == writer.path]
