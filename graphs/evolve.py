@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -100,7 +101,7 @@ async def aevolve(
     facts = {
         **settings.deciding(),
         "model": chat_models.name_of(llm),
-        "generator": chat_models.name_of(getattr(writer, "model", writer)),
+        "generator": [type(writer).__name__, *_names(writer)],
         "verifier": judge and verifiers.fingerprint(judge),
         "system_prompt": system_prompt,
     }
@@ -140,6 +141,12 @@ async def aevolve(
             f"evolve stopped: {trials.stopped}; what was run is kept, and the same command goes on from here"
         )
     return result
+
+
+def _names(writer: Any) -> list[str]:
+    """What tells one generator from another of its kind: its model, its folder, its adapter."""
+    values = [value for key in ("model", "path", "checkpoint") if (value := getattr(writer, key, None)) is not None]
+    return [str(value) if isinstance(value, str | Path) else chat_models.name_of(value) for value in values]
 
 
 class _Work:

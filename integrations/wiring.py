@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from skill_plugin import chat_models, generators, verifiers
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.protocols import Generator
 from skill_plugin.settings import Settings
 from skill_plugin.task_files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
@@ -43,10 +44,9 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
     return chat_models.from_settings(settings)
 
 
-def generator(settings: Settings) -> generators.ChatGenerator | None:
+def generator(settings: Settings) -> Generator | None:
     """The generator that is set, by default the task LLM's model; None if there is no model."""
-    name = settings.generator or settings.model
-    return None if name is None else generators.chat(chat_models.from_settings(settings, name))
+    return generators.from_settings(settings)
 
 
 def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tuple[list[Task], Verifier | None]":

@@ -46,9 +46,13 @@ class Settings(BaseSettings):
     model: str | None = None
     """The task LLM, such as `openai:gpt-5-mini`."""
     generator: str | None = None
-    """The model that writes skills; by default the task LLM."""
+    """What writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER` or `local:PATH`; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
+    generator_url: str | None = None
+    """The server to find the generator at; by default `base_url`."""
+    max_change: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    """Share of a skill's body that a generator's edits may change; a whole new text is not limited."""
     model_timeout: float = Field(default=MODEL_TIMEOUT_S, gt=0, allow_inf_nan=False)
     """Seconds that a model's server may be silent before the call has failed."""
     model_retries: int = Field(default=MODEL_RETRIES, ge=0)

@@ -48,8 +48,8 @@ class StubLLM(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, *script: Reply) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, *script: Reply, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.script, self.over = script, threading.Event()
         self.calls: list[dict[str, Any]] = []
         self.paths: list[str] = []
@@ -76,8 +76,8 @@ class StubLLM(ThreadingHTTPServer):
 
 
 @contextmanager
-def stub_llm(*script: Reply) -> Iterator[StubLLM]:
-    with StubLLM(*script) as server:
+def stub_llm(*script: Reply, port: int = 0) -> Iterator[StubLLM]:
+    with StubLLM(*script, port=port) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         try:
@@ -91,8 +91,13 @@ def stub_llm(*script: Reply) -> Iterator[StubLLM]:
 class _Handler(BaseHTTPRequestHandler):
     server: StubLLM
 
+    def do_GET(self) -> None:
+        self._reply({})
+
     def do_POST(self) -> None:
-        call = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+    def _reply(self, call: dict[str, Any]) -> None:
         step = self.server.next_step(call, self.path, self.headers["authorization"])
         if step.kind == "hang":
             self.server.over.wait()

@@ -10,6 +10,7 @@ from langgraph.graph import MessagesState, StateGraph
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import errors
 from skill_plugin.integrations.cli import app
+from tiny_models import tiny_model
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,12 +27,14 @@ def right(task, answer):
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_python_block_runs(page, tmp_path, monkeypatch, minilm):
-    """With the names that the text says the reader has: an agent, a model that writes skills, a judge, a host's builder."""
+    """With the names that the text says the reader has: an agent, a model that writes skills, a judge, a host's builder, a model's folder."""
     monkeypatch.chdir(tmp_path)
     writer = ScriptedChat(lambda _: MACHINE)
     names = {"__name__": "docs", "agent": FingersAdder(), "model": writer, "right": right}
     if page.name == "stategraph.md":  # where `agent` is the host's node, and `model` its model
         names |= {"agent_that_adds": FingersAdder(), "model": FingersAdder(), "writer": writer}
+    if page.name == "generators.md":
+        names["folder"] = tiny_model(tmp_path / "model")
     names["builder"] = StateGraph(MessagesState)
     for number, block in enumerate(blocks(page)):
         if "gate_version(store" in block:

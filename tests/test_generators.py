@@ -1,9 +1,15 @@
 import pytest
+from sqlalchemy import select
 
-from fakes import MACHINE, ScriptedChat, skill_text
-from skill_plugin import Generation, Revision, Rollout, Task, generators
+from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, skill_text
+from skill_plugin import Generation, Revision, Rollout, Task, generators, verifiers
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs import create_skill_graph
+from skill_plugin.integrations import wiring
 from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
+from skill_plugin.settings import Settings
+from skill_plugin.store.tables import RevisionRow
+from tiny_models import tiny_adapter, tiny_model
 
 TASK = Task("2 + 2?", reference="4")
 HISTORY = [Generation(number=0, text=skill_text(), skill="sk_1@1", rollouts=(Rollout(generation=0, answer="3"),))]
@@ -52,3 +58,62 @@ def test_a_chat_model_is_taken_as_a_generator():
     assert isinstance(generators.as_generator(ScriptedChat([])), generators.ChatGenerator)
     with pytest.raises(ConfigurationError, match="str is no generator"):
         generators.as_generator("openai:gpt-5-mini")
+
+
+class TestSettings:
+    """One string names the back-end, as in `skill-plugin run --generator`."""
+
+    URL = "http://localhost:1/v1"
+
+    @pytest.mark.parametrize("setting", ["generator_url", "base_url"])
+    @pytest.mark.parametrize(
+        ("name", "model", "checkpoint"),
+        [("vllm:org/base", "org/base", None), ("vllm:base@night-3", "base", "night-3")],
+    )
+    def test_a_model_or_an_adapter_of_a_vllm_server(self, setting, name, model, checkpoint):
+        found = wiring.generator(Settings.load(generator=name, model_timeout=7, **{setting: f"{self.URL}/"}))
+
+        assert isinstance(found, generators.VllmGenerator)
+        assert (found.base_url, found.model, found.checkpoint, found.timeout) == (self.URL, model, checkpoint, 7)
+
+    def test_a_model_in_this_process(self, tmp_path):
+        base = tiny_model(tmp_path / "model")
+        adapter = tiny_adapter(tmp_path / "night-3", base)
+
+        for name, checkpoint in ((f"local:{base}", None), (f"local:{base}@{adapter}", "night-3")):
+            found = wiring.generator(Settings.load(generator=name))
+            assert isinstance(found, generators.LocalGenerator)
+            assert (found.path, found.checkpoint) == (str(base), checkpoint)
+
+    def test_anything_else_is_a_chat_model_with_its_own_server_or_that_of_the_task_llm(self):
+        given = {"model": "small", "generator": "large", "base_url": self.URL}
+        for more, url in (({}, self.URL), ({"generator_url": "http://localhost:2/v1"}, "http://localhost:2/v1")):
+            found = wiring.generator(Settings.load(**given, **more))
+            assert isinstance(found, generators.ChatGenerator)
+            assert (found.model.model_name, found.model.openai_api_base) == ("large", url)
+        assert wiring.generator(Settings.load(model="small", base_url=self.URL)).model.model_name == "small"
+        assert wiring.generator(Settings.load()) is None
+
+    @pytest.mark.parametrize("name", ["vllm:", "vllm:@night", "vllm:base@", "local:", "local:@folder"])
+    def test_a_string_that_names_no_model(self, name):
+        with pytest.raises(ConfigurationError, match=f"the generator '{name}' names no model; use vllm:MODEL"):
+            wiring.generator(Settings.load(generator=name, base_url=self.URL))
+
+    def test_a_vllm_server_needs_a_url(self):
+        with pytest.raises(ConfigurationError, match="needs its server's URL; set generator_url"):
+            wiring.generator(Settings.load(generator="vllm:base"))
+
+
+def test_what_a_generator_logged_for_training_is_in_the_store(store, skill, tmp_path):
+    writer = generators.local(tiny_model(tmp_path / "model"), max_new_tokens=20, seed=1)
+    graph = create_skill_graph(
+        store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), generator=writer, max_generations=1
+    ).compile()
+
+    graph.invoke(ASK)
+
+    with store.database.read() as session:
+        [logged] = [row for row in session.execute(select(RevisionRow)).scalars() if row.model == writer.path]
+    assert logged.prompt_token_ids == writer.encode(logged.prompt)
+    assert len(logged.completion_token_ids) == len(logged.logprobs) == logged.output_tokens
+    assert logged.sampling["logprobs_mode"] == "processed_logprobs"

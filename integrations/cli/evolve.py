@@ -39,6 +39,9 @@ def evolve(
     controls: Annotated[int, typer.Option(help="Rollouts without the first skill, where there is one.")] = 1,
     gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a text, at most.")] = 8,
     selection: Annotated[str, typer.Option(help="Which text is revised next: best-mean or frontier.")] = "best-mean",
+    max_change: Annotated[
+        float | None, typer.Option(help="Share of a skill's body that edits may change [default: 0.5].")
+    ] = None,
     go_on_when_solved: Annotated[bool, typer.Option("--go-on-when-solved", help="Use up all generations.")] = False,
     concurrency: Annotated[int, typer.Option(help="Calls at once.")] = 8,
     max_calls: Annotated[int | None, typer.Option(help="Budget: rollouts and candidates.")] = None,
@@ -81,7 +84,9 @@ def evolve(
         stop_when_solved=not go_on_when_solved,
         concurrency=concurrency,
     )
-    settings = settings.override(model=model, generator=generator, base_url=base_url, verifier=verifier)
+    settings = settings.override(
+        model=model, generator=generator, base_url=base_url, verifier=verifier, max_change=max_change
+    )
     work, judge = wiring.tasks_and_judge(settings, tasks, self_check=self_check)
     llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
     if writer is None:

@@ -19,7 +19,10 @@ def run(
     tasks: Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")] = None,
     agent: Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")] = None,
-    generator: Annotated[str | None, typer.Option(help="The model that writes skills [default: the task LLM].")] = None,
+    generator: Annotated[
+        str | None,
+        typer.Option(help="What writes skills: a chat model, vllm:MODEL or local:PATH [default: the task LLM]."),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")] = None,
     verifier: Annotated[
         str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")

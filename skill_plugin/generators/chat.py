@@ -1,15 +1,15 @@
-"""Generators: what writes and revises skills."""
+"""Revisions from any chat model, prompted and untrained."""
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skill_plugin import chat_models
-from skill_plugin.errors import ConfigurationError, InvalidSkillError, ModelError
-from skill_plugin.prompts import PROMPT_VERSION, read_revision, revise_prompt
-from skill_plugin.protocols import Generator
+from skill_plugin.edits import MAX_CHANGE
+from skill_plugin.errors import ModelError
+from skill_plugin.generators.reading import read
 from skill_plugin.records import Generation, Revision, Task
+from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -23,10 +23,15 @@ class ChatGenerator:
 
     A completion that is no SKILL.md, that changes nothing, or that the token limit cut off, becomes a `Revision` with an
     `error`: a recorded failure that the next prompt shows. A model that cannot be reached raises its own error.
+
+    Args:
+        model: Any chat model.
+        max_change: Share of the current body that edits may change; None is no limit.
     """
 
-    def __init__(self, model: "BaseChatModel") -> None:
+    def __init__(self, model: "BaseChatModel", *, max_change: float | None = MAX_CHANGE) -> None:
         self.model = model
+        self._max_change = max_change
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
         prompt = revise_prompt(task, history)
@@ -59,38 +64,4 @@ class ChatGenerator:
             input_tokens=usage.get("input_tokens"),
             output_tokens=usage.get("output_tokens"),
         )
-        return read(written, history)
-
-
-def read(revision: Revision, history: Sequence[Generation]) -> Revision:
-    """The revision with the SKILL.md text that its completion holds, or with the error that there is none."""
-    if revision.text is not None or revision.error is not None:
-        return revision
-    try:
-        return replace(revision, text=read_revision(revision.completion, current=current_text(history)))
-    except InvalidSkillError as exc:
-        return replace(revision, error=str(exc))
-
-
-def current_text(history: Sequence[Generation]) -> str | None:
-    """The SKILL.md text that the next revision starts from: the last one tried; None if there was none."""
-    return next((generation.text for generation in reversed(history) if generation.text is not None), None)
-
-
-chat = ChatGenerator
-
-
-def as_generator(generator: object) -> Generator:
-    """The generator itself; a chat model becomes a `ChatGenerator`.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    if isinstance(generator, Generator):
-        return generator
-    if hasattr(generator, "invoke") and hasattr(generator, "_llm_type"):
-        return ChatGenerator(generator)  # type: ignore[arg-type]
-    raise ConfigurationError(
-        f"{type(generator).__name__} is no generator; pass generators.chat(model) or an object with "
-        "propose(task, history, *, n)"
-    )
+        return read(written, history, max_change=self._max_change)

@@ -1,0 +1,90 @@
+"""Generators: what writes and revises skills.
+
+    chat     any LangChain chat model, prompted and untrained
+    vllm     a vLLM server: n candidates in one call, with token ids, log-probabilities and LoRA adapters by name
+    local    a model in this process, by transformers and PEFT, with the same records
+
+Only the last two log what training needs.
+"""
+
+from typing import TYPE_CHECKING
+
+from skill_plugin import chat_models
+from skill_plugin.digest import current_text
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.generators.chat import ChatGenerator
+from skill_plugin.generators.local import LocalGenerator
+from skill_plugin.generators.reading import read
+from skill_plugin.generators.vllm import VllmGenerator
+from skill_plugin.protocols import Generator
+
+if TYPE_CHECKING:
+    from skill_plugin.settings import Settings
+
+# Bound after the modules of the same names were imported, so these names are the classes here.
+chat = ChatGenerator
+vllm = VllmGenerator
+local = LocalGenerator
+
+__all__ = [
+    "ChatGenerator",
+    "LocalGenerator",
+    "VllmGenerator",
+    "as_generator",
+    "chat",
+    "current_text",
+    "from_settings",
+    "local",
+    "read",
+    "vllm",
+]
+
+
+def as_generator(generator: object) -> Generator:
+    """The generator itself; a chat model becomes a `ChatGenerator`.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if isinstance(generator, Generator):
+        return generator
+    if hasattr(generator, "invoke") and hasattr(generator, "_llm_type"):
+        return ChatGenerator(generator)  # type: ignore[arg-type]
+    raise ConfigurationError(
+        f"{type(generator).__name__} is no generator; pass generators.chat(model) or an object with "
+        "propose(task, history, *, n)"
+    )
+
+
+def from_settings(settings: "Settings") -> Generator | None:
+    """The generator that is set, by default the task LLM's model; None if there is no model.
+
+    `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
+    a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
+
+    Raises:
+        ConfigurationError: the string does not resolve.
+        MissingExtraError: what it needs is not installed.
+    """
+    name = settings.generator or settings.model
+    if name is None:
+        return None
+    kind, _, rest = name.partition(":")
+    url = settings.generator_url or settings.base_url
+    if kind not in {"vllm", "local"}:
+        chat_model = chat_models.from_settings(settings.override(base_url=url), name)
+        return ChatGenerator(chat_model, max_change=settings.max_change)
+    model, _, adapter = rest.partition("@")
+    if not model or ("@" in rest and not adapter):
+        raise ConfigurationError(
+            f"the generator {name!r} names no model; use vllm:MODEL, vllm:MODEL@NAME or local:PATH"
+        )
+    if kind == "local":
+        return LocalGenerator(model, adapter or None, max_change=settings.max_change)
+    if url is None:
+        raise ConfigurationError(
+            f"the generator {name!r} needs its server's URL; set generator_url, such as http://localhost:8000/v1"
+        )
+    return VllmGenerator(
+        url, model, checkpoint=adapter or None, timeout=settings.model_timeout, max_change=settings.max_change
+    )

@@ -1,0 +1,270 @@
+"""Revisions from a model in this process: for one machine without a server, and to check what a server logs."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skill_plugin.edits import MAX_CHANGE
+from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
+from skill_plugin.generators.reading import read
+from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, Sampling, cut_off
+from skill_plugin.prompts import revise_prompt
+from skill_plugin.records import Generation, Revision, Task
+
+if TYPE_CHECKING:
+    import torch
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+class LocalGenerator:
+    """Samples candidates with transformers, with or without a LoRA adapter, and logs what training needs.
+
+    Each revision's `logprobs` are those of the distribution that its tokens were sampled from: float32, divided by the
+    temperature, cut to the nucleus of `top_p` and normalised again (vLLM's `processed_logprobs`). The token that ends a
+    completion is one of its tokens. Calls from several threads take turns.
+
+    Args:
+        path: A folder with a causal language model in safetensors, or a model's name on the Hugging Face Hub.
+        adapter: A folder with a LoRA adapter in safetensors, as PEFT saves it.
+        checkpoint: What to log the adapter as; by default its folder's name.
+        device: As torch names it; by default `cuda` where there is one, else `cpu`.
+        dtype: Such as `float32` or `bfloat16`; by default what the model was saved in.
+        temperature: And `top_p`, `max_new_tokens`, `seed`: see `Sampling`.
+
+    Raises:
+        ConfigurationError: the model or the adapter cannot be loaded, or an argument cannot work.
+        MissingExtraError: the `train` extra is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        adapter: str | Path | None = None,
+        *,
+        checkpoint: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_new_tokens: int = MAX_TOKENS,
+        seed: int | None = None,
+        max_change: float | None = MAX_CHANGE,
+    ) -> None:
+        self._max_change = max_change
+        self.sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_new_tokens, seed=seed)
+        self.path = _model_folder(path)
+        folder = None if adapter is None else _adapter_folder(adapter)
+        self.checkpoint = checkpoint or (folder.name if folder else None)
+        self._turn = threading.Lock()
+        try:
+            import torch  # noqa: PLC0415 - seconds to import
+            from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: PLC0415
+        except ImportError as exc:
+            raise MissingExtraError("a local generator", "train") from exc
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        kind = "auto" if dtype is None else getattr(torch, dtype, None)
+        if kind != "auto" and not isinstance(kind, torch.dtype):
+            raise ConfigurationError(f"{dtype!r} is no dtype; use float32, bfloat16 or float16")
+        with _loading(f"the model {self.path!r}", "get it with: hf download NAME --local-dir FOLDER"):
+            self.tokenizer: Any = AutoTokenizer.from_pretrained(self.path)
+            self.model: Any = AutoModelForCausalLM.from_pretrained(self.path, dtype=kind, use_safetensors=True)
+        if not self.tokenizer.chat_template:
+            raise ConfigurationError(
+                f"the tokenizer of {self.path!r} has no chat template; use an instruction-tuned model, or put a "
+                "chat_template.jinja beside it"
+            )
+        self._ends = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
+        if not self._ends:
+            raise ConfigurationError(f"the model {self.path!r} has no end-of-text token; set its tokenizer's eos_token")
+        # A model brings defaults for what a caller does not set: top-k, penalties. Here they are none.
+        self.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            do_sample=True,
+            temperature=1.0,
+            top_p=1.0,
+            top_k=0,
+            eos_token_id=self._ends,
+            pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self._ends[0],
+        )
+        if folder is not None:
+            self.model = _with_adapter(self.model, folder, self.path)
+        with _loading(f"the model {self.path!r} on the device {self.device!r}", "use cpu, or one that torch has here"):
+            self.model.to(self.device).eval()
+
+    def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
+        prompt = revise_prompt(task, history)
+        prompt_ids = self.encode(prompt)
+        with self._turn:
+            sampled = self._sample(prompt_ids, n)
+        written = []
+        for ids, logprobs in sampled:
+            completion = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            revision = Revision(
+                completion=completion,
+                error=None if ids[-1] in self._ends else cut_off(completion),
+                prompt=tuple(prompt),
+                model=self.path,
+                checkpoint=self.checkpoint,
+                sampling=self.sampling.to_json(PROCESSED),
+                prompt_token_ids=tuple(prompt_ids),
+                completion_token_ids=tuple(ids),
+                logprobs=tuple(logprobs),
+                input_tokens=len(prompt_ids),
+                output_tokens=len(ids),
+            )
+            written.append(read(revision, history, max_change=self._max_change))
+        return written
+
+    async def apropose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
+        return await asyncio.to_thread(self.propose, task, history, n=n)
+
+    def encode(self, prompt: Sequence[dict[str, str]]) -> list[int]:
+        """The token ids of messages under the model's chat template, up to where the answer begins."""
+        ids = self.tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, return_dict=False)
+        return [int(one) for one in ids]
+
+    def logprobs(self, prompt_token_ids: Sequence[int], completion_token_ids: Sequence[int]) -> list[float]:
+        """Log-probabilities of a completion's tokens by one forward pass, at temperature 1 and without a nucleus, shape [C].
+
+        What vLLM calls `raw_logprobs`. In nats, normalised in float32.
+
+        Raises:
+            ModelError: both together are longer than the model's context.
+        """
+        import torch  # noqa: PLC0415
+
+        if not completion_token_ids:
+            return []
+        self._room(len(prompt_token_ids) + len(completion_token_ids) - 1)
+        ids_1_T = torch.tensor([[*prompt_token_ids, *completion_token_ids]], device=self.device)  # noqa: N806
+        with self._turn, torch.inference_mode():
+            logits_C_V = self.model(ids_1_T).logits[0, len(prompt_token_ids) - 1 : -1].float()  # noqa: N806
+            chosen_C_1 = ids_1_T[0, len(prompt_token_ids) :, None]  # noqa: N806
+            found: list[float] = logits_C_V.log_softmax(-1).gather(1, chosen_C_1)[:, 0].tolist()
+        return found
+
+    def _sample(self, prompt_ids: list[int], n: int) -> list[tuple[list[int], list[float]]]:
+        """`n` completions with their log-probabilities, each up to and with the token that ended it."""
+        import torch  # noqa: PLC0415
+        from transformers import LogitsProcessorList  # noqa: PLC0415
+
+        limit = min(self.sampling.max_tokens, self._room(len(prompt_ids)))
+        sampler = _Sampler(self.sampling)
+        ids_1_P = torch.tensor([prompt_ids], device=self.device)  # noqa: N806
+        with _seeded(self.sampling.seed, self.device):
+            ids_n_T = self.model.generate(  # noqa: N806
+                input_ids=ids_1_P,
+                attention_mask=torch.ones_like(ids_1_P),  # one prompt, so there is nothing to pad on the left
+                num_return_sequences=n,
+                max_new_tokens=limit,
+                logits_processor=LogitsProcessorList([sampler]),
+            )
+        sampler.note(ids_n_T)
+        rows = zip(ids_n_T[:, len(prompt_ids) :].tolist(), torch.cat(sampler.drawn, dim=1).tolist(), strict=True)
+        return [(ids[: (end := self._end(ids))], logprobs[:end]) for ids, logprobs in rows]
+
+    def _end(self, ids: list[int]) -> int:
+        """How many tokens of a padded row were sampled before padding began."""
+        return next((place for place, token in enumerate(ids, 1) if token in self._ends), len(ids))
+
+    def _room(self, used: int) -> int:
+        """How many tokens fit behind so many."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if context is None:  # a recurrent model has no limit
+            return self.sampling.max_tokens
+        if used >= context:
+            raise ModelError(
+                f"the prompt is {used} tokens long and the context of {self.path!r} {context}; use a model with a longer "
+                "context, or shorter tasks, answers and skills"
+            )
+        return int(context) - used
+
+
+class _Sampler:
+    """Turns logits into the distribution to sample from, and notes the log-probability of each token that was drawn.
+
+    What is noted is what was sampled from, to the last bit; a second forward pass would round otherwise.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        from transformers import TopPLogitsWarper  # noqa: PLC0415
+
+        self.temperature = sampling.temperature
+        self.nucleus = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+        self.drawn: list[torch.Tensor] = []  # each [n, 1]
+        self._last_n_V: torch.Tensor | None = None
+
+    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        self.note(input_ids)
+        scaled = scores.float() / self.temperature
+        if self.nucleus is not None:
+            scaled = self.nucleus(input_ids, scaled)
+        self._last_n_V = scaled.log_softmax(-1)
+        return self._last_n_V
+
+    def note(self, ids_n_t: "torch.Tensor") -> None:
+        """The last token of each row was drawn from the distribution that was given last."""
+        if self._last_n_V is not None:
+            self.drawn.append(self._last_n_V.gather(1, ids_n_t[:, -1:]))
+
+
+@contextmanager
+def _seeded(seed: int | None, device: str) -> Iterator[None]:
+    """Random numbers of a seed of their own; without a seed those of the process."""
+    import torch  # noqa: PLC0415
+
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[torch.device(device)] if device.startswith("cuda") else []):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _loading(what: str, advice: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as exc:  # a missing file, a name that is no repository, a damaged file: each fails in its own way
+        reason = " ".join(str(exc).split())[:300]
+        raise ConfigurationError(f"{what} cannot be loaded: {reason}; {advice}") from exc
+
+
+def _model_folder(path: str | Path) -> str:
+    """The folder, or the name on the hub."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if isinstance(path, Path) or path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise ConfigurationError(
+            f"there is no model folder {str(path)!r}; get one with: hf download NAME --local-dir {path}"
+        )
+    return path
+
+
+def _adapter_folder(adapter: str | Path) -> Path:
+    folder = Path(adapter).expanduser()
+    if missing := [name for name in ("adapter_config.json", ADAPTER_WEIGHTS) if not (folder / name).is_file()]:
+        pickled = "; its .bin file can run code and is not read" if (folder / "adapter_model.bin").exists() else ""
+        raise ConfigurationError(
+            f"{str(adapter)!r} is no adapter, it has no {missing[0]}{pickled}; save one with PEFT's save_pretrained"
+        )
+    return folder
+
+
+def _with_adapter(model: Any, folder: Path, path: str) -> Any:
+    try:
+        from peft import PeftModel  # noqa: PLC0415
+    except ImportError as exc:
+        raise MissingExtraError("an adapter of a local generator", "train") from exc
+    with _loading(f"the adapter {str(folder)!r}", f"it must have been trained on {path!r}"):
+        return PeftModel.from_pretrained(model, str(folder))
+
+
+def _end_tokens(*found: int | list[int] | None) -> list[int]:
+    """Every token that ends a text: the model's and the tokenizer's may differ."""
+    ids = (one for value in found if value is not None for one in (value if isinstance(value, list) else [value]))
+    return list(dict.fromkeys(ids))

@@ -1,0 +1,28 @@
+"""What a completion is to the loop: a SKILL.md text, or the reason why there is none."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from skill_plugin.digest import current_text
+from skill_plugin.edits import MAX_CHANGE
+from skill_plugin.errors import InvalidSkillError
+from skill_plugin.records import Generation, Revision
+from skill_plugin.revision_prompt import read_revision
+
+
+def read(revision: Revision, history: Sequence[Generation], *, max_change: float | None = MAX_CHANGE) -> Revision:
+    """The revision with the SKILL.md text that its completion holds, or with the error that there is none.
+
+    Args:
+        revision: What a generator wrote; one that it has read itself is left as it is.
+        history: What it was written from.
+        max_change: Share of the current body that edits may change; None is no limit.
+    """
+    if revision.text is not None or revision.error is not None:
+        return revision
+    try:
+        return replace(
+            revision, text=read_revision(revision.completion, current=current_text(history), max_change=max_change)
+        )
+    except InvalidSkillError as exc:
+        return replace(revision, error=str(exc))

@@ -1,0 +1,66 @@
+"""How the generators that log token ids and log-probabilities sample."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.prompts import PROMPT_VERSION
+
+MAX_TOKENS = 2048
+
+RAW = "raw_logprobs"
+"""Of the model's own distribution, at temperature 1, whatever the token was sampled at. vLLM's default."""
+PROCESSED = "processed_logprobs"
+"""Of the distribution that was sampled from: divided by the temperature, cut to the nucleus of top_p, normalised again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Temperature and nucleus, and nothing else: no top-k, no min-p, no penalties, whatever a model's own defaults are.
+
+    Args:
+        temperature: Above 0; candidates of one prompt are sampled, never the same greedy text n times.
+        top_p: In (0, 1].
+        max_tokens: Of one completion.
+        seed: The same prompt then gets the same candidates, as far as the hardware allows.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = MAX_TOKENS
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, right, range_ in (
+            ("temperature", 0 < self.temperature < float("inf"), "a number above 0"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("max_tokens", self.max_tokens >= 1, "at least 1"),
+            ("seed", self.seed is None or 0 <= self.seed < 2**63, "from 0 to 2**63 - 1, or None"),
+        ):
+            if not right:
+                raise ConfigurationError(f"a generator's {name} must be {range_}, got {getattr(self, name)!r}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the distribution that is sampled from is the model's own, so that `RAW` and `PROCESSED` are the same."""
+        return self.temperature == 1 and self.top_p == 1
+
+    def to_json(self, logprobs_mode: str) -> dict[str, Any]:
+        """What `Revision.sampling` says."""
+        seed = {} if self.seed is None else {"seed": self.seed}
+        return {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            **seed,
+            "logprobs_mode": logprobs_mode,
+            "prompt_version": PROMPT_VERSION,
+        }
+
+
+def cut_off(completion: str) -> str:
+    """The error of a completion that its token limit ended: it may still parse, and would be staged without its end."""
+    return f"the model's reply was cut off by its token limit, after {completion[-60:]!r}; raise its max_tokens"
