@@ -17,7 +17,6 @@ from skill_plugin.histories.records import Episode, Refused
 from skill_plugin.histories.statistics import HistoryStats
 from skill_plugin.store import lineages, taking
 from skill_plugin.store.base import StoreBase
-from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.lineages import Window
 from skill_plugin.store.query import When, moment
 from skill_plugin.store.rows import export_rows
@@ -51,7 +50,7 @@ class Histories(StoreBase):
     def import_histories(
         self,
         path: str | Path,
-        format: str = histories.AUTO,
+        format: str = histories.AUTO,  # noqa: A002 - its name on the command line
         *,
         family: str | None = None,
         progress: Progress | None = None,
@@ -85,8 +84,6 @@ class Histories(StoreBase):
                 return
             with self._write() as session:
                 taken = taking.take(session, self.namespace, batch)
-                crashpoint("histories.middle")
-            crashpoint("histories.after")
             report.imported += taken.imported
             report.already_there += taken.already_there
             refused[taking.OTHER_CONTENT] += taken.refused
@@ -211,7 +208,7 @@ class Histories(StoreBase):
                     RevisionRow.namespace == self.namespace, col(RevisionRow.checkpoint_id) == checkpoint
                 )
                 if session.exec(written.limit(1)).first() is None:
-                    names = ", ".join([*known.base_models][-10:] + [statistics.BASE])
+                    names = ", ".join([*[*known.base_models][-10:], statistics.BASE])
                     raise ConfigurationError(f"there is no checkpoint {checkpoint!r}; known are {names}")
             gatherer = statistics.Gatherer(known, base_model=base_model, max_age=max_age, checkpoint=checkpoint)
             return lineages.counted(session, self.namespace, gatherer, window)

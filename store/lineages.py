@@ -11,7 +11,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, String, case, func, literal, select, type_coerce
+from sqlalchemy import ColumnElement, String, case, func, literal, select, type_coerce
 from sqlalchemy import cast as as_type
 from sqlmodel import Session, col
 
@@ -48,10 +48,10 @@ class Window:
 class Recorded(NamedTuple):
     """A lineage as rows: its task's, and its revisions' and rollouts' in order."""
 
-    task: Row[Any]
+    task: Any
     run_id: str
-    revisions: list[Row[Any]]
-    rollouts: list[Row[Any]]
+    revisions: list[Any]
+    rollouts: list[Any]
 
 
 def lineages(
@@ -59,8 +59,8 @@ def lineages(
     namespace: str,
     window: Window,
     *,
-    revision_columns: Sequence[ColumnElement[Any]],
-    rollout_columns: Sequence[ColumnElement[Any]],
+    revision_columns: Sequence[Any],
+    rollout_columns: Sequence[Any],
     weight: int = WEIGHT,
 ) -> Iterator[list[Recorded]]:
     """The lineages, some at a time.
@@ -94,7 +94,7 @@ def lineages(
     )
     for tasks in _pages(session, namespace, window.family, weight):
         ids = [task.id for task in tasks]
-        found: defaultdict[str, dict[str, tuple[list[Row[Any]], list[Row[Any]]]]] = defaultdict(dict)
+        found: defaultdict[str, dict[str, tuple[list[Any], list[Any]]]] = defaultdict(dict)
         connection = session.connection()
         for row in connection.execute(revisions.where(col(RevisionRow.task_id).in_(ids))):
             found[row.task_id].setdefault(row.run_id, ([], []))[0].append(row)
@@ -108,7 +108,7 @@ def lineages(
         ]
 
 
-def _pages(session: Session, namespace: str, family: str | None, weight: int) -> Iterator[list[Row[Any]]]:
+def _pages(session: Session, namespace: str, family: str | None, weight: int) -> Iterator[list[Any]]:
     """Tasks in the order of their keys, so many at a time that their rows fit into memory."""
     count = {
         table: select(func.count())
@@ -122,7 +122,7 @@ def _pages(session: Session, namespace: str, family: str | None, weight: int) ->
     if family is not None:
         statement = statement.where(col(TaskRow.family) == family)
     statement = statement.order_by(col(TaskRow.id)).limit(TASKS)
-    page: list[Row[Any]] = []
+    page: list[Any] = []
     loaded, last = 0, ""
     while some := session.connection().execute(statement.where(col(TaskRow.id) > last)).all():
         last = some[-1].id

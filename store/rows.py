@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row
+from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
 from skill_plugin import skill_md
@@ -15,6 +15,9 @@ from skill_plugin.store.lineages import Recorded
 from skill_plugin.store.tables import RevisionRow, SkillRow, SkillVersionRow
 
 Ref = tuple[str, int]
+
+_ASKED = 400
+"""Keys that one statement asks for."""
 
 
 class Text(NamedTuple):
@@ -34,7 +37,7 @@ def export_rows(
 
 
 def _of(lineage: Recorded, texts: Mapping[Ref, Text], base_models: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    under: defaultdict[tuple[int, str, Ref | None], list[Row[Any]]] = defaultdict(list)
+    under: defaultdict[tuple[int, str, Ref | None], list[Any]] = defaultdict(list)
     population: defaultdict[int, list[float]] = defaultdict(list)
     for rollout in lineage.rollouts:
         under[rollout.generation, rollout.arm, _skill(rollout)].append(rollout)
@@ -91,7 +94,7 @@ def _empty() -> dict[str, Any]:
 
 
 def _common(
-    lineage: Recorded, generation: int, own: Sequence[Row[Any]], population: Mapping[int, Sequence[float]]
+    lineage: Recorded, generation: int, own: Sequence[Any], population: Mapping[int, Sequence[float]]
 ) -> dict[str, Any]:
     judged = [one for one in own if one.reward is not None]
     task = lineage.task
@@ -119,7 +122,7 @@ def _named(prefix: str, skill: Ref | None, texts: Mapping[Ref, Text]) -> dict[st
     return dict(zip(names, (ref, known.name, known.text), strict=True))
 
 
-def _rollout(row: Row[Any]) -> dict[str, Any]:
+def _rollout(row: Any) -> dict[str, Any]:
     withheld = f"{row.withheld_skill_id}@{row.withheld_version}" if row.withheld_skill_id else None
     skill = f"{row.skill_id}@{row.version}" if row.skill_id else None
     return {name: getattr(row, name) for name in columns.ROLLOUT if name not in ("skill", "withheld")} | {
@@ -128,7 +131,7 @@ def _rollout(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _skill(row: Row[Any]) -> Ref | None:
+def _skill(row: Any) -> Ref | None:
     return (row.skill_id, row.version) if row.skill_id else None
 
 
@@ -144,25 +147,30 @@ def _texts(session: Session, namespace: str, page: Sequence[Recorded]) -> dict[R
         if row.parent_skill_id
     }
     found: dict[Ref, Text] = {}
-    ids = sorted({skill_id for skill_id, _ in wanted})
-    for at in range(0, len(ids), 400):
-        some = ids[at : at + 400]
+    for some in _chunks(wanted):
         versions = (
             select(SkillVersionRow.skill_id, SkillVersionRow.number, SkillRow.name, SkillVersionRow.text)
             .join(SkillRow, col(SkillRow.id) == col(SkillVersionRow.skill_id))
-            .where(SkillVersionRow.namespace == namespace, col(SkillVersionRow.skill_id).in_(some))
+            .where(
+                SkillVersionRow.namespace == namespace,
+                tuple_(col(SkillVersionRow.skill_id), col(SkillVersionRow.number)).in_(some),
+            )
         )
-        for skill_id, number, name, text in session.exec(versions):
-            if (skill_id, number) in wanted:
-                found[skill_id, number] = Text(name, text)
-        missing = {skill_id for skill_id, number in wanted - found.keys() if skill_id in set(some)}
-        revisions = select(RevisionRow.skill_id, RevisionRow.version, RevisionRow.completion).where(
-            RevisionRow.namespace == namespace, col(RevisionRow.skill_id).in_(missing)
+        found |= {(skill_id, number): Text(name, text) for skill_id, number, name, text in session.exec(versions)}
+    for some in _chunks(wanted - found.keys()):
+        revisions = select(*map(col, (RevisionRow.skill_id, RevisionRow.version, RevisionRow.completion))).where(
+            col(RevisionRow.namespace) == namespace,
+            tuple_(col(RevisionRow.skill_id), col(RevisionRow.version)).in_(some),
         )
-        for skill_id, number, completion in session.exec(revisions) if missing else ():
-            if skill_id is not None and number is not None and (skill_id, number) in wanted - found.keys():
-                found[skill_id, number] = _written(completion)
+        rows = session.connection().execute(revisions)
+        found |= {(row.skill_id, row.version): _written(row.completion) for row in rows}
     return found
+
+
+def _chunks(wanted: set[Ref]) -> Iterator[list[Ref]]:
+    ordered = sorted(wanted)
+    for at in range(0, len(ordered), _ASKED):
+        yield ordered[at : at + _ASKED]
 
 
 def _written(completion: str) -> Text:

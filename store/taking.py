@@ -77,7 +77,7 @@ def _known_rollouts(
         RolloutRow.answer,
         RolloutRow.source,
     )
-    statement = select(*map(col, columns)).where(col(RolloutRow.namespace) == namespace)  # type: ignore[call-overload]
+    statement = select(*map(col, columns)).where(col(RolloutRow.namespace) == namespace)
     known: dict[Key, tuple[float | None, str, str | None]] = {}
     for some in _chunks(run_ids):
         rows = session.connection().execute(statement.where(col(RolloutRow.run_id).in_(some)))

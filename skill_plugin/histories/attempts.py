@@ -34,7 +34,7 @@ class Attempts:
     def read(self, row: Row) -> Iterator[Episode | Refused]:
         task = fields.task_of(row)
         given = row.value.get("attempts")
-        attempts = given if isinstance(given, list) else _by_model(row.value) or [row.value]
+        attempts: list[Any] = given if isinstance(given, list) else _by_model(row.value) or [dict(row.value)]
         if not attempts:
             raise InvalidHistoryError(NO_ATTEMPT)
         for number, attempt in enumerate(attempts):

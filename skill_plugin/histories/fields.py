@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from skill_plugin.errors import InvalidHistoryError, InvalidTaskError
 from skill_plugin.histories.records import Row
@@ -115,7 +115,7 @@ def steps_text(steps: Iterable[tuple[Any, Any]]) -> str:
     return "\n".join(lines)
 
 
-def is_messages(value: Any) -> bool:
+def is_messages(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
     """Whether this is a conversation, in OpenAI's or LangChain's form."""
     return isinstance(value, list) and all(isinstance(one, Mapping) and _role(one) is not None for one in value)
 

@@ -86,7 +86,7 @@ def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None 
                             is_first=read == 1,
                             is_parquet=_ending(path) == ".parquet",
                         )
-                    if tell is not None and not raw.closed:
+                    if tell is not None:
                         tell(raw.tell() - told)
                         told = raw.tell()
         except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -104,7 +104,7 @@ def _values(path: Path, raw: BinaryIO) -> Iterator[tuple[int, Any]]:
         return
     magic = raw.read(2)
     raw.seek(0)
-    stream: Any = gzip.open(raw) if magic == b"\x1f\x8b" else raw  # whatever its name says
+    stream: Any = gzip.GzipFile(fileobj=raw) if magic == b"\x1f\x8b" else raw  # whatever its name says
     number = 0
     for line in iter(lambda: stream.readline(MAX_ROW + 1), b""):
         number += 1

@@ -136,11 +136,11 @@ def _judged(run: Mapping[str, Any]) -> tuple[float | None, str, list[str]]:
                 said = [str(part) for part in (one.get("value"), one.get("comment")) if part not in (None, "")]
                 comments += [": ".join([one["key"], *said])] if said else []
     else:
-        for key, one in stats.items():
+        for name, one in stats.items():
             if isinstance(one, Mapping) and one.get("avg") is not None:
-                scores[key] = [one["avg"]]
-                said = one.get("comments")
-                comments += [f"{key}: {text}" for text in said if text] if isinstance(said, list) else []
+                scores[name] = [one["avg"]]
+                texts = one.get("comments")
+                comments += [f"{name}: {text}" for text in texts if text] if isinstance(texts, list) else []
     key = next((name for name in PREFERRED if name in scores), next(iter(scores)) if len(scores) == 1 else None)
     feedback = "\n".join(comments)
     if key is None:

@@ -61,9 +61,10 @@ class Checkpoints(NamedTuple):
 class HistoryStats:
     """What `histories stats` says.
 
-    `by_source` counts rollouts. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own and imported ones apart. The
-    `inter_term` is `R(g,c) - mean R(g-1)` over all candidates: `measured_sd` is its spread, `noise_sd` what chance alone makes of it
-    for rewards of mean p and K rollouts a candidate: sqrt(2 p (1 - p) / K). Only what is above the noise can be learned from.
+    `by_source` counts rollouts. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own
+    and imported ones apart. The `inter_term` is `R(g,c) - mean R(g-1)` over all candidates: `measured_sd` is its spread,
+    `noise_sd` what chance alone makes of it for rewards of mean p and K rollouts a candidate: sqrt(2 p (1 - p) / K). Only
+    what is above the noise can be learned from.
     """
 
     tasks: dict[str, int]
@@ -79,6 +80,47 @@ class HistoryStats:
     inter_term: dict[str, Any]
     checkpoints: list[dict[str, Any]]
     retrain: dict[str, Any]
+
+
+@dataclass
+class Rewards:
+    """The mean of a stream, and how many passed."""
+
+    count: int = 0
+    total: float = 0.0
+    passed: int = 0
+
+    def add(self, reward: float, passed: bool) -> None:
+        self.count += 1
+        self.total += reward
+        self.passed += passed
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+@dataclass
+class Spread:
+    """Mean and sample standard deviation of a stream (Welford, 1962)."""
+
+    count: int = 0
+    _mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        before = value - self._mean
+        self._mean += before / self.count
+        self._squares += before * (value - self._mean)
+
+    @property
+    def mean(self) -> float | None:
+        return self._mean if self.count else None
+
+    @property
+    def sd(self) -> float | None:
+        return math.sqrt(self._squares / (self.count - 1)) if self.count > 1 else None
 
 
 @dataclass
@@ -104,10 +146,10 @@ class Gatherer:
     sources: Counter[str] = field(default_factory=Counter)
     refused: Counter[Reason] = field(default_factory=Counter)
     written_by: Counter[str | None] = field(default_factory=Counter)
-    by_generation: dict[tuple[int, str], "_Rewards"] = field(default_factory=lambda: defaultdict(_Rewards))
-    inter: "_Spread" = field(default_factory=lambda: _Spread())
-    compared: "_Rewards" = field(default_factory=lambda: _Rewards())
-    rewards_a_candidate: "_Spread" = field(default_factory=lambda: _Spread())
+    by_generation: dict[tuple[int, str], Rewards] = field(default_factory=lambda: defaultdict(Rewards))
+    inter: Spread = field(default_factory=Spread)
+    compared: Rewards = field(default_factory=Rewards)
+    rewards_a_candidate: Spread = field(default_factory=Spread)
 
     def add(self, lineage: Lineage) -> None:
         wanted = None if self.checkpoint == BASE else self.checkpoint
@@ -216,42 +258,3 @@ class Gatherer:
 def inter_noise(p: float, k: float) -> float:
     """Standard deviation of the difference of two means of k rewards that are 1 with probability p: sqrt(2 p (1 - p) / k)."""
     return math.sqrt(2 * p * (1 - p) / k)
-
-
-@dataclass
-class _Rewards:
-    count: int = 0
-    total: float = 0.0
-    passed: int = 0
-
-    def add(self, reward: float, passed: bool) -> None:
-        self.count += 1
-        self.total += reward
-        self.passed += passed
-
-    @property
-    def mean(self) -> float | None:
-        return self.total / self.count if self.count else None
-
-
-@dataclass
-class _Spread:
-    """Mean and sample standard deviation of a stream (Welford, 1962)."""
-
-    count: int = 0
-    _mean: float = 0.0
-    _squares: float = 0.0
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        before = value - self._mean
-        self._mean += before / self.count
-        self._squares += before * (value - self._mean)
-
-    @property
-    def mean(self) -> float | None:
-        return self._mean if self.count else None
-
-    @property
-    def sd(self) -> float | None:
-        return math.sqrt(self._squares / (self.count - 1)) if self.count > 1 else None
