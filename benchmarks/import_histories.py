@@ -88,11 +88,15 @@ def made_up(lineages: int) -> Iterator[dict[str, Any]]:
     """Rows as `histories export` writes them."""
     empty = dict.fromkeys((*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON))
     for number in range(lineages):
-        task = Task(f"Question {number}: what do both columns add up to?", family=f"family-{number % 10}", reference="42")
+        task = Task(
+            f"Question {number}: what do both columns add up to?", family=f"family-{number % 10}", reference="42"
+        )
         same = {
             **empty,
             "format": columns.FORMAT,
-            **{"task_id": task.id, "content_hash": task.content_hash, **task.to_json()},
+            "task_id": task.id,
+            "content_hash": task.content_hash,
+            **task.to_json(),
             "run_id": f"run-{number}",
             "created_at": "2026-11-20T08:00:00+00:00",
         }
@@ -121,7 +125,10 @@ def rollouts(skill: str | None, number: int, first: int) -> list[dict[str, Any]]
     made = []
     for k in range(first, first + ROLLOUTS):
         reward = float((number * 7919 + k * 31) % 101 > 50)
-        said = {"answer": "The answer, after looking it up in the table, is 42. " * 4, "feedback": "the currency is missing"}
+        said = {
+            "answer": "The answer, after looking it up in the table, is 42. " * 4,
+            "feedback": "the currency is missing",
+        }
         made.append({**empty, **said, "k": k, "arm": "skill", "skill": skill, "reward": reward, "chosen": False})
     return made
 

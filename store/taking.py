@@ -40,15 +40,15 @@ def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Taken
     taken = Taken()
     tasks = {episode.task.id: episode.task for episode in episodes}
     insert_all_if_absent(session, TaskRow, [task_values(namespace, task) for task in tasks.values()])
-    known = _known_rollouts(session, namespace, {episode.run_id for episode in episodes})
+    known = _known_rollouts(session, namespace, {storable(episode.run_id) for episode in episodes})
     recorded_here = {run_id for (run_id, _, _), (_, _, source) in known.items() if source is None}
     new: list[dict[str, Any]] = []
     for episode in episodes:
         for attempt in episode.attempts:
             rollout = attempt.rollout
-            key = (episode.run_id, rollout.generation, rollout.k)
+            key = (storable(episode.run_id), rollout.generation, rollout.k)
             same = (rollout.reward, storable(rollout.answer))
-            if episode.is_ours and episode.run_id in recorded_here:
+            if episode.is_ours and key[0] in recorded_here:
                 taken.already_there += 1
             elif key not in known:
                 known[key] = (*same, rollout.source)
@@ -107,7 +107,7 @@ def _rollout_values(namespace: str, episode: Episode, attempt: Attempted) -> dic
 
 def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode]) -> int:
     """Writes the revisions that are new; how many, starting skills not counted."""
-    found = {(one.group_id, one.candidate): (episode, one) for episode in episodes for one in episode.written}
+    found = {(storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.written}
     for some in _chunks({group_id for group_id, _ in found}):
         statement = select(RevisionRow.group_id, RevisionRow.candidate).where(
             RevisionRow.namespace == namespace, col(RevisionRow.group_id).in_(some)
