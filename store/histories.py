@@ -172,6 +172,7 @@ class Histories(StoreBase):
                 rollout_columns=lineages.other_columns(
                     RolloutRow, "task_id", "run_id", "generation", "k", "created_at"
                 ),
+                weight=lineages.WEIGHT,
             )
             yield from chain.from_iterable(
                 export_rows(session, self.namespace, page, known.base_models) for page in pages

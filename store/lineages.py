@@ -61,7 +61,7 @@ def lineages(
     *,
     revision_columns: Sequence[Any],
     rollout_columns: Sequence[Any],
-    weight: int = WEIGHT,
+    weight: int,
 ) -> Iterator[list[Recorded]]:
     """The lineages, some at a time.
 
