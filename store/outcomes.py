@@ -224,7 +224,8 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
         },
     )
     task = session.get(TaskRow, (namespace, rollout.task_id))
-    if rollout.arm != "skill" or rollout.adherence == 0:  # it was not used, or not followed
+    # It was not used, or not followed, or another system ran it.
+    if rollout.arm != "skill" or rollout.adherence == 0 or rollout.source is not None:
         return inserted
     if inserted and task is not None and rollout.skill_id and rollout.version:
         use = Use(namespace, rollout.skill_id, rollout.version, task.content_hash)

@@ -151,20 +151,25 @@ def _texts(session: Session, namespace: str, page: Sequence[Recorded]) -> dict[R
         versions = (
             select(SkillVersionRow.skill_id, SkillVersionRow.number, SkillRow.name, SkillVersionRow.text)
             .join(SkillRow, col(SkillRow.id) == col(SkillVersionRow.skill_id))
-            .where(
-                SkillVersionRow.namespace == namespace,
-                tuple_(col(SkillVersionRow.skill_id), col(SkillVersionRow.number)).in_(some),
-            )
+            .where(SkillVersionRow.namespace == namespace)
+            .where(*_among(col(SkillVersionRow.skill_id), col(SkillVersionRow.number), some))
         )
         found |= {(skill_id, number): Text(name, text) for skill_id, number, name, text in session.exec(versions)}
     for some in _chunks(wanted - found.keys()):
-        revisions = select(*map(col, (RevisionRow.skill_id, RevisionRow.version, RevisionRow.completion))).where(
-            col(RevisionRow.namespace) == namespace,
-            tuple_(col(RevisionRow.skill_id), col(RevisionRow.version)).in_(some),
+        wanted_columns = (RevisionRow.namespace, RevisionRow.skill_id, RevisionRow.version, RevisionRow.completion)
+        # SQLite would go through the whole namespace if it were asked for.
+        revisions = select(*map(col, wanted_columns)).where(
+            *_among(col(RevisionRow.skill_id), col(RevisionRow.version), some)
         )
-        rows = session.connection().execute(revisions)
-        found |= {(row.skill_id, row.version): _written(row.completion) for row in rows}
+        for row in session.connection().execute(revisions):
+            if row.namespace == namespace:
+                found[row.skill_id, row.version] = _written(row.completion)
     return found
+
+
+def _among(skill_id: Any, number: Any, refs: Sequence[Ref]) -> tuple[Any, Any]:
+    """Which rows are of these versions; said twice, because SQLite uses no index for a list of pairs."""
+    return skill_id.in_(sorted({one for one, _ in refs})), tuple_(skill_id, number).in_(refs)
 
 
 def _chunks(wanted: set[Ref]) -> Iterator[list[Ref]]:

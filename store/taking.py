@@ -132,15 +132,14 @@ def _texts_that_are_kept(session: Session, namespace: str, starts: Sequence[Writ
     """Of the starting skills those whose text the store has, as a version or as a revision."""
     kept: set[str | None] = set()
     for some in _chunks({split_ref(one.skill)[0] for one in starts if one.skill}):
-        for statement in (
-            select(SkillVersionRow.skill_id, SkillVersionRow.number).where(
-                SkillVersionRow.namespace == namespace, col(SkillVersionRow.skill_id).in_(some)
-            ),
-            select(RevisionRow.skill_id, RevisionRow.version).where(
-                RevisionRow.namespace == namespace, col(RevisionRow.skill_id).in_(some)
-            ),
+        versions = select(SkillVersionRow.namespace, SkillVersionRow.skill_id, SkillVersionRow.number)
+        # Without its namespace in the question, which SQLite would go through as a whole.
+        revisions = select(RevisionRow.namespace, RevisionRow.skill_id, RevisionRow.version)
+        for found in (
+            session.exec(versions.where(col(SkillVersionRow.skill_id).in_(some))).all(),
+            session.exec(revisions.where(col(RevisionRow.skill_id).in_(some))).all(),
         ):
-            kept.update(f"{skill_id}@{number}" for skill_id, number in session.exec(statement).all())
+            kept.update(f"{skill_id}@{number}" for space, skill_id, number in found if space == namespace)
     return kept
 
 

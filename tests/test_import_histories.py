@@ -105,6 +105,23 @@ def test_an_import_moves_no_utility_and_a_run_of_ours_is_not_recorded_twice(stor
     assert (report.imported, report.already_there) == (1, 1)
     assert store.get("adding") == before
     assert [one.skill for one in store.run("theirs")] == [skill.ref]
+    assert store.record_outcome("theirs", 0.0)
+    assert store.get("adding") == before
+
+
+@pytest.mark.both_backends
+def test_imported_control_rollouts_say_nothing_of_a_skill_here(evolved, tmp_path):
+    before = evolved.lift("adding")
+    found = [
+        row
+        for row in plain(evolved.history_rows())
+        if row["kind"] == "rollouts" and row["rollouts"][0]["arm"] == "control"
+    ]
+    judged = [{**row["rollouts"][0], "reward": 1.0, "k": k} for row in found[:1] for k in range(9)]
+    path = write(tmp_path / "x.jsonl", [{**found[0], "run_id": "elsewhere", "rollouts": judged}])
+
+    assert evolved.import_histories(path).imported == 9
+    assert evolved.lift("adding") == before
 
 
 @pytest.mark.both_backends

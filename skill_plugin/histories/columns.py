@@ -37,7 +37,8 @@ ROLLOUT = {
     "source": "text", "created_at": "time",
 }  # fmt: skip
 
-_BATCH = 200
+_BATCH = 500
+"""Rows of one Parquet row group: their token ids as Python numbers must fit into memory."""
 
 
 def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -104,7 +105,7 @@ def _parquet(place: Path, rows: Iterable[Mapping[str, Any]]) -> int:
         + [("rollouts", pa.list_(rollout)), ("created_at", kinds["time"])]
     )
     written = 0
-    with place.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
+    with place.open("wb") as file, pq.ParquetWriter(file, schema, write_statistics=False) as writer:
         for batch in _batches(rows):
             flat = [{**row, **{key: _json_or_none(row[key]) for key in AS_JSON}} for row in batch]
             writer.write_table(pa.Table.from_pylist(flat, schema=schema))
