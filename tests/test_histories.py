@@ -252,6 +252,21 @@ def test_a_run_of_langsmith_that_was_ours_leads_back(told):
     ]
 
 
+def test_runs_as_langsmiths_other_tools_write_them(told):
+    """The command line's `run_id` and `custom_metadata`, the API's `parent_run_ids`, bulk export's texts and `is_root`."""
+    tool = {**run("a"), "run_id": "a", "custom_metadata": {"model": "m"}, "token_usage": {"prompt_tokens": 3}}
+    bulk = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in run("b").items()}
+    children = [run("c", is_root=False), run("d", parent_run_ids=["b"])]
+    episodes, refused, notes = told([{k: v for k, v in tool.items() if k not in ("id", "extra")}, bulk, *children])
+
+    assert (refused, notes) == ([], ["a run inside another run"] * 2)
+    assert [(rollout(one).reward, rollout(one).model, rollout(one).input_tokens) for one in episodes] == [
+        (1.0, "m", 3),
+        (1.0, "gpt-5-mini", 40),
+    ]
+    assert rollout(episodes[0]).answer == rollout(episodes[1]).answer
+
+
 def test_langchains_serialised_messages(told):
     human = {
         "lc": 1,

@@ -40,15 +40,16 @@ class LangSmith:
 
     def read(self, row: Row) -> Iterator[Episode | Refused | Noted]:
         run = row.value
-        if run.get("parent_run_id"):
+        if run.get("parent_run_id") or run.get("parent_run_ids") or run.get("is_root") is False:
             yield Noted(what=CHILD, where=row.where)
             return
-        run_id = fields.name_of(run.get("id"))
+        run_id = fields.name_of(fields.first(run, "id", "run_id"))
         if run_id is None:
             raise InvalidHistoryError(NO_ID)
         inputs, outputs = _object(run.get("inputs")), _object(run.get("outputs"))
         extra = _object(run.get("extra"))
-        metadata = _object(extra.get("metadata"))
+        metadata = _object(extra.get("metadata") or fields.first(run, "metadata", "custom_metadata"))
+        used = _object(run.get("token_usage")) or run
         ours = fields.name_of(metadata.get("skill_plugin_run_id"))
         skill = metadata.get("skill_plugin_skill")
         reward, feedback, notes = _judged(run)
@@ -64,8 +65,8 @@ class LangSmith:
             feedback=feedback,
             error=fields.name_of(run.get("error")),
             model=_model(extra, metadata),
-            input_tokens=fields.whole(run.get("prompt_tokens")),
-            output_tokens=fields.whole(run.get("completion_tokens")),
+            input_tokens=fields.whole(used.get("prompt_tokens")),
+            output_tokens=fields.whole(used.get("completion_tokens")),
             latency_s=_seconds(start, end),
             source=source,
         )
