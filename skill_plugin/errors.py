@@ -5,6 +5,7 @@
     ├── MissingExtraError (ImportError)      a feature whose optional packages are not installed
     ├── InvalidSkillError (ValueError)       a SKILL.md text that breaks the format's rules
     ├── InvalidTaskError (ValueError)        a task, or a line of a tasks file, that cannot be used
+    ├── InvalidHistoryError (ValueError)     a file of recorded runs, or a row of one, that cannot be taken in
     ├── ModelError (RuntimeError)            a model whose reply is empty, cut off or unreadable
     ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
     ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
@@ -53,6 +54,10 @@ class InvalidSkillError(SkillPluginError, ValueError):
 
 class InvalidTaskError(SkillPluginError, ValueError):
     """A task cannot be used as it is."""
+
+
+class InvalidHistoryError(SkillPluginError, ValueError):
+    """A file of recorded runs cannot be read, or a row of one cannot be taken in; of a row it says the reason alone."""
 
 
 class ModelError(SkillPluginError, RuntimeError):

@@ -228,6 +228,18 @@ def insert_if_absent(session: Session, table: type[Table], values: Mapping[str, 
     return bool(connection.execute(statement, dict(values)).rowcount)
 
 
+def insert_all_if_absent(session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts many rows of the same columns at once, but for those whose key is there."""
+    if rows:
+        connection = session.connection()
+        connection.execute(_insert_or_ignore(table, connection.dialect.name), [dict(row) for row in rows])
+
+
+def storable(text: str) -> str:
+    """A text as it is read back, see `_storable`."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 @lru_cache
 def _insert_or_ignore(table: type[Table], dialect: str) -> Insert:
     """Made once a table: building a statement costs more than running it."""

@@ -64,7 +64,11 @@ _USES = (
 )
 _WITHHELD = (
     select(col(RolloutRow.task_id), col(RolloutRow.reward))
-    .where(col(RolloutRow.withheld_skill_id) == bindparam("skill_id"), col(RolloutRow.reward).is_not(None))
+    .where(
+        col(RolloutRow.withheld_skill_id) == bindparam("skill_id"),
+        col(RolloutRow.reward).is_not(None),
+        col(RolloutRow.source).is_(None),  # another system's agent is no control of ours
+    )
     .order_by(col(RolloutRow.id).desc())
     .limit(WINDOW)
 )
@@ -73,6 +77,7 @@ _CONTROLS = select(col(RolloutRow.task_id), col(RolloutRow.reward)).where(
     col(RolloutRow.task_id).in_(bindparam("task_ids", expanding=True)),
     col(RolloutRow.arm) == "control",
     col(RolloutRow.reward).is_not(None),
+    col(RolloutRow.source).is_(None),
 )
 
 

@@ -36,21 +36,22 @@ _SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skil
 
 
 def insert_task(session: Session, namespace: str, task: Task) -> None:
-    insert_if_absent(
-        session,
-        TaskRow,
-        {
-            "namespace": namespace,
-            "id": task.id,
-            "family": task.family,
-            "input": task.input,
-            "reference": task.reference,
-            "verifier": task.verifier,
-            "split": task.split,
-            "content_hash": task.content_hash,
-            "created_at": utc_now(),
-        },
-    )
+    insert_if_absent(session, TaskRow, task_values(namespace, task))
+
+
+def task_values(namespace: str, task: Task) -> dict[str, Any]:
+    """A task as a row."""
+    return {
+        "namespace": namespace,
+        "id": task.id,
+        "family": task.family,
+        "input": task.input,
+        "reference": task.reference,
+        "verifier": task.verifier,
+        "split": task.split,
+        "content_hash": task.content_hash,
+        "created_at": utc_now(),
+    }
 
 
 def record_rollout(
@@ -223,7 +224,8 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
         },
     )
     task = session.get(TaskRow, (namespace, rollout.task_id))
-    if rollout.arm != "skill" or rollout.adherence == 0:  # it was not used, or not followed
+    # It was not used, or not followed, or another system ran it.
+    if rollout.arm != "skill" or rollout.adherence == 0 or rollout.source is not None:
         return inserted
     if inserted and task is not None and rollout.skill_id and rollout.version:
         use = Use(namespace, rollout.skill_id, rollout.version, task.content_hash)

@@ -106,9 +106,9 @@ class Querying(StoreBase):
         if pinned is not None:
             conditions.append(col(SkillRow.pinned).is_(pinned))
         if since is not None:
-            conditions.append(col(SkillRow.created_at) >= _moment(since, "since"))
+            conditions.append(col(SkillRow.created_at) >= moment(since, "since"))
         if until is not None:
-            conditions.append(col(SkillRow.created_at) < _moment(until, "until"))
+            conditions.append(col(SkillRow.created_at) < moment(until, "until"))
         if text is not None:
             fields = (col(SkillRow.name), col(SkillVersionRow.description), col(SkillVersionRow.text))
             conditions.append(or_(*(field.icontains(text, autoescape=True) for field in fields)))
@@ -155,10 +155,15 @@ def _is_limit(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and abs(value) <= MAX_NUMBER)
 
 
-def _moment(value: When, name: str) -> datetime:
+def moment(value: When, name: str) -> datetime:
+    """A time that was given as a filter.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        given = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
     except (OverflowError, TypeError, ValueError) as exc:
         raise ConfigurationError(
             f"{name} is {value!r:.80}; give a date such as 2026-11-20 or 2026-11-20T08:00:00Z"

@@ -11,6 +11,7 @@ from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.evolving import Evolving
 from skill_plugin.store.exchange import Exchange
+from skill_plugin.store.histories import Histories
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.indexer import Indexer
 from skill_plugin.store.keeping import Keeping
@@ -30,7 +31,7 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_EMBEDDER = "minilm"
 
 
-class SkillStore(Exchange, Querying, Ledger, Evolving, Keeping):
+class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Keeping):
     """A library of skills: SQL rows are the truth, Chroma is a rebuildable index.
 
     Safe for any number of threads and processes. Open one with `SkillStore.open`, and close it, or use it as a context

@@ -34,6 +34,7 @@ class LocalGenerator:
         device: As torch names it; by default `cuda` where there is one, else `cpu`.
         dtype: Such as `float32` or `bfloat16`; by default what the model was saved in.
         temperature: And `top_p`, `max_new_tokens`, `seed`: see `Sampling`.
+        max_change: Share of the current body that edits may change; None is no limit.
 
     Raises:
         ConfigurationError: the model or the adapter cannot be loaded, or an argument cannot work.

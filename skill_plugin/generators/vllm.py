@@ -48,6 +48,7 @@ class VllmGenerator:
         temperature: And `top_p`, `max_tokens`, `seed`: see `Sampling`.
         patience: Seconds to wait for a server that cannot be reached, is starting (502, 503) or is busy (429).
         timeout: Seconds that the server may be silent before a call has failed.
+        max_change: Share of the current body that edits may change; None is no limit.
 
     Raises:
         ConfigurationError: an argument cannot work.

@@ -1,0 +1,125 @@
+"""May a revision be learned from, and if not, why not. One pure function for `histories stats` and for the trainer.
+
+Refused is what would teach something else than was meant: a text whose probability under the policy that wrote it is not
+known, one of another model or of a policy long gone, and one whose rewards say nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+MAX_AGE = 4
+"""Checkpoints that a row's checkpoint may be behind the live one."""
+
+Reason = Literal[
+    "imported without token ids or log-probs",
+    "no token ids",
+    "no log-probs",
+    "token ids and log-probs differ in number",
+    "malformed",
+    "no rollouts with a reward",
+    "heldout task",
+    "other base model",
+    "unknown checkpoint",
+    "older than the allowed checkpoints",
+    "no signal",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What decides about a revision.
+
+    Args:
+        split: The task's; what the gate measures with is never learned from.
+        malformed: It became no skill version.
+        imported: It came from another system.
+        prompt_tokens: How many prompt token ids there are; 0 is none.
+        completion_tokens: How many completion token ids there are.
+        logprobs: How many log-probs of the completion's tokens there are.
+        base_model: The base model of the generator that wrote it, as far as it is known.
+        age: Checkpoints between the one that wrote it and the live one; None if its checkpoint is not known here.
+        rewards: How many of its rollouts have a reward.
+        signal: Whether any term of its advantage is not 0: see `has_signal`.
+    """
+
+    split: str
+    malformed: bool
+    imported: bool
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: int
+    base_model: str | None
+    age: int | None
+    rewards: int
+    signal: bool
+
+
+def refusal(example: Example, *, base_model: str | None = None, max_age: int | None = MAX_AGE) -> Reason | None:
+    """The first reason against learning from a revision; None if there is none.
+
+    Args:
+        example: The revision.
+        base_model: What is to be trained; None does not ask.
+        max_age: Checkpoints that it may be behind; None does not ask, as where checkpoints are not known.
+    """
+    has_tokens = example.prompt_tokens > 0 and example.completion_tokens > 0
+    checks: tuple[tuple[Reason, bool], ...] = (
+        ("imported without token ids or log-probs", example.imported and not (has_tokens and example.logprobs)),
+        ("no token ids", not has_tokens),
+        ("no log-probs", not example.logprobs),
+        ("token ids and log-probs differ in number", example.logprobs != example.completion_tokens),
+        ("malformed", example.malformed),
+        ("no rollouts with a reward", not example.rewards),
+        ("heldout task", example.split != "train"),
+        ("other base model", base_model is not None and example.base_model != base_model),
+        ("unknown checkpoint", max_age is not None and example.age is None),
+        ("older than the allowed checkpoints", max_age is not None and (example.age or 0) > max_age),
+        ("no signal", not example.signal),
+    )
+    return next((reason for reason, holds in checks if holds), None)
+
+
+def has_signal(means: Iterable[float | None], previous: float | None) -> bool:
+    """Whether a candidate group says anything about which text is better.
+
+    `R(g,c) - mean_c R(g,c)` is not 0 for some c, or `R(g,c) - mean R(g-1)` is not (Skill-R1, arXiv:2605.09359, with candidates
+    compared under one prompt).
+
+    Args:
+        means: R(g,c), the mean reward of each candidate, shape [C]; None is a candidate without a reward.
+        previous: The population mean of the generation before; None if it has no reward.
+    """
+    known = [mean for mean in means if mean is not None]
+    return len({*known, *([previous] if previous is not None and known else [])}) > 1
+
+
+class Ancestry(NamedTuple):
+    """A checkpoint: its parent (None is the base model itself), its base model, and whether it is the live one."""
+
+    parent: str | None
+    base_model: str
+    is_live: bool
+
+
+def ages(checkpoints: Mapping[str, Ancestry]) -> dict[str | None, int]:
+    """How many checkpoints each is behind the live one; None is the base model without an adapter.
+
+    The live one is 0, its parent 1. One beside that line is as old as where it left the line, or 0 if nothing is live.
+    """
+    line: list[str | None] = []
+    here = next((name for name, one in checkpoints.items() if one.is_live), None)
+    while here is not None and here not in line:
+        line.append(here)
+        here = checkpoints[here].parent if here in checkpoints else None
+    line.append(None)
+    found: dict[str | None, int] = {name: age for age, name in enumerate(line)}
+    for name in checkpoints:
+        passed: list[str] = []
+        at: str | None = name
+        while at is not None and at not in found and at not in passed:
+            passed.append(at)
+            at = checkpoints[at].parent if at in checkpoints else None
+        age = found.get(at, 0)
+        found.update(dict.fromkeys(passed, age))
+    return found

@@ -1,0 +1,164 @@
+"""What the formats have in common: finding a task, a reward, a run's name and a readable transcript in a row."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+
+from skill_plugin.errors import InvalidHistoryError, InvalidTaskError
+from skill_plugin.histories.records import Row
+from skill_plugin.records import DEFAULT_FAMILY, Task
+
+NO_STEP = "no step"
+NO_TASK = "no text of the task"
+NO_REWARD = "no reward"
+BAD_REWARD = "reward is no number from 0 to 1"
+
+TASK_KEYS = ("instruction", "query", "question", "problem", "input", "task", "goal")
+REFERENCE_KEYS = ("reference", "target", "gold", "gold_actions", "ground_truth")
+REWARD_KEYS = ("reward", "score", "success", "is_success", "is_correct", "correct", "passed", "is_resolved")
+ANSWER_KEYS = ("output", "solution", "answer", "completion", "response")
+
+_ROLES = {"human": "user", "ai": "assistant", "function": "tool"}
+
+
+def first(row: Mapping[str, Any], *names: str) -> Any:
+    """The value of the first of these keys that has one."""
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def text_of(value: Any) -> str:
+    """A text as it is; of anything else its JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def reward_of(row: Mapping[str, Any]) -> float:
+    """The stated reward; true and false are 1 and 0.
+
+    Raises:
+        InvalidHistoryError: there is none, or none in [0, 1].
+    """
+    value = first(row, *REWARD_KEYS)
+    if value is None:
+        raise InvalidHistoryError(NO_REWARD)
+    if not isinstance(value, int | float) or not 0 <= value <= 1 or math.isnan(value):
+        raise InvalidHistoryError(BAD_REWARD)
+    return float(value)
+
+
+def passed_of(row: Mapping[str, Any], reward: float) -> bool:
+    return row["passed"] if isinstance(row.get("passed"), bool) else reward >= 1
+
+
+def name_of(value: Any) -> str | None:
+    """A run, model or family by name."""
+    return str(value).strip() or None if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def run_of(row: Row) -> str:
+    """The row's run, else its model, else the file's name."""
+    return name_of(row.value.get("run")) or name_of(row.value.get("model")) or row.stem
+
+
+def family_of(row: Row) -> str:
+    """The row's family, else the one given, else the beginning of its task id (`spider-dev/12`), else the default one."""
+    task_id = row.value.get("task_id")
+    prefix = task_id.rpartition("/")[0] if isinstance(task_id, str) else ""
+    return name_of(row.value.get("family")) or row.family or prefix.strip() or DEFAULT_FAMILY
+
+
+def task_of(row: Row, text: Any = None) -> Task:
+    """The row's task.
+
+    Args:
+        row: Where to look.
+        text: Its input, if it is not in one of the row's own keys.
+
+    Raises:
+        InvalidHistoryError: there is no text.
+    """
+    given = text if text is not None else first(row.value, *TASK_KEYS)
+    if isinstance(given, Mapping):  # `{"task": {"instruction": ...}}`
+        given = first(given, *TASK_KEYS)
+    if given is None or not text_of(given).strip():
+        raise InvalidHistoryError(NO_TASK)
+    try:
+        return Task(text_of(given), family=family_of(row), reference=first(row.value, *REFERENCE_KEYS))
+    except InvalidTaskError as exc:
+        raise InvalidHistoryError("the task is no JSON") from exc
+
+
+def whole(value: Any) -> int | None:
+    """A count of tokens."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+
+
+def moment(value: Any) -> datetime | None:
+    """A time in ISO 8601, in UTC unless it says otherwise."""
+    if isinstance(value, datetime):
+        made = value
+    else:
+        try:
+            made = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            return None
+    return made if made.tzinfo else made.replace(tzinfo=UTC)
+
+
+def steps_text(steps: Iterable[tuple[Any, Any]]) -> str:
+    """Actions and observations as lines, whole."""
+    lines = []
+    for action, observation in steps:
+        lines += [f"action: {text_of(action)}"] if action is not None else []
+        lines += [f"observation: {text_of(observation)}"] if observation is not None else []
+    return "\n".join(lines)
+
+
+def is_messages(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
+    """Whether this is a conversation, in OpenAI's or LangChain's form."""
+    return isinstance(value, list) and all(isinstance(one, Mapping) and _role(one) is not None for one in value)
+
+
+def messages_text(messages: Iterable[Mapping[str, Any]]) -> str:
+    """A conversation as lines, whole: who says what, and which tool is called with what."""
+    lines = []
+    for message in messages:
+        body, role = _body(message), _role(message)
+        name = f" {body['name']}" if role == "tool" and isinstance(body.get("name"), str) else ""
+        if said := content_text(body.get("content")):
+            lines.append(f"{role}{name}: {said}")
+        calls = body.get("tool_calls") or []
+        for call in [*(calls if isinstance(calls, list) else []), body.get("function_call")]:
+            if isinstance(call, Mapping):
+                made = call["function"] if isinstance(call.get("function"), Mapping) else call
+                given = first(made, "arguments", "args")
+                lines.append(f"{role} calls: {made.get('name')}({text_of(given) if given is not None else ''})")
+    return "\n".join(lines)
+
+
+def said_by(messages: Iterable[Mapping[str, Any]], role: str) -> list[str]:
+    """The texts of one role, in order."""
+    return [content_text(_body(message).get("content")) for message in messages if _role(message) == role]
+
+
+def content_text(content: Any) -> str:
+    """A message's text; of content in parts, the texts."""
+    if isinstance(content, list):
+        parts = [one.get("text") if isinstance(one, Mapping) else one for one in content]
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return "" if content is None else text_of(content)
+
+
+def _body(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = first(message, "kwargs", "data")  # LangChain's serialised forms
+    return inner if isinstance(inner, Mapping) else message
+
+
+def _role(message: Mapping[str, Any]) -> str | None:
+    kind = first(message, "role") or first(_body(message), "role", "type")
+    if kind in (None, "constructor") and isinstance(message.get("id"), list) and message["id"]:
+        kind = str(message["id"][-1]).removesuffix("Chunk").removesuffix("Message").lower()
+    elif kind is not None and message.get("type") not in (None, "constructor") and "role" not in message:
+        kind = message["type"]
+    return _ROLES.get(kind, kind) if isinstance(kind, str) else None

@@ -1,0 +1,151 @@
+"""`skill-plugin`: what `histories export` writes, as JSON lines or Parquet; `columns` says what is in a row."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import NoneType
+from typing import Any
+
+from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.histories import columns, fields
+from skill_plugin.histories.records import Attempted, Episode, Refused, Row, Written
+from skill_plugin.records import Revision, Rollout, Task, split_ref
+
+NOT_OURS = "not a row that histories export wrote"
+START = "the starting skill of an imported lineage"
+"""What a revision of generation 0 is called: nobody's revision, but the text that the others began from."""
+
+_ROW = {**dict.fromkeys(columns.TEXTS, "text"), **dict.fromkeys(columns.WHOLE, "int")}
+_KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "time": (str, datetime)
+}  # fmt: skip
+_MAY_RAISE = (KeyError, TypeError, ValueError)  # our own errors are ValueErrors too
+_KEPT = tuple(key for key in columns.ROLLOUT if key in Rollout.__dataclass_fields__)
+
+
+class Own:
+    """Reads the rows back without loss; a row of our own store gets the file's name as its source."""
+
+    @staticmethod
+    def claims(value: Mapping[str, Any]) -> bool:
+        return value.get("format") == columns.FORMAT
+
+    def read(self, row: Row) -> Iterator[Episode | Refused]:
+        rollouts = row.value.get("rollouts")
+        try:
+            value = _checked({**row.value, **_unfolded(row)}, _ROW)
+            generation = _number(value["generation"])
+            task = Task(value["input"], **{key: value[key] for key in ("family", "reference", "verifier", "split")})
+            if not isinstance(rollouts, list) or value["run_id"] is None:
+                raise InvalidHistoryError(NOT_OURS)
+            written = _revision(value, generation, row.stem) if value["kind"] == "revision" else _start(value, row.stem)
+        except _MAY_RAISE:
+            yield Refused(reason=NOT_OURS, where=row.where, rollouts=len(rollouts) if isinstance(rollouts, list) else 1)
+            return
+        attempts = []
+        for number, one in enumerate(rollouts):
+            try:
+                attempts.append(_attempt(one, generation, row.stem))
+            except _MAY_RAISE as exc:
+                reason = str(exc) if isinstance(exc, InvalidHistoryError) else NOT_OURS
+                yield Refused(reason=reason, where=f"{row.where}, rollout {number}")
+        yield Episode(
+            task=task,
+            run=value["source"] or row.stem,
+            run_id=value["run_id"],
+            where=row.where,
+            attempts=tuple(attempts),
+            written=tuple(written),
+        )
+
+
+def _unfolded(row: Row) -> dict[str, Any]:
+    """The columns that are JSON texts in Parquet."""
+    if not row.is_parquet:
+        return {}
+    return {key: json.loads(row.value[key]) if row.value[key] is not None else None for key in columns.AS_JSON}
+
+
+def _checked(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The columns that are read, if each is of its kind."""
+    for name, kind in kinds.items():
+        if not isinstance(value[name], (*_KINDS[kind], NoneType)) or isinstance(value[name], bool) != (
+            kind == "bool" and value[name] is not None
+        ):
+            raise InvalidHistoryError(NOT_OURS)
+    return dict(value)
+
+
+def _revision(value: Mapping[str, Any], generation: int, stem: str) -> list[Written]:
+    if generation < 1 or value["group_id"] is None or value["completion"] is None:
+        raise InvalidHistoryError(NOT_OURS)
+    revision = Revision(
+        completion=value["completion"],
+        prompt=tuple(dict(message) for message in value["prompt"] or ()),
+        text=value["text"],
+        error=value["error"],
+        model=value["model"],
+        sampling=dict(value["sampling"] or {}),
+        prompt_token_ids=_tuple(value["prompt_token_ids"], int),
+        completion_token_ids=_tuple(value["completion_token_ids"], int),
+        logprobs=_tuple(value["logprobs"], float),
+        checkpoint=value["checkpoint"],
+        input_tokens=fields.whole(value["input_tokens"]),
+        output_tokens=fields.whole(value["output_tokens"]),
+        source=value["source"] or stem,
+    )
+    return [
+        Written(
+            revision=revision,
+            generation=generation,
+            group_id=value["group_id"],
+            candidate=_number(value["candidate"]),
+            parent=_ref(value["parent"]),
+            skill=_ref(value["skill"]),
+            created_at=fields.moment(value["created_at"]),
+        )
+    ]
+
+
+def _start(value: Mapping[str, Any], stem: str) -> list[Written]:
+    """The text of a skill that no revision of the file has, so that it is not lost."""
+    skill, text = _ref(value["skill"]), value["text"]
+    if skill is None or not isinstance(text, str):
+        return []
+    revision = Revision(completion=text, text=text, error=START, source=value["source"] or stem)
+    group_id = f"{value['run_id']}/start/{skill}"
+    return [Written(revision=revision, generation=0, group_id=group_id, skill=skill)]
+
+
+def _attempt(value: Any, generation: int, stem: str) -> Attempted:
+    checked = _checked(value, columns.ROLLOUT)
+    kept = {key: checked[key] for key in _KEPT}
+    if kept["reward"] is not None:
+        kept["reward"] = fields.reward_of({"reward": kept["reward"]})
+    if kept["arm"] not in ("skill", "control") or kept["answer"] is None or kept["feedback"] is None:
+        raise InvalidHistoryError(NOT_OURS)
+    kept |= {"k": _number(kept["k"]), "skill": _ref(kept["skill"]), "withheld": _ref(kept["withheld"])}
+    rollout = Rollout(generation=generation, **(kept | {"source": kept["source"] or stem}))
+    return Attempted(
+        rollout=rollout,
+        thread_id=value["thread_id"],
+        chosen=bool(value["chosen"]),
+        created_at=fields.moment(value["created_at"]),
+    )
+
+
+def _ref(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or split_ref(value)[1] is None):
+        raise InvalidHistoryError(NOT_OURS)
+    return value
+
+
+def _number(value: Any) -> int:
+    number = fields.whole(value)
+    if number is None:
+        raise InvalidHistoryError(NOT_OURS)
+    return number
+
+
+def _tuple(values: Any, kind: type) -> Any:
+    return None if values is None else tuple(kind(value) for value in values)

@@ -1,0 +1,110 @@
+"""Recorded runs in any known format, read row by row."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError
+from skill_plugin.histories.attempts import Attempts
+from skill_plugin.histories.episodes import Episodes
+from skill_plugin.histories.files import Tell, files, rows
+from skill_plugin.histories.langsmith import LangSmith
+from skill_plugin.histories.messages import Messages
+from skill_plugin.histories.own import Own
+from skill_plugin.histories.records import Episode, Noted, Refused, Row
+from skill_plugin.histories.trials import Trials
+
+AUTO = "auto"
+HEADER = "header row"
+OTHER_FORMAT = "row of another format"
+
+PROBED = 20
+"""Rows that are looked at to tell a format."""
+
+Read = Episode | Refused | Noted
+
+
+class Reader(Protocol):
+    """One format: which rows are of it, and what they tell. A new one is made for every reading."""
+
+    @staticmethod
+    def claims(value: Mapping[str, Any]) -> bool: ...
+
+    def read(self, row: Row) -> Iterator[Read]:
+        """What a row tells; `InvalidHistoryError` refuses the whole row."""
+        ...
+
+
+FORMATS: dict[str, type[Reader]] = {
+    "messages": Messages,
+    "langsmith": LangSmith,
+    "episodes": Episodes,
+    "trials": Trials,
+    "attempts": Attempts,
+    "skill-plugin": Own,
+}
+
+
+def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell | None = None) -> Iterator[Read]:  # noqa: A002 - its name on the command line
+    """The episodes, refusals and notes of a file or folder, in order.
+
+    What is wrong with the whole is raised at once, what is wrong with a row is a `Refused`.
+
+    Args:
+        format: A name in `FORMATS`, or `auto` to tell it from the first rows.
+        path: A file (`.jsonl`, `.json`, `.parquet`, plain or `.gz`) or a folder of them.
+        family: The family of tasks that name none.
+        tell: Is told how many bytes more of the files were read.
+
+    Raises:
+        ConfigurationError: no such format.
+        InvalidHistoryError: no such file, an empty one, or one of another format.
+        MissingExtraError: Parquet without pyarrow.
+    """
+    if format not in FORMATS and format != AUTO:
+        raise ConfigurationError(f"{format!r} is no format of histories; use one of {_names()}, or {AUTO}")
+    stream = rows(files(path), family=family, tell=tell)
+    head = list(islice(stream, PROBED))
+    if not head:
+        raise InvalidHistoryError(f"{str(path)!r} is empty; give a file that holds recorded runs")
+    objects = [row.value for row in head if isinstance(row, Row)]
+    claimed = [name for name, kind in FORMATS.items() if any(kind.claims(value) for value in objects)]
+    if format == AUTO:
+        if len(claimed) != 1:
+            raise InvalidHistoryError(f"the format of {str(path)!r} cannot be told: {_seen(head, claimed)}")
+        format = claimed[0]  # noqa: A001
+    elif format not in claimed:
+        raise InvalidHistoryError(f"{str(path)!r} is not in the format {format!r}: {_seen(head, claimed)}")
+    return _read(FORMATS[format](), chain(head, stream))
+
+
+def _read(reader: Reader, stream: Iterator[Row | Refused]) -> Iterator[Read]:
+    for row in stream:
+        if isinstance(row, Refused):
+            yield row
+        elif not reader.claims(row.value):
+            if row.is_first:
+                yield Noted(what=HEADER, where=row.where)
+            else:
+                yield Refused(reason=OTHER_FORMAT, where=row.where)
+        else:
+            try:
+                yield from reader.read(row)
+            except InvalidHistoryError as exc:
+                yield Refused(reason=str(exc), where=row.where)
+
+
+def _seen(head: list[Row | Refused], claimed: list[str]) -> str:
+    """What the first rows look like, and what to do."""
+    if claimed:
+        return f"its first rows look like {' and '.join(claimed)}; name the format they are in"
+    row = next((row for row in head if isinstance(row, Row)), None)
+    if row is None:
+        refused = next(row for row in head if isinstance(row, Refused))
+        return f"its first row is {refused.reason} ({refused.where}); formats are {_names()}"
+    return f"its first row has the keys {', '.join(map(str, list(row.value)[:8])) or '(none)'}; formats are {_names()}"
+
+
+def _names() -> str:
+    return ", ".join(FORMATS)

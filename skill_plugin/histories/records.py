@@ -1,0 +1,85 @@
+"""What a reader of recorded runs yields: episodes, refusals, and notes. Plain records; nothing here knows of a store."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from skill_plugin.records import Revision, Rollout, Task, canonical_json, sha256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """One rollout of an episode, with what the store keeps beside it."""
+
+    rollout: Rollout
+    thread_id: str | None = None
+    chosen: bool = False
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none."""
+
+    revision: Revision
+    generation: int
+    group_id: str
+    candidate: int = 0
+    parent: str | None = None
+    skill: str | None = None
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """What one row tells of one task.
+
+    `run` names the other system's run: rewards are averaged by it, and it is the `source` of what is imported. `run_id` is
+    ours, the same whenever the same row is read. `where` is `file:line`. `notes` name what is odd about it, but no reason
+    to refuse it. `is_ours` says that `run_id` is that of a run of skill-plugin, which the store may have recorded itself.
+    """
+
+    task: Task
+    run: str
+    run_id: str
+    where: str
+    attempts: tuple[Attempted, ...] = ()
+    written: tuple[Written, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_ours: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A row, or a part of one, that is not taken in. `rollouts` counts what is lost with it."""
+
+    reason: str
+    where: str
+    rollouts: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """A row that claims to be no episode, such as a header."""
+
+    what: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One JSON object of a file: the `stem` of its file and its `folder` name what it does not name itself."""
+
+    value: Mapping[str, Any]
+    where: str
+    stem: str
+    folder: str = ""
+    family: str | None = None
+    is_first: bool = False
+    is_parquet: bool = False
+
+
+def made_id(prefix: str, *parts: str | float | None) -> str:
+    """The same id for the same parts, whenever and wherever they are read."""
+    return f"{prefix}_{sha256(canonical_json(parts))[:20]}"

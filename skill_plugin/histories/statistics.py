@@ -1,0 +1,260 @@
+"""What a store's histories hold, in numbers: gathered lineage by lineage, in memory that does not grow with them."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from skill_plugin.histories.eligibility import MAX_AGE, Example, Reason, has_signal, refusal
+
+BASE = "base model"
+"""How the checkpoint of a revision that the base model wrote without an adapter is shown."""
+
+OWN, IMPORTED = "own", "imported"
+
+
+class Revised(NamedTuple):
+    """A revision as far as it is counted; token ids and log-probs by their number. `skill` is (id, version) or None."""
+
+    generation: int
+    group_id: str
+    skill: tuple[str, int] | None
+    error: str | None
+    source: str | None
+    model: str | None
+    checkpoint: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: int
+
+
+class Rolled(NamedTuple):
+    """A rollout as far as it is counted."""
+
+    generation: int
+    skill: tuple[str, int] | None
+    arm: str
+    reward: float | None
+    passed: bool | None
+    source: str | None
+
+
+class Lineage(NamedTuple):
+    """The generations of one run on one task. Revisions are in the order of their groups."""
+
+    split: str
+    revisions: Sequence[Revised]
+    rollouts: Sequence[Rolled]
+
+
+class Checkpoints(NamedTuple):
+    """Ages in checkpoints, see `eligibility.ages`, and the base model of each checkpoint."""
+
+    ages: Mapping[str | None, int]
+    base_models: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryStats:
+    """What `histories stats` says.
+
+    `by_source` counts rollouts. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own
+    and imported ones apart. The `inter_term` is `R(g,c) - mean R(g-1)` over all candidates: `measured_sd` is its spread,
+    `noise_sd` what chance alone makes of it for rewards of mean p and K rollouts a candidate: sqrt(2 p (1 - p) / K). Only
+    what is above the noise can be learned from.
+    """
+
+    tasks: dict[str, int]
+    lineages: int
+    generations: int
+    groups: int
+    candidates: int
+    rollouts: int
+    by_source: dict[str, int]
+    reward_by_generation: list[dict[str, Any]]
+    groups_with_signal: int
+    share_with_signal: float | None
+    inter_term: dict[str, Any]
+    checkpoints: list[dict[str, Any]]
+    retrain: dict[str, Any]
+
+
+@dataclass
+class Rewards:
+    """The mean of a stream, and how many passed."""
+
+    count: int = 0
+    total: float = 0.0
+    passed: int = 0
+
+    def add(self, reward: float, passed: bool) -> None:
+        self.count += 1
+        self.total += reward
+        self.passed += passed
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+
+@dataclass
+class Spread:
+    """Mean and sample standard deviation of a stream (Welford, 1962)."""
+
+    count: int = 0
+    _mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        before = value - self._mean
+        self._mean += before / self.count
+        self._squares += before * (value - self._mean)
+
+    @property
+    def mean(self) -> float | None:
+        return self._mean if self.count else None
+
+    @property
+    def sd(self) -> float | None:
+        return math.sqrt(self._squares / (self.count - 1)) if self.count > 1 else None
+
+
+@dataclass
+class Gatherer:
+    """Takes lineages one by one.
+
+    Args:
+        checkpoints: What is known of checkpoints.
+        base_model: See `eligibility.refusal`.
+        max_age: See `eligibility.refusal`.
+        checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is none.
+    """
+
+    checkpoints: Checkpoints
+    base_model: str | None = None
+    max_age: int = MAX_AGE
+    checkpoint: str | None = None
+    lineages: int = 0
+    generations: int = 0
+    groups: int = 0
+    groups_with_signal: int = 0
+    usable: int = 0
+    sources: Counter[str] = field(default_factory=Counter)
+    refused: Counter[Reason] = field(default_factory=Counter)
+    written_by: Counter[str | None] = field(default_factory=Counter)
+    by_generation: dict[tuple[int, str], Rewards] = field(default_factory=lambda: defaultdict(Rewards))
+    inter: Spread = field(default_factory=Spread)
+    compared: Rewards = field(default_factory=Rewards)
+    rewards_a_candidate: Spread = field(default_factory=Spread)
+
+    def add(self, lineage: Lineage) -> None:
+        wanted = None if self.checkpoint == BASE else self.checkpoint
+        revisions = [one for one in lineage.revisions if self.checkpoint is None or one.checkpoint == wanted]
+        if self.checkpoint is not None and not revisions:
+            return
+        self.lineages += 1
+        numbers = {one.generation for one in lineage.rollouts} | {one.generation for one in lineage.revisions}
+        self.generations += len(numbers)
+        rewards: defaultdict[int, list[float]] = defaultdict(list)
+        by_skill: defaultdict[tuple[int, tuple[str, int] | None], list[float]] = defaultdict(list)
+        for one in lineage.rollouts:
+            source = OWN if one.source is None else IMPORTED
+            self.sources[source] += 1
+            if one.reward is not None and one.arm == "skill":
+                rewards[one.generation].append(one.reward)
+                by_skill[one.generation, one.skill].append(one.reward)
+                self.by_generation[one.generation, source].add(one.reward, bool(one.passed))
+        for _, found in groupby(revisions, key=lambda one: one.group_id):
+            group = list(found)
+            own = [by_skill[one.generation, one.skill] if one.skill is not None else [] for one in group]
+            self._group(lineage.split, group, own, rewards.get(group[0].generation - 1, []))
+
+    def _group(
+        self, split: str, group: Sequence[Revised], own: Sequence[Sequence[float]], previous: Sequence[float]
+    ) -> None:
+        baseline = fmean(previous) if previous else None
+        means = [fmean(rewards) if rewards else None for rewards in own]
+        signal = has_signal(means, baseline)
+        self.groups += 1
+        self.groups_with_signal += signal
+        for revision, rewards, mean in zip(group, own, means, strict=True):
+            self.written_by[revision.checkpoint] += 1
+            reason = self._refusal(split, revision, len(rewards), signal=signal)
+            if reason is None:
+                self.usable += 1
+            else:
+                self.refused[reason] += 1
+            if mean is not None:
+                self.rewards_a_candidate.add(len(rewards))
+                for reward in rewards:
+                    self.compared.add(reward, passed=False)
+            if mean is not None and baseline is not None:
+                self.inter.add(mean - baseline)
+
+    def _refusal(self, split: str, revision: Revised, rewards: int, *, signal: bool) -> Reason | None:
+        known = self.checkpoints.base_models.get(revision.checkpoint) if revision.checkpoint else None
+        example = Example(
+            split=split,
+            malformed=revision.skill is None,
+            imported=revision.source is not None,
+            prompt_tokens=revision.prompt_tokens,
+            completion_tokens=revision.completion_tokens,
+            logprobs=revision.logprobs,
+            base_model=known or revision.model,
+            age=self.checkpoints.ages.get(revision.checkpoint),
+            rewards=rewards,
+            signal=signal,
+        )
+        return refusal(example, base_model=self.base_model, max_age=self.max_age)
+
+    def result(self, tasks: Mapping[str, int]) -> HistoryStats:
+        """What was gathered, with the number of tasks by split."""
+        candidates = self.written_by.total()
+        k, p = self.rewards_a_candidate.mean, self.compared.mean
+        return HistoryStats(
+            tasks=dict(tasks),
+            lineages=self.lineages,
+            generations=self.generations,
+            groups=self.groups,
+            candidates=candidates,
+            rollouts=self.sources.total(),
+            by_source={name: self.sources[name] for name in (OWN, IMPORTED)},
+            reward_by_generation=[
+                {
+                    "generation": number,
+                    "source": source,
+                    "rollouts": one.count,
+                    "mean": one.mean,
+                    "passed": one.passed / one.count,
+                }
+                for (number, source), one in sorted(self.by_generation.items())
+            ],
+            groups_with_signal=self.groups_with_signal,
+            share_with_signal=self.groups_with_signal / self.groups if self.groups else None,
+            inter_term={
+                "candidates": self.inter.count,
+                "rollouts_a_candidate": k,
+                "mean_reward": p,
+                "noise_sd": None if k is None or p is None else inter_noise(p, k),
+                "measured_sd": self.inter.sd,
+            },
+            checkpoints=[
+                {
+                    "checkpoint": name or BASE,
+                    "revisions": count,
+                    "share": count / candidates,
+                    "age": self.checkpoints.ages.get(name),
+                }
+                for name, count in self.written_by.most_common()
+            ],
+            retrain={"usable": self.usable, "refused": dict(self.refused.most_common())},
+        )
+
+
+def inter_noise(p: float, k: float) -> float:
+    """Standard deviation of the difference of two means of k rewards that are 1 with probability p: sqrt(2 p (1 - p) / k)."""
+    return math.sqrt(2 * p * (1 - p) / k)

@@ -1,0 +1,208 @@
+"""Reading histories in bulk: lineage by lineage (one task, one run), in memory that does not grow with their number.
+
+Tasks are gone through in the order of their keys, some at a time, and what is recorded of each page of them is fetched by its
+index. The whole reading sees one state of the database.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, String, case, func, literal, select, type_coerce
+from sqlalchemy import cast as as_type
+from sqlmodel import Session, col
+
+from skill_plugin.histories import statistics
+from skill_plugin.histories.eligibility import Ancestry, ages
+from skill_plugin.store.tables import CheckpointRow, RevisionRow, RolloutRow, Table, TaskRow
+
+TASKS = 200
+"""Tasks whose rows are counted at a time."""
+
+WEIGHT = 4000
+"""Rollouts that are fetched at a time; a revision with its tokens counts as ten."""
+
+_REVISION = 10
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which lineages: tasks of a family, and only where something was recorded from `since` on and before `until`."""
+
+    family: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def holds(self, moments: Iterable[datetime]) -> bool:
+        if self.since is None and self.until is None:
+            return True
+        return any(
+            (self.since is None or moment >= self.since) and (self.until is None or moment < self.until)
+            for moment in moments
+        )
+
+
+class Recorded(NamedTuple):
+    """A lineage as rows: its task's, and its revisions' and rollouts' in order."""
+
+    task: Any
+    run_id: str
+    revisions: list[Any]
+    rollouts: list[Any]
+
+
+def lineages(
+    session: Session,
+    namespace: str,
+    window: Window,
+    *,
+    revision_columns: Sequence[Any],
+    rollout_columns: Sequence[Any],
+    weight: int,
+) -> Iterator[list[Recorded]]:
+    """The lineages, some at a time.
+
+    Args:
+        session: A reading one.
+        namespace: The tenant's partition.
+        window: Which lineages.
+        revision_columns: What is wanted of a revision beside what orders it.
+        rollout_columns: What is wanted of a rollout beside what orders it.
+        weight: How much to fetch at a time.
+    """
+    keys = (
+        RevisionRow.task_id,
+        RevisionRow.run_id,
+        RevisionRow.generation,
+        RevisionRow.group_id,
+        RevisionRow.candidate,
+    )
+    revisions = (
+        select(*map(col, keys), col(RevisionRow.created_at), *revision_columns)
+        # A revision of generation 0 is only where the text of an imported starting skill is kept.
+        .where(col(RevisionRow.namespace) == namespace, col(RevisionRow.generation) > 0)
+        .order_by(*map(col, keys))
+    )
+    order = (RolloutRow.task_id, RolloutRow.run_id, RolloutRow.generation, RolloutRow.k)
+    rollouts = (
+        select(*map(col, order), col(RolloutRow.created_at), *rollout_columns)
+        .where(col(RolloutRow.namespace) == namespace)
+        .order_by(*map(col, order))
+    )
+    for tasks in _pages(session, namespace, window.family, weight):
+        ids = [task.id for task in tasks]
+        found: defaultdict[str, dict[str, tuple[list[Any], list[Any]]]] = defaultdict(dict)
+        connection = session.connection()
+        for row in connection.execute(revisions.where(col(RevisionRow.task_id).in_(ids))):
+            found[row.task_id].setdefault(row.run_id, ([], []))[0].append(row)
+        for row in connection.execute(rollouts.where(col(RolloutRow.task_id).in_(ids))):
+            found[row.task_id].setdefault(row.run_id, ([], []))[1].append(row)
+        yield [
+            Recorded(task, run_id, *both)
+            for task in tasks
+            for run_id, both in sorted(found[task.id].items())
+            if window.holds(row.created_at for row in chain(*both))
+        ]
+
+
+def _pages(session: Session, namespace: str, family: str | None, weight: int) -> Iterator[list[Any]]:
+    """Tasks in the order of their keys, so many at a time that their rows fit into memory."""
+    count = {
+        table: select(func.count())
+        .where(col(table.namespace) == namespace, col(table.task_id) == col(TaskRow.id))
+        .correlate(TaskRow)
+        .scalar_subquery()
+        for table in (RolloutRow, RevisionRow)
+    }
+    load = (count[RolloutRow] + _REVISION * count[RevisionRow]).label("load")
+    statement = select(*_table(TaskRow).columns, load).where(col(TaskRow.namespace) == namespace)
+    if family is not None:
+        statement = statement.where(col(TaskRow.family) == family)
+    statement = statement.order_by(col(TaskRow.id)).limit(TASKS)
+    page: list[Any] = []
+    loaded, last = 0, ""
+    while some := session.connection().execute(statement.where(col(TaskRow.id) > last)).all():
+        last = some[-1].id
+        for task in some:
+            if page and loaded + task.load > weight:
+                yield page
+                page, loaded = [], 0
+            page.append(task)
+            loaded += task.load
+    if page:
+        yield page
+
+
+def _table(table: type[Table]) -> Any:
+    return table.metadata.tables[str(table.__tablename__)]
+
+
+def other_columns(table: type[Table], *known: str) -> list[ColumnElement[Any]]:
+    """All columns of a table but those that are fetched anyway."""
+    return [column for column in _table(table).columns if column.name not in known]
+
+
+def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, window: Window) -> statistics.HistoryStats:
+    """Takes every lineage to the gatherer, reading as little of it as it needs."""
+    revision_columns = [
+        col(RevisionRow.skill_id), col(RevisionRow.version), col(RevisionRow.error), col(RevisionRow.source),
+        col(RevisionRow.model), col(RevisionRow.checkpoint_id),
+        *(_length(name).label(name) for name in ("prompt_token_ids", "completion_token_ids", "logprobs")),
+    ]  # fmt: skip
+    rollout_columns = [
+        col(RolloutRow.skill_id), col(RolloutRow.version), col(RolloutRow.arm), col(RolloutRow.reward),
+        col(RolloutRow.passed), col(RolloutRow.source),
+    ]  # fmt: skip
+    pages = lineages(
+        session,
+        namespace,
+        window,
+        revision_columns=revision_columns,
+        rollout_columns=rollout_columns,
+        weight=10 * WEIGHT,
+    )
+    for lineage in chain.from_iterable(pages):
+        gatherer.add(
+            statistics.Lineage(
+                lineage.task.split,
+                [
+                    statistics.Revised(
+                        row.generation, row.group_id, (row.skill_id, row.version) if row.skill_id else None, row.error,
+                        row.source, row.model, row.checkpoint_id, row.prompt_token_ids, row.completion_token_ids, row.logprobs,
+                    )
+                    for row in lineage.revisions
+                ],
+                [
+                    statistics.Rolled(
+                        row.generation, (row.skill_id, row.version) if row.skill_id else None, row.arm, row.reward,
+                        row.passed, row.source,
+                    )
+                    for row in lineage.rollouts
+                ],
+            )
+        )  # fmt: skip
+    tasks = select(col(TaskRow.split), func.count()).where(col(TaskRow.namespace) == namespace)
+    if window.family is not None:
+        tasks = tasks.where(col(TaskRow.family) == window.family)
+    by_split = {split: count for split, count in session.connection().execute(tasks.group_by(col(TaskRow.split)))}  # noqa: C416 - rows are no pairs to dict()
+    return gatherer.result({split: by_split.get(split, 0) for split in ("train", "heldout")})
+
+
+def checkpoints(session: Session, namespace: str) -> statistics.Checkpoints:
+    """The namespace's checkpoints: how old each is, and what it was trained from."""
+    columns = (CheckpointRow.id, CheckpointRow.parent, CheckpointRow.base_model, CheckpointRow.status)
+    statement = select(*map(col, columns)).where(col(CheckpointRow.namespace) == namespace)
+    rows = session.connection().execute(statement.order_by(col(CheckpointRow.created_at))).all()
+    known = {row.id: Ancestry(row.parent, row.base_model, row.status == "live") for row in rows}
+    return statistics.Checkpoints(ages(known), {row.id: row.base_model for row in rows})
+
+
+def _length(name: str) -> ColumnElement[int]:
+    """How many elements a JSON list has; 0 where there is none."""
+    column = _table(RevisionRow).c[name]
+    # None is SQL's NULL in some rows and JSON's in others, of which PostgreSQL will not take the length.
+    is_list = type_coerce(as_type(column, String), String).like("[%")
+    return case((is_list, func.json_array_length(column)), else_=literal(0))

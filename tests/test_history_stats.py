@@ -1,0 +1,218 @@
+"""What can be learned from histories, and in which numbers: by hand on small ones, on both databases."""
+
+import math
+import random
+import statistics
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes import skill_text
+from recorded import TRIALS, write
+from skill_plugin import Revision, Rollout, Task
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.histories.eligibility import Ancestry, Example, ages, has_signal, refusal
+from skill_plugin.histories.statistics import BASE, inter_noise
+from skill_plugin.store.tables import CheckpointRow
+
+GOOD = Example(
+    split="train", malformed=False, imported=False, prompt_tokens=3, completion_tokens=2, logprobs=2, base_model="qwen",
+    age=0, rewards=4, signal=True,
+)  # fmt: skip
+
+
+def test_a_complete_revision_is_learned_from_wherever_it_came_from():
+    assert refusal(GOOD, base_model="qwen") is None
+    assert refusal(replace(GOOD, imported=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("imported without token ids or log-probs", {"imported": True, "logprobs": 0}),
+        ("no token ids", {"prompt_tokens": 0}),
+        ("no token ids", {"completion_tokens": 0}),
+        ("no log-probs", {"logprobs": 0}),
+        ("token ids and log-probs differ in number", {"logprobs": 1}),
+        ("malformed", {"malformed": True}),
+        ("no rollouts with a reward", {"rewards": 0}),
+        ("heldout task", {"split": "heldout"}),
+        ("other base model", {"base_model": "llama"}),
+        ("other base model", {"base_model": None}),
+        ("unknown checkpoint", {"age": None}),
+        ("older than the allowed checkpoints", {"age": 5}),
+        ("no signal", {"signal": False}),
+    ],
+)
+def test_each_reason_refuses(reason, change):
+    assert refusal(replace(GOOD, **change), base_model="qwen") == reason
+
+
+def test_what_is_not_asked_refuses_nothing():
+    assert refusal(replace(GOOD, base_model="llama")) is None
+    assert refusal(replace(GOOD, age=4)) is None
+    assert refusal(replace(GOOD, age=None), max_age=None) is None
+    assert refusal(replace(GOOD, age=1), max_age=0) == "older than the allowed checkpoints"
+
+
+def test_a_group_says_something_if_its_candidates_differ_or_the_generation_before_did():
+    assert has_signal([0.5, 0.75], None)
+    assert has_signal([0.5], 0.25)
+    assert not has_signal([0.5, 0.5], 0.5)
+    assert not has_signal([0.5, None], None)
+    assert not has_signal([None], 0.5)
+
+
+def test_the_age_of_a_checkpoint_is_its_distance_from_the_live_one():
+    line = {"c1": Ancestry(None, "m", False), "c2": Ancestry("c1", "m", False), "c3": Ancestry("c2", "m", True)}
+    beside = line | {"x": Ancestry("c1", "m", False), "y": Ancestry("x", "m", False)}
+
+    assert ages(line) == {"c3": 0, "c2": 1, "c1": 2, None: 3}
+    assert ages(beside) == {"c3": 0, "c2": 1, "c1": 2, None: 3, "x": 2, "y": 2}
+    assert ages({}) == {None: 0}
+    assert ages({"x": Ancestry(None, "m", False)}) == {None: 0, "x": 0}
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.tuples(st.sampled_from([*"abcdefz", None]), st.booleans())))
+def test_every_checkpoint_has_an_age_however_they_are_linked(links):
+    found = ages({name: Ancestry(parent, "m", is_live) for name, (parent, is_live) in links.items()})
+
+    assert {*links, None} <= set(found)
+    assert all(age >= 0 for age in found.values())
+
+
+def test_the_noise_of_the_inter_term_is_that_of_two_means_of_coin_flips():
+    """The table of algorithms: p = 0.5, K = 4, 8, 16, 32; and a simulation."""
+    assert [round(inter_noise(0.5, k), 3) for k in (4, 8, 16, 32)] == [0.354, 0.25, 0.177, 0.125]
+    draw = random.Random(1)
+    mean = lambda: sum(draw.random() < 0.3 for _ in range(8)) / 8  # noqa: E731 - said once
+    assert math.isclose(statistics.stdev(mean() - mean() for _ in range(20_000)), inter_noise(0.3, 8), rel_tol=0.03)
+
+
+def written(number, **fields):
+    body = skill_text(body=f"Add {number}.")
+    tokens = {"prompt_token_ids": (1, 2), "completion_token_ids": (3, 4), "logprobs": (-0.5, -0.5)}
+    return Revision(**{"completion": body, "text": body, "model": "qwen", **tokens, **fields})
+
+
+def lineage(store, number, candidates, rewards, baseline=(0.0, 1.0), split="train"):
+    """Generation 0 under the live skill, then candidates with their rewards."""
+    task, ref = Task(f"add {number}", split=split), store.get("adding").ref
+    rollouts = [
+        Rollout(generation=0, answer="", skill=ref, k=k, reward=r, passed=r >= 1) for k, r in enumerate(baseline)
+    ]
+    rollouts.append(Rollout(generation=0, answer="", arm="control", withheld=ref, k=9, reward=0.0))
+    ids = {"run_id": f"run-{number}", "group_id": f"group-{number}", "generation": 1}
+    staged = store.stage(task, candidates, parent=ref, **ids)
+    for skill, own in zip([one.skill for one in staged], rewards, strict=True):
+        for reward in own:
+            k = len(rollouts)
+            rollouts.append(Rollout(generation=1, answer="", skill=skill.ref, k=k, reward=reward, passed=reward == 1))
+    store.record(task, rollouts, run_id=ids["run_id"])
+
+
+@pytest.fixture
+def evolved(store, skill):
+    with store.database.write() as session:
+        for name, parent, status in (("c1", None, "retired"), ("c2", "c1", "live"), ("c3", "c2", "candidate")):
+            session.add(
+                CheckpointRow(
+                    id=name, namespace="default", base_model="qwen", path="", sha256="", parent=parent, status=status
+                )
+            )
+            session.flush()
+    lineage(store, 0, [written(0, checkpoint="c2"), written(1, checkpoint="c2")], [(1.0, 1.0), (0.0, 0.0)])
+    lineage(store, 1, [written(2, checkpoint="c1"), written(3, checkpoint="c1")], [(1.0, 0.0), (0.0, 1.0)])
+    lineage(store, 2, [written(4, logprobs=None), written(5, prompt_token_ids=None)], [(1.0,), (0.0,)])
+    lineage(store, 3, [written(6), written(7, model="llama")], [(1.0,), (1.0,)], split="heldout")
+    lineage(store, 4, [written(8, checkpoint="c9"), written(9, model="llama")], [(1.0,), ()])
+    store.stage(
+        Task("add 5"), [Revision(completion="?", error="no")], run_id="r", group_id="g", generation=1, parent=None
+    )
+    return store
+
+
+@pytest.mark.both_backends
+def test_histories_are_counted(evolved):
+    found = evolved.history_stats(base_model="qwen")
+    gains = [0.5, -0.5, 0.0, 0.0, 0.5, -0.5, 0.5, 0.5, 0.5]
+    after = [1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1]
+
+    assert found.tasks == {"train": 5, "heldout": 1}
+    assert (found.lineages, found.generations, found.groups, found.candidates) == (6, 11, 6, 11)
+    assert (found.rollouts, found.by_source) == (28, {"own": 28, "imported": 0})
+    assert found.reward_by_generation == [
+        {"generation": 0, "source": "own", "rollouts": 10, "mean": 0.5, "passed": 0.5},
+        {"generation": 1, "source": "own", "rollouts": 13, "mean": 8 / 13, "passed": 8 / 13},
+    ]
+    assert (found.groups_with_signal, found.share_with_signal) == (4, 4 / 6)
+    assert found.inter_term == pytest.approx(
+        {
+            "candidates": 9,
+            "rollouts_a_candidate": 13 / 9,
+            "mean_reward": statistics.fmean(after),
+            "noise_sd": inter_noise(8 / 13, 13 / 9),
+            "measured_sd": statistics.stdev(gains),
+        }
+    )
+    assert {row["checkpoint"]: (row["revisions"], row["age"]) for row in found.checkpoints} == {
+        BASE: (6, 2),
+        "c2": (2, 0),
+        "c1": (2, 1),
+        "c9": (1, None),
+    }
+    assert found.retrain == {
+        "usable": 2,
+        "refused": {
+            "no signal": 2,
+            "no log-probs": 1,
+            "no token ids": 2,
+            "heldout task": 2,
+            "unknown checkpoint": 1,
+            "no rollouts with a reward": 1,
+        },
+    }
+
+
+@pytest.mark.both_backends
+def test_stats_of_one_checkpoint_one_family_and_other_limits(evolved):
+    only = evolved.history_stats(checkpoint="c1")
+
+    assert (only.lineages, only.candidates, only.rollouts) == (1, 2, 7)
+    assert evolved.history_stats(checkpoint=BASE).candidates == 6
+    assert evolved.history_stats(max_age=0).retrain["usable"] == 2
+    assert evolved.history_stats(family="none").tasks == {"train": 0, "heldout": 0}
+    assert evolved.history_stats(since="2999-01-01").rollouts == 0
+    with pytest.raises(ConfigurationError, match="no checkpoint 'c8'; known are c1, c2, c3, base model"):
+        evolved.history_stats(checkpoint="c8")
+    with pytest.raises(ConfigurationError, match="max_age is -1"):
+        evolved.history_stats(max_age=-1)
+
+
+@pytest.mark.both_backends
+def test_reflections_of_another_system_are_counted_and_not_learned_from(store, tmp_path):
+    store.import_histories(write(tmp_path / "log.jsonl", TRIALS))
+    found = store.history_stats()
+
+    assert found.by_source == {"own": 0, "imported": 5}
+    assert found.retrain == {"usable": 0, "refused": {"imported without token ids or log-probs": 2}}
+    assert found.share_with_signal == 0
+
+
+@pytest.mark.both_backends
+def test_an_empty_store_has_numbers_too(store):
+    found = asdict(store.history_stats())
+
+    assert (found["rollouts"], found["share_with_signal"], found["inter_term"]["noise_sd"]) == (0, None, None)
+
+
+def test_a_page_of_tasks_ends_nowhere_near_a_lineage(evolved, monkeypatch):
+    """However few rows are fetched at a time, the numbers are the same."""
+    whole, rows = evolved.history_stats(), list(evolved.history_rows())
+    for name, few in (("TASKS", 2), ("WEIGHT", 1)):
+        monkeypatch.setattr(f"skill_plugin.store.lineages.{name}", few)
+
+    assert evolved.history_stats() == whole
+    assert list(evolved.history_rows()) == rows
