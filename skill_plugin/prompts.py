@@ -4,10 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from skill_plugin.revision_prompt import PROMPT_VERSION, read_revision, revise_prompt
 from skill_plugin.skill_md import body_of, parse
-
-__all__ = ["PROMPT_VERSION", "guidance", "offer", "read_revision", "revise_prompt"]
 
 _GUIDANCE = """\
 The procedure below was learned from earlier work of this kind. It is guidance: it may be incomplete or out of date, and \

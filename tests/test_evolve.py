@@ -16,6 +16,7 @@ from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import BusyError, ConfigurationError, InvalidTaskError, ModelError
 from skill_plugin.graphs import Evolved, EvolveSettings, aevolve, evolve
 from skill_plugin.records import Revision, Task
+from skill_plugin.revision_prompt import revise_prompt
 
 ABACUS = skill_text(body="Use an abacus.")
 SMALL = EvolveSettings(generations=2, candidates=2, rollouts=2, concurrency=4)
@@ -121,7 +122,7 @@ def test_what_the_gate_refuses_is_shown_as_a_rejected_edit_and_is_not_revised_fu
     [rejected] = [one for one in history if one.rejected]
     assert (rejected.text, rejected.rejected) == (ABACUS, "0 repaired = 0 regressed of 1 held-out tasks")
     assert history[-1].text is None
-    assert "0 repaired = 0 regressed" in generators.revise_prompt(adding(1)[0], history)[1]["content"]
+    assert "0 repaired = 0 regressed" in revise_prompt(adding(1)[0], history)[1]["content"]
 
 
 def test_the_generator_never_sees_a_held_out_task(store):

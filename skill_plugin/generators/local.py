@@ -11,8 +11,8 @@ from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, Sampling, cut_off
-from skill_plugin.prompts import revise_prompt
 from skill_plugin.records import Generation, Revision, Task
+from skill_plugin.revision_prompt import revise_prompt
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, RAW, Sampling, cut_off
-from skill_plugin.prompts import revise_prompt
 from skill_plugin.records import Generation, Revision, Task
+from skill_plugin.revision_prompt import revise_prompt
 from skill_plugin.settings import MODEL_TIMEOUT_S
 
 if TYPE_CHECKING:
