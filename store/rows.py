@@ -10,7 +10,7 @@ from sqlmodel import Session, col, select
 from skill_plugin import skill_md
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.histories import columns
-from skill_plugin.prompts import read_revision
+from skill_plugin.revision_prompt import read_revision
 from skill_plugin.store.lineages import Recorded
 from skill_plugin.store.tables import RevisionRow, SkillRow, SkillVersionRow
 
