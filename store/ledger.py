@@ -126,7 +126,7 @@ class Ledger(StoreBase):
             parent: `skill_id@version` that was revised; None for a first skill.
         """
         candidates = [self._candidate(revision) for revision in proposed]
-        with self._write() as session:
+        with self._write() as session, session.no_autoflush:
             return revisions.find_group(session, self.namespace, group_id) or revisions.write_group(
                 session,
                 self.namespace,

@@ -53,9 +53,12 @@ def write_group(
     """Appends the candidates of one prompt; each well-formed one becomes a staged version."""
     insert_task(session, namespace, task)
     parent_id, parent_number = split_ref(parent) if parent else (None, None)
-    # Candidates of one prompt are mostly of one skill: it and its newest number are looked up once.
+    # Candidates of one prompt are mostly of one skill: it and its newest number are looked up once, and their rows are
+    # written together at the end.
     skills: dict[str, SkillRow] = {}
     newest: dict[str, int] = {}
+    texts: dict[tuple[str, str], SkillVersionRow] = {}
+    vectors: list[tuple[SkillVersionRow, Vector]] = []
     staged = []
     for number, candidate in enumerate(candidates):
         revision_id = f"rev_{secrets.token_hex(8)}"
@@ -64,7 +67,7 @@ def write_group(
             name = candidate.document.name
             skill = skills[name] = skills.get(name) or _skill_for(session, namespace, candidate.document, parent_id)
             text = candidate.revision.text
-            version = versions.version_with_text(session, skill, text)
+            version = texts.get((skill.id, text)) or versions.version_with_text(session, skill, text)
             if is_new := version is None:
                 newest[skill.id] = 1 + (newest.get(skill.id) or versions.newest_version(session, skill.id))
                 version = versions.append_version(
@@ -72,14 +75,14 @@ def write_group(
                     skill,
                     candidate.document,
                     text,
-                    vector=candidate.vector,
-                    signature=signature,
                     author="generator",
                     generation=generation,
                     parent=parent_number if skill.id == parent_id else skill.live_version,
                     revision_id=revision_id,
                     number=newest[skill.id],
                 )
+                texts[skill.id, text] = version
+                vectors.append((version, candidate.vector))
                 kind = "staged" if version.number == 1 else "revised"
                 versions.log_event(session, skill, kind, by="generator", version=version.number)
         session.add(
@@ -111,6 +114,9 @@ def write_group(
         )
         seen = versions.view(session, skill, version, is_new=is_new) if skill and version else None
         staged.append(StagedRevision(candidate.revision, seen))
+    session.flush()
+    for version, vector in vectors:
+        versions.add_vector(session, version, vector, signature)
     return staged
 
 

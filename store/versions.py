@@ -151,19 +151,20 @@ def new_version(
         raise InvalidSkillError(
             f"the text is the same as {skill.name!r} version {same.number}; change it, or promote that one"
         )
-    return append_version(
+    row = append_version(
         session,
         skill,
         document,
         text,
-        vector=vector,
-        signature=signature,
         author=author,
         generation=generation,
         parent=parent,
         revision_id=revision_id,
-        number=number,
+        number=number or newest_version(session, skill.id) + 1,
     )
+    session.flush()
+    add_vector(session, row, vector, signature)
+    return row
 
 
 def append_version(
@@ -172,18 +173,16 @@ def append_version(
     document: SkillDocument,
     text: str,
     *,
-    vector: Vector,
-    signature: str,
     author: Author,
     generation: int,
     parent: int | None,
-    revision_id: str | None = None,
-    number: int | None = None,
+    revision_id: str | None,
+    number: int,
 ) -> SkillVersionRow:
-    """As `new_version`, for a text that the caller knows to be new, and of this skill."""
+    """As `new_version`, for a text that the caller knows to be new and of this skill; its vector has to be added."""
     row = SkillVersionRow(
         skill_id=skill.id,
-        number=number or newest_version(session, skill.id) + 1,
+        number=number,
         namespace=skill.namespace,
         generation=generation,
         parent=parent,
@@ -194,17 +193,20 @@ def append_version(
         revision_id=revision_id,
     )
     session.add(row)
-    session.flush()
+    return row
+
+
+def add_vector(session: Session, version: SkillVersionRow, vector: Vector, signature: str) -> None:
+    """Of a version that is in the database already, which its vector refers to."""
     session.add(
         EmbeddingRow(
-            skill_id=skill.id,
-            number=row.number,
+            skill_id=version.skill_id,
+            number=version.number,
             signature=signature,
-            namespace=skill.namespace,
+            namespace=version.namespace,
             vector=to_bytes(vector),
         )
     )
-    return row
 
 
 def go_live(session: Session, skill: SkillRow, version: SkillVersionRow) -> None:
