@@ -24,7 +24,7 @@ from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.gatekeeper import Gatekeeper, gate_name
 from skill_plugin.graphs.lineage import Known, Plan, create_lineage_graph, pinned, solved
 from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.state import PinnedSkill, Run
+from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
@@ -121,6 +121,7 @@ async def aevolve(
                 recorder,
                 spending,
                 concurrency=settings.concurrency,
+                verifier=None if judge is None else verifiers.spec(judge),
             )
             work = _Work(
                 store, trials, writer, settings, judges=judges, run_id=run.id, resumed=run.resumed, result=result
@@ -206,7 +207,7 @@ class _Work:
         known = self._known[run_id] = await self._recorded(run_id)
         try:
             first = await asyncio.to_thread(self._first, task, known)
-            run = Run(run_id=run_id, task=task.to_json(), arm="skill", withheld=None, reason="", verifier=None)
+            run = self._trials.run_for(run_id, task)
             limit = 10 + STEPS_A_GENERATION * self._settings.generations
             state = await self._graph.ainvoke(
                 {"skillp_run": run, "number": 0, "candidates": [first], "past": []},

@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin.gate import GateDecision, paired_gate
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.rollout import Trial
-from skill_plugin.graphs.state import PinnedSkill, Run
+from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.records import Rollout, Task
 from skill_plugin.store import SkillStore
@@ -111,8 +111,7 @@ class Gatekeeper:
 
     async def _run(self, run_id: str, task: Task, skill: PinnedSkill | None, config: RunnableConfig) -> float | None:
         past = self._past(run_id)
-        run = Run(run_id=run_id, task=task.to_json(), arm="skill", withheld=None, reason="", verifier=None)
-        trial = Trial(run=dict(run), skill=skill, generation=0, k=0)
+        trial = Trial(run=dict(self._trials.run_for(run_id, task)), skill=skill, generation=0, k=0)
         tried = await self._trials.run(trial, config, past[0] if past else None)
         return tried["rollout"]["reward"] if tried["rollout"] else None
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
 
@@ -10,6 +10,7 @@ from skill_plugin.budget import Spending
 from skill_plugin.graphs.node import SkillNode
 from skill_plugin.graphs.recorder import Recorder
 from skill_plugin.graphs.rollout import Trial, Tried, begun, ended, failed, tried
+from skill_plugin.graphs.state import Run, task_of
 from skill_plugin.records import Rollout, Task
 from skill_plugin.store.ledger import Ran
 
@@ -32,6 +33,7 @@ class Trials:
         recorder: Takes what ran.
         spending: The budget.
         concurrency: How many calls at once, the generator's included.
+        verifier: Logged with tasks that bring none of their own.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Trials:
         spending: Spending,
         *,
         concurrency: int,
+        verifier: dict[str, Any] | None,
     ) -> None:
         self.stopped: str | None = None
         self.on_rollout: Callable[[str, Rollout], None] = lambda run_id, rollout: None  # noqa: ARG005
@@ -52,6 +55,7 @@ class Trials:
         self._execute = execute
         self._verify = verify
         self._concurrency = concurrency
+        self._verifier = verifier
         self._slots = asyncio.Semaphore(concurrency)
         self._verdicts = asyncio.Semaphore(concurrency)
         self._failed: Counter[str] = Counter()
@@ -80,10 +84,13 @@ class Trials:
         done = ended(trial, state)
         rollout = Rollout.from_json(done["rollout"] or {})
         self.spending.task.add(input_tokens=rollout.input_tokens, output_tokens=rollout.output_tokens)
-        task = Task.from_json({**run["task"], "verifier": run["task"]["verifier"] or done["verifier"]})
-        self.recorder.add(Ran(run["run_id"], task, rollout))
+        self.recorder.add(Ran(run["run_id"], task_of({"skillp_run": run}), rollout))
         self.on_rollout(run["run_id"], rollout)
         return done
+
+    def run_for(self, run_id: str, task: Task) -> Run:
+        """What all trials of a run begin from. Its verifier is there from the start: it is a part of the task that is logged."""
+        return Run(run_id=run_id, task=task.to_json(), arm="skill", withheld=None, reason="", verifier=self._verifier)
 
     def slot(self) -> asyncio.Semaphore:
         """To be held while another model is called."""

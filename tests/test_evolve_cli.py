@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from fakes import MACHINE
+from fakes import MACHINE, skill_text
 from stub_llm import says, stub_llm
+from test_vllm_generator import choice, wrote
 
 TASKS = [{"task": f"add {n} and 2", "reference": str(n + 2), "split": "train"} for n in (1, 2)]
 
@@ -43,6 +44,18 @@ def test_the_command_line_evolves_with_a_users_agent_and_a_users_model(cli, work
     assert [(row["generation"], row["mean_reward"]) for row in said["generations"]] == [(0, 0.0), (1, 1.0)]
     assert "2 tasks: 0 solved at first, 2 at the end" in " ".join(table.split())
     assert len(server.calls) == 2  # the second time everything is there
+
+
+def test_with_a_generator_that_gives_tokens_and_log_probs_the_histories_are_ready_for_training(cli, work):
+    texts = (skill_text(body="Use an abacus."), MACHINE)
+    reply = wrote(*(choice(text, index) for index, text in enumerate(texts)))
+    with stub_llm(reply) as server:
+        options = ("--tasks", work / "tasks.jsonl", "--generator", "vllm:base", "--base-url", server.url)
+        cli(*EVOLVE, *options, "--candidates", 2, "--rollouts", 2, "--generations", 1)
+    stats = json.loads(cli("histories", "stats", "--embedder", "hashing", "--json"))
+
+    assert stats["retrain"] == {"usable": 4, "refused": {}}
+    assert stats["groups_with_signal"] == stats["groups"] == 2
 
 
 @pytest.mark.parametrize(
