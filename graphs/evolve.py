@@ -5,8 +5,10 @@ The loop is that of Skill-R1 (arXiv:2605.09359) with C candidates from one promp
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,10 +108,11 @@ async def aevolve(
         "system_prompt": system_prompt,
     }
     result = progress if progress is not None else Evolved()
-    with store.alone("evolve", wait=wait):
-        store.check_splits(train)
-        identity = [facts, [[task.id, task.split] for task in tasks]]
-        run = store.begin_evolve(sha256(canonical_json(identity)), facts, new=new)
+    async with _alone(store, wait=wait):
+        named = None if judge is None else verifiers.spec(judge)
+        await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in tasks])
+        digest = sha256(canonical_json([facts, [[task.id, task.split] for task in tasks]]))
+        run = await asyncio.to_thread(store.begin_evolve, digest, facts, new=new)
         result.run_id, result.tasks, result.heldout = run.id, len(train), len(tasks) - len(train)
         result.recorded_before = run.task_usage.calls
         spending = Spending(budget or Budget(), task=run.task_usage, generator=run.generator_usage)
@@ -121,7 +124,7 @@ async def aevolve(
                 recorder,
                 spending,
                 concurrency=settings.concurrency,
-                verifier=None if judge is None else verifiers.spec(judge),
+                verifier=named,
             )
             work = _Work(
                 store, trials, writer, settings, judges=judges, run_id=run.id, resumed=run.resumed, result=result
@@ -142,6 +145,17 @@ async def aevolve(
             f"evolve stopped: {trials.stopped}; what was run is kept, and the same command goes on from here"
         )
     return result
+
+
+@asynccontextmanager
+async def _alone(store: SkillStore, *, wait: bool) -> AsyncIterator[None]:
+    """`store.alone`, without holding up the event loop while it waits."""
+    lock = store.alone("evolve", wait=wait)
+    await asyncio.to_thread(lock.__enter__)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def _names(writer: Any) -> list[str]:
@@ -177,13 +191,16 @@ class _Work:
             select=selection.load(settings.selection),
         )
         trials.on_rollout, trials.on_proposed = self._heard, self._proposed
+        decided = store.gate_decisions(gate_name(run_id)) if resumed else {}
+        for ref, decision in decided.items():
+            self._decided(ref, decision)
         gate = Gatekeeper(
             store,
             trials,
             judges,
             finds=self._finds,
             run_id=run_id,
-            decided=store.gate_decisions(gate_name(run_id)) if resumed else {},
+            decided=decided,
             past=store.run if resumed else lambda _: [],
             on_decision=self._decided,
         )

@@ -16,6 +16,8 @@ from skill_plugin.store import SkillStore, StagedRevision
 
 NextStep = Literal["execute", "revise", "record"]
 
+HELD_OUT = "the task is held out in this library, so the generator may not see it"
+
 
 def revise_node(store: SkillStore, generator: Any) -> SkillNode:
     """Has the generator write the next version of the skill, stages it, and pins it for the next attempt.
@@ -64,6 +66,8 @@ def staged_revisions(
     staged: list[StagedRevision] = yield Step(lambda: store.staged(group_id))
     if staged:
         return staged
+    if (yield Step(lambda: store.held_out(task))):
+        return [StagedRevision(Revision(completion="", error=HELD_OUT), None)]
     apropose = getattr(writer, "apropose", None)
     proposed = yield Step(
         lambda: writer.propose(task, past, n=n), (lambda: apropose(task, past, n=n)) if apropose else None

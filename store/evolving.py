@@ -15,6 +15,7 @@ from skill_plugin.errors import BusyError, InvalidTaskError
 from skill_plugin.gate import GateDecision
 from skill_plugin.records import Task
 from skill_plugin.store.base import StoreBase
+from skill_plugin.store.outcomes import insert_task
 from skill_plugin.store.owner import job_owner
 from skill_plugin.store.tables import EventRow, EvolveRunRow, RevisionRow, RolloutRow, TaskRow, utc_now
 
@@ -81,29 +82,38 @@ class Evolving(StoreBase):
             rows = session.exec(mine.where(col(EventRow.kind).in_(["promoted", "refused"]))).all()
             return {f"{row.skill_id}@{row.version}": GateDecision(**row.evidence) for row in rows if row.evidence}
 
-    def check_splits(self, tasks: Sequence[Task]) -> None:
-        """A question that was held out once may not be trained on later: the generator would know the gate's tasks.
+    def claim_splits(self, tasks: Sequence[Task]) -> None:
+        """Keeps the tasks with their splits. A question stays in the split that it had first: else the generator would know
+        what the gate measures with.
 
         Raises:
-            InvalidTaskError: a task is known here with the other split.
+            InvalidTaskError: a task is known here with the other split; then none is kept.
         """
-        with self.database.read() as session:
+        with self._write() as session:
             for start in range(0, len(tasks), _IDS_A_QUERY):
-                part = {
-                    task.content_hash: task for task in tasks[start : start + _IDS_A_QUERY] if task.split == "train"
-                }
-                found = session.exec(
-                    select(TaskRow.content_hash).where(
-                        TaskRow.namespace == self.namespace,
-                        TaskRow.split == "heldout",
-                        col(TaskRow.content_hash).in_(part),
-                    )
-                ).first()
-                if found is not None:
-                    raise InvalidTaskError(
-                        f"the task {part[found].input[:60]!r} is held out in namespace {self.namespace!r} and cannot be "
-                        "trained on now; leave it out, or use another namespace"
-                    )
+                part = {task.content_hash: task for task in tasks[start : start + _IDS_A_QUERY]}
+                known = select(TaskRow.content_hash, TaskRow.split).where(
+                    TaskRow.namespace == self.namespace, col(TaskRow.content_hash).in_(part)
+                )
+                for content_hash, split in session.exec(known):
+                    if split != (task := part[content_hash]).split:
+                        was, now = ("held out", "trained on") if split == "heldout" else ("trained on", "held out")
+                        raise InvalidTaskError(
+                            f"the task {task.input[:60]!r} was {was} in namespace {self.namespace!r} and cannot be {now} "
+                            "now; leave it out, or use another namespace"
+                        )
+            for task in tasks:
+                insert_task(session, self.namespace, task)
+
+    def held_out(self, task: Task) -> bool:
+        """Whether the question is held out here, whatever this run of it says."""
+        known = select(TaskRow.id).where(
+            TaskRow.namespace == self.namespace,
+            TaskRow.content_hash == task.content_hash,
+            TaskRow.split == "heldout",
+        )
+        with self.database.read() as session:
+            return session.exec(known).first() is not None
 
     @contextmanager
     def alone(self, job: str, *, wait: bool = False) -> Iterator[None]:

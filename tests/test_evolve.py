@@ -11,10 +11,10 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
-from skill_plugin import generators
+from skill_plugin import generators, verifiers
 from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import BusyError, ConfigurationError, InvalidTaskError, ModelError
-from skill_plugin.graphs import Evolved, EvolveSettings, aevolve, evolve
+from skill_plugin.graphs import Evolved, EvolveSettings, aevolve, create_population_graph, create_skill_graph, evolve
 from skill_plugin.records import Revision, Task
 from skill_plugin.revision_prompt import revise_prompt
 
@@ -135,11 +135,27 @@ def test_the_generator_never_sees_a_held_out_task(store):
     assert not [judge.input for judge in judges if f"{judge.input}\n" in prompts]
 
 
-def test_a_task_that_was_held_out_once_cannot_be_trained_on_later(store):
+def test_a_question_stays_in_the_split_that_it_had_first(store):
     run(store, [*adding(1), *adding(2, split="heldout")])
 
-    with pytest.raises(InvalidTaskError, match="'add 2 and 2' is held out in namespace 'default'"):
+    with pytest.raises(
+        InvalidTaskError, match="'add 2 and 2' was held out in namespace 'default' and cannot be trained on"
+    ):
         run(store, adding(3, 2))
+    with pytest.raises(
+        InvalidTaskError, match="'add 1 and 2' was trained on in namespace 'default' and cannot be held out"
+    ):
+        run(store, [*adding(3), *adding(1, split="heldout")])
+
+
+@pytest.mark.parametrize("make", [create_skill_graph, create_population_graph])
+def test_nor_does_it_see_one_that_somebody_asks_the_agent(store, make):
+    run(store, [*adding(1), *adding(2, split="heldout")], writer=Writer(ABACUS))
+    writer = Writer(MACHINE)
+    graph = make(store=store, llm=FingersAdder(), generator=writer, verifier=verifiers.exact_match(), max_generations=1)
+    result = graph.compile().invoke({"task": "add 2 and 2", "reference": "4"})
+
+    assert (result["passed"], writer.seen) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -254,7 +270,7 @@ def test_a_run_that_is_finished_costs_nothing_again(store):
     again = run(store, tasks, llm=llm, writer=writer)
 
     assert (len(llm.seen), len(writer.seen)) == (calls, asked)
-    told = ("run_id", "generations", "solved_before", "solved_after", "candidates")
+    told = ("run_id", "generations", "solved_before", "solved_after", "candidates", "accepted")
     assert [again.to_json()[key] for key in told] == [first.to_json()[key] for key in told]
 
 
