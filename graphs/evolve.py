@@ -7,7 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import chat_models, selection, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.errors import InvalidTaskError, ModelError
+from skill_plugin.errors import ConfigurationError, InvalidTaskError, ModelError
 from skill_plugin.gate import GateDecision
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.evolve_settings import EvolveSettings
@@ -38,7 +38,16 @@ STEPS_A_GENERATION = 6
 
 
 def evolve(tasks: Sequence[Task], **options: Any) -> Evolved:
-    """As `aevolve`, from outside an event loop, and with as many threads as calls at once for what is not async."""
+    """As `aevolve`, from outside an event loop, and with as many threads as calls at once for what is not async.
+
+    Raises:
+        ConfigurationError: an event loop is running; and what `aevolve` raises.
+    """
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise ConfigurationError(
+            "evolve cannot be called while an event loop runs, as in a notebook; await aevolve(...)"
+        )
 
     async def run() -> Evolved:
         concurrency = (options.get("settings") or EvolveSettings()).concurrency

@@ -107,7 +107,7 @@ def create_lineage_graph(
     async def attempt(trial: Any, config: RunnableConfig) -> dict[str, Any]:  # Any: its keys are not the state's
         return {"skillp_tried": [await trials.run(trial, config, known(trial["run"]["run_id"]).of(trial))]}
 
-    def select(state: LineageState) -> dict[str, Any]:
+    async def select(state: LineageState) -> dict[str, Any]:  # a sync node would cost a thread
         return _select(state, trials, plan)
 
     async def judge(state: LineageState, config: RunnableConfig) -> dict[str, Any]:

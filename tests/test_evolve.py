@@ -364,6 +364,7 @@ def test_after_a_kill_nothing_that_was_recorded_is_run_again(open_store, home, t
     assert recorded <= len(log.read_text().splitlines()) <= recorded + kills * 8
 
 
+@pytest.mark.both_backends
 def test_two_runs_on_one_store_wait_for_each_other_or_refuse_by_choice(store):
     entered, leave, results = threading.Event(), threading.Event(), []
 
@@ -405,6 +406,11 @@ async def test_async_models_and_generators_and_progress_that_can_be_watched(stor
     assert result is progress
     assert set(seen) == {result.run_id}
     assert (result.solved_after, len(writer.seen)) == (2, 2)
+
+
+async def test_evolve_says_what_to_call_where_an_event_loop_runs(store):
+    with pytest.raises(ConfigurationError, match=r"await aevolve"):
+        run(store, adding(1))
 
 
 def test_a_sync_model_runs_as_often_at_once_as_is_allowed(store):

@@ -140,7 +140,8 @@ def _watching(progress: "Evolved", plan: "EvolveSettings") -> AbstractContextMan
 
 
 def _title(progress: "Evolved") -> Text:
-    return Text(f"evolve {progress.run_id}: {progress.done} of {progress.tasks} tasks done", style="bold")
+    done = f"{progress.done} of {progress.tasks} tasks done, {progress.solved_after} solved"
+    return Text(f"evolve {progress.run_id}: {done}", style="bold")
 
 
 def _table(progress: "Evolved") -> Table:
