@@ -364,6 +364,37 @@ def test_after_a_kill_nothing_that_was_recorded_is_run_again(open_store, home, t
     assert recorded <= len(log.read_text().splitlines()) <= recorded + kills * 8
 
 
+FULL_DISK = """
+import os, resource, signal, sys
+from test_evolve import adding, run
+from skill_plugin.errors import StoreUnavailableError
+from skill_plugin.store import SkillStore
+from fakes import TopicEmbedder
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with SkillStore.open(sys.argv[1], embedder=TopicEmbedder(), chroma=False) as store:
+    largest = max(file.stat().st_size for file in os.scandir(sys.argv[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 900_000, resource.RLIM_INFINITY))
+    try:
+        run(store, adding(*range(100)))
+    except StoreUnavailableError as exc:
+        print(str(exc).rpartition(";")[0])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    result = run(store, adding(*range(100)))
+    print(result.outcome, result.solved_after, 0 < result.recorded_before < 200)
+"""
+
+
+def test_a_disk_that_is_full_ends_the_run_and_the_same_call_goes_on(home):
+    environment = {"PYTHONPATH": ":".join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", FULL_DISK, str(home)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120).stdout.splitlines()
+
+    assert said[0].startswith("the database sqlite:")
+    assert said[0].endswith("cannot be used: disk I/O error")
+    assert said[1] == "finished 100 True"
+
+
 @pytest.mark.both_backends
 def test_two_runs_on_one_store_wait_for_each_other_or_refuse_by_choice(store):
     entered, leave, results = threading.Event(), threading.Event(), []
