@@ -1,7 +1,6 @@
 """`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be gone on with at any time."""
 
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +12,17 @@ from rich.text import Text
 from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
-from skill_plugin.integrations.cli.options import Json
+from skill_plugin.integrations.cli.options import (
+    Agent,
+    BaseUrl,
+    Json,
+    Judge,
+    Model,
+    SelfCheck,
+    SystemPrompt,
+    Tasks,
+    Writer,
+)
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,17 +31,13 @@ if TYPE_CHECKING:
 
 def evolve(
     settings: Settings,
-    tasks: Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)],
-    model: Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")] = None,
-    generator: Annotated[str | None, typer.Option(help="The model that writes skills [default: the task LLM].")] = None,
-    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")] = None,
-    verifier: Annotated[
-        str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
-    ] = None,
-    system_prompt: Annotated[
-        str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")
-    ] = None,
+    tasks: Tasks,
+    model: Model = None,
+    agent: Agent = None,
+    generator: Writer = None,
+    base_url: BaseUrl = None,
+    verifier: Judge = None,
+    system_prompt: SystemPrompt = None,
     generations: Annotated[int, typer.Option(help="G: how often a task's skill is revised.")] = 5,
     candidates: Annotated[int, typer.Option(help="C: texts sampled from one prompt.")] = 4,
     rollouts: Annotated[int, typer.Option(help="K: how often each text is tried.")] = 4,
@@ -54,7 +59,7 @@ def evolve(
     generator_prices: Annotated[str | None, typer.Option(help="Likewise of the generator [default: the same].")] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin anew, though a run of these tasks is there.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another evolve on this store to end.")] = False,
-    self_check: Annotated[bool, typer.Option(help="First give each verifier its task's reference.")] = True,
+    self_check: SelfCheck = True,
     as_json: Json = False,
 ) -> None:
     """Evolve skills on a tasks file: write candidates, try them, keep what helps on other tasks; log it all for retrain.

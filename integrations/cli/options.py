@@ -18,6 +18,23 @@ from skill_plugin.settings import ENV_PREFIX, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+# What every command over a tasks file takes.
+Tasks = Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)]
+Model = Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")]
+Agent = Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")]
+Writer = Annotated[
+    str | None,
+    typer.Option(help="What writes skills: a chat model, vllm:MODEL or local:PATH [default: the task LLM]."),
+]
+BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")]
+Judge = Annotated[
+    str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
+]
+SystemPrompt = Annotated[
+    str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")
+]
+SelfCheck = Annotated[bool, typer.Option(help="First give each verifier its task's reference.")]
+
 _SHARED: dict[str, tuple[Any, str, str]] = {
     "home": (Path | None, "--home", "The home folder [default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),
     "database": (str | None, "--database", "A SQL URL instead of the home folder's database."),

@@ -1,13 +1,22 @@
 """`skill-plugin run | outcome`: the loop over a user's own tasks, and what is learned of a run later."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from skill_plugin.integrations.cli.console import out, print_json, print_table
-from skill_plugin.integrations.cli.options import Json
+from skill_plugin.integrations.cli.options import (
+    Agent,
+    BaseUrl,
+    Json,
+    Judge,
+    Model,
+    SelfCheck,
+    SystemPrompt,
+    Tasks,
+    Writer,
+)
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,22 +25,15 @@ if TYPE_CHECKING:
 
 def run(
     settings: Settings,
-    tasks: Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)],
-    model: Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")] = None,
-    generator: Annotated[
-        str | None,
-        typer.Option(help="What writes skills: a chat model, vllm:MODEL or local:PATH [default: the task LLM]."),
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")] = None,
-    verifier: Annotated[
-        str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
-    ] = None,
-    system_prompt: Annotated[
-        str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")
-    ] = None,
+    tasks: Tasks,
+    model: Model = None,
+    agent: Agent = None,
+    generator: Writer = None,
+    base_url: BaseUrl = None,
+    verifier: Judge = None,
+    system_prompt: SystemPrompt = None,
     max_generations: Annotated[int | None, typer.Option(help="Revisions a task may cost [default: 3].")] = None,
-    self_check: Annotated[bool, typer.Option(help="First give each verifier its task's reference.")] = True,
+    self_check: SelfCheck = True,
     concurrency: Annotated[int, typer.Option(min=1, help="How many tasks at once.")] = 4,
     as_json: Json = False,
 ) -> None:
