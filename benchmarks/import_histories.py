@@ -6,8 +6,7 @@
 DIR holds logs as JSON lines in folders of their own, as far as there are some: `intercode_sql/logs.jsonl.gz`,
 `tau_airline/logs.jsonl.gz`, `reflexion_alfworld/trials.jsonl.gz`, `gsm8k_solutions/logs.jsonl.gz`, `react_webshop/logs.jsonl.gz`,
 `adapt/textcraft.jsonl.gz` and the files of `dynamic_cheatsheet/`. Each is imported twice into a new store, its format told from
-its rows, and every run's mean reward is compared with the mean that a few lines here make of the raw rows, over the rows
-that have a step: `difference` is the largest over its runs. `rows_a_second` counts rollouts, from opening the file to the last
+its rows, and every run's mean reward is compared with the mean that a few lines here make of the raw rows: `difference` is the largest over its runs. `rows_a_second` counts rollouts, from opening the file to the last
 commit (SQLite, `synchronous=FULL`).
 
 With --rollouts, a file of our own format (lineages of one starting skill, 4 candidates, 4 rollouts each, 300 tokens a candidate)
@@ -55,7 +54,7 @@ def own_means(path: Path) -> dict[str, float]:
             for row in map(json.loads, lines):
                 for one in row.get("attempts", [row]):
                     reward = one.get("reward", one.get("success"))
-                    if reward is not None and one.get("steps") != []:
+                    if reward is not None:
                         rewards[one.get("run") or one.get("model") or file.name.split(".")[0]].append(float(reward))
     return {run: fmean(found) for run, found in rewards.items()}
 

@@ -33,7 +33,8 @@ Progress = Callable[[int, int], None]
 class ImportReport:
     """What came of an import, in rollouts: `read` is `imported`, `already_there` and all that was `refused` together.
 
-    `mean_reward` is of each run, over what is in the store now and has a reward. `notes` counts what is odd but was taken in.
+    `mean_reward` is of each run, over everything with a reward that is in the store now or was refused because nothing was
+    done: so it is the file's own mean. `notes` counts what is odd but was taken in.
     """
 
     read: int = 0
@@ -42,6 +43,22 @@ class ImportReport:
     refused: dict[str, int] = field(default_factory=dict)
     mean_reward: dict[str, float] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
+
+
+class _Rewards:
+    """The mean of each run."""
+
+    def __init__(self) -> None:
+        self._sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
+
+    def add(self, run: str | None, reward: float | None) -> None:
+        """None is a row without a run or a reward."""
+        if run is not None and reward is not None:
+            self._sums[run][0] += 1
+            self._sums[run][1] += reward
+
+    def means(self) -> dict[str, float]:
+        return {run: total / count for run, (count, total) in sorted(self._sums.items())}
 
 
 class Histories(StoreBase):
@@ -72,7 +89,7 @@ class Histories(StoreBase):
             MissingExtraError: Parquet without pyarrow.
         """
         report, refused, notes = ImportReport(), Counter[str](), Counter[str]()
-        sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
+        rewards = _Rewards()
         done = 0
 
         def tell(more: int) -> None:
@@ -89,8 +106,7 @@ class Histories(StoreBase):
             refused[taking.OTHER_CONTENT] += taken.refused
             notes.update({"revisions imported": taken.revisions} if taken.revisions else {})
             for run, reward in taken.rewards:
-                sums[run][0] += 1
-                sums[run][1] += reward
+                rewards.add(run, reward)
             if progress is not None:
                 progress(done, report.imported + report.already_there)
 
@@ -106,11 +122,12 @@ class Histories(StoreBase):
             elif isinstance(one, Refused):
                 report.read += one.rollouts
                 refused[one.reason] += one.rollouts
+                rewards.add(one.run, one.reward)
             else:
                 notes[one.what] += 1
         write(batch)
         report.refused = {reason: count for reason, count in refused.most_common() if count}
-        report.mean_reward = {run: total / count for run, (count, total) in sorted(sums.items())}
+        report.mean_reward = rewards.means()
         report.notes = dict(notes.most_common())
         return report
 

@@ -25,11 +25,11 @@ def test_import_says_what_came_of_every_row(cli, log):
         "imported": 3,
         "already_there": 0,
         "refused": {"no step": 1, "broken JSON": 1, "reward is no number from 0 to 1": 1},
-        "mean_reward": {"multi_gpt-4": 0.25, "other": 1.0},
+        "mean_reward": {"multi_gpt-4": 0.5 / 3, "other": 1.0},
         "notes": {"the episode's reward is not its last step's": 2},
     }
     again = cli("histories", "import", "auto", path)
-    for words in ("already there", "refused: broken JSON", "multi_gpt-4", "0.250", "last step's: 2"):
+    for words in ("already there", "refused: broken JSON", "multi_gpt-4", "0.167", "last step's: 2"):
         assert words in again
 
 

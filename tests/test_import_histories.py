@@ -65,10 +65,12 @@ def test_what_is_kept_of_an_imported_rollout(store, imported):
 
 
 @pytest.mark.both_backends
-def test_a_mean_counts_what_is_in_the_store_and_has_a_reward(imported):
+def test_a_mean_is_the_files_own_over_all_that_has_a_reward(imported):
     assert imported(GSM8K).mean_reward == {"175b": 1.0, "6b": fmean([0, 0, 1])}
     assert imported(LANGSMITH).mean_reward == {"support": 0.75}
-    assert imported(SQL).refused == {"no step": 1}
+    report = imported(SQL)
+    assert report.refused == {"no step": 1}  # and its reward of 0 counts
+    assert report.mean_reward["multi_gpt-4"] == fmean(row["reward"] for row in SQL if row["run"] == "multi_gpt-4")
 
 
 @pytest.mark.both_backends

@@ -7,7 +7,6 @@ InterCode's own `turn_history` and `summary`, and ADaPT's `problem`, `commands`,
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import fields
 from skill_plugin.histories.records import Attempted, Episode, Refused, Row, made_id
 from skill_plugin.records import Rollout
@@ -32,13 +31,14 @@ class Episodes:
             asked = f"{fields.text_of(asked)}\n\n{row.value['commands'].strip()}"
         task = fields.task_of(row, asked)
         answer, rewards = _steps(row.value)
-        if not answer:
-            raise InvalidHistoryError(fields.NO_STEP)
         summary = row.value.get("summary")
         stated = row.value if fields.first(row.value, *fields.REWARD_KEYS) is not None else {}
         if not stated and isinstance(summary, Mapping):
             stated = {"reward": summary.get("max_reward")}
         reward, run = fields.reward_of(stated), fields.run_of(row)
+        if not answer:
+            yield Refused(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
+            return
         rollout = Rollout(
             generation=0,
             answer=answer,

@@ -25,8 +25,6 @@ class Messages:
         if not fields.is_messages(messages):
             raise InvalidHistoryError("a message has no role")
         answer = fields.messages_text(messages)
-        if not any(line.startswith("assistant") for line in answer.splitlines()):
-            raise InvalidHistoryError(fields.NO_STEP)
         info = row.value.get("info")
         about = info.get("task") if isinstance(info, Mapping) else None
         asked = (
@@ -34,6 +32,9 @@ class Messages:
         )
         task = fields.task_of(row, asked)
         reward, run = fields.reward_of(row.value), fields.run_of(row)
+        if not any(line.startswith("assistant") for line in answer.splitlines()):
+            yield Refused(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
+            return
         usage = row.value.get("usage")
         used = usage if isinstance(usage, Mapping) else row.value
         trial = row.value.get("trial")

@@ -52,11 +52,17 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A row, or a part of one, that is not taken in. `rollouts` counts what is lost with it."""
+    """A row, or a part of one, that is not taken in. `rollouts` counts what is lost with it.
+
+    A row that is well-formed but empty keeps its `run` and the `reward` that was booked for it, so that the mean of the run is
+    still the file's own.
+    """
 
     reason: str
     where: str
     rollouts: int = 1
+    run: str | None = None
+    reward: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
