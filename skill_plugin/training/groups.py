@@ -1,0 +1,150 @@
+"""Candidate groups: what the trainer learns from, one JSON line each, read one at a time.
+
+A folder of lines with the places where they begin is all that random access needs, can be looked into with any tool, and is
+no pickle.
+"""
+
+import json
+from array import array
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from skill_plugin.errors import InvalidHistoryError
+
+LINES, OFFSETS = "groups.jsonl", "groups.offsets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A revision to learn from.
+
+    `pull` and `push` are its advantages A(k) over the K rollouts, split by sign: `pull = mean_k max(A(k), 0)` makes its tokens
+    likelier, `push = mean_k min(A(k), 0)` less likely. That is all that the clipped surrogate needs of them, because all K
+    rollouts share the candidate's tokens and so the ratio (see `loss`).
+
+    Args:
+        number: Its place in the group.
+        completion_ids: Shape [T], with the token that ended it.
+        behaviour_logprobs: Of those tokens when they were sampled, at the group's temperature, shape [T].
+        rewards: Shape [K]; of a malformed text the one reward that it is given.
+        pull: From 0.
+        push: Up to 0.
+        checkpoint: The adapter that wrote it; None is the base model.
+        well_formed: Whether it was a skill.
+    """
+
+    number: int
+    completion_ids: tuple[int, ...]
+    behaviour_logprobs: tuple[float, ...]
+    rewards: tuple[float, ...]
+    pull: float
+    push: float
+    checkpoint: str | None = None
+    well_formed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The candidates of one prompt.
+
+    Args:
+        id: The group's id in the histories.
+        task: The task's content hash; what is held back for validation is held back by it.
+        family: The task's.
+        generation: g, from 1.
+        prompt_ids: Shape [P].
+        temperature: That the candidates were sampled at; log-probabilities are of logits / temperature.
+        candidates: Those that are learned from, C or fewer.
+        previous_rewards: All rewards of generation g - 1.
+    """
+
+    id: str
+    task: str
+    family: str
+    generation: int
+    prompt_ids: tuple[int, ...]
+    temperature: float
+    candidates: tuple[Candidate, ...]
+    previous_rewards: tuple[float, ...] = ()
+
+    @property
+    def completion_tokens(self) -> int:
+        return sum(len(candidate.completion_ids) for candidate in self.candidates)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        candidates = tuple(
+            Candidate(**{key: tuple(one) if isinstance(one, list) else one for key, one in candidate.items()})
+            for candidate in value["candidates"]
+        )
+        plain = {key: tuple(one) if isinstance(one, list) else one for key, one in value.items() if key != "candidates"}
+        return cls(**plain, candidates=candidates)
+
+
+class GroupWriter:
+    """Writes groups to a new folder, one after the other. A context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lines: BinaryIO = (folder / LINES).open("wb")
+        self._offsets: BinaryIO = (folder / OFFSETS).open("wb")
+        self._at = 0
+
+    def add(self, group: Group) -> None:
+        line = json.dumps(group.to_json(), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        self._lines.write(line)
+        self._offsets.write(array("Q", [self._at]).tobytes())
+        self._at += len(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lines.close()
+        self._offsets.close()
+
+
+class Groups:
+    """The groups of a folder. Holds eight bytes of memory for each.
+
+    Raises:
+        InvalidHistoryError: the folder holds none, or its two files do not fit.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._offsets = array("Q")
+        try:
+            self._offsets.frombytes((folder / OFFSETS).read_bytes())
+            self._lines = (folder / LINES).open("rb")
+        except (OSError, ValueError) as exc:
+            raise InvalidHistoryError(f"{str(folder)!r} holds no groups ({exc}); build them again") from exc
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, place: int) -> Group:
+        """Raises `InvalidHistoryError` where the line there is none."""
+        self._lines.seek(self._offsets[place])
+        try:
+            return Group.from_json(json.loads(self._lines.readline()))
+        except (ValueError, TypeError, KeyError) as exc:
+            raise InvalidHistoryError(f"group {place} of {str(self.folder)!r} is damaged; build them again") from exc
+
+    def __iter__(self) -> Iterator[Group]:
+        return (self[place] for place in range(len(self)))
+
+    @property
+    def sha256(self) -> str:
+        """Of all lines."""
+        digest = sha256()
+        with (self.folder / LINES).open("rb") as lines:
+            while some := lines.read(1 << 20):
+                digest.update(some)
+        return digest.hexdigest()
