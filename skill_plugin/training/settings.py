@@ -99,6 +99,7 @@ class TrainSettings:
         snapshot_steps: Steps between two snapshots.
         logprob_tolerance: Nats a token, on average, that logged log-probs may differ from recomputed ones.
         logprob_samples: Groups whose log-probs are recomputed before the first step.
+        validation_groups: Groups held back from training that the policy is scored on before and after.
         sft_epochs: Passes of supervised training on accepted revisions before the first step; 0 is none.
         seed: Of the data's order and of a new adapter.
 
@@ -128,6 +129,7 @@ class TrainSettings:
     snapshot_steps: int = 20
     logprob_tolerance: float = 0.1
     logprob_samples: int = 4
+    validation_groups: int = 64
     sft_epochs: int = 0
     seed: int = 0
 
@@ -135,7 +137,7 @@ class TrainSettings:
         for name in ("rank", "alpha", "epochs", "groups_per_step", "rows", "head_chunk", "max_bad_steps"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         _check("snapshot_steps", self.snapshot_steps, self.snapshot_steps >= 1, "at least 1")
-        for name in ("logprob_samples", "sft_epochs", "seed", "weight_decay"):
+        for name in ("logprob_samples", "validation_groups", "sft_epochs", "seed", "weight_decay"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
         for name in ("learning_rate", "max_grad_norm", "max_kl", "logprob_tolerance"):
             _check(name, getattr(self, name), 0 < getattr(self, name) < float("inf"), "a number above 0")

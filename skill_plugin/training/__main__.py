@@ -1,0 +1,125 @@
+"""`python -m skill_plugin.training`: trains from a file that `histories export` wrote, or goes on with a run's folder.
+
+Alone, or on many GPUs with `accelerate launch -m skill_plugin.training ...`.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from accelerate import PartialState
+
+from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.training.dataset import build_groups
+from skill_plugin.training.history_file import read_rows
+from skill_plugin.training.job import run
+from skill_plugin.training.manifest import write_json
+from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.settings import AdvantageSettings, LossSettings, TrainSettings
+from skill_plugin.training.trainer import Trained
+
+PARTS: dict[str, Any] = {"train": TrainSettings, "loss": LossSettings, "advantage": AdvantageSettings}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 is an adapter, 1 an error, 3 a run that made none."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    given = _parser().parse_args(arguments)
+    processes = PartialState()
+    try:
+        if given.histories is not None and processes.is_main_process and not (given.folder / PLAN).exists():
+            begin(given)
+        processes.wait_for_everyone()
+        trained = run(given.folder, on_step=_tell)
+    except SkillPluginError as exc:
+        print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - a command line of its own
+        return 1
+    if processes.is_main_process:
+        print(f"{trained.outcome}: {trained.step} of {trained.steps} steps, {trained.reason}; {given.folder}")  # noqa: T201
+    return 0 if trained.outcome == "trained" else 3
+
+
+def begin(given: argparse.Namespace) -> None:
+    """Makes a run's folder from a file of histories."""
+    if given.base_model is None:
+        raise ConfigurationError("no base model is given; pass --base-model FOLDER, the model that wrote the histories")
+    chosen = {
+        part: kind(**{one.name: getattr(given, one.name) for one in fields(kind) if one.name in given})
+        for part, kind in PARTS.items()
+    }
+    report = build_groups(
+        read_rows(given.histories),
+        given.folder / "data",
+        base_model=given.logged_as or given.base_model,
+        ages=None,
+        advantage=chosen["advantage"],
+    )
+    print(f"{report.groups} groups of {report.candidates} candidates; refused: {report.refused or 'none'}")  # noqa: T201
+    parent = None if given.parent is None else str(given.parent)
+    plan = Plan(
+        base_model=given.base_model,
+        parent=parent,
+        parent_checkpoint=given.parent_checkpoint or (Path(parent).name if parent else None),
+        data={"histories": str(given.histories)},
+        **chosen,
+    )
+    write_json(given.folder / PLAN, plan.to_json())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m skill_plugin.training", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the run's folder; one that is there is gone on with")
+    parser.add_argument("--histories", type=Path, help="a .parquet, .jsonl or .jsonl.gz that histories export wrote")
+    parser.add_argument("--base-model", help="a folder, or a name on the Hugging Face Hub")
+    parser.add_argument("--logged-as", help="what the histories call the base model [default: the same]")
+    parser.add_argument("--parent", type=Path, help="the folder of an adapter to train further")
+    parser.add_argument("--parent-checkpoint", help="what the histories call that adapter [default: its folder's name]")
+    for kind in PARTS.values():
+        options = parser.add_argument_group(kind.__name__, "see its docstring")
+        hints = get_type_hints(kind)
+        for one in fields(kind):
+            options.add_argument(
+                f"--{one.name.replace('_', '-')}",
+                type=_reader(hints[one.name]),
+                default=argparse.SUPPRESS,
+                help=f"[default: {one.default}]",
+            )
+    return parser
+
+
+def _reader(hint: Any) -> Any:
+    """What makes a setting of an argument's text. Whether it is in its range is the setting's own matter."""
+    kinds = {kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)} - {type(None)}
+    if bool in kinds:
+        return _yes
+    if tuple in kinds or any(getattr(kind, "__origin__", None) is tuple for kind in get_args(hint)):
+        return lambda text: tuple(text.split(","))
+    numbers = {"none": None} if type(None) in get_args(hint) else {}
+    for kind in (int, float):
+        if kind in kinds:
+            return lambda text, kind=kind: numbers[text] if text in numbers else kind(text)
+    return str
+
+
+def _yes(text: str) -> bool:
+    answers = {"true": True, "false": False}
+    if text not in answers:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return answers[text]
+
+
+def _tell(done: Trained) -> None:
+    last = done.last
+    print(  # noqa: T201
+        f"step {done.step} of {done.steps}: loss {last['loss']:.4f}, KL {last['kl']:.4f}, ratio {last['ratio']:.3f}, "
+        f"gradient {last['grad_norm']:.3g}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

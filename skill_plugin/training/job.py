@@ -1,0 +1,80 @@
+"""A training run from its folder: `plan.json` and the groups go in, the adapter and `result.json` come out."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from filelock import FileLock, Timeout
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.training import base_model, curves
+from skill_plugin.training.groups import Groups
+from skill_plugin.training.manifest import manifest, read_json, same_run, write_json
+from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.trainer import METRICS, TRAIN, VALIDATION, Trained, train
+
+MANIFEST, RESULT, CURVES = "manifest.json", "result.json", "curves.png"
+
+_log = logging.getLogger(__name__)
+
+
+def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Trained:
+    """Does what a run's folder says, going on where an earlier start ended. One that is done stays as it is.
+
+    Args:
+        folder: Holds `plan.json` and `data/`.
+        on_step: See `trainer.train`.
+
+    Raises:
+        ConfigurationError: another process trains here, the run was begun with other data, settings or versions, or it cannot
+            work here.
+        InvalidHistoryError: there are no groups.
+    """
+    plan = Plan.from_json(read_json(folder / PLAN))
+    if (folder / RESULT).exists():
+        return Trained(**read_json(folder / RESULT))
+    processes = PartialState()
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        if processes.is_main_process:
+            lock.acquire()
+        revision = base_model.base_revision(plan.base_model)
+        if processes.is_main_process:
+            _claim(folder, plan, revision)
+        processes.wait_for_everyone()
+        trained = train(folder, plan, revision=revision, on_step=on_step)
+        if processes.is_main_process:
+            curves.draw(folder / METRICS, folder / CURVES, title=f"{Path(plan.base_model).name}, {trained.step} steps")
+            write_json(folder / RESULT, trained.to_json())
+    except Timeout as exc:
+        raise ConfigurationError(f"another process trains in {str(folder)!r}; wait for its end") from exc
+    finally:
+        if lock.is_locked:
+            lock.release()
+    return trained
+
+
+def _claim(folder: Path, plan: Plan, revision: str) -> None:
+    """Writes the manifest, or checks that this start would go on with the same run."""
+    facts = manifest(
+        _said(plan),
+        data={**plan.data, **{part: Groups(folder / part).sha256 for part in (TRAIN, VALIDATION)}},
+        base_revision=revision,
+        parent_sha256=base_model.adapter_sha256(Path(plan.parent)) if plan.parent else None,
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    )
+    if (folder / MANIFEST).exists():
+        if different := same_run(facts, read_json(folder / MANIFEST)):
+            raise ConfigurationError(
+                f"the run in {str(folder)!r} was begun otherwise: {'; '.join(different)}; use a new folder, or what it was begun with"
+            )
+        return
+    write_json(folder / MANIFEST, facts)
+
+
+def _said(plan: Plan) -> dict[str, Any]:
+    told = plan.to_json()
+    return {**told, "settings": {**told["train"], **told["loss"], **told["advantage"]}}

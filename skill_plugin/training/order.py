@@ -1,0 +1,56 @@
+"""Which groups a step learns from, and how fast: both follow from the step's number, so that a resumed run repeats them."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from random import Random
+
+from skill_plugin.training.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The places of `groups` groups in `epochs` passes, each in a random order of its own.
+
+    Args:
+        groups: How many there are.
+        epochs: Passes.
+        size: Groups of a step.
+        seed: Of the order.
+    """
+
+    groups: int
+    epochs: int
+    size: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        return math.ceil(self.groups * self.epochs / self.size)
+
+    def step(self, number: int) -> list[int]:
+        """The places of one step, from 0; the last step may have fewer."""
+        positions = range(number * self.size, min((number + 1) * self.size, self.groups * self.epochs))
+        return [_epoch(self.groups, self.seed, at // self.groups)[at % self.groups] for at in positions]
+
+
+@lru_cache(maxsize=2)
+def _epoch(groups: int, seed: int, number: int) -> list[int]:
+    places = list(range(groups))
+    Random(f"{seed} {number}").shuffle(places)  # noqa: S311 - an order, and the same on every machine
+    return places
+
+
+def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
+    """Rises linearly over the warm-up, then falls to 0 as a cosine (Loshchilov and Hutter, arXiv:1608.03983).
+
+    Args:
+        step: From 0.
+        steps: All of the run.
+        settings: The highest rate, and the warm-up's share of the steps.
+    """
+    warm = math.ceil(settings.warmup * steps)
+    if step < warm:
+        return settings.learning_rate * (step + 1) / warm
+    done = (step - warm) / max(1, steps - warm)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

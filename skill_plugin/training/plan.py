@@ -1,0 +1,49 @@
+"""What a training run is to do, as the file `plan.json` in its folder says it."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.training.settings import AdvantageSettings, LossSettings, TrainSettings
+
+PLAN = "plan.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a training run is to do with the groups in its folder.
+
+    Args:
+        base_model: A folder, or a name on the Hugging Face Hub.
+        parent: The folder of the adapter that is trained further; None begins a new one.
+        parent_checkpoint: What the histories call that adapter.
+        train: How to train.
+        loss: The loss of a token.
+        advantage: How the groups' rewards became advantages.
+        data: What the groups were built from, for people: files, or a store and its window.
+    """
+
+    base_model: str
+    parent: str | None = None
+    parent_checkpoint: str | None = None
+    train: TrainSettings = field(default_factory=TrainSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    advantage: AdvantageSettings = field(default_factory=AdvantageSettings)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Raises `ConfigurationError` where a setting is unknown or out of its range."""
+        parts = {"train": TrainSettings, "loss": LossSettings, "advantage": AdvantageSettings}
+        try:
+            given = {key: parts[key](**_tuples(one)) if key in parts else one for key, one in value.items()}
+            return cls(**given)
+        except TypeError as exc:
+            raise ConfigurationError(f"a training plan cannot be read ({exc}); write it with this release") from exc
+
+
+def _tuples(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(one) if isinstance(one, list) else one for key, one in value.items()}

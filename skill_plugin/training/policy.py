@@ -1,0 +1,139 @@
+"""The generator in training: the frozen base model and its adapter, in one process or sharded over many."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from skill_plugin.training import base_model, scoring
+from skill_plugin.training.groups import Group
+from skill_plugin.training.plan import Plan
+from skill_plugin.training.snapshots import Snapshot
+
+ADAPTER, OPTIMIZER = "adapter", "optimizer"
+
+
+class Policy:
+    """Scores completions with the adapter on or off, and takes steps.
+
+    Args:
+        plan: Names the base model and the adapter to begin with.
+        accelerator: One process, or how many it is spread over.
+        sample: A group to find out by how the model can be computed.
+    """
+
+    def __init__(self, plan: Plan, accelerator: Accelerator, sample: Group) -> None:
+        settings = plan.train
+        self._accelerator = accelerator
+        self.dtype = _dtype(settings.dtype, accelerator.device)
+        model, _ = base_model.load_base(plan.base_model, dtype=self.dtype, device=accelerator.device)
+        self.peft = base_model.attach_adapter(
+            model,
+            parent=Path(plan.parent) if plan.parent else None,
+            rank=settings.rank,
+            alpha=settings.alpha,
+            targets=settings.targets,
+            seed=settings.seed,
+        )
+        if settings.gradient_checkpointing:
+            self.peft.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self.peft.enable_input_require_grads()
+        self.peft.train()  # checkpointing works in training mode only; nothing here has drop-out
+        self.way, self.way_reason = scoring.choose_way(self.peft, settings.way, sample)
+        scorer = scoring.Scorer(self.peft, way=self.way, head_chunk=settings.head_chunk)
+        optimizer = torch.optim.AdamW(
+            [one for one in self.peft.parameters() if one.requires_grad],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        self._scorer, self._optimizer = accelerator.prepare(scorer, optimizer)
+        self._rows = settings.rows
+
+    def passes(self, group: Group) -> Iterator[list[int]]:
+        """Which candidates of a group go into one forward pass."""
+        return scoring.batches(group, self.way, self._rows)
+
+    def logprobs(self, group: Group, numbers: Sequence[int]) -> torch.Tensor:
+        """Of the completion tokens of some candidates, one after the other, in nats, shape [N]."""
+        completions = [group.candidates[number].completion_ids for number in numbers]
+        found: torch.Tensor = self._scorer(group.prompt_ids, completions, group.temperature)
+        return found
+
+    @torch.no_grad()
+    def base_logprobs(self, group: Group, numbers: Sequence[int]) -> torch.Tensor:
+        """The same of the frozen base model, shape [N]."""
+        with self.peft.disable_adapter():
+            return self.logprobs(group, numbers)
+
+    def unsynced(self) -> AbstractContextManager[Any]:
+        """Gradients of what is done here stay in this process until a pass outside of it."""
+        return self._accelerator.no_sync(self._scorer)
+
+    def step(self, *, learning_rate: float, max_norm: float) -> float:
+        """Takes a step, unless the gradient is not finite; its norm before it was scaled down."""
+        norm = self._accelerator.clip_grad_norm_(self.trainable().values(), max_norm)
+        size = float(_whole(norm)) if norm is not None else math.nan
+        if math.isfinite(size):
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate
+            self._optimizer.step()
+        self._optimizer.zero_grad()
+        return size
+
+    def forget_gradients(self) -> None:
+        self._optimizer.zero_grad()
+
+    def trainable(self) -> dict[str, torch.nn.Parameter]:
+        """The adapter's weights by name."""
+        return {name: one for name, one in self.peft.named_parameters() if one.requires_grad}
+
+    def parts(self) -> dict[str, dict[str, torch.Tensor]]:
+        """What a snapshot keeps: the adapter's weights, and AdamW's moments of each."""
+        state = self._optimizer.state
+        weights = self.trainable()
+        moments = {
+            f"{name}.{key}": _whole(value) for name, one in weights.items() for key, value in state.get(one, {}).items()
+        }
+        return {ADAPTER: {name: _whole(one) for name, one in weights.items()}, OPTIMIZER: moments}
+
+    @torch.no_grad()
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back to where a snapshot was taken."""
+        state = self._optimizer.state
+        for name, one in self.trainable().items():
+            one.copy_(_placed(snapshot.parts[ADAPTER][name].to(one.device), one))
+            prefix = f"{name}."
+            state[one] = {
+                key.removeprefix(prefix): value if value.dim() == 0 else _placed(value.to(one.device), one)
+                for key, value in snapshot.parts[OPTIMIZER].items()
+                if key.startswith(prefix) and "." not in key.removeprefix(prefix)
+            }
+
+    def save(self, folder: Path) -> None:
+        """Writes the adapter as PEFT reads it."""
+        weights: Mapping[str, torch.Tensor] = {name: _whole(one) for name, one in self.trainable().items()}
+        if self._accelerator.is_main_process:
+            base_model.save_adapter(self.peft, folder, state_dict=dict(weights))
+        self._accelerator.wait_for_everyone()
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted != "auto":
+        found: torch.dtype = getattr(torch, wanted)
+        return found
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor that FSDP has spread over processes, gathered; all of them must ask for it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def _placed(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The opposite."""
+    return distribute_tensor(tensor, like.device_mesh, like.placements) if isinstance(like, DTensor) else tensor

@@ -1,0 +1,170 @@
+"""The reference: the frozen base's log-probabilities, and whether the logged ones are of the models they are said to be."""
+
+import logging
+import struct
+from array import array
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from statistics import fmean
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.training.groups import Candidate, Group, Groups
+from skill_plugin.training.plan import Plan
+from skill_plugin.training.policy import Policy
+from skill_plugin.training.step import Pass, evened
+
+_HEAD = struct.Struct("<QQ")
+
+_log = logging.getLogger(__name__)
+
+
+class ReferenceCache:
+    """Log-probabilities by a group's place, as float32.
+
+    A file of records (place, number of tokens, values), only ever appended to. The record that a kill cut short is cut off.
+
+    Args:
+        path: The file; its name should hold the base model's hash and whatever else decides about the values.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")
+        self._places: dict[int, tuple[int, int]] = {}
+        end, size = 0, path.stat().st_size
+        while end + _HEAD.size <= size:
+            self._file.seek(end)
+            place, count = _HEAD.unpack(self._file.read(_HEAD.size))
+            after = end + _HEAD.size + 4 * count
+            if after > size:
+                break
+            self._places[place] = (end + _HEAD.size, count)
+            end = after
+        self._file.truncate(end)
+
+    def get(self, place: int) -> Sequence[float] | None:
+        """What was put there, shape [N]."""
+        if place not in self._places:
+            return None
+        offset, count = self._places[place]
+        self._file.seek(offset)
+        values = array("f")
+        values.frombytes(self._file.read(4 * count))
+        return values
+
+    def put(self, place: int, values: Sequence[float]) -> None:
+        self._file.seek(0, 2)
+        self._file.write(_HEAD.pack(place, len(values)))
+        offset = self._file.tell()
+        self._file.write(array("f", values).tobytes())
+        self._file.flush()
+        self._places[place] = (offset, len(values))
+
+
+class References:
+    """The base's log-probabilities of a run's groups: each group is computed once (the base is frozen and the data static).
+
+    Args:
+        cache: Where they are kept.
+        policy: The model.
+        groups: The run's.
+        plan: Says how far logged log-probabilities may be off, and which adapter is trained further.
+        accelerator: Knows the other processes.
+    """
+
+    def __init__(
+        self, cache: ReferenceCache, policy: Policy, groups: Groups, plan: Plan, accelerator: Accelerator
+    ) -> None:
+        self._cache, self._policy, self._groups, self._accelerator = cache, policy, groups, accelerator
+        self._wanted = plan.loss.kl_weight > 0
+        self._tolerance, self._samples = plan.train.logprob_tolerance, plan.train.logprob_samples
+        self._parent, self._seed, self._base = plan.parent_checkpoint, plan.train.seed, plan.base_model
+
+    def check_logprobs(self) -> None:
+        """Recomputes the log-probabilities of some groups before the first step, while the adapter is still its parent.
+
+        Raises:
+            ConfigurationError: more than half of them are not what was logged.
+        """
+        places = list(range(len(self._groups)))
+        Random(self._seed).shuffle(places)  # noqa: S311 - a sample
+        wrong: dict[str, float] = {}
+        checked = 0
+        for place in places[: self._samples]:
+            group = self._groups[place]
+            differences = [
+                self._difference(group, number)
+                for number, candidate in enumerate(group.candidates)
+                if candidate.checkpoint in (None, self._parent)
+            ][:1]
+            checked += len(differences)
+            if differences and not differences[0] <= self._tolerance:
+                wrong[group.id] = differences[0]
+        if 2 * len(wrong) > checked:
+            worst, difference = max(wrong.items(), key=lambda item: item[1])
+            raise ConfigurationError(
+                f"the logged log-probs of {len(wrong)} of {checked} sampled groups are not those of {self._base!r}: of group "
+                f"{worst} they differ by {difference:.3f} nats a token on average, and {self._tolerance:g} is allowed; train the "
+                "model, revision and tokenizer that wrote them"
+            )
+
+    def prepare(self, passes: Sequence[Pass], refused: dict[str, str]) -> None:
+        """Computes what is not known yet of a step's groups, and refuses groups whose log-probs are of another model."""
+        if not self._wanted:
+            return
+        needed = [one for one in passes if one.weight and self._cache.get(one.place) is None]
+        found: defaultdict[int, list[float]] = defaultdict(list)
+        groups: dict[int, Group] = {}
+        for one in evened(needed, passes[0], self._accelerator):
+            values_N = self._policy.base_logprobs(one.group, one.numbers)  # noqa: N806
+            if one.weight:
+                found[one.place] += values_N.float().tolist()
+                groups[one.place] = one.group
+        mine = {}
+        for place, values in found.items():
+            self._cache.put(place, values)
+            if (why := self._foreign(groups[place], values)) is not None:
+                mine[groups[place].id] = why
+        for group_id, why in gather_object(list(mine.items())):
+            _log.warning("the group %s is left out: %s", group_id, why)
+            refused[group_id] = why
+
+    def of(self, one: Pass) -> torch.Tensor | None:
+        """The base's log-probabilities of a pass's tokens, shape [N]; None if the loss has no use for them."""
+        values = self._cache.get(one.place) if self._wanted and one.weight else None
+        if values is None:
+            return None
+        starts = [0]
+        for candidate in one.group.candidates:
+            starts.append(starts[-1] + len(candidate.completion_ids))
+        wanted = [value for number in one.numbers for value in values[starts[number] : starts[number + 1]]]
+        return torch.tensor(wanted, device=self._accelerator.device)
+
+    def _difference(self, group: Group, number: int) -> float:
+        """Nats a token between what was logged of a candidate and what its own model gives now."""
+        candidate = group.candidates[number]
+        with torch.no_grad():
+            score = self._policy.logprobs if candidate.checkpoint is not None else self._policy.base_logprobs
+            values = score(group, [number]).tolist()
+        return _apart(candidate, values)
+
+    def _foreign(self, group: Group, values: Sequence[float]) -> str | None:
+        """Why a group is refused. What the base wrote can be compared for nothing."""
+        at = 0
+        for candidate in group.candidates:
+            end = at + len(candidate.completion_ids)
+            if candidate.checkpoint is None and not (off := _apart(candidate, values[at:end])) <= self._tolerance:
+                return f"log-probs of another model: {off:.3f} nats a token off"
+            at = end
+        return None
+
+
+def _apart(candidate: Candidate, values: Sequence[float]) -> float:
+    pairs = zip(candidate.behaviour_logprobs, values, strict=True)
+    return fmean(abs(logged - computed) for logged, computed in pairs)

@@ -1,0 +1,143 @@
+"""One step: the passes over its groups, the loss of each, and what they came to over all processes."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import NamedTuple
+
+import torch
+from accelerate import Accelerator
+
+from skill_plugin.training.groups import Candidate, Group, Groups
+from skill_plugin.training.loss import token_losses
+from skill_plugin.training.policy import Policy
+from skill_plugin.training.settings import LossSettings
+
+SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push")
+
+
+class Pass(NamedTuple):
+    """Some candidates of the group at a place. One without weight is there so that every process makes as many."""
+
+    place: int
+    group: Group
+    numbers: list[int]
+    weight: float = 1.0
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        return [self.group.candidates[number] for number in self.numbers]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(candidate.completion_ids) for candidate in self.candidates)
+
+
+def passes(
+    places: Sequence[int], groups: Groups, policy: Policy, accelerator: Accelerator, *, supervised: bool
+) -> list[Pass]:
+    """This process's share of a step, as many passes as every other process makes."""
+    mine = places[accelerator.process_index :: accelerator.num_processes]
+    found = list(_passes(mine, groups, policy, supervised=supervised))
+    filler = Pass(places[0], (group := groups[places[0]]), next(iter(policy.passes(group))), 0.0)
+    return evened(found, filler, accelerator)
+
+
+def _passes(places: Iterable[int], groups: Groups, policy: Policy, *, supervised: bool) -> Iterator[Pass]:
+    for place in places:
+        group = accepted(groups[place]) if supervised else groups[place]
+        if group.candidates:
+            for numbers in policy.passes(group):
+                yield Pass(place, group, numbers)
+
+
+def evened(mine: list[Pass], filler: Pass, accelerator: Accelerator) -> list[Pass]:
+    """The passes of this process and as many without weight as bring it up to the process that has most.
+
+    FSDP gathers weights in every pass, so a process that made fewer would leave the others waiting for ever.
+    """
+    most = int(accelerator.gather(torch.tensor([len(mine)], device=accelerator.device)).max())
+    return mine + [filler._replace(weight=0.0)] * (most - len(mine))
+
+
+def accepted(group: Group) -> Group:
+    """The group with those candidates that were better than what they revised: what a cold start learns to write."""
+    if not group.previous_rewards:
+        return replace(group, candidates=())
+    before = fmean(group.previous_rewards)
+    better = tuple(one for one in group.candidates if one.well_formed and fmean(one.rewards) > before)
+    return replace(group, candidates=better)
+
+
+class Step:
+    """Sums over the passes of a step.
+
+    Args:
+        passes: Of this process.
+        accelerator: Knows the others.
+    """
+
+    def __init__(self, passes: Sequence[Pass], accelerator: Accelerator) -> None:
+        self.passes = passes
+        self._accelerator = accelerator
+        mine = sum(one.tokens for one in passes if one.weight)
+        self.tokens = int(self._all(torch.tensor([mine], dtype=torch.int64)))
+        self._sums = dict.fromkeys(SUMMED, 0.0)
+        self._largest = 0.0
+
+    def loss(
+        self,
+        one: Pass,
+        logprobs_N: torch.Tensor,  # noqa: N803
+        reference_N: torch.Tensor | None,  # noqa: N803
+        settings: LossSettings,
+    ) -> torch.Tensor:
+        """The share of the step's loss that a pass has, for `backward`."""
+        per_token = [
+            (torch.full((len(candidate.completion_ids),), value, device=logprobs_N.device))
+            for candidate in one.candidates
+            for value in (candidate.pull, candidate.push)
+        ]
+        pull_N, push_N = torch.cat(per_token[::2]), torch.cat(per_token[1::2])  # noqa: N806
+        behaviour = [value for candidate in one.candidates for value in candidate.behaviour_logprobs]
+        behaviour_N = torch.tensor(behaviour, device=logprobs_N.device)  # noqa: N806
+        losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
+        self._add(one, "policy_loss", losses.policy)
+        self._add(one, "kl", losses.kl)
+        self._add(one, "ratio", losses.ratio)
+        self._add(one, "clipped", losses.clipped)
+        self._add(one, "pull", pull_N)
+        self._add(one, "push", push_N)
+        if one.weight and losses.ratio.numel():
+            self._largest = max(self._largest, float(losses.ratio.max()))
+        return self._share(one, losses.total)
+
+    def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        """Likewise of the negative log-likelihood."""
+        return self._share(one, -logprobs_N)
+
+    def values(self) -> dict[str, float]:
+        """Means over all completion tokens of the step, in all processes; the ratio's largest beside its mean."""
+        names = list(self._sums)
+        summed = self._all(torch.tensor([self._sums[name] for name in names], dtype=torch.float64)).tolist()
+        largest = self._accelerator.gather(torch.tensor([self._largest], device=self._accelerator.device)).max()
+        means = {name: value / max(1, self.tokens) for name, value in zip(names, summed, strict=True)}
+        return {**means, "ratio_max": float(largest), "tokens": float(self.tokens)}
+
+    def _share(self, one: Pass, losses_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        self._add(one, "loss", losses_N)
+        # Gradients are averaged over processes, and the loss is a sum over all of them.
+        return losses_N.sum() * (one.weight * self._accelerator.num_processes / max(1, self.tokens))
+
+    def _add(self, one: Pass, name: str, values_N: torch.Tensor) -> None:  # noqa: N803
+        if one.weight:
+            self._sums[name] += float(values_N.detach().double().sum())
+
+    def _all(self, tensor: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self._accelerator.reduce(tensor.to(self._accelerator.device), reduction="sum")
+        return found
+
+
+def without(passes: Iterable[Pass], refused: Mapping[str, str]) -> list[Pass]:
+    """The passes, those of refused groups without weight."""
+    return [one._replace(weight=0.0) if one.group.id in refused else one for one in passes]

@@ -1,0 +1,213 @@
+"""The loop: groups -> gradients -> an adapter. `train` reads from top to bottom."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+
+from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.training.groups import Groups
+from skill_plugin.training.manifest import write_json
+from skill_plugin.training.metrics import MetricsLog
+from skill_plugin.training.order import Order, learning_rate
+from skill_plugin.training.plan import Plan
+from skill_plugin.training.policy import Policy
+from skill_plugin.training.reference import ReferenceCache, References
+from skill_plugin.training.settings import TrainSettings
+from skill_plugin.training.snapshots import Snapshots
+from skill_plugin.training.step import Step, passes, without
+from skill_plugin.training.validation import score
+
+TRAIN, VALIDATION = "data/train", "data/validation"
+SNAPSHOTS, METRICS, TENSORBOARD, FINAL = "snapshots", "metrics.jsonl", "tensorboard", "adapter"
+BEFORE, AFTER = "validation-before.json", "validation-after.json"
+
+
+@dataclass(kw_only=True)
+class Trained:
+    """What came of a run. One that `failed` has no adapter. `skipped` counts steps that were not finite and changed nothing."""
+
+    outcome: Literal["trained", "failed"] = "trained"
+    reason: str = "all steps done"
+    step: int = 0
+    steps: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    way: str = ""
+    way_reason: str = ""
+    refused_groups: dict[str, str] = field(default_factory=dict)
+    last: dict[str, float] = field(default_factory=dict)
+
+    def count(self, values: Mapping[str, float], *, seconds: float) -> None:
+        """Takes in a step: one whose gradient has no finite norm was skipped."""
+        finite = math.isfinite(values["grad_norm"])
+        self.step += 1
+        self.skipped += not finite
+        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
+        self.tokens += int(values["tokens"])
+        self.seconds = seconds
+        self.last = dict(values)
+
+    def fail(self, reason: str) -> None:
+        self.outcome, self.reason = "failed", reason
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained], None] | None = None) -> Trained:
+    """Trains an adapter on the groups under `folder/data/train`, going on from the newest snapshot there is.
+
+    Token-level GRPO (arXiv:2402.03300) with the logged log-probabilities as the old policy's: the loss of a step is the sum
+    over all completion tokens of its groups, divided by their number (DAPO, arXiv:2503.14476), so that a token weighs the same
+    whatever its candidate, group or process.
+
+    Args:
+        folder: The run's.
+        plan: What to do.
+        revision: Of the base model; log-probabilities of another one are not taken from the run's cache.
+        on_step: Is told after each step how far it is.
+
+    Raises:
+        InvalidHistoryError: there are no groups.
+        ConfigurationError: the model, the adapter or a setting cannot work, or the log-probs are of another model.
+    """
+    # Buffers never change here, and to send them around would be a collective call in every forward pass.
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    settings = plan.train
+    learner = _Learner(folder, plan, revision, accelerator)
+    done, snapshots = Trained(steps=learner.steps, **learner.way), Snapshots(folder / SNAPSHOTS)
+    if (snapshot := snapshots.newest()) is not None:
+        learner.policy.restore(snapshot)
+        done = Trained(**snapshot.state["done"])
+    else:
+        learner.references.check_logprobs()
+        learner.validate(folder / BEFORE)
+        learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
+    began, earlier = time.monotonic(), done.seconds
+
+    with MetricsLog(folder / METRICS, folder / TENSORBOARD, step=done.step, on=accelerator.is_main_process) as metrics:
+        while done.step < done.steps:
+            started = time.monotonic()
+            if reason := _spent(settings, done.step, started - began, accelerator):
+                done.reason = reason
+                break
+            values = learner.gradients(done.step, done.refused_groups)
+            if reason := _strayed(settings, values):
+                learner.go_back(snapshots, done, reason)
+                break
+            values |= learner.update(done.step, values)
+            done.count(values, seconds=earlier + time.monotonic() - began)
+            took = time.monotonic() - started
+            metrics.write(done.step, {**values, "skipped": done.skipped, "tokens_per_s": values["tokens"] / took})
+            if on_step is not None and accelerator.is_main_process:
+                on_step(done)
+            if done.skipped_in_a_row >= settings.max_bad_steps:
+                done.fail(f"{done.skipped_in_a_row} steps in a row had no finite loss and gradient")
+                break
+            if done.step % settings.snapshot_steps == 0 or done.step == done.steps:
+                learner.keep(snapshots, done)
+
+    if done.step == done.skipped:
+        done.fail(f"no step changed the adapter ({done.reason})")
+    if done.outcome == "trained":
+        learner.validate(folder / AFTER)
+        learner.policy.save(folder / FINAL)
+    return done
+
+
+class _Learner:
+    """The model, the data, and how one step is made of them."""
+
+    def __init__(self, folder: Path, plan: Plan, revision: str, accelerator: Accelerator) -> None:
+        self._plan, self._accelerator = plan, accelerator
+        self._groups = groups = Groups(folder / TRAIN)
+        if not len(groups):
+            raise InvalidHistoryError("there is no group to learn from; the report says what was refused and why")
+        settings = plan.train
+        self._warm = Order(len(groups), settings.sft_epochs, settings.groups_per_step, settings.seed)
+        self._order = Order(len(groups), settings.epochs, settings.groups_per_step, settings.seed)
+        self._held_back = Groups(folder / VALIDATION)
+        self.steps = self._warm.steps + self._order.steps
+        self.policy = policy = Policy(plan, accelerator, groups[0])
+        self.way = {"way": policy.way, "way_reason": policy.way_reason}
+        name = f"reference-{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
+        cache = ReferenceCache(folder / name.replace("/", "_").replace(":", "_"))
+        self.references = References(cache, policy, groups, plan, accelerator)
+
+    def gradients(self, number: int, refused: dict[str, str]) -> dict[str, float]:
+        """Leaves the gradients of a step on the adapter; the step's means."""
+        supervised = number < self._warm.steps
+        places = self._warm.step(number) if supervised else self._order.step(number - self._warm.steps)
+        mine = passes(places, self._groups, self.policy, self._accelerator, supervised=supervised)
+        if not supervised:
+            self.references.prepare(mine, refused)
+        step = Step(without(mine, refused), self._accelerator)
+        last = len(step.passes) - 1
+        for place, one in enumerate(step.passes):
+            with self.policy.unsynced() if place < last else nullcontext():
+                logprobs_N = self.policy.logprobs(one.group, one.numbers)  # noqa: N806
+                if supervised:
+                    loss = step.supervised(one, logprobs_N)
+                else:
+                    loss = step.loss(one, logprobs_N, self.references.of(one), self._plan.loss)
+                self._accelerator.backward(loss)
+        return step.values()
+
+    def update(self, number: int, values: Mapping[str, float]) -> dict[str, float]:
+        """Takes the step, or forgets its gradients where it has none that are finite."""
+        rate = learning_rate(number, self.steps, self._plan.train)
+        norm = math.nan
+        if values["tokens"] and math.isfinite(values["loss"]):
+            norm = self.policy.step(learning_rate=rate, max_norm=self._plan.train.max_grad_norm)
+        self.policy.forget_gradients()
+        return {"grad_norm": norm, "learning_rate": rate}
+
+    def validate(self, path: Path) -> None:
+        """Scores what was held back from training."""
+        found = score(self.policy, self._held_back, self._plan.train.validation_groups)
+        if self._accelerator.is_main_process:
+            write_json(path, [one.to_json() for one in found])
+
+    def keep(self, snapshots: Snapshots, done: Trained) -> None:
+        parts = self.policy.parts()  # every process takes part in gathering them
+        if self._accelerator.is_main_process:
+            snapshots.save(done.step, parts, {"done": done.to_json()})
+        self._accelerator.wait_for_everyone()
+
+    def go_back(self, snapshots: Snapshots, done: Trained, reason: str) -> None:
+        """To the last snapshot: the steps after it led to where the policy went too far."""
+        self.policy.forget_gradients()
+        if (snapshot := snapshots.newest()) is not None:
+            self.policy.restore(snapshot)
+            done.reason = f"stopped early in step {done.step + 1}: {reason}; went back to step {snapshot.step}"
+            done.step, done.skipped = snapshot.step, snapshot.state["done"]["skipped"]
+
+
+def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Accelerator) -> str | None:
+    """Which budget is spent. The clocks of processes differ, so the first one's counts."""
+    if settings.max_steps is not None and step >= settings.max_steps:
+        return f"the budget of {settings.max_steps} steps is spent"
+    if settings.max_minutes is not None:
+        over = torch.tensor([float(seconds >= settings.max_minutes * 60)], device=accelerator.device)
+        if accelerator.gather(over)[0] > 0:
+            return f"the budget of {settings.max_minutes:g} minutes is spent"
+    return None
+
+
+def _strayed(settings: TrainSettings, values: Mapping[str, float]) -> str | None:
+    """Why the policy has gone too far from the base, or from what wrote the data; not finite is another matter."""
+    if values["kl"] > settings.max_kl:
+        return f"the KL to the base is {values['kl']:.3g} nats a token, and {settings.max_kl:g} is allowed"
+    if values["ratio"] > settings.max_ratio or 0 < values["ratio"] < 1 / settings.max_ratio:
+        return f"the mean ratio is {values['ratio']:.3g}, and up to {settings.max_ratio:g} is allowed"
+    return None

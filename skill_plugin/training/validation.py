@@ -1,0 +1,64 @@
+"""Revisions that were held back from training, scored by the policy before and after: what the off-policy gate judges by."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from statistics import fmean
+from typing import Any
+
+import torch
+
+from skill_plugin.training.groups import Groups
+from skill_plugin.training.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A revision that was held back. Log-probabilities are summed over its tokens, in nats.
+
+    Args:
+        task: Content hash.
+        group: The group's id.
+        number: Its place in the group.
+        reward: R(g,c).
+        tokens: T.
+        behaviour: Under the policy that wrote it, as logged.
+        logprob: Under the policy that is scored.
+    """
+
+    task: str
+    group: str
+    number: int
+    reward: float
+    tokens: int
+    behaviour: float
+    logprob: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def score(policy: Policy, groups: Groups, limit: int) -> list[Scored]:
+    """Scores the first groups, in every process alike."""
+    return list(_scored(policy, groups, limit))
+
+
+@torch.no_grad()
+def _scored(policy: Policy, groups: Groups, limit: int) -> Iterator[Scored]:
+    for group in islice(groups, limit):
+        for numbers in policy.passes(group):
+            values = policy.logprobs(group, numbers).tolist()
+            at = 0
+            for number in numbers:
+                candidate = group.candidates[number]
+                end = at + len(candidate.completion_ids)
+                yield Scored(
+                    task=group.task,
+                    group=group.id,
+                    number=candidate.number,
+                    reward=fmean(candidate.rewards),
+                    tokens=end - at,
+                    behaviour=sum(candidate.behaviour_logprobs),
+                    logprob=sum(values[at:end]),
+                )
+                at = end
