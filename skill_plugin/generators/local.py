@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skill_plugin.base_models import adapter_folder, loading, model_folder
 from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.generators.reading import read
@@ -16,8 +17,6 @@ from skill_plugin.revision_prompt import revise_prompt
 
 if TYPE_CHECKING:
     import torch
-
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 class LocalGenerator:
@@ -57,8 +56,8 @@ class LocalGenerator:
     ) -> None:
         self._max_change = max_change
         self.sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_new_tokens, seed=seed)
-        self.path = _model_folder(path)
-        folder = None if adapter is None else _adapter_folder(adapter)
+        self.path = model_folder(path)
+        folder = None if adapter is None else adapter_folder(adapter)
         self.checkpoint = checkpoint or (folder.name if folder else None)
         self._turn = threading.Lock()
         try:
@@ -70,7 +69,7 @@ class LocalGenerator:
         kind = "auto" if dtype is None else getattr(torch, dtype, None)
         if kind != "auto" and not isinstance(kind, torch.dtype):
             raise ConfigurationError(f"{dtype!r} is no dtype; use float32, bfloat16 or float16")
-        with _loading(f"the model {self.path!r}", "get it with: hf download NAME --local-dir FOLDER"):
+        with loading(f"the model {self.path!r}", "get it with: hf download NAME --local-dir FOLDER"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(self.path)
             self.model: Any = AutoModelForCausalLM.from_pretrained(self.path, dtype=kind, use_safetensors=True)
         if not self.tokenizer.chat_template:
@@ -92,7 +91,7 @@ class LocalGenerator:
         )
         if folder is not None:
             self.model = _with_adapter(self.model, folder, self.path)
-        with _loading(f"the model {self.path!r} on the device {self.device!r}", "use cpu, or one that torch has here"):
+        with loading(f"the model {self.path!r} on the device {self.device!r}", "use cpu, or one that torch has here"):
             self.model.to(self.device).eval()
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
@@ -225,43 +224,12 @@ def _seeded(seed: int | None, device: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _loading(what: str, advice: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as exc:  # a missing file, a name that is no repository, a damaged file: each fails in its own way
-        reason = " ".join(str(exc).split())[:300]
-        raise ConfigurationError(f"{what} cannot be loaded: {reason}; {advice}") from exc
-
-
-def _model_folder(path: str | Path) -> str:
-    """The folder, or the name on the hub."""
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if isinstance(path, Path) or path.startswith((".", "/", "~")) or path.count("/") > 1:
-        raise ConfigurationError(
-            f"there is no model folder {str(path)!r}; get one with: hf download NAME --local-dir {path}"
-        )
-    return path
-
-
-def _adapter_folder(adapter: str | Path) -> Path:
-    folder = Path(adapter).expanduser()
-    if missing := [name for name in ("adapter_config.json", ADAPTER_WEIGHTS) if not (folder / name).is_file()]:
-        pickled = "; its .bin file can run code and is not read" if (folder / "adapter_model.bin").exists() else ""
-        raise ConfigurationError(
-            f"{str(adapter)!r} is no adapter, it has no {missing[0]}{pickled}; save one with PEFT's save_pretrained"
-        )
-    return folder
-
-
 def _with_adapter(model: Any, folder: Path, path: str) -> Any:
     try:
         from peft import PeftModel  # noqa: PLC0415
     except ImportError as exc:
         raise MissingExtraError("an adapter of a local generator", "train") from exc
-    with _loading(f"the adapter {str(folder)!r}", f"it must have been trained on {path!r}"):
+    with loading(f"the adapter {str(folder)!r}", f"it must have been trained on {path!r}"):
         return PeftModel.from_pretrained(model, str(folder))
 
 

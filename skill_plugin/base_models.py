@@ -1,0 +1,97 @@
+"""Base models and their adapters as folders: for the generator that samples with them and the trainer that changes them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from skill_plugin.errors import ConfigurationError
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+GET_ONE = "get one with: hf download NAME --local-dir FOLDER"
+PICKLES = ("*.bin", "*.pt", "*.pth")
+
+
+def model_folder(path: str | Path) -> str:
+    """The folder, or the name on the hub.
+
+    Raises:
+        ConfigurationError: it can only be a folder and is none, or its weights are pickles.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not any(folder.glob("*.safetensors")) and any(found for kind in PICKLES for found in folder.glob(kind)):
+            raise ConfigurationError(
+                f"the model {str(path)!r} cannot be loaded: its .bin files can run code and are not read; convert it to "
+                "safetensors, or get a release that is in safetensors"
+            )
+        return str(folder)
+    if isinstance(path, Path) or path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise ConfigurationError(
+            f"there is no model folder {str(path)!r}; get one with: hf download NAME --local-dir {path}"
+        )
+    return path
+
+
+def adapter_folder(adapter: str | Path) -> Path:
+    """The folder of an adapter in safetensors.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    folder = Path(adapter).expanduser()
+    if missing := [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / name).is_file()]:
+        pickled = "; its .bin file can run code and is not read" if (folder / "adapter_model.bin").exists() else ""
+        raise ConfigurationError(
+            f"{str(adapter)!r} is no adapter, it has no {missing[0]}{pickled}; save one with PEFT's save_pretrained"
+        )
+    return folder
+
+
+def base_revision(path: str | Path) -> str:
+    """Which weights these are.
+
+    Of a folder `sha256:` and 16 hexadecimal digits over the names and bytes of its config.json and all its *.safetensors;
+    of a name on the hub the commit that is on this machine, or the name where there is none.
+
+    Raises:
+        ConfigurationError: there is no such folder, or it holds no model in safetensors.
+    """
+    found = model_folder(path)
+    folder = Path(found)
+    if not folder.is_dir():
+        return _commit(found) or found
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    if len(files) == 1 or not files[0].is_file():
+        lacks = "config.json" if len(files) > 1 else "*.safetensors"
+        raise ConfigurationError(f"{str(path)!r} holds no model, it has no {lacks}; {GET_ONE}")
+    digest = sha256()
+    for file in files:
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as content:
+            while some := content.read(1 << 20):
+                digest.update(some)
+    return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _commit(name: str) -> str | None:
+    """The commit of a hub's model that was downloaded; the hub itself is not asked."""
+    try:
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - comes with the train extra
+    except ImportError:
+        return None
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no name that a hub could have; loading it says so
+        return None
+    return Path(config).parent.name if isinstance(config, str) else None
+
+
+@contextmanager
+def loading(what: str, advice: str) -> Iterator[None]:
+    """Whatever fails inside is one line that begins with `what` and ends with `advice`."""
+    try:
+        yield
+    except Exception as exc:  # a missing file, a name that is no repository, a damaged file: each fails in its own way
+        reason = " ".join(str(exc).split())[:300]
+        raise ConfigurationError(f"{what} cannot be loaded: {reason}; {advice}") from exc
