@@ -114,6 +114,7 @@ def made_up(lineages: int) -> Iterator[dict[str, Any]]:
                 "prompt_token_ids": list(range(200)),
                 "completion_token_ids": list(range(100)),
                 "logprobs": [-0.5] * 100,
+                "sampling": {"temperature": 1.0, "top_p": 1.0, "logprobs_mode": "raw_logprobs"},
                 "model": "base",
                 "rollouts": rollouts(skill, number, candidate * ROLLOUTS),
             }

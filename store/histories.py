@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from skill_plugin import histories
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.histories import columns, statistics
-from skill_plugin.histories.eligibility import MAX_AGE
+from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.records import Episode, Refused
 from skill_plugin.histories.statistics import HistoryStats
 from skill_plugin.store import lineages, taking
@@ -221,12 +221,12 @@ class Histories(StoreBase):
         window = _window(family, since, None)
         with self.database.read() as session:
             known = lineages.checkpoints(session, self.namespace)
-            if checkpoint not in (None, statistics.BASE, *known.base_models):
+            if checkpoint not in (None, BASE, *known.base_models):
                 written = select(RevisionRow.id).where(
                     RevisionRow.namespace == self.namespace, col(RevisionRow.checkpoint_id) == checkpoint
                 )
                 if session.exec(written.limit(1)).first() is None:
-                    names = ", ".join([*[*known.base_models][-10:], statistics.BASE])
+                    names = ", ".join([*[*known.base_models][-10:], BASE])
                     raise ConfigurationError(f"there is no checkpoint {checkpoint!r}; known are {names}")
             gatherer = statistics.Gatherer(known, base_model=base_model, max_age=max_age, checkpoint=checkpoint)
             return lineages.counted(session, self.namespace, gatherer, window)

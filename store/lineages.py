@@ -16,7 +16,7 @@ from sqlalchemy import cast as as_type
 from sqlmodel import Session, col
 
 from skill_plugin.histories import statistics
-from skill_plugin.histories.eligibility import Ancestry, ages
+from skill_plugin.histories.eligibility import Ancestry, ages, temperature_of
 from skill_plugin.store.tables import CheckpointRow, RevisionRow, RolloutRow, Table, TaskRow
 
 TASKS = 200
@@ -149,7 +149,7 @@ def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, win
     """Takes every lineage to the gatherer, reading as little of it as it needs."""
     revision_columns = [
         col(RevisionRow.skill_id), col(RevisionRow.version), col(RevisionRow.error), col(RevisionRow.source),
-        col(RevisionRow.model), col(RevisionRow.checkpoint_id),
+        col(RevisionRow.model), col(RevisionRow.checkpoint_id), col(RevisionRow.sampling),
         *(_length(name).label(name) for name in ("prompt_token_ids", "completion_token_ids", "logprobs")),
     ]  # fmt: skip
     rollout_columns = [
@@ -172,6 +172,7 @@ def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, win
                     statistics.Revised(
                         row.generation, row.group_id, (row.skill_id, row.version) if row.skill_id else None, row.error,
                         row.source, row.model, row.checkpoint_id, row.prompt_token_ids, row.completion_token_ids, row.logprobs,
+                        temperature_of(row.sampling),
                     )
                     for row in lineage.revisions
                 ],

@@ -13,8 +13,17 @@ from fakes import skill_text
 from recorded import TRIALS, write
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.histories.eligibility import Ancestry, Example, ages, has_signal, refusal
-from skill_plugin.histories.statistics import BASE, inter_noise
+from skill_plugin.histories.eligibility import (
+    BASE,
+    Ancestry,
+    Example,
+    ages,
+    group_temperature,
+    has_signal,
+    refusal,
+    temperature_of,
+)
+from skill_plugin.histories.statistics import inter_noise
 from skill_plugin.store.tables import CheckpointRow
 
 GOOD = Example(
@@ -36,13 +45,16 @@ def test_a_complete_revision_is_learned_from_wherever_it_came_from():
         ("no token ids", {"completion_tokens": 0}),
         ("no log-probs", {"logprobs": 0}),
         ("token ids and log-probs differ in number", {"logprobs": 1}),
-        ("malformed", {"malformed": True}),
+        ("log-probs that cannot be", {"wrong_logprobs": True}),
         ("no rollouts with a reward", {"rewards": 0}),
         ("heldout task", {"split": "heldout"}),
         ("other base model", {"base_model": "llama"}),
         ("other base model", {"base_model": None}),
         ("unknown checkpoint", {"age": None}),
         ("older than the allowed checkpoints", {"age": 5}),
+        ("log-probs of another distribution", {"other_distribution": True}),
+        ("another prompt in the group", {"other_prompt": True}),
+        ("longer than the context", {"too_long": True}),
         ("no signal", {"signal": False}),
     ],
 )
@@ -57,12 +69,44 @@ def test_what_is_not_asked_refuses_nothing():
     assert refusal(replace(GOOD, age=1), max_age=0) == "older than the allowed checkpoints"
 
 
+def test_a_malformed_text_is_learned_from_if_it_is_worth_something():
+    assert refusal(replace(GOOD, malformed=True)) is None
+    assert refusal(replace(GOOD, malformed=True), malformed_reward=None) == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("sampling", "temperature"),
+    [
+        ({"temperature": 1.0, "top_p": 1.0, "logprobs_mode": "raw_logprobs"}, 1.0),
+        ({"temperature": 1}, 1.0),
+        ({"temperature": 0.7, "top_p": 1.0, "logprobs_mode": "processed_logprobs"}, 0.7),
+        ({"temperature": 0.7, "top_p": 1.0, "logprobs_mode": "raw_logprobs"}, None),
+        ({"temperature": 0.7}, None),
+        ({"temperature": 1.0, "top_p": 0.9, "logprobs_mode": "processed_logprobs"}, None),
+        ({"temperature": 0.0, "logprobs_mode": "processed_logprobs"}, None),
+        ({"temperature": math.inf, "logprobs_mode": "processed_logprobs"}, None),
+        ({"temperature": True}, None),
+        ({"top_p": 1.0}, None),
+        (None, None),
+    ],
+)
+def test_log_probs_can_be_compared_where_their_distribution_can_be_computed_again(sampling, temperature):
+    assert temperature_of(sampling) == temperature
+
+
+def test_a_group_has_the_temperature_of_most_of_it():
+    assert group_temperature([None, 0.7, 1.0, 1.0]) == 1.0
+    assert group_temperature([0.7, 1.0]) == 0.7
+    assert group_temperature([None]) is None
+
+
 def test_a_group_says_something_if_its_candidates_differ_or_the_generation_before_did():
     assert has_signal([0.5, 0.75], None)
     assert has_signal([0.5], 0.25)
     assert not has_signal([0.5, 0.5], 0.5)
     assert not has_signal([0.5, None], None)
     assert not has_signal([None], 0.5)
+    assert not has_signal([0.1 + 0.2, 0.3], None)  # rounding
 
 
 def test_the_age_of_a_checkpoint_is_its_distance_from_the_live_one():
@@ -94,7 +138,8 @@ def test_the_noise_of_the_inter_term_is_that_of_two_means_of_coin_flips():
 def written(number, **fields):
     body = skill_text(body=f"Add {number}.")
     tokens = {"prompt_token_ids": (1, 2), "completion_token_ids": (3, 4), "logprobs": (-0.5, -0.5)}
-    return Revision(**{"completion": body, "text": body, "model": "qwen", **tokens, **fields})
+    sampling = {"temperature": 1.0, "top_p": 1.0, "logprobs_mode": "raw_logprobs"}
+    return Revision(**{"completion": body, "text": body, "model": "qwen", "sampling": sampling, **tokens, **fields})
 
 
 def lineage(store, number, candidates, rewards, baseline=(0.0, 1.0), split="train"):
@@ -106,7 +151,7 @@ def lineage(store, number, candidates, rewards, baseline=(0.0, 1.0), split="trai
     rollouts.append(Rollout(generation=0, answer="", arm="control", withheld=ref, k=9, reward=0.0))
     ids = {"run_id": f"run-{number}", "group_id": f"group-{number}", "generation": 1}
     staged = store.stage(task, candidates, parent=ref, **ids)
-    for skill, own in zip([one.skill for one in staged], rewards, strict=True):
+    for skill, own in zip([one.skill for one in staged if one.skill is not None], rewards, strict=True):
         for reward in own:
             k = len(rollouts)
             rollouts.append(Rollout(generation=1, answer="", skill=skill.ref, k=k, reward=reward, passed=reward == 1))
@@ -174,6 +219,30 @@ def test_histories_are_counted(evolved):
             "no rollouts with a reward": 1,
         },
     }
+
+
+@pytest.mark.both_backends
+def test_a_malformed_text_with_tokens_counts_as_a_failure(store, skill):
+    """One candidate is as good as before; beside it one that is no skill, so that the group has a signal."""
+    bad = written(1, text=None, error="no front matter")
+    lineage(store, 0, [written(0), bad], [(0.5,)], baseline=(0.5,))
+    found = store.history_stats()
+
+    assert found.retrain == {"usable": 2, "refused": {}}
+    assert (found.groups_with_signal, found.inter_term["candidates"]) == (1, 1)
+    assert [row["rollouts"] for row in found.reward_by_generation] == [1, 1]
+
+
+@pytest.mark.both_backends
+def test_log_probs_of_another_distribution_are_not_learned_from(store, skill):
+    raw = {"temperature": 0.7, "top_p": 1.0, "logprobs_mode": "raw_logprobs"}
+    cool = {**raw, "logprobs_mode": "processed_logprobs"}
+    lineage(
+        store, 0, [written(0), written(1), written(2, sampling=cool), written(3, sampling=raw)],
+        [(1.0,), (0.0,), (1.0,), (0.0,)],
+    )  # fmt: skip
+
+    assert store.history_stats().retrain == {"usable": 2, "refused": {"log-probs of another distribution": 2}}
 
 
 @pytest.mark.both_backends

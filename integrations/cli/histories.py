@@ -11,9 +11,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.text import Text
 
 from skill_plugin import histories as formats
-from skill_plugin.histories.eligibility import MAX_AGE
+from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.files import files
-from skill_plugin.histories.statistics import BASE, HistoryStats
+from skill_plugin.histories.statistics import HistoryStats
 from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store

@@ -4,24 +4,39 @@ Refused is what would teach something else than was meant: a text whose probabil
 known, one of another model or of a policy long gone, and one whose rewards say nothing.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 MAX_AGE = 4
 """Checkpoints that a row's checkpoint may be behind the live one."""
+
+MALFORMED_REWARD = 0.0
+"""What a text that is no skill is worth, so that writing one costs something."""
+
+BASE = "base model"
+"""How the checkpoint of a revision that the base model wrote without an adapter is shown."""
+
+NEGLIGIBLE = 1e-9
+"""An advantage below this is rounding."""
 
 Reason = Literal[
     "imported without token ids or log-probs",
     "no token ids",
     "no log-probs",
     "token ids and log-probs differ in number",
+    "log-probs that cannot be",
     "malformed",
     "no rollouts with a reward",
     "heldout task",
     "other base model",
     "unknown checkpoint",
     "older than the allowed checkpoints",
+    "log-probs of another distribution",
+    "another prompt in the group",
+    "longer than the context",
     "no signal",
 ]
 
@@ -39,8 +54,12 @@ class Example:
         logprobs: How many log-probs of the completion's tokens there are.
         base_model: The base model of the generator that wrote it, as far as it is known.
         age: Checkpoints between the one that wrote it and the live one; None if its checkpoint is not known here.
-        rewards: How many of its rollouts have a reward.
+        rewards: How many rewards it has: its rollouts', or the one that a malformed text is given.
         signal: Whether any term of its advantage is not 0: see `has_signal`.
+        other_distribution: Its log-probs cannot be compared with the group's: see `temperature_of`, `group_temperature`.
+        wrong_logprobs: One is above 0, or no finite number.
+        other_prompt: It was not written from the prompt of its group.
+        too_long: Its prompt and completion are more than the model's context.
     """
 
     split: str
@@ -53,15 +72,26 @@ class Example:
     age: int | None
     rewards: int
     signal: bool
+    other_distribution: bool = False
+    wrong_logprobs: bool = False
+    other_prompt: bool = False
+    too_long: bool = False
 
 
-def refusal(example: Example, *, base_model: str | None = None, max_age: int | None = MAX_AGE) -> Reason | None:
+def refusal(
+    example: Example,
+    *,
+    base_model: str | None = None,
+    max_age: int | None = MAX_AGE,
+    malformed_reward: float | None = MALFORMED_REWARD,
+) -> Reason | None:
     """The first reason against learning from a revision; None if there is none.
 
     Args:
         example: The revision.
         base_model: What is to be trained; None does not ask.
         max_age: Checkpoints that it may be behind; None does not ask, as where checkpoints are not known.
+        malformed_reward: What a malformed text is worth; None refuses it.
     """
     has_tokens = example.prompt_tokens > 0 and example.completion_tokens > 0
     checks: tuple[tuple[Reason, bool], ...] = (
@@ -69,12 +99,16 @@ def refusal(example: Example, *, base_model: str | None = None, max_age: int | N
         ("no token ids", not has_tokens),
         ("no log-probs", not example.logprobs),
         ("token ids and log-probs differ in number", example.logprobs != example.completion_tokens),
-        ("malformed", example.malformed),
+        ("log-probs that cannot be", example.wrong_logprobs),
+        ("malformed", example.malformed and malformed_reward is None),
         ("no rollouts with a reward", not example.rewards),
         ("heldout task", example.split != "train"),
         ("other base model", base_model is not None and example.base_model != base_model),
         ("unknown checkpoint", max_age is not None and example.age is None),
         ("older than the allowed checkpoints", max_age is not None and (example.age or 0) > max_age),
+        ("log-probs of another distribution", example.other_distribution),
+        ("another prompt in the group", example.other_prompt),
+        ("longer than the context", example.too_long),
         ("no signal", not example.signal),
     )
     return next((reason for reason, holds in checks if holds), None)
@@ -91,7 +125,28 @@ def has_signal(means: Iterable[float | None], previous: float | None) -> bool:
         previous: The population mean of the generation before; None if it has no reward.
     """
     known = [mean for mean in means if mean is not None]
-    return len({*known, *([previous] if previous is not None and known else [])}) > 1
+    compared = [*known, *([previous] if previous is not None and known else [])]
+    return bool(compared) and max(compared) - min(compared) > NEGLIGIBLE
+
+
+def temperature_of(sampling: Mapping[str, Any] | None) -> float | None:
+    """The temperature at which a revision's log-probs can be computed again, from what it says of its sampling.
+
+    None if they cannot: no temperature is said; a nucleus was cut (what was in it is not known); or they are of the model's own
+    distribution, or not said of which, and the tokens were sampled from another.
+    """
+    said = sampling or {}
+    temperature, top_p, mode = said.get("temperature"), said.get("top_p"), said.get("logprobs_mode")
+    if not isinstance(temperature, int | float) or isinstance(temperature, bool) or not 0 < temperature < math.inf:
+        return None
+    if top_p not in (None, 1) or (temperature != 1 and mode != "processed_logprobs"):
+        return None
+    return float(temperature)
+
+
+def group_temperature(temperatures: Iterable[float | None]) -> float | None:
+    """The commonest, of two the one that comes first: a group is computed at one temperature. None if there is none."""
+    return next(iter(Counter(one for one in temperatures if one is not None).most_common(1)), (None, 0))[0]
 
 
 class Ancestry(NamedTuple):

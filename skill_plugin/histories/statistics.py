@@ -8,16 +8,25 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from skill_plugin.histories.eligibility import MAX_AGE, Example, Reason, has_signal, refusal
-
-BASE = "base model"
-"""How the checkpoint of a revision that the base model wrote without an adapter is shown."""
+from skill_plugin.histories.eligibility import (
+    BASE,
+    MALFORMED_REWARD,
+    MAX_AGE,
+    Example,
+    Reason,
+    group_temperature,
+    has_signal,
+    refusal,
+)
 
 OWN, IMPORTED = "own", "imported"
 
 
 class Revised(NamedTuple):
-    """A revision as far as it is counted; token ids and log-probs by their number. `skill` is (id, version) or None."""
+    """A revision as far as it is counted; token ids and log-probs by their number. `skill` is (id, version) or None.
+
+    `temperature` is that of `eligibility.temperature_of`.
+    """
 
     generation: int
     group_id: str
@@ -29,6 +38,11 @@ class Revised(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     logprobs: int
+    temperature: float | None
+
+    @property
+    def malformed(self) -> bool:
+        return self.skill is None or self.error is not None
 
 
 class Rolled(NamedTuple):
@@ -178,12 +192,17 @@ class Gatherer:
     ) -> None:
         baseline = fmean(previous) if previous else None
         means = [fmean(rewards) if rewards else None for rewards in own]
-        signal = has_signal(means, baseline)
+        # A malformed text without tokens is none of a generator that is trained: a reflection of another system, say.
+        fails = [one.malformed and one.completion_tokens > 0 for one in group]
+        worth = [MALFORMED_REWARD if fail else mean for fail, mean in zip(fails, means, strict=True)]
+        signal = has_signal(worth, baseline)
+        temperature = group_temperature(one.temperature for one in group)
         self.groups += 1
         self.groups_with_signal += signal
-        for revision, rewards, mean in zip(group, own, means, strict=True):
+        for revision, rewards, mean, fail in zip(group, own, means, fails, strict=True):
             self.written_by[revision.checkpoint] += 1
-            reason = self._refusal(split, revision, len(rewards), signal=signal)
+            count = 1 if fail else len(rewards)
+            reason = self._refusal(split, revision, count, signal=signal, temperature=temperature)
             if reason is None:
                 self.usable += 1
             else:
@@ -195,11 +214,13 @@ class Gatherer:
             if mean is not None and baseline is not None:
                 self.inter.add(mean - baseline)
 
-    def _refusal(self, split: str, revision: Revised, rewards: int, *, signal: bool) -> Reason | None:
+    def _refusal(
+        self, split: str, revision: Revised, rewards: int, *, signal: bool, temperature: float | None
+    ) -> Reason | None:
         known = self.checkpoints.base_models.get(revision.checkpoint) if revision.checkpoint else None
         example = Example(
             split=split,
-            malformed=revision.skill is None,
+            malformed=revision.malformed,
             imported=revision.source is not None,
             prompt_tokens=revision.prompt_tokens,
             completion_tokens=revision.completion_tokens,
@@ -208,6 +229,7 @@ class Gatherer:
             age=self.checkpoints.ages.get(revision.checkpoint),
             rewards=rewards,
             signal=signal,
+            other_distribution=revision.temperature is None or revision.temperature != temperature,
         )
         return refusal(example, base_model=self.base_model, max_age=self.max_age)
 

@@ -1,0 +1,114 @@
+"""Rewards become advantages: pure functions on plain numbers.
+
+Axes: C candidates of one prompt, K rollouts under a candidate, P rollouts of the generation before. `r(c,k)` is a reward,
+`R(c) = mean_k r(c,k)`. K may differ between candidates; one without a reward (K = 0) is in no mean, and its terms are 0.
+
+    A(c,k)     = intra(c,k) + lambda * inter(c)
+    intra(c)   = R(c) - mean_c R(c)            candidates under one prompt compared, the default
+    intra(c,k) = r(c,k) - mean_k r(c,k)        Skill-R1's wording (arXiv:2605.09359)
+    inter(c)   = R(c) - mean_p previous(p)     Skill-R1, with the candidates' own means
+
+Skill-R1 divides nothing by a standard deviation; `scale="std"` divides the intra term as TRL's GRPOTrainer does. All K rollouts
+share the candidate's tokens, so its wording of the intra term sums to 0 on them: see `warning`.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+from typing import Literal
+
+from skill_plugin.training.settings import AdvantageSettings
+
+Scale = Literal["none", "std"]
+Rewards = Sequence[Sequence[float]]
+
+STD_FLOOR = 1e-4
+"""What TRL adds to the standard deviation (trl/trainer/grpo_trainer.py, `advantages / (std_rewards + 1e-4)`)."""
+
+
+def candidate_intra_C(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[float]:  # noqa: N802, N803 - axes
+    """`R(c) - mean_c R(c)`, shape [C]; scaled, over the sample standard deviation of R(c) plus 1e-4."""
+    known = [fmean(rewards_K) for rewards_K in rewards_C_K if rewards_K]  # noqa: N806
+    centred = iter(_centred(known, scale))
+    return [next(centred) if rewards_K else 0.0 for rewards_K in rewards_C_K]  # noqa: N806
+
+
+def rollout_intra_C_K(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[list[float]]:  # noqa: N802, N803
+    """`r(c,k) - mean_k r(c,k)`, shape [C][K]; scaled, over the sample standard deviation of r(c,:) plus 1e-4."""
+    return [_centred(rewards_K, scale) for rewards_K in rewards_C_K]  # noqa: N806
+
+
+def inter_C(  # noqa: N802
+    rewards_C_K: Rewards,  # noqa: N803
+    previous_P: Sequence[float],  # noqa: N803
+    *,
+    generation: int,
+    first_inter: Literal["baseline", "zero"] = "baseline",
+) -> list[float]:
+    """`R(c) - mean_p previous(p)`, shape [C].
+
+    Args:
+        rewards_C_K: Of generation g, shape [C][K].
+        previous_P: All rewards of generation g - 1, shape [P]; where there are none, the term is 0.
+        generation: g, from 1.
+        first_inter: Whether that of generation 1 is compared with generation 0's rollouts, or is 0, the paper's A_inter(1).
+    """
+    if not previous_P or (generation == 1 and first_inter == "zero"):
+        return [0.0] * len(rewards_C_K)
+    before = fmean(previous_P)
+    return [fmean(rewards_K) - before if rewards_K else 0.0 for rewards_K in rewards_C_K]  # noqa: N806
+
+
+def advantages_C_K(  # noqa: N802
+    rewards_C_K: Rewards,  # noqa: N803
+    previous_P: Sequence[float],  # noqa: N803
+    settings: AdvantageSettings,
+    *,
+    generation: int,
+) -> list[list[float]]:
+    """`intra + inter_weight * inter`, shape [C][K]; with the candidates' intra term all k of a c have one value."""
+    if settings.intra == "candidate":
+        intra = candidate_intra_C(rewards_C_K, scale=settings.scale)
+        intra_C_K = [[one] * len(rewards_K) for one, rewards_K in zip(intra, rewards_C_K, strict=True)]  # noqa: N806
+    else:
+        intra_C_K = rollout_intra_C_K(rewards_C_K, scale=settings.scale)  # noqa: N806
+    inter = inter_C(rewards_C_K, previous_P, generation=generation, first_inter=settings.first_inter)
+    return [
+        [one + settings.inter_weight * gain for one in intra_K]  # noqa: N806
+        for intra_K, gain in zip(intra_C_K, inter, strict=True)  # noqa: N806
+    ]
+
+
+def parts(advantages_K: Sequence[float]) -> tuple[float, float]:  # noqa: N803
+    """`mean_k max(A(k), 0)` and `mean_k min(A(k), 0)`: what the clipped surrogate needs to know of K advantages on one ratio.
+
+    `min(rho A, clip(rho) A)` is `A min(rho, 1 + e)` for A > 0 and `A max(rho, 1 - e)` for A < 0, and rho is the same for all k.
+    """
+    if not advantages_K:
+        return 0.0, 0.0
+    return fmean(max(one, 0.0) for one in advantages_K), fmean(min(one, 0.0) for one in advantages_K)
+
+
+def warning(settings: AdvantageSettings, candidates: int) -> str | None:
+    """Says so if there is no gradient inside the clip range whatever the rewards; None if there may be one.
+
+    Args:
+        settings: The form.
+        candidates: C, the most that any group has.
+    """
+    if settings.inter_weight > 0:
+        return None
+    if settings.intra == "rollout":
+        why = "intra is 'rollout', which sums to 0 over the rollouts that share a candidate's tokens"
+        return f"inter_weight is 0 and {why}: nothing is learned; set inter_weight above 0, or intra to 'candidate'"
+    if candidates <= 1:
+        why = "there is one candidate a prompt, to be compared with itself"
+        return f"inter_weight is 0 and {why}: nothing is learned; set inter_weight above 0, or evolve with more candidates"
+    return None
+
+
+def _centred(values: Sequence[float], scale: Scale) -> list[float]:
+    if not values:
+        return []
+    mean = fmean(values)
+    over = (stdev(values) if len(values) > 1 else 0.0) + STD_FLOOR if scale == "std" else 1.0
+    return [(value - mean) / over for value in values]
