@@ -71,7 +71,9 @@ def test_both_terms_add_up_by_lambda():
 def test_scaled_the_intra_term_is_that_of_trl():
     """R = 3/4, 1/4, 1/2 has the sample standard deviation 1/4; the rollouts 1, 0, 1, 1 have 1/2; equal ones have 0."""
     assert candidate_intra_C(REWARDS, scale="std") == pytest.approx([0.25 / 0.2501, -0.25 / 0.2501, 0])
-    assert rollout_intra_C_K(REWARDS, scale="std")[0] == pytest.approx([0.25 / 0.5001, -0.75 / 0.5001] + [0.25 / 0.5001] * 2)
+    assert rollout_intra_C_K(REWARDS, scale="std")[0] == pytest.approx(
+        [0.25 / 0.5001, -0.75 / 0.5001] + [0.25 / 0.5001] * 2
+    )
     assert rollout_intra_C_K(REWARDS, scale="std")[2] == [0.0] * 4
     assert advantages_C_K(REWARDS, BEFORE, AdvantageSettings(scale="std"), generation=1)[1] == pytest.approx(
         [-0.25 / 0.2501] * 4

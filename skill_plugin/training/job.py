@@ -13,8 +13,9 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.training import base_model, curves
 from skill_plugin.training.groups import Groups
 from skill_plugin.training.manifest import manifest, read_json, same_run, write_json
+from skill_plugin.training.metrics import FILE as METRICS
 from skill_plugin.training.plan import PLAN, Plan
-from skill_plugin.training.trainer import METRICS, TRAIN, VALIDATION, Trained, train
+from skill_plugin.training.trainer import TRAIN, VALIDATION, Trained, train
 
 MANIFEST, RESULT, CURVES = "manifest.json", "result.json", "curves.png"
 

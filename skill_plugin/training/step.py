@@ -93,28 +93,31 @@ class Step:
         settings: LossSettings,
     ) -> torch.Tensor:
         """The share of the step's loss that a pass has, for `backward`."""
-        per_token = [
-            (torch.full((len(candidate.completion_ids),), value, device=logprobs_N.device))
-            for candidate in one.candidates
-            for value in (candidate.pull, candidate.push)
-        ]
-        pull_N, push_N = torch.cat(per_token[::2]), torch.cat(per_token[1::2])  # noqa: N806
+        if not one.weight:
+            return logprobs_N.sum() * 0.0
+        device = logprobs_N.device
+        lengths_C = torch.tensor([len(candidate.completion_ids) for candidate in one.candidates], device=device)
+        pull_C = torch.tensor([candidate.pull for candidate in one.candidates], device=device)
+        push_C = torch.tensor([candidate.push for candidate in one.candidates], device=device)
+        pull_N, push_N = pull_C.repeat_interleave(lengths_C), push_C.repeat_interleave(lengths_C)
         behaviour = [value for candidate in one.candidates for value in candidate.behaviour_logprobs]
-        behaviour_N = torch.tensor(behaviour, device=logprobs_N.device)  # noqa: N806
+        behaviour_N = torch.tensor(behaviour, device=device)  # noqa: N806
         losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
-        self._add(one, "policy_loss", losses.policy)
-        self._add(one, "kl", losses.kl)
-        self._add(one, "ratio", losses.ratio)
-        self._add(one, "clipped", losses.clipped)
-        self._add(one, "pull", pull_N)
-        self._add(one, "push", push_N)
-        if one.weight and losses.ratio.numel():
+        self._add("policy_loss", losses.policy)
+        self._add("kl", losses.kl)
+        self._add("ratio", losses.ratio)
+        self._add("clipped", losses.clipped)
+        self._add("pull", pull_N)
+        self._add("push", push_N)
+        if losses.ratio.numel():
             self._largest = max(self._largest, float(losses.ratio.max()))
-        return self._share(one, losses.total)
+        return self._share(losses.total)
 
     def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
         """Likewise of the negative log-likelihood."""
-        return self._share(one, -logprobs_N)
+        if not one.weight:
+            return logprobs_N.sum() * 0.0
+        return self._share(-logprobs_N)
 
     def values(self) -> dict[str, float]:
         """Means over all completion tokens of the step, in all processes; the ratio's largest beside its mean."""
@@ -124,14 +127,13 @@ class Step:
         means = {name: value / max(1, self.tokens) for name, value in zip(names, summed, strict=True)}
         return {**means, "ratio_max": float(largest), "tokens": float(self.tokens)}
 
-    def _share(self, one: Pass, losses_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
-        self._add(one, "loss", losses_N)
+    def _share(self, losses_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
+        self._add("loss", losses_N)
         # Gradients are averaged over processes, and the loss is a sum over all of them.
-        return losses_N.sum() * (one.weight * self._accelerator.num_processes / max(1, self.tokens))
+        return losses_N.sum() * (self._accelerator.num_processes / max(1, self.tokens))
 
-    def _add(self, one: Pass, name: str, values_N: torch.Tensor) -> None:  # noqa: N803
-        if one.weight:
-            self._sums[name] += float(values_N.detach().double().sum())
+    def _add(self, name: str, values_N: torch.Tensor) -> None:  # noqa: N803
+        self._sums[name] += float(values_N.detach().double().sum())
 
     def _all(self, tensor: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self._accelerator.reduce(tensor.to(self._accelerator.device), reduction="sum")

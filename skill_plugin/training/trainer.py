@@ -26,7 +26,7 @@ from skill_plugin.training.step import Step, passes, without
 from skill_plugin.training.validation import score
 
 TRAIN, VALIDATION = "data/train", "data/validation"
-SNAPSHOTS, METRICS, TENSORBOARD, FINAL = "snapshots", "metrics.jsonl", "tensorboard", "adapter"
+SNAPSHOTS, FINAL = "snapshots", "adapter"
 BEFORE, AFTER = "validation-before.json", "validation-after.json"
 
 
@@ -95,7 +95,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
     began, earlier = time.monotonic(), done.seconds
 
-    with MetricsLog(folder / METRICS, folder / TENSORBOARD, step=done.step, on=accelerator.is_main_process) as metrics:
+    with MetricsLog(folder, step=done.step) if accelerator.is_main_process else nullcontext() as metrics:
         while done.step < done.steps:
             started = time.monotonic()
             if reason := _spent(settings, done.step, started - began, accelerator):
@@ -107,10 +107,11 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
                 break
             values |= learner.update(done.step, values)
             done.count(values, seconds=earlier + time.monotonic() - began)
-            took = time.monotonic() - started
-            metrics.write(done.step, {**values, "skipped": done.skipped, "tokens_per_s": values["tokens"] / took})
-            if on_step is not None and accelerator.is_main_process:
-                on_step(done)
+            if metrics is not None:
+                took = time.monotonic() - started
+                metrics.write(done.step, {**values, "skipped": done.skipped, "tokens_per_s": values["tokens"] / took})
+                if on_step is not None:
+                    on_step(done)
             if done.skipped_in_a_row >= settings.max_bad_steps:
                 done.fail(f"{done.skipped_in_a_row} steps in a row had no finite loss and gradient")
                 break
