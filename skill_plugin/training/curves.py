@@ -19,13 +19,23 @@ SMOOTHED_FROM = 30  # fewer points than this are read better as they are
 
 
 class Panel(NamedTuple):
-    """A picture of one metric. `level` is where nothing has changed yet; `logarithmic` is for positive values of any size."""
+    """A picture of one metric.
+
+    Args:
+        metric: Its name in the file.
+        title: Above the picture.
+        unit: Beside it.
+        level: Where nothing has changed yet; a dashed line.
+        logarithmic: For positive values of any size.
+        noisy: A mean is drawn over it.
+    """
 
     metric: str
     title: str
     unit: str
     level: float | None = None
     logarithmic: bool = False
+    noisy: bool = True
 
 
 PANELS = (
@@ -34,7 +44,7 @@ PANELS = (
     Panel("ratio", "Mean probability ratio", "current / behaviour", 1.0),
     Panel("clipped", "Clipped tokens", "share of tokens", 0.0),
     Panel("grad_norm", "Gradient norm, before clipping", "norm", logarithmic=True),
-    Panel("learning_rate", "Learning rate", "per step"),
+    Panel("learning_rate", "Learning rate", "per step", noisy=False),
     Panel("tokens_per_second", "Speed", "tokens a second"),
 )
 
@@ -86,7 +96,7 @@ def _panel(axis: "Axes", panel: Panel, steps: Sequence[int], values: Sequence[fl
         axis.set_yscale("log")
     if panel.level is not None:
         axis.axhline(panel.level, color=LEVEL, linewidth=0.8, linestyle="--")
-    smoothed = len(finite) >= SMOOTHED_FROM
+    smoothed = panel.noisy and len(finite) >= SMOOTHED_FROM
     # One point is no line, and neither is one between two gaps.
     dots = "." if len(finite) < SMOOTHED_FROM else None
     axis.plot(steps, values, color=RAW if smoothed else MEAN, linewidth=0.9 if smoothed else 1.5, marker=dots)
