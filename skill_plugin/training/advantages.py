@@ -27,14 +27,14 @@ STD_FLOOR = 1e-4
 
 def candidate_intra_C(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[float]:  # noqa: N802, N803 - axes
     """`R(c) - mean_c R(c)`, shape [C]; scaled, over the sample standard deviation of R(c) plus 1e-4."""
-    known = [fmean(rewards_K) for rewards_K in rewards_C_K if rewards_K]  # noqa: N806
+    known = [fmean(rewards_K) for rewards_K in rewards_C_K if rewards_K]
     centred = iter(_centred(known, scale))
-    return [next(centred) if rewards_K else 0.0 for rewards_K in rewards_C_K]  # noqa: N806
+    return [next(centred) if rewards_K else 0.0 for rewards_K in rewards_C_K]
 
 
 def rollout_intra_C_K(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[list[float]]:  # noqa: N802, N803
     """`r(c,k) - mean_k r(c,k)`, shape [C][K]; scaled, over the sample standard deviation of r(c,:) plus 1e-4."""
-    return [_centred(rewards_K, scale) for rewards_K in rewards_C_K]  # noqa: N806
+    return [_centred(rewards_K, scale) for rewards_K in rewards_C_K]
 
 
 def inter_C(  # noqa: N802
@@ -55,7 +55,7 @@ def inter_C(  # noqa: N802
     if not previous_P or (generation == 1 and first_inter == "zero"):
         return [0.0] * len(rewards_C_K)
     before = fmean(previous_P)
-    return [fmean(rewards_K) - before if rewards_K else 0.0 for rewards_K in rewards_C_K]  # noqa: N806
+    return [fmean(rewards_K) - before if rewards_K else 0.0 for rewards_K in rewards_C_K]
 
 
 def advantages_C_K(  # noqa: N802
@@ -73,8 +73,7 @@ def advantages_C_K(  # noqa: N802
         intra_C_K = rollout_intra_C_K(rewards_C_K, scale=settings.scale)  # noqa: N806
     inter = inter_C(rewards_C_K, previous_P, generation=generation, first_inter=settings.first_inter)
     return [
-        [one + settings.inter_weight * gain for one in intra_K]  # noqa: N806
-        for intra_K, gain in zip(intra_C_K, inter, strict=True)  # noqa: N806
+        [one + settings.inter_weight * gain for one in intra_K] for intra_K, gain in zip(intra_C_K, inter, strict=True)
     ]
 
 
@@ -102,7 +101,9 @@ def warning(settings: AdvantageSettings, candidates: int) -> str | None:
         return f"inter_weight is 0 and {why}: nothing is learned; set inter_weight above 0, or intra to 'candidate'"
     if candidates <= 1:
         why = "there is one candidate a prompt, to be compared with itself"
-        return f"inter_weight is 0 and {why}: nothing is learned; set inter_weight above 0, or evolve with more candidates"
+        return (
+            f"inter_weight is 0 and {why}: nothing is learned; set inter_weight above 0, or evolve with more candidates"
+        )
     return None
 
 
