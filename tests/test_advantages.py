@@ -1,6 +1,7 @@
 """Advantages: by hand, and what holds for all of them."""
 
 import math
+from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ settings = st.builds(
 def close(found, expected, abs_=1e-12):
     """Ragged lists of numbers, the same."""
     assert [len(one) for one in found] == [len(one) for one in expected]
-    assert sum(found, []) == pytest.approx(sum(expected, []), abs=abs_)
+    assert [*chain(*found)] == pytest.approx([*chain(*expected)], abs=abs_)
 
 
 def test_candidates_are_compared_with_their_mean():
@@ -162,10 +163,7 @@ def test_scaled_the_intra_term_forgets_the_scale_of_the_rewards(rewards, factor)
 @given(st.lists(some, min_size=2, max_size=6))
 def test_with_one_candidate_a_generation_the_inter_terms_telescope(generations):
     """sum_g inter(g) = mean of the last - mean of the first."""
-    gains = [
-        inter_C([now], before, generation=g)[0]
-        for g, (before, now) in enumerate(zip(generations, generations[1:], strict=False), start=1)
-    ]
+    gains = [inter_C([now], before, generation=g)[0] for g, (before, now) in enumerate(pairwise(generations), start=1)]
     first, last = (math.fsum(one) / len(one) for one in (generations[0], generations[-1]))
 
     assert math.fsum(gains) == pytest.approx(last - first, abs=1e-12)

@@ -2,7 +2,9 @@
 
     advantages      rewards -> what each candidate's tokens are moved by
     groups          candidate groups, on disk and in memory
-    dataset         recorded histories -> groups
+    history_file    a file of recorded histories -> rows
+    revised         rows, checked
+    dataset         rows -> groups
     loss            the clipped surrogate and the KL term
     shared_prefix   a group's prompt computed once
     scoring         token ids -> log-probabilities

@@ -73,8 +73,7 @@ def advantages_C_K(  # noqa: N802
         intra_C_K = rollout_intra_C_K(rewards_C_K, scale=settings.scale)  # noqa: N806
     inter = inter_C(rewards_C_K, previous_P, generation=generation, first_inter=settings.first_inter)
     return [
-        [one + settings.inter_weight * gain for one in intra_K]
-        for intra_K, gain in zip(intra_C_K, inter, strict=True)
+        [one + settings.inter_weight * gain for one in intra_K] for intra_K, gain in zip(intra_C_K, inter, strict=True)
     ]
 
 

@@ -26,7 +26,7 @@ from skill_plugin.base_models import (
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.disk import whole_folder
 
-__all__ = ["attach_adapter", "base_revision", "load_base", "linear_layers", "pick_dtype", "save_adapter"]
+__all__ = ["attach_adapter", "base_revision", "linear_layers", "load_base", "pick_dtype", "save_adapter"]
 
 
 def pick_dtype(wanted: str, device: str) -> torch.dtype:
@@ -169,7 +169,9 @@ def attach_adapter(
             return _adapted(model, config)
         except ValueError as exc:
             reason = " ".join(str(exc).split())[:300]
-            raise ConfigurationError(f"no adapter can be made for {model.name_or_path!r}: {reason}; see targets") from exc
+            raise ConfigurationError(
+                f"no adapter can be made for {model.name_or_path!r}: {reason}; see targets"
+            ) from exc
 
 
 def _further(model: Any, folder: Path) -> PeftModel:

@@ -111,7 +111,7 @@ class GroupWriter:
 
 
 class Groups:
-    """The groups of a folder. Holds eight bytes of memory for each.
+    """The groups of a folder. Holds eight bytes of memory for each, and no file open, so that processes may share it.
 
     Raises:
         InvalidHistoryError: the folder holds none, or its two files do not fit.
@@ -122,19 +122,24 @@ class Groups:
         self._offsets = array("Q")
         try:
             self._offsets.frombytes((folder / OFFSETS).read_bytes())
-            self._lines = (folder / LINES).open("rb")
+            size = (folder / LINES).stat().st_size
         except (OSError, ValueError) as exc:
-            raise InvalidHistoryError(f"{str(folder)!r} holds no groups ({exc}); build them again") from exc
+            why = exc.strerror if isinstance(exc, OSError) else exc
+            raise InvalidHistoryError(f"{str(folder)!r} holds no groups ({why}); build them again") from exc
+        if bool(self._offsets) != bool(size) or any(last >= size for last in self._offsets[-1:]):
+            raise InvalidHistoryError(f"the two files of {str(folder)!r} do not fit; build its groups again")
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def __getitem__(self, place: int) -> Group:
         """Raises `InvalidHistoryError` where the line there is none."""
-        self._lines.seek(self._offsets[place])
+        offset = self._offsets[place]
         try:
-            return Group.from_json(json.loads(self._lines.readline()))
-        except (ValueError, TypeError, KeyError) as exc:
+            with (self.folder / LINES).open("rb") as lines:
+                lines.seek(offset)
+                return Group.from_json(json.loads(lines.readline()))
+        except (OSError, ValueError, TypeError, KeyError) as exc:
             raise InvalidHistoryError(f"group {place} of {str(self.folder)!r} is damaged; build them again") from exc
 
     def __iter__(self) -> Iterator[Group]:

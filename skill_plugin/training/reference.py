@@ -122,7 +122,7 @@ class References:
         found: defaultdict[int, list[float]] = defaultdict(list)
         groups: dict[int, Group] = {}
         for one in evened(needed, passes[0], self._accelerator):
-            values_N = self._policy.base_logprobs(one.group, one.numbers)  # noqa: N806
+            values_N = self._policy.base_logprobs(one.group, one.numbers)
             if one.weight:
                 found[one.place] += values_N.float().tolist()
                 groups[one.place] = one.group

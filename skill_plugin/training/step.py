@@ -88,8 +88,8 @@ class Step:
     def loss(
         self,
         one: Pass,
-        logprobs_N: torch.Tensor,  # noqa: N803
-        reference_N: torch.Tensor | None,  # noqa: N803
+        logprobs_N: torch.Tensor,
+        reference_N: torch.Tensor | None,
         settings: LossSettings,
     ) -> torch.Tensor:
         """The share of the step's loss that a pass has, for `backward`."""
@@ -101,7 +101,7 @@ class Step:
         push_C = torch.tensor([candidate.push for candidate in one.candidates], device=device)
         pull_N, push_N = pull_C.repeat_interleave(lengths_C), push_C.repeat_interleave(lengths_C)
         behaviour = [value for candidate in one.candidates for value in candidate.behaviour_logprobs]
-        behaviour_N = torch.tensor(behaviour, device=device)  # noqa: N806
+        behaviour_N = torch.tensor(behaviour, device=device)
         losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
         self._add("policy_loss", losses.policy)
         self._add("kl", losses.kl)
@@ -113,7 +113,7 @@ class Step:
             self._largest = max(self._largest, float(losses.ratio.max()))
         return self._share(losses.total)
 
-    def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:
         """Likewise of the negative log-likelihood."""
         if not one.weight:
             return logprobs_N.sum() * 0.0
@@ -127,12 +127,12 @@ class Step:
         means = {name: value / max(1, self.tokens) for name, value in zip(names, summed, strict=True)}
         return {**means, "ratio_max": float(largest), "tokens": float(self.tokens)}
 
-    def _share(self, losses_N: torch.Tensor) -> torch.Tensor:  # noqa: N803
+    def _share(self, losses_N: torch.Tensor) -> torch.Tensor:
         self._add("loss", losses_N)
         # Gradients are averaged over processes, and the loss is a sum over all of them.
         return losses_N.sum() * (self._accelerator.num_processes / max(1, self.tokens))
 
-    def _add(self, name: str, values_N: torch.Tensor) -> None:  # noqa: N803
+    def _add(self, name: str, values_N: torch.Tensor) -> None:
         self._sums[name] += float(values_N.detach().double().sum())
 
     def _all(self, tensor: torch.Tensor) -> torch.Tensor:

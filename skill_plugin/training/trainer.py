@@ -156,7 +156,7 @@ class _Learner:
         last = len(step.passes) - 1
         for place, one in enumerate(step.passes):
             with self.policy.unsynced() if place < last else nullcontext():
-                logprobs_N = self.policy.logprobs(one.group, one.numbers)  # noqa: N806
+                logprobs_N = self.policy.logprobs(one.group, one.numbers)
                 if supervised:
                     loss = step.supervised(one, logprobs_N)
                 else:

@@ -1,0 +1,283 @@
+"""Recorded histories become candidate groups: one group in memory at a time, however many rollouts there are."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.histories.eligibility import (
+    BASE,
+    MAX_AGE,
+    NEGLIGIBLE,
+    Example,
+    Reason,
+    group_temperature,
+    refusal,
+)
+from skill_plugin.training.advantages import advantages_C_K, parts
+from skill_plugin.training.groups import Candidate, Group, Groups, GroupWriter
+from skill_plugin.training.revised import Revised, revisions
+from skill_plugin.training.settings import AdvantageSettings
+
+TRAIN, VALIDATION, REPORT = "train", "validation", "report.json"
+
+HIGHEST_LOGPROB = 1e-3
+"""A log-prob is at most 0, and rounding makes it a little more."""
+
+_SALT = b"skill-plugin validation "
+"""The same hash decides what is held out for the gate; without a salt one split would decide the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupReport:
+    """What was built, and from what.
+
+    Args:
+        read: Revisions in the rows; each is either among `candidates` or among `refused`.
+        groups: Groups to learn from, with those of validation.
+        validation_groups: Those of tasks that are held back.
+        candidates: Revisions to learn from.
+        rollouts: Under them, with a reward.
+        tokens: Of their completions.
+        refused: Revisions by why not, see `eligibility.refusal`.
+        groups_without_signal: Groups that were left out because all advantages are 0.
+        reward_mean: Of `rollouts`; None of none.
+        reward_sd: Their sample standard deviation; None of fewer than two.
+        share_malformed: Of what was read; None of nothing.
+        checkpoints: How many candidates each wrote; `base model` is no adapter.
+        since: When the first revision that was read was written, ISO 8601 in UTC.
+        until: And the last.
+        train_sha256: Of the groups' file.
+        validation_sha256: Likewise.
+    """
+
+    read: int
+    groups: int
+    validation_groups: int
+    candidates: int
+    rollouts: int
+    tokens: int
+    refused: dict[str, int]
+    groups_without_signal: int
+    reward_mean: float | None
+    reward_sd: float | None
+    share_malformed: float | None
+    checkpoints: dict[str, int]
+    since: str | None
+    until: str | None
+    train_sha256: str
+    validation_sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def build_groups(
+    rows: Iterable[Mapping[str, Any]],
+    folder: Path,
+    *,
+    base_model: str | None,
+    ages: Mapping[str | None, int] | None,
+    max_age: int | None = MAX_AGE,
+    advantage: AdvantageSettings,
+    validation_share: float = 0.2,
+    max_tokens: int | None = None,
+) -> GroupReport:
+    """Writes `train/`, `validation/` and, when they are whole, `report.json`.
+
+    Args:
+        rows: Of `SkillStore.history_rows` or `read_rows`: the candidates of a group one after the other.
+        folder: What it holds of another building is replaced.
+        base_model: What is to be trained; None does not ask.
+        ages: How many checkpoints each is behind the live one, None being the base model, see `eligibility.ages`; None does not
+            ask.
+        max_age: How many it may be.
+        advantage: How rewards become advantages.
+        validation_share: Share of tasks that are held back, whole: a hash of a task's content decides.
+        max_tokens: The model's context; a longer prompt and completion are refused.
+
+    Raises:
+        ConfigurationError: the share is none, or the folder cannot be written.
+        InvalidHistoryError: a row is not ours, or damaged.
+    """
+    if not 0 <= validation_share < 1:
+        raise ConfigurationError(f"validation_share is {validation_share!r}; give a number from 0 to below 1")
+    rules = _Rules(base_model, ages, None if ages is None else max_age, advantage, max_tokens)
+    counts = _Counts()
+    try:
+        (folder / REPORT).unlink(missing_ok=True)
+        with GroupWriter(folder / TRAIN) as train, GroupWriter(folder / VALIDATION) as validation:
+            for _, found in groupby(revisions(rows), key=lambda one: one.group_id):
+                candidates = list(found)
+                group, reasons = _group(candidates, rules)
+                counts.add(candidates, reasons)
+                if group is not None:
+                    held_back = _is_held_back(group.task, validation_share)
+                    (validation if held_back else train).add(group)
+                    counts.groups += 1
+                    counts.validation_groups += held_back
+        report = counts.report(*(Groups(folder / name).sha256 for name in (TRAIN, VALIDATION)))
+        unfinished = folder / f"{REPORT}.unfinished"
+        unfinished.write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
+        unfinished.replace(folder / REPORT)
+    except SkillPluginError:
+        raise
+    except OSError as exc:
+        raise ConfigurationError(
+            f"{str(folder)!r} cannot be written: {exc.strerror or exc}; make room, or choose another place"
+        ) from exc
+    return report
+
+
+class _Rules(NamedTuple):
+    base_model: str | None
+    ages: Mapping[str | None, int] | None
+    max_age: int | None
+    advantage: AdvantageSettings
+    max_tokens: int | None
+
+
+def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, list[Reason | None]]:
+    """What of a group is learned from, and of each candidate why not."""
+    first = revised[0]
+    settings = rules.advantage
+    rewards_C_K = [_own_rewards(one, settings.malformed_reward) for one in revised]
+    advantages = advantages_C_K(rewards_C_K, first.previous, settings, generation=first.generation)
+    signal = any(abs(one) > NEGLIGIBLE for row in advantages for one in row)
+    temperature = group_temperature(one.temperature for one in revised)
+    prompt: tuple[int, ...] | None = None
+    candidates: list[Candidate] = []
+    reasons: list[Reason | None] = []
+    for one, rewards_K, advantages_K in zip(revised, rewards_C_K, advantages, strict=True):
+        example = Example(
+            split=one.split,
+            malformed=one.malformed,
+            imported=one.imported,
+            prompt_tokens=len(one.prompt_ids),
+            completion_tokens=len(one.completion_ids),
+            logprobs=len(one.logprobs),
+            base_model=one.base_model,
+            age=None if rules.ages is None else rules.ages.get(one.checkpoint),
+            rewards=len(rewards_K),
+            signal=signal,
+            other_distribution=one.temperature is None or one.temperature != temperature,
+            wrong_logprobs=not all(-math.inf < logprob <= HIGHEST_LOGPROB for logprob in one.logprobs),
+            other_prompt=prompt is not None and one.prompt_ids != prompt,
+            too_long=rules.max_tokens is not None and len(one.prompt_ids) + len(one.completion_ids) > rules.max_tokens,
+        )
+        reason = refusal(
+            example, base_model=rules.base_model, max_age=rules.max_age, malformed_reward=settings.malformed_reward
+        )
+        reasons.append(reason)
+        if reason is None:
+            prompt = one.prompt_ids
+            pull, push = parts(advantages_K)
+            candidates.append(
+                Candidate(
+                    number=one.candidate,
+                    completion_ids=one.completion_ids,
+                    behaviour_logprobs=one.logprobs,
+                    rewards=rewards_K,
+                    pull=pull,
+                    push=push,
+                    checkpoint=one.checkpoint,
+                    well_formed=not one.malformed,
+                )
+            )
+    if prompt is None or temperature is None:
+        return None, reasons
+    group = Group(
+        id=first.group_id,
+        task=first.task,
+        family=first.family,
+        generation=first.generation,
+        prompt_ids=prompt,
+        temperature=temperature,
+        candidates=tuple(candidates),
+        previous_rewards=first.previous,
+    )
+    return group, reasons
+
+
+def _own_rewards(one: Revised, malformed_reward: float | None) -> tuple[float, ...]:
+    """Its rollouts' rewards; a malformed text's one. Without tokens it is none of a generator that is trained, and has none."""
+    if not (one.malformed and one.completion_ids):
+        return one.rewards
+    return () if malformed_reward is None else (malformed_reward,)
+
+
+def _is_held_back(task: str, share: float) -> bool:
+    return int.from_bytes(sha256(_SALT + task.encode()).digest()[:8]) < share * 2**64
+
+
+@dataclass
+class _Counts:
+    groups: int = 0
+    validation_groups: int = 0
+    groups_without_signal: int = 0
+    read: int = 0
+    malformed: int = 0
+    candidates: int = 0
+    tokens: int = 0
+    rollouts: int = 0
+    rewards: float = 0.0
+    squares: float = 0.0
+    refused: Counter[Reason] = field(default_factory=Counter)
+    checkpoints: Counter[str] = field(default_factory=Counter)
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def add(self, revised: Sequence[Revised], reasons: Sequence[Reason | None]) -> None:
+        self.groups_without_signal += "no signal" in reasons
+        judged: dict[str | None, tuple[float, ...]] = {}  # two candidates with one text share its rollouts
+        for one, reason in zip(revised, reasons, strict=True):
+            self.read += 1
+            self.malformed += one.malformed
+            self.since = min(self.since or one.created_at, one.created_at)
+            self.until = max(self.until or one.created_at, one.created_at)
+            if reason is not None:
+                self.refused[reason] += 1
+                continue
+            self.candidates += 1
+            self.tokens += len(one.completion_ids)
+            self.checkpoints[one.checkpoint or BASE] += 1
+            if not one.malformed:
+                judged[one.skill] = one.rewards
+        for rewards in judged.values():
+            self.rollouts += len(rewards)
+            self.rewards += sum(rewards)
+            self.squares += sum(reward * reward for reward in rewards)
+
+    def report(self, train_sha256: str, validation_sha256: str) -> GroupReport:
+        n = self.rollouts
+        mean = self.rewards / n if n else None
+        spread = None if mean is None or n < 2 else math.sqrt(max(0.0, self.squares - n * mean * mean) / (n - 1))
+        return GroupReport(
+            read=self.read,
+            groups=self.groups,
+            validation_groups=self.validation_groups,
+            candidates=self.candidates,
+            rollouts=n,
+            tokens=self.tokens,
+            refused=dict(self.refused.most_common()),
+            groups_without_signal=self.groups_without_signal,
+            reward_mean=mean,
+            reward_sd=spread,
+            share_malformed=self.malformed / self.read if self.read else None,
+            checkpoints=dict(self.checkpoints.most_common()),
+            since=_iso(self.since),
+            until=_iso(self.until),
+            train_sha256=train_sha256,
+            validation_sha256=validation_sha256,
+        )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat()

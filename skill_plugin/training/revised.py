@@ -1,0 +1,102 @@
+"""A revision's row, checked: what is not of its kind must not become a gradient."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.histories.eligibility import temperature_of
+from skill_plugin.training.history_file import check_format
+
+
+class Revised(NamedTuple):
+    """A revision as far as it decides about learning from it.
+
+    `task` is the task's content hash, `malformed` that it became no skill, `temperature` that of `eligibility.temperature_of`,
+    `previous` all rewards of the generation before.
+    """
+
+    group_id: str
+    task: str
+    family: str
+    split: str
+    generation: int
+    candidate: int
+    skill: str | None
+    malformed: bool
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    temperature: float | None
+    rewards: tuple[float, ...]
+    previous: tuple[float, ...]
+    checkpoint: str | None
+    base_model: str | None
+    imported: bool
+    created_at: datetime
+
+
+def revisions(rows: Iterable[Mapping[str, Any]]) -> Iterator[Revised]:
+    """The revisions among rows of histories.
+
+    Raises:
+        InvalidHistoryError: a row is not ours, or damaged.
+    """
+    for number, row in enumerate(rows, start=1):
+        check_format(row, f"row {number} of the histories")
+        try:
+            revised = _revision(row) if row["kind"] == "revision" else None
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            why = f"there is no {exc}" if isinstance(exc, KeyError) else exc
+            raise InvalidHistoryError(f"row {number} of the histories is damaged: {why}; export them again") from exc
+        if revised is not None:
+            yield revised
+
+
+def _revision(row: Mapping[str, Any]) -> Revised:
+    for name in ("group_id", "content_hash", "family", "split"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"{name} is {row[name]!r}")
+    created_at = row["created_at"]
+    moment = created_at if isinstance(created_at, datetime) else datetime.fromisoformat(created_at)
+    return Revised(
+        group_id=row["group_id"],
+        task=row["content_hash"],
+        family=row["family"],
+        split=row["split"],
+        generation=_whole(row, "generation", 1),
+        candidate=_whole(row, "candidate", 0),
+        skill=row["skill"],
+        malformed=row["skill"] is None or row["error"] is not None,
+        prompt_ids=_ids(row, "prompt_token_ids"),
+        completion_ids=_ids(row, "completion_token_ids"),
+        logprobs=tuple(map(float, row["logprobs"] or ())),
+        temperature=temperature_of(row["sampling"]),
+        rewards=_rewards(row, "rewards"),
+        previous=_rewards(row, "previous_rewards"),
+        checkpoint=row["checkpoint"],
+        base_model=row["base_model"],
+        imported=row["source"] is not None,
+        created_at=moment if moment.tzinfo else moment.replace(tzinfo=UTC),
+    )
+
+
+def _whole(row: Mapping[str, Any], name: str, least: int) -> int:
+    value = row[name]
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} is {value!r}")
+    return value
+
+
+def _ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
+    ids = tuple(row[name] or ())
+    if ids and (set(map(type, ids)) != {int} or min(ids) < 0):
+        raise ValueError(f"{name} are no token ids")
+    return ids
+
+
+def _rewards(row: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    rewards = tuple(map(float, row[name] or ()))
+    if not all(0 <= reward <= 1 for reward in rewards):  # NaN is not either
+        raise ValueError(f"{name} are not from 0 to 1")
+    return rewards
