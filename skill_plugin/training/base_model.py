@@ -212,17 +212,22 @@ def _adapted(model: Any, config: LoraConfig) -> PeftModel:
     return adapted
 
 
-def _weights(model: PeftModel) -> dict[str, torch.Tensor]:
+def _weights(model: PeftModel, gathered: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
     # Embeddings: peft would ask a hub whether they were changed.
-    return get_peft_model_state_dict(model, save_embedding_layers=False)  # type: ignore[no-any-return]
+    return get_peft_model_state_dict(model, gathered, save_embedding_layers=False)  # type: ignore[no-any-return]
 
 
-def save_adapter(model: PeftModel, folder: Path) -> None:
+def save_adapter(model: PeftModel, folder: Path, gathered: dict[str, torch.Tensor] | None = None) -> None:
     """Writes `adapter_config.json` and `adapter_model.safetensors`; the folder is whole or not there.
 
     The same weights give the same bytes. `PeftModel.from_pretrained` and vLLM read it.
+
+    Args:
+        model: With the adapter.
+        folder: What is there is replaced.
+        gathered: The adapter's weights by parameter name, where the model's own are spread over processes.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(_weights(model).items())}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(_weights(model, gathered).items())}
     config = model.peft_config["default"].to_dict() | {"inference_mode": True}
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
     with whole_folder(folder) as temporary:

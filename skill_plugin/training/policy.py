@@ -30,8 +30,9 @@ class Policy:
     def __init__(self, plan: Plan, accelerator: Accelerator, sample: Group) -> None:
         settings = plan.train
         self._accelerator = accelerator
-        self.dtype = _dtype(settings.dtype, accelerator.device)
-        model, _ = base_model.load_base(plan.base_model, dtype=self.dtype, device=accelerator.device)
+        device = str(accelerator.device)
+        self.dtype = base_model.pick_dtype(settings.dtype, device)
+        model, _ = base_model.load_base(plan.base_model, settings.dtype, device)
         self.peft = base_model.attach_adapter(
             model,
             parent=Path(plan.parent) if plan.parent else None,
@@ -116,17 +117,10 @@ class Policy:
 
     def save(self, folder: Path) -> None:
         """Writes the adapter as PEFT reads it."""
-        weights: Mapping[str, torch.Tensor] = {name: _whole(one) for name, one in self.trainable().items()}
+        weights = {name: _whole(one) for name, one in self.trainable().items()}
         if self._accelerator.is_main_process:
-            base_model.save_adapter(self.peft, folder, state_dict=dict(weights))
+            base_model.save_adapter(self.peft, folder, weights)
         self._accelerator.wait_for_everyone()
-
-
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
-    if wanted != "auto":
-        found: torch.dtype = getattr(torch, wanted)
-        return found
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:

@@ -34,37 +34,38 @@ class ReferenceCache:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
+        self._path = path
         self._places: dict[int, tuple[int, int]] = {}
-        end, size = 0, path.stat().st_size
-        while end + _HEAD.size <= size:
-            self._file.seek(end)
-            place, count = _HEAD.unpack(self._file.read(_HEAD.size))
-            after = end + _HEAD.size + 4 * count
-            if after > size:
-                break
-            self._places[place] = (end + _HEAD.size, count)
-            end = after
-        self._file.truncate(end)
+        end = 0
+        path.touch()
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            while end + _HEAD.size <= size:
+                file.seek(end)
+                place, count = _HEAD.unpack(file.read(_HEAD.size))
+                after = end + _HEAD.size + 4 * count
+                if after > size:
+                    break
+                self._places[place] = (end + _HEAD.size, count)
+                end = after
+            file.truncate(end)
 
     def get(self, place: int) -> Sequence[float] | None:
         """What was put there, shape [N]."""
         if place not in self._places:
             return None
         offset, count = self._places[place]
-        self._file.seek(offset)
         values = array("f")
-        values.frombytes(self._file.read(4 * count))
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            values.frombytes(file.read(4 * count))
         return values
 
     def put(self, place: int, values: Sequence[float]) -> None:
-        self._file.seek(0, 2)
-        self._file.write(_HEAD.pack(place, len(values)))
-        offset = self._file.tell()
-        self._file.write(array("f", values).tobytes())
-        self._file.flush()
-        self._places[place] = (offset, len(values))
+        with self._path.open("ab") as file:
+            file.write(_HEAD.pack(place, len(values)))
+            self._places[place] = (file.tell(), len(values))
+            file.write(array("f", values).tobytes())
 
 
 class References:

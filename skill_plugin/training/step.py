@@ -110,7 +110,7 @@ class Step:
         self._add("pull", pull_N)
         self._add("push", push_N)
         if losses.ratio.numel():
-            self._largest = max(self._largest, float(losses.ratio.max()))
+            self._largest = max(self._largest, float(losses.ratio.detach().max()))
         return self._share(losses.total)
 
     def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:
