@@ -5,28 +5,34 @@ Alone, or on many GPUs with `accelerate launch -m skill_plugin.training ...`.
 
 import argparse
 import logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 from accelerate import PartialState
 
 from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.training import options
 from skill_plugin.training.dataset import build_groups
 from skill_plugin.training.history_file import read_rows
 from skill_plugin.training.job import run
 from skill_plugin.training.manifest import write_json
 from skill_plugin.training.plan import PLAN, Plan
-from skill_plugin.training.settings import AdvantageSettings, LossSettings, TrainSettings
 from skill_plugin.training.trainer import Trained
 
-PARTS: dict[str, Any] = {"train": TrainSettings, "loss": LossSettings, "advantage": AdvantageSettings}
+WATCHED = "SKILL_PLUGIN_WATCH_PARENT"
+"""Set by a process that holds our standard input open for as long as it lives; when it is gone, so is this one."""
+
+SETTINGS = [one.name for kind in options.PARTS.values() for one in fields(kind)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 is an adapter, 1 an error, 3 a run that made none."""
+    if os.environ.get(WATCHED):
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     given = _parser().parse_args(arguments)
     processes = PartialState()
@@ -47,10 +53,7 @@ def begin(given: argparse.Namespace) -> None:
     """Makes a run's folder from a file of histories."""
     if given.base_model is None:
         raise ConfigurationError("no base model is given; pass --base-model FOLDER, the model that wrote the histories")
-    chosen = {
-        part: kind(**{one.name: getattr(given, one.name) for one in fields(kind) if one.name in given})
-        for part, kind in PARTS.items()
-    }
+    chosen = options.parts({name: getattr(given, name) for name in SETTINGS if name in given})
     report = build_groups(
         read_rows(given.histories),
         given.folder / "data",
@@ -78,38 +81,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--logged-as", help="what the histories call the base model [default: the same]")
     parser.add_argument("--parent", type=Path, help="the folder of an adapter to train further")
     parser.add_argument("--parent-checkpoint", help="what the histories call that adapter [default: its folder's name]")
-    for kind in PARTS.values():
-        options = parser.add_argument_group(kind.__name__, "see its docstring")
-        hints = get_type_hints(kind)
+    for kind in options.PARTS.values():
+        group = parser.add_argument_group(kind.__name__, "see its docstring")
         for one in fields(kind):
-            options.add_argument(
-                f"--{one.name.replace('_', '-')}",
-                type=_reader(hints[one.name]),
-                default=argparse.SUPPRESS,
-                help=f"[default: {one.default}]",
-            )
+            flag = f"--{one.name.replace('_', '-')}"
+            group.add_argument(flag, default=argparse.SUPPRESS, help=f"[default: {one.default}]")
     return parser
 
 
-def _reader(hint: Any) -> Any:
-    """What makes a setting of an argument's text. Whether it is in its range is the setting's own matter."""
-    kinds = {kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)} - {type(None)}
-    if bool in kinds:
-        return _yes
-    if tuple in kinds or any(getattr(kind, "__origin__", None) is tuple for kind in get_args(hint)):
-        return lambda text: tuple(text.split(","))
-    numbers = {"none": None} if type(None) in get_args(hint) else {}
-    for kind in (int, float):
-        if kind in kinds:
-            return lambda text, kind=kind: numbers[text] if text in numbers else kind(text)
-    return str
-
-
-def _yes(text: str) -> bool:
-    answers = {"true": True, "false": False}
-    if text not in answers:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
-    return answers[text]
+def _end_with_parent() -> None:
+    while sys.stdin.buffer.read(1 << 10):
+        pass
+    os._exit(130)
 
 
 def _tell(done: Trained) -> None:

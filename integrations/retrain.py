@@ -1,0 +1,340 @@
+"""`retrain`: one night, from what was logged to a checkpoint that is live, or is not.
+
+Each part leaves what it made where the next start finds it, so that a night that was killed is gone on with.
+"""
+
+import logging
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from skill_plugin.checkpoint_gate import CheckpointDecision, decide
+from skill_plugin.checkpoint_record import Checkpoint
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError, ModelError, SkillPluginError
+from skill_plugin.generators.vllm_server import VllmServer, asleep
+from skill_plugin.integrations import trainer_process
+from skill_plugin.integrations.retrained import Retrained
+from skill_plugin.protocols import Generator
+from skill_plugin.records import Generation, Revision, Task
+from skill_plugin.store import SkillStore, TrainingRun
+from skill_plugin.training.dataset import REPORT, build_groups
+from skill_plugin.training.disk import whole_folder
+from skill_plugin.training.manifest import read_json, write_json
+from skill_plugin.training.off_policy import OffPolicyEstimate, estimate
+from skill_plugin.training.plan import PLAN, Plan
+
+BY = "retrain"
+STARTS = 3
+"""How often a run may be started that never comes to its end; then it is given up, so that no night is lost to it for ever."""
+
+SAMPLES = 16
+"""Texts of either generator that the gate looks at where no task LLM is there."""
+
+NO_SIGNAL = "no signal"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What a night is told.
+
+    Args:
+        base_model: The generator's base: a folder, or a name on the Hugging Face Hub.
+        logged_as: What the histories call it.
+        home: The home folder: runs go to `training/`, adapters to `adapters/`.
+        parts: `train`, `loss` and `advantage` settings of the plan.
+        since: Learn from lineages in which something was recorded from then on; None is since the last success.
+        all_logs: Learn from everything.
+        max_age: Checkpoints that a revision may be behind the live one.
+        launcher: See `trainer_process.train`.
+        gate: `paired` runs held-out tasks, `off-policy` asks the logs, `auto` the first that can be had.
+        promote: Let the gate's yes be followed; else the checkpoint stays a candidate.
+        new: Begin a run though an unfinished one is there.
+    """
+
+    base_model: str
+    logged_as: str
+    home: Path
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    since: datetime | None = None
+    all_logs: bool = False
+    max_age: int = 4
+    launcher: str | None = None
+    gate: Literal["auto", "paired", "off-policy"] = "auto"
+    promote: bool = True
+    new: bool = False
+
+
+Writer = Callable[[Checkpoint | None], Generator]
+"""Makes the generator of a checkpoint; None is the base model's."""
+
+Compare = Callable[[Sequence[Task], Generator, Generator], CheckpointDecision]
+"""Runs held-out tasks under the texts of a candidate and of the live generator, in this order."""
+
+
+def retrain(
+    store: SkillStore,
+    night: Night,
+    *,
+    writer: Writer,
+    compare: Compare | None = None,
+    gate_tasks: int = 50,
+    server: VllmServer | None = None,
+    sleep: bool = False,
+    wait: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> Retrained:
+    """Histories -> groups -> a trained adapter -> a candidate checkpoint -> the gate -> live, or kept.
+
+    Args:
+        store: Histories and registry.
+        night: What to do.
+        writer: Makes generators, for the gate.
+        compare: Runs tasks; None where no task LLM is there.
+        gate_tasks: Held-out tasks that judge, at most.
+        server: Where the generator is served; a promoted adapter is loaded into it.
+        sleep: Put the server to sleep while training has its GPU.
+        wait: Wait for another retrain of this namespace to end.
+        tell: Is told what is going on, a line at a time.
+
+    Raises:
+        BusyError: another one runs, and `wait` is off.
+        InvalidHistoryError: there are no histories, or none that can be learned from.
+        ConfigurationError: something cannot work as it is set.
+        TrainingError: the trainer died.
+    """
+    with store.alone(BY, wait=wait):
+        return _Night(store, night, server, tell or (lambda _: None)).pass_(
+            writer, compare, gate_tasks=gate_tasks, sleep=sleep
+        )
+
+
+class _Night:
+    def __init__(
+        self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]
+    ) -> None:
+        self._store, self._night, self._server, self._tell = store, night, server, tell
+        self._result = Retrained()
+
+    def pass_(self, writer: Writer, compare: Compare | None, *, gate_tasks: int, sleep: bool) -> Retrained:
+        store, result = self._store, self._result
+        with self._timed("rollback"):
+            back = store.check_live(by=BY)
+            result.rolled_back = back.id if back else None
+        run = self._begin()
+        folder = self._night.home / "training" / run.id
+        result.run_id, result.folder = run.id, str(folder)
+        try:
+            with self._timed("groups"):
+                report = self._groups(run, folder)
+            if not report["groups"] - report["validation_groups"]:
+                return self._nothing(run, report)
+            with self._timed("training"), asleep(self._server) if sleep and self._server else nullcontext():
+                trainer_process.train(folder, launcher=self._night.launcher, tell=self._tell)
+            result.trained = read_json(folder / "result.json")
+            if result.trained["outcome"] != "trained":
+                return self._end(run, "failed", result.trained["reason"])
+            candidate = self._register(run, folder)
+            with self._timed("gate"):
+                decision = self._judge(candidate, folder, writer, compare, gate_tasks)
+            self._conclude(run, candidate, decision)
+        except SkillPluginError as exc:
+            # What was wrong may be right tomorrow, but this run may be why: see STARTS.
+            store.save_training(run.id, {**run.progress, "error": str(exc)})
+            raise
+        return result
+
+    def _begin(self) -> TrainingRun:
+        """The unfinished run of the same settings, else a new one."""
+        night, store = self._night, self._store
+        live = store.live_checkpoint(night.logged_as)
+        plan = Plan(
+            base_model=night.base_model,
+            parent=live.path if live else None,
+            parent_checkpoint=live.id if live else None,
+            **night.parts,
+        )
+        config = {**plan.to_json(), "logged_as": night.logged_as, "max_age": night.max_age}
+        for old in store.training_runs():
+            if old.outcome is not None:
+                continue
+            starts = old.progress.get("starts", 1)
+            if night.new or _deciding(old.config) != _deciding(config) or starts >= STARTS:
+                why = "a new run was wanted" if night.new else f"begun with other settings, or started {starts} times"
+                store.save_training(old.id, old.progress, outcome=f"given up: {why}")
+                continue
+            self._result.resumed = True
+            store.save_training(old.id, {**old.progress, "starts": starts + 1})
+            self._tell(f"going on with {old.id}, which was begun {old.created_at:%Y-%m-%d %H:%M} UTC")
+            return replace(old, progress={**old.progress, "starts": starts + 1})
+        since = None if night.all_logs else night.since or store.trained_until()
+        run_id = f"tr_{datetime.now(UTC):%Y%m%d}_{secrets.token_hex(3)}"
+        seeds = {"order": plan.train.seed, "adapter": plan.train.seed}
+        return store.begin_training(run_id, config, data_from=since, data_to=datetime.now(UTC), seeds=seeds)
+
+    def _groups(self, run: TrainingRun, folder: Path) -> dict[str, Any]:
+        """Builds the groups, unless an earlier start has; the report of it. The plan is written last."""
+        if not (folder / PLAN).exists():
+            night = self._night
+            self._tell("reading histories" + (f" since {run.data_from:%Y-%m-%d %H:%M} UTC" if run.data_from else ""))
+            plan = Plan.from_json({key: run.config[key] for key in Plan.__dataclass_fields__})
+            report = build_groups(
+                self._store.history_rows(since=run.data_from),
+                folder / "data",
+                base_model=night.logged_as,
+                ages=self._store.checkpoint_ages(),
+                max_age=night.max_age,
+                advantage=plan.advantage,
+                max_tokens=_context(night.base_model),
+            )
+            data = {"histories": self._store.namespace, "since": run.data_from, "until": run.data_to}
+            write_json(folder / PLAN, replace(plan, data={**data, "groups": report.groups}).to_json())
+        self._result.learned_from = report = read_json(folder / "data" / REPORT)
+        return report
+
+    def _nothing(self, run: TrainingRun, report: Mapping[str, Any]) -> Retrained:
+        """Nothing to learn from: on most nights that is no failure, on the first one it is."""
+        refused = {reason: count for reason, count in report["refused"].items() if reason != NO_SIGNAL}
+        if report["read"] == 0:
+            reason = f"there are no revisions in the histories of namespace {self._store.namespace!r}"
+            if run.data_from is not None:
+                return self._end(run, "nothing new", f"{reason} since {run.data_from:%Y-%m-%d %H:%M} UTC")
+            reason += "; log some with evolve, or with an agent that has a generator"
+        elif sum(refused.values()) == report["read"]:
+            counts = ", ".join(f"{count} {why}" for why, count in refused.items())
+            reason = f"none of the {report['read']} revisions can be learned from: {counts}; see histories stats"
+        else:
+            validation = report["validation_groups"]
+            held = f", {validation} groups are held back" if validation else ""
+            return self._end(run, "nothing new", f"no group says which text is better{held}")
+        self._end(run, "failed", reason)
+        raise InvalidHistoryError(reason)
+
+    def _register(self, run: TrainingRun, folder: Path) -> Checkpoint:
+        """Puts the adapter where it stays, and into the registry as a candidate."""
+        place = self._night.home / "adapters" / run.id
+        if not place.exists():
+            with whole_folder(place) as unfinished:
+                shutil.copytree(folder / "adapter", unfinished, dirs_exist_ok=True)
+        manifest, trained = read_json(folder / "manifest.json"), self._result.trained
+        candidate = self._store.register_checkpoint(
+            place,
+            base_model=self._night.logged_as,
+            base_revision=manifest["base_revision"],
+            parent=run.config["parent_checkpoint"],
+            metrics={"run": run.id, "steps": trained["step"], "skipped": trained["skipped"], "last": trained["last"]},
+        )
+        self._result.checkpoint = candidate.id
+        return candidate
+
+    def _judge(
+        self, candidate: Checkpoint, folder: Path, writer: Writer, compare: Compare | None, gate_tasks: int
+    ) -> CheckpointDecision:
+        """By held-out tasks where they can be run, else by the logs."""
+        store, wanted = self._store, self._night.gate
+        live = store.live_checkpoint(self._night.logged_as)
+        tasks = store.tasks(split="heldout", limit=gate_tasks) if wanted != "off-policy" else []
+        note = ""
+        if compare is not None and tasks:
+            self._tell(f"the gate: {len(tasks)} held-out tasks under the texts of {candidate.id} and of the live generator")
+            decision = compare(tasks, writer(candidate), writer(live))
+            if decision.kind == "paired" or wanted == "paired":
+                return decision
+            note = f"held-out tasks could not judge: {decision.reason}"
+        elif wanted == "paired":
+            return decide(note="no task LLM is given" if compare is None else "")
+        self._tell("the gate: what the logs say")
+        samples = [self._sample(writer(one)) for one in (candidate, live)]
+        return decide(estimate=_estimate(folder), candidate=samples[0], live=samples[1], note=note)
+
+    def _sample(self, generator: Generator) -> list[Revision]:
+        """Texts to look at: whether they are skills, how long they are, what is in them."""
+        tasks = self._store.tasks(split="heldout", limit=SAMPLES) or self._store.tasks(split="train", limit=SAMPLES)
+        history = [Generation(number=0, text=None)]
+        return [revision for task in tasks for revision in generator.propose(task, history, n=1)]
+
+    def _conclude(self, run: TrainingRun, candidate: Checkpoint, decision: CheckpointDecision) -> None:
+        result, evidence = self._result, decision.to_json()
+        result.gate = evidence
+        if decision.promote and self._night.promote:
+            self._store.promote_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
+            self._end(run, "promoted", decision.reason)
+            self._serve(candidate)
+        elif candidate.status == "live":  # a start that was killed between the two had promoted it
+            self._end(run, "promoted", decision.reason)
+            self._serve(candidate)
+        else:
+            self._store.keep_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
+            asked = "" if self._night.promote or not decision.promote else "the gate said yes, and nothing is promoted: "
+            self._end(run, "kept", asked + decision.reason)
+
+    def _serve(self, checkpoint: Checkpoint) -> None:
+        """Loads the adapter into the server. It is live whether or not that works: a generator loads what it misses."""
+        if self._server is None:
+            return
+        try:
+            self._server.load_adapter(checkpoint.id, checkpoint.path)
+            self._result.serving.append(f"{self._server.base_url} serves {checkpoint.id}")
+        except ModelError as exc:
+            self._result.serving.append(f"not loaded yet: {exc}")
+            _log.warning("%s is live but not loaded: %s", checkpoint.id, exc)
+
+    def _end(self, run: TrainingRun, outcome: Any, reason: str) -> Retrained:
+        result = self._result
+        result.outcome, result.reason = outcome, reason
+        live = self._store.live_checkpoint()
+        result.live = live.id if live else None
+        kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
+        self._store.save_training(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        return result
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._result.seconds[name] = round(time.monotonic() - began, 3)
+
+
+def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's settings those that decide what comes out of it; budgets may change from start to start."""
+    train = {key: value for key, value in config["train"].items() if key not in ("max_minutes", "snapshot_steps")}
+    return {**config, "train": {key: list(v) if isinstance(v, tuple) else v for key, v in train.items()}}
+
+
+def _plain(result: Retrained) -> dict[str, Any]:
+    return {key: value for key, value in result.to_json().items() if key not in ("seconds", "reason", "outcome")}
+
+
+def _context(base_model: str) -> int | None:
+    """How many tokens the model takes; None if that is not known before it is loaded."""
+    path = Path(base_model).expanduser() / "config.json"
+    if not path.is_file():
+        return None
+    config = read_json(path)
+    text = config.get("text_config", config)
+    found = text.get("max_position_embeddings")
+    return found if isinstance(found, int) else None
+
+
+def _estimate(folder: Path) -> OffPolicyEstimate | None:
+    """From the revisions that were held back, scored before training and after."""
+    before, after = (read_json(folder / f"validation-{when}.json") for when in ("before", "after"))
+    if not after:
+        return None
+    return estimate(
+        [one["logprob"] for one in after],
+        [one["logprob"] for one in before],
+        [one["behaviour"] for one in after],
+        [one["reward"] for one in after],
+        [one["group"] for one in after],
+        tasks=[one["task"] for one in after],
+    )
