@@ -9,6 +9,7 @@
     ├── ModelError (RuntimeError)            a model whose reply is empty, cut off or unreadable
     ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
     ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
+    ├── TrainingError (RuntimeError)         a trainer that died
     └── StoreError
         ├── StoreUnavailableError (OSError)  a home, database or index that cannot be opened or written
         ├── SchemaTooNewError                a database written by a newer release
@@ -70,6 +71,10 @@ class VerifierError(SkillPluginError, RuntimeError):
 
 class GeneratorError(SkillPluginError, RuntimeError):
     """A generator crashed or returned no revision. A malformed text is a `Revision` with an `error` instead."""
+
+
+class TrainingError(SkillPluginError, RuntimeError):
+    """A trainer's process died; what it had saved is there."""
 
 
 class StoreError(SkillPluginError):

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 from skill_plugin.budget import Usage
 from skill_plugin.errors import BusyError, InvalidTaskError
 from skill_plugin.gate import GateDecision
-from skill_plugin.records import Task
+from skill_plugin.records import Split, Task
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.outcomes import insert_task
 from skill_plugin.store.owner import job_owner
@@ -104,6 +104,21 @@ class Evolving(StoreBase):
                         )
             for task in tasks:
                 insert_task(session, self.namespace, task)
+
+    def tasks(self, *, split: Split, limit: int | None = None) -> list[Task]:
+        """The tasks of a split, newest first: what was evolved on, or what the gate judges by.
+
+        Args:
+            split: `train` or `heldout`.
+            limit: So many at most.
+        """
+        mine = select(TaskRow).where(TaskRow.namespace == self.namespace, TaskRow.split == split)
+        with self.database.read() as session:
+            rows = session.exec(mine.order_by(col(TaskRow.created_at).desc(), col(TaskRow.id)).limit(limit)).all()
+            return [
+                Task(row.input, family=row.family, reference=row.reference, verifier=row.verifier, split=split)
+                for row in rows
+            ]
 
     def held_out(self, task: Task) -> bool:
         """Whether the question is held out here, whatever this run of it says."""

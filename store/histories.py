@@ -195,6 +195,11 @@ class Histories(StoreBase):
                 export_rows(session, self.namespace, page, known.base_models) for page in pages
             )
 
+    def checkpoint_ages(self) -> dict[str | None, int]:
+        """How many checkpoints each is behind the live one; None is the base model. See `eligibility.ages`."""
+        with self.database.read() as session:
+            return dict(lineages.checkpoints(session, self.namespace).ages)
+
     def history_stats(
         self,
         *,
