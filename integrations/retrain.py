@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.checkpoint_record import Checkpoint
-from skill_plugin.errors import ConfigurationError, InvalidHistoryError, ModelError, SkillPluginError
+from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations import trainer_process
 from skill_plugin.integrations.retrained import Retrained
@@ -117,9 +117,7 @@ def retrain(
 
 
 class _Night:
-    def __init__(
-        self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]
-    ) -> None:
+    def __init__(self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]) -> None:
         self._store, self._night, self._server, self._tell = store, night, server, tell
         self._result = Retrained()
 
@@ -243,7 +241,9 @@ class _Night:
         tasks = store.tasks(split="heldout", limit=gate_tasks) if wanted != "off-policy" else []
         note = ""
         if compare is not None and tasks:
-            self._tell(f"the gate: {len(tasks)} held-out tasks under the texts of {candidate.id} and of the live generator")
+            self._tell(
+                f"the gate: {len(tasks)} held-out tasks under the texts of {candidate.id} and of the live generator"
+            )
             decision = compare(tasks, writer(candidate), writer(live))
             if decision.kind == "paired" or wanted == "paired":
                 return decision
@@ -272,7 +272,9 @@ class _Night:
             self._serve(candidate)
         else:
             self._store.keep_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
-            asked = "" if self._night.promote or not decision.promote else "the gate said yes, and nothing is promoted: "
+            asked = (
+                "" if self._night.promote or not decision.promote else "the gate said yes, and nothing is promoted: "
+            )
             self._end(run, "kept", asked + decision.reason)
 
     def _serve(self, checkpoint: Checkpoint) -> None:

@@ -44,7 +44,9 @@ def train(folder: Path, *, launcher: str | None = None, tell: Callable[[str], No
             errors="replace",
         )
     except OSError as exc:
-        raise ConfigurationError(f"the launcher {start[0]!r} cannot be started: {exc.strerror}; see --launcher") from exc
+        raise ConfigurationError(
+            f"the launcher {start[0]!r} cannot be started: {exc.strerror}; see --launcher"
+        ) from exc
     last: deque[str] = deque(maxlen=20)
     try:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
@@ -82,4 +84,6 @@ def _failed(code: int, last: list[str]) -> ConfigurationError | TrainingError:
         name = signal.Signals(-code).name
         why = "; the machine may have run out of memory" if -code == getattr(signal, "SIGKILL", None) else ""
         return TrainingError(f"the trainer was killed by {name}{why}; the same command goes on from its last snapshot")
-    return TrainingError(f"the trainer ended with status {code}: {end}; the same command goes on from its last snapshot")
+    return TrainingError(
+        f"the trainer ended with status {code}: {end}; the same command goes on from its last snapshot"
+    )

@@ -1,0 +1,179 @@
+"""`skill-plugin retrain`: the nightly job."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.integrations.cli.console import err, out, print_json, print_table
+from skill_plugin.integrations.cli.options import Agent, BaseUrl, Json, Judge, Model, SystemPrompt, Writer
+from skill_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from skill_plugin.integrations.retrained import Retrained
+
+
+def retrain(
+    settings: Settings,
+    base_model: Annotated[
+        str | None, typer.Option(help="The generator's base: a folder or a name on the Hub [default: the generator's].")
+    ] = None,
+    logged_as: Annotated[
+        str | None, typer.Option(help="What the histories call it [default: the generator's model].")
+    ] = None,
+    generator: Writer = None,
+    model: Model = None,
+    agent: Agent = None,
+    base_url: BaseUrl = None,
+    verifier: Judge = None,
+    system_prompt: SystemPrompt = None,
+    since: Annotated[datetime | None, typer.Option(help="Learn from then on [default: the last success].")] = None,
+    all_logs: Annotated[bool, typer.Option("--all-logs", help="Learn from everything that was logged.")] = False,
+    max_minutes: Annotated[float | None, typer.Option(help="Budget of training.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Budget of training.")] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="Any other training setting, as NAME=VALUE.", metavar="NAME=VALUE")
+    ] = None,
+    launcher: Annotated[
+        str | None, typer.Option(help="Starts the trainer's processes, such as 'accelerate launch --num_processes 4'.")
+    ] = None,
+    gate: Annotated[str, typer.Option(help="paired, off-policy, or auto: the first that can be had.")] = "auto",
+    gate_tasks: Annotated[int, typer.Option(help="Held-out tasks that judge, at most.")] = 50,
+    gate_candidates: Annotated[int, typer.Option(help="Texts of either generator for each of them.")] = 2,
+    gate_rollouts: Annotated[int, typer.Option(help="How often each text is tried.")] = 2,
+    confident: Annotated[
+        bool, typer.Option("--confident", help="Promote only if the gain's whole interval is above 0.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(help="The gate's calls at once.")] = 8,
+    promote: Annotated[bool, typer.Option(help="Follow the gate's yes.")] = True,
+    sleep: Annotated[bool, typer.Option("--sleep", help="Put the vLLM server to sleep while training.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin anew, though an unfinished run is there.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for another retrain on this store to end.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train the generator on the logs since the last success, and put the result in service only if it proves better.
+
+    Ends with status 0 if the new checkpoint was promoted, if what is live was kept, and if there was nothing new; else with
+    another. The same command goes on where it was killed. Training settings may stand in the settings file, as [retrain].
+    """
+    from skill_plugin.integrations import retrain as job  # noqa: PLC0415 - the store takes a second to import
+    from skill_plugin.integrations import wiring  # noqa: PLC0415
+    from skill_plugin.task_files import read_text  # noqa: PLC0415
+    from skill_plugin.training import options  # noqa: PLC0415
+
+    if gate not in ("auto", "paired", "off-policy"):
+        raise ConfigurationError(f"gate is {gate!r}; it is one of auto, paired, off-policy")
+    settings = settings.override(model=model, generator=generator, base_url=base_url, verifier=verifier)
+    chosen = {**settings.retrain, **_pairs(given or [])}
+    chosen |= {
+        key: value for key, value in (("max_minutes", max_minutes), ("max_steps", max_steps)) if value is not None
+    }
+    base, name = wiring.trained_model(settings, base_model, logged_as)
+    night = job.Night(
+        base_model=base,
+        logged_as=name,
+        home=settings.home,
+        parts=options.parts(chosen),
+        since=since.astimezone() if since else None,
+        all_logs=all_logs,
+        launcher=launcher,
+        gate=gate,  # type: ignore[arg-type]
+        promote=promote,
+        new=new,
+    )
+    try:
+        with wiring.open_store(settings, create=False) as store:
+            compare = wiring.comparison(
+                settings,
+                store,
+                agent,
+                candidates=gate_candidates,
+                rollouts=gate_rollouts,
+                concurrency=concurrency,
+                confident=confident,
+                system_prompt=read_text(system_prompt),
+            )
+            result = job.retrain(
+                store,
+                night,
+                writer=wiring.writer(settings, base, name),
+                compare=compare,
+                gate_tasks=gate_tasks,
+                server=wiring.vllm_server(settings),
+                sleep=sleep,
+                wait=wait,
+                tell=None if as_json and not err.is_terminal else _tell,
+            )
+    except KeyboardInterrupt:
+        err.print(Text("stopped; the same command goes on from the last snapshot"))
+        raise typer.Exit(130) from None
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _report(result)
+    if result.outcome == "failed":
+        raise typer.Exit(1)
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in given]
+    if wrong := next((text for text, (name, mark, _) in zip(given, pairs, strict=True) if not (name and mark)), None):
+        raise ConfigurationError(f"--set takes NAME=VALUE, such as learning_rate=1e-5, got {wrong!r}")
+    return {name.replace("-", "_"): value for name, _, value in pairs}
+
+
+def _tell(line: str) -> None:
+    err.print(Text(line), soft_wrap=True)
+
+
+def _report(result: "Retrained") -> None:
+    """One table: what was learned from, what changed, what the gate said."""
+    print_table(f"retrain {result.run_id}", list(_rows(result)), {"what": "", "came": ""})
+    out.print(Text(f"{result.outcome}: {result.reason}", style="bold"))
+    if Path(result.folder, "curves.png").exists():
+        out.print(Text(f"curves: {Path(result.folder, 'curves.png')}"), soft_wrap=True)
+
+
+def _rows(result: "Retrained") -> Any:
+    learned, trained, gate = result.learned_from, result.trained, result.gate
+    if result.rolled_back:
+        yield {"what": "rolled back", "came": f"{result.rolled_back}: the gate took clearly less of what it wrote"}
+    if learned:
+        refused = ", ".join(f"{count} {why}" for why, count in learned["refused"].items())
+        held = learned["validation_groups"]
+        came = f"{learned['groups']} groups, {held} of them held back; {learned['candidates']} revisions, {learned['rollouts']} rollouts"
+        yield {"what": "learned from", "came": came}
+        yield {"what": "refused", "came": refused or "none"}
+        if learned["reward_mean"] is not None:
+            yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}
+    if trained:
+        last = trained["last"]
+        yield {
+            "what": "trained",
+            "came": f"{trained['step']} of {trained['steps']} steps, {trained['tokens']} tokens: {trained['reason']}",
+        }
+        yield {"what": "prompts", "came": f"{trained['way']}: {trained['way_reason']}"}
+        if last:
+            yield {
+                "what": "last step",
+                "came": f"loss {last['loss']:.4f}, KL {last.get('kl', 0):.4f} nats, mean ratio {last.get('ratio', 1):.3f}",
+            }
+        if trained["skipped"] or trained["refused_groups"]:
+            yield {
+                "what": "left out",
+                "came": f"{trained['skipped']} steps that were not finite, {len(trained['refused_groups'])} groups of another model",
+            }
+    if result.checkpoint:
+        yield {"what": "checkpoint", "came": result.checkpoint}
+    if gate:
+        yield {
+            "what": f"gate ({gate['kind']})",
+            "came": f"{gate['before']:.3f} -> {gate['after']:.3f}, gain {gate['gain']:+.3f} [{gate['low']:+.3f}, {gate['high']:+.3f}]",
+        }
+        yield from ({"what": check["name"], "came": check["said"]} for check in gate["checks"])
+    yield {"what": "live", "came": result.live or "base model"}
+    yield from ({"what": "serving", "came": line} for line in result.serving)
+    yield {"what": "seconds", "came": ", ".join(f"{name} {took:.1f}" for name, took in result.seconds.items())}
