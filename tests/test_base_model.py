@@ -93,7 +93,9 @@ class TestRevision:
         assert ran.stdout.split() == ["0123abc", "some/other"]
 
     def test_a_folder_without_a_model_is_refused(self, folder, tmp_path):
-        with pytest.raises(ConfigurationError, match=r"holds no model, it has no \*\.safetensors; get one with: hf download"):
+        with pytest.raises(
+            ConfigurationError, match=r"holds no model, it has no \*\.safetensors; get one with: hf download"
+        ):
             base_revision(tmp_path)
         shutil.copy(folder / "model" / "model.safetensors", tmp_path)
         with pytest.raises(ConfigurationError, match=r"it has no config\.json"):
@@ -142,7 +144,9 @@ class TestLoading:
         assert not (tmp_path / "ran").exists()
 
     def test_other_kinds_of_models_are_told_apart(self, tmp_path):
-        bert = BertConfig(vocab_size=99, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+        bert = BertConfig(
+            vocab_size=99, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+        )
         BertForMaskedLM(bert).save_pretrained(tmp_path / "bert")
         t5 = T5Config(vocab_size=99, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
         T5ForConditionalGeneration(t5).save_pretrained(tmp_path / "t5")
@@ -159,7 +163,9 @@ class TestLoading:
         save_file(weights, copied / "model.safetensors", metadata={"format": "pt"})
 
         assert lost.numel()
-        with pytest.raises(ConfigurationError, match=r"1 of its tensors are not in its files, such as '.*up_proj\.weight'"):
+        with pytest.raises(
+            ConfigurationError, match=r"1 of its tensors are not in its files, such as '.*up_proj\.weight'"
+        ):
             load_base(copied, device="cpu")
 
     def test_what_cannot_be_loaded_is_one_line(self, folder, tmp_path):
@@ -223,7 +229,7 @@ class TestTargets:
         assert "q_proj" not in names
 
     def test_targets_that_are_not_there(self, base):
-        with pytest.raises(ConfigurationError, match="no adapter can be made for .*nothing.*; see targets"):
+        with pytest.raises(ConfigurationError, match=r"no adapter can be made for .*nothing.*; see targets"):
             attach_adapter(base, targets=["nothing"])
 
 
@@ -301,12 +307,14 @@ class TestTrainingFurther:
     def test_an_adapter_of_another_base(self, folder, base, tmp_path):
         for name, config in (("wide", {"hidden_size": 128}), ("deep", {"num_hidden_layers": 3})):
             adapter = tiny_adapter(tmp_path / name, tiny_model(tmp_path / f"{name}-base", **config))
-            with pytest.raises(ConfigurationError, match=r"is an adapter of another base than .* has shape .*; use the base"):
+            with pytest.raises(
+                ConfigurationError, match=r"is an adapter of another base than .* has shape .*; use the base"
+            ):
                 attach_adapter(load_base(folder / "model")[0], parent=adapter)
         adapter = shutil.copytree(folder / "a", tmp_path / "names")
         config = json.loads((adapter / "adapter_config.json").read_text())
         (adapter / "adapter_config.json").write_text(json.dumps(config | {"target_modules": ["c_attn"]}))
-        with pytest.raises(ConfigurationError, match="is an adapter of another base than .*c_attn"):
+        with pytest.raises(ConfigurationError, match=r"is an adapter of another base than .*c_attn"):
             attach_adapter(base, parent=adapter)
 
     @pytest.mark.parametrize(
@@ -322,7 +330,7 @@ class TestTrainingFurther:
         adapter = shutil.copytree(folder / "a", tmp_path / "a")
         (adapter / name).write_bytes(content)
 
-        with pytest.raises(ConfigurationError, match="the adapter '.*' is damaged: ") as caught:
+        with pytest.raises(ConfigurationError, match=r"the adapter '.*' is damaged: ") as caught:
             attach_adapter(base, parent=adapter)
         assert "\n" not in str(caught.value)
 

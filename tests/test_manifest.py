@@ -85,7 +85,7 @@ class TestJson:
     def test_what_cannot_be_read_is_one_line(self, tmp_path):
         with pytest.raises(ConfigurationError, match=r"there is no plan\.json in .*; give the folder of a run"):
             read_json(tmp_path / "plan.json")
-        with pytest.raises(ConfigurationError, match="cannot be read: "):
+        with pytest.raises(ConfigurationError, match=r"cannot be read: "):
             read_json(tmp_path)
         for content in (b"{", b"\xff\xff", b""):
             (tmp_path / "plan.json").write_bytes(content)
@@ -147,7 +147,9 @@ class TestFolder:
 def test_a_disk_without_room_is_told_before_the_run(tmp_path):
     check_disk(tmp_path / "not" / "yet", 1000)
 
-    with pytest.raises(ConfigurationError, match=r"the disk of '.*yet' has .* GB free and this needs 1000000\.00 GB; free"):
+    with pytest.raises(
+        ConfigurationError, match=r"the disk of '.*yet' has .* GB free and this needs 1000000\.00 GB; free"
+    ):
         check_disk(tmp_path / "not" / "yet", 10**15)
     assert shutil.disk_usage(tmp_path).free < 10**15
     assert json.dumps([one.name for one in tmp_path.iterdir() if one.name == "not"]) == "[]"

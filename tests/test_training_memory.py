@@ -27,7 +27,8 @@ def update(device, dtype, *, checkpointing):
         base = AutoModelForCausalLM.from_config(CONFIG, dtype=dtype).requires_grad_(requires_grad=False)
     model = attach_adapter(base)
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        older = getattr(base, "gradient_checkpointing_enable", None)  # of transformers before 5.23
+        getattr(base, "activation_checkpointing_enable", older)({"use_reentrant": False})
         model.train()
     adapter = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(adapter)
@@ -58,7 +59,7 @@ def test_the_estimate_is_what_torch_allocates_for_a_step(dtype, checkpointing):
         held += event.nbytes()
         peak = max(peak, held)
 
-    assert 0.8 < estimated / peak < 2
+    assert 0.8 < estimated / peak < 2, (estimated, peak)
 
 
 @pytest.mark.gpu
@@ -89,9 +90,7 @@ class TestParts:
         assert found.activations == rows * (layer + 2 * 896 * 4)
         assert found.logits == 1024 * 151_936 * 4 * 3
         assert found.prefix_copies == 16 * 4396 * 2 * 128 * 4
-        assert found.total == (
-            found.weights + found.adapter + found.activations + found.logits + found.prefix_copies
-        )
+        assert found.total == (found.weights + found.adapter + found.activations + found.logits + found.prefix_copies)
         kept = estimate(config, **STEP | {"gradient_checkpointing": False})
         assert (kept.activations, kept.prefix_copies) == (rows * 2 * layer, 2 * found.prefix_copies)
         half = estimate(config, **STEP | {"dtype_bytes": 2})
@@ -103,7 +102,9 @@ class TestParts:
         assert (plain.prefix_copies, plain.logits) == (0, 600 * 151_936 * 4 * 3)
 
     def test_weights_are_counted_without_making_them(self):
-        config = Qwen2Config(vocab_size=50, hidden_size=8, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2)
+        config = Qwen2Config(
+            vocab_size=50, hidden_size=8, intermediate_size=4, num_hidden_layers=1, num_attention_heads=2
+        )
         model = AutoModelForCausalLM.from_config(config)
 
         assert parameters(config) == sum(one.numel() for one in model.parameters())

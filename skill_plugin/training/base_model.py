@@ -26,7 +26,7 @@ from skill_plugin.base_models import (
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.disk import whole_folder
 
-__all__ = ["attach_adapter", "base_revision", "load_base", "linear_layers", "pick_dtype", "save_adapter"]
+__all__ = ["attach_adapter", "base_revision", "linear_layers", "load_base", "pick_dtype", "save_adapter"]
 
 
 def pick_dtype(wanted: str, device: str) -> torch.dtype:
@@ -146,8 +146,9 @@ def attach_adapter(
     Args:
         model: As `load_base` returns it.
         parent: An adapter to train further, with its own rank, alpha and targets.
-        rank: And `alpha`, `targets`: of a new adapter. It changes nothing yet: its B is 0.
-        targets: Last parts of modules' names; by default `linear_layers`.
+        rank: Of a new adapter, which changes nothing yet: its B is 0.
+        alpha: Of a new adapter; it is scaled by alpha / rank.
+        targets: Of a new adapter, last parts of modules' names; by default `linear_layers`.
         seed: Of a new adapter's A. The random numbers of the process are left alone.
 
     Raises:
@@ -169,7 +170,9 @@ def attach_adapter(
             return _adapted(model, config)
         except ValueError as exc:
             reason = " ".join(str(exc).split())[:300]
-            raise ConfigurationError(f"no adapter can be made for {model.name_or_path!r}: {reason}; see targets") from exc
+            raise ConfigurationError(
+                f"no adapter can be made for {model.name_or_path!r}: {reason}; see targets"
+            ) from exc
 
 
 def _further(model: Any, folder: Path) -> PeftModel:
