@@ -11,6 +11,12 @@ from skill_plugin import adapter_files
 LIVE = "live"
 """What stands after the `@` of a generator's name for the checkpoint that is live."""
 
+MARGIN = 0.1
+"""How much lower an acceptance rate has to be before a live checkpoint is rolled back."""
+
+MIN_DECISIONS = 20
+"""Decisions of the gate, on either side, from which acceptance rates are compared."""
+
 CheckpointStatus = Literal["candidate", "live", "retired"]
 
 _Z_95 = 1.96

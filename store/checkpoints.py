@@ -6,29 +6,28 @@ deleted, and every change is one transaction with an event. An adapter's files a
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from sqlalchemy import case, func
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from skill_plugin.adapter_files import adapter_sha256, check_adapter
-from skill_plugin.checkpoint_record import LIVE, Acceptance, Checkpoint, CheckpointEvent
+from skill_plugin.checkpoint_record import (
+    LIVE,
+    MARGIN,
+    MIN_DECISIONS,
+    Acceptance,
+    Checkpoint,
+    CheckpointEvent,
+    CheckpointStatus,
+)
 from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError
 from skill_plugin.histories.statistics import BASE
+from skill_plugin.store import checkpoint_rows
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.json_values import plain_json
-from skill_plugin.store.tables import CheckpointEventRow, CheckpointRow, EventRow, RevisionRow, SkillVersionRow
-
-MARGIN = 0.1
-"""How much lower an acceptance rate has to be for `check_live`."""
-
-MIN_DECISIONS = 20
-"""Decisions of the gate on either side from which `check_live` compares."""
-
-_LISTED = 5
+from skill_plugin.store.tables import CheckpointRow
 
 
 class Checkpoints(StoreBase):
@@ -68,13 +67,13 @@ class Checkpoints(StoreBase):
         checkpoint_id = f"ckpt_{digest[:12]}"
         with self.database.read() as session:
             known = session.get(CheckpointRow, (self.namespace, checkpoint_id))
-        moved = known is not None and known.path != str(folder) and not _is_whole(known)
+        moved = known is not None and known.path != str(folder) and not checkpoint_rows.is_whole(known)
         crashpoint("checkpoint.before")
         with self._write() as session:
             row = session.get(CheckpointRow, (self.namespace, checkpoint_id))
             if row is None:
                 if parent is not None:
-                    self._find(session, parent)
+                    checkpoint_rows.find(session, self.namespace, parent)
                 row = CheckpointRow(
                     namespace=self.namespace,
                     id=checkpoint_id,
@@ -89,27 +88,29 @@ class Checkpoints(StoreBase):
                 session.add(row)
                 session.flush()
                 crashpoint("checkpoint.middle")
-                _log(session, row, "registered", by=by)
+                checkpoint_rows.log(session, row, "registered", by=by)
             elif moved:
                 row.path = str(folder)
                 session.add(row)
-            registered = _view(row)
+            registered = checkpoint_rows.view(row)
         crashpoint("checkpoint.after")
         return registered
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint:
         """Raises `CheckpointNotFoundError` where there is none in this namespace."""
         with self.database.read() as session:
-            return _view(self._find(session, checkpoint_id))
+            return checkpoint_rows.view(checkpoint_rows.find(session, self.namespace, checkpoint_id))
 
     def checkpoints(self, status: str | None = None) -> list[Checkpoint]:
         """All of the namespace, or those of one status; newest first."""
+        if status not in (None, *get_args(CheckpointStatus)):
+            raise ConfigurationError(f"{status!r} is no status; use one of {', '.join(get_args(CheckpointStatus))}")
         mine = select(CheckpointRow).where(CheckpointRow.namespace == self.namespace)
         if status is not None:
             mine = mine.where(CheckpointRow.status == status)
         with self.database.read() as session:
             rows = session.exec(mine.order_by(col(CheckpointRow.created_at).desc(), col(CheckpointRow.id)))
-            return [_view(row) for row in rows]
+            return [checkpoint_rows.view(row) for row in rows]
 
     def live_checkpoint(self, base_model: str | None = None) -> Checkpoint | None:
         """The one that serves; None is the base model.
@@ -118,8 +119,8 @@ class Checkpoints(StoreBase):
             base_model: Only one that was trained on this.
         """
         with self.database.read() as session:
-            row = live_row(session, self.namespace)
-            return _view(row) if row is not None and base_model in (None, row.base_model) else None
+            row = checkpoint_rows.live_row(session, self.namespace)
+            return checkpoint_rows.view(row) if row is not None and base_model in (None, row.base_model) else None
 
     def promote_checkpoint(
         self, checkpoint_id: str, *, by: str, reason: str, gate: Mapping[str, Any] | None = None
@@ -141,17 +142,17 @@ class Checkpoints(StoreBase):
         self.checkpoint(checkpoint_id).verify()
         crashpoint("checkpoint.before")
         with self._write() as session:
-            row = self._find(session, checkpoint_id)
+            row = checkpoint_rows.find(session, self.namespace, checkpoint_id)
             if row.status != LIVE:
-                before = live_row(session, self.namespace)
+                before = checkpoint_rows.live_row(session, self.namespace)
                 evidence = {"instead_of": before.id if before else None, "gate": found}
                 if before is not None:
-                    self._set(session, before, "retired")
-                    _log(session, before, "retired", by=by, reason=reason, evidence={"for": row.id})
+                    checkpoint_rows.change(session, before, "retired")
+                    checkpoint_rows.log(session, before, "retired", by=by, reason=reason, evidence={"for": row.id})
                 crashpoint("checkpoint.middle")
-                self._set(session, row, LIVE, gate=found)
-                _log(session, row, "promoted", by=by, reason=reason, evidence=evidence)
-            promoted = _view(row)
+                checkpoint_rows.change(session, row, LIVE, gate=found)
+                checkpoint_rows.log(session, row, "promoted", by=by, reason=reason, evidence=evidence)
+            promoted = checkpoint_rows.view(row)
         crashpoint("checkpoint.after")
         return promoted
 
@@ -166,12 +167,12 @@ class Checkpoints(StoreBase):
         """
         found = plain_json(gate, "a gate's evidence") if gate is not None else None
         with self._write() as session:
-            row = self._find(session, checkpoint_id)
+            row = checkpoint_rows.find(session, self.namespace, checkpoint_id)
             if row.status == LIVE:
                 raise StoreError(f"{row.id} is live; go back with: skill-plugin checkpoints rollback")
-            self._set(session, row, row.status, gate=found)
-            _log(session, row, "kept", by=by, reason=reason, evidence={"gate": found})
-            return _view(row)
+            checkpoint_rows.change(session, row, row.status, gate=found)
+            checkpoint_rows.log(session, row, "kept", by=by, reason=reason, evidence={"gate": found})
+            return checkpoint_rows.view(row)
 
     def rollback_checkpoint(self, *, by: str, reason: str, to: str | None = None) -> Checkpoint | None:
         """Retires the live checkpoint and makes an earlier one live again; returns that, None is the base model.
@@ -186,46 +187,21 @@ class Checkpoints(StoreBase):
             StoreError: `to` was never live.
             ConfigurationError: the files of the earlier one are missing, changed or not to be loaded.
         """
-        target = to
-        if to is None:
-            with self.database.read() as session:
-                live = live_row(session, self.namespace)
-                if live is None:
-                    raise CheckpointNotFoundError(
-                        f"no checkpoint is live in namespace {self.namespace!r}; the base model is"
-                    )
-                target = _before(session, live)
-        wanted = None if target in (None, BASE) else target
-        if wanted is not None:
-            self.checkpoint(wanted).verify()
-        crashpoint("checkpoint.before")
-        with self._write() as session:
-            live = live_row(session, self.namespace)
-            if to is None and (live is None or _before(session, live) != wanted):
-                raise StoreError(
-                    "another process has just changed what is live; look, and roll back again if you still want to"
-                )
-            row = None if wanted is None else self._find(session, wanted)
-            if row is not None and not _was_live(session, row):
-                raise StoreError(f"{row.id} was never live; make it so with: skill-plugin checkpoints promote {row.id}")
-            if live is not None and (row is None or live.id != row.id):
-                self._set(session, live, "retired")
-                _log(session, live, "rolled_back", by=by, reason=reason, evidence={"to": wanted})
-            crashpoint("checkpoint.middle")
-            if row is not None and row.status != LIVE:
-                self._set(session, row, LIVE)
-                back_from = live.id if live else None
-                _log(session, row, "promoted", by=by, reason=reason, evidence={"back_from": back_from})
-            now = _view(row) if row is not None else None
-        crashpoint("checkpoint.after")
-        return now
+        live = self.live_checkpoint()
+        if to is None and live is None:
+            raise CheckpointNotFoundError(f"no checkpoint is live in namespace {self.namespace!r}; the base model is")
+        if to is not None or live is None:
+            return self._go_back(None if to == BASE else to, by=by, reason=reason)
+        with self.database.read() as session:
+            before = checkpoint_rows.before(session, self.namespace, live.id)
+        return self._go_back(before, by=by, reason=reason, only_from=live.id)
 
     def checkpoint_events(self, checkpoint_id: str | None = None) -> list[CheckpointEvent]:
         """The life of one checkpoint, or of all of the namespace; oldest first."""
         with self.database.read() as session:
             if checkpoint_id is not None:
-                self._find(session, checkpoint_id)
-            rows = _events(session, self.namespace)
+                checkpoint_rows.find(session, self.namespace, checkpoint_id)
+            rows = checkpoint_rows.events(session, self.namespace)
             return [
                 CheckpointEvent(
                     checkpoint_id=row.checkpoint_id,
@@ -245,8 +221,8 @@ class Checkpoints(StoreBase):
         A version that a gate refused and later promoted is accepted; what a person decided does not count.
         """
         with self.database.read() as session:
-            found = _decisions(session, self.namespace)
-        return _total(decided for (one, _), decided in found.items() if one == checkpoint_id)
+            found = checkpoint_rows.decisions(session, self.namespace)
+        return checkpoint_rows.total(decided for (one, _), decided in found.items() if one == checkpoint_id)
 
     def check_live(self, *, by: str, margin: float = MARGIN, min_decisions: int = MIN_DECISIONS) -> Checkpoint | None:
         """Rolls the live checkpoint back if the gate takes clearly less of what it writes than of what its predecessor wrote.
@@ -264,14 +240,14 @@ class Checkpoints(StoreBase):
             What was rolled back, retired now; None if it stays.
         """
         with self.database.read() as session:
-            live = live_row(session, self.namespace)
+            live = checkpoint_rows.live_row(session, self.namespace)
             if live is None:
                 return None
-            before = _before(session, live)
-            found = _decisions(session, self.namespace)
+            before = checkpoint_rows.before(session, self.namespace, live.id)
+            found = checkpoint_rows.decisions(session, self.namespace)
         models = {model for (one, model) in found if one == live.id}
-        now = _total(decided for (one, _), decided in found.items() if one == live.id)
-        earlier = _total(
+        now = checkpoint_rows.total(decided for (one, _), decided in found.items() if one == live.id)
+        earlier = checkpoint_rows.total(
             decided
             for (one, model), decided in found.items()
             if one == before and (before is not None or model in models)
@@ -282,125 +258,29 @@ class Checkpoints(StoreBase):
             f"the gate took {now.accepted} of {now.decided} revisions (at most {now.interval[1]:.0%}), "
             f"{earlier.accepted} of {earlier.decided} of {before or 'the base model'} ({earlier.rate:.0%})"
         )
-        self.rollback_checkpoint(by=by, reason=reason)
+        self._go_back(before, by=by, reason=reason, only_from=live.id)
         return self.checkpoint(live.id)
 
-    def _find(self, session: Session, checkpoint_id: str) -> CheckpointRow:
-        row = session.get(CheckpointRow, (self.namespace, checkpoint_id))
-        if row is None:
-            mine = select(CheckpointRow.id).where(CheckpointRow.namespace == self.namespace)
-            names = session.exec(mine.order_by(col(CheckpointRow.created_at).desc())).all()
-            near = get_close_matches(str(checkpoint_id), names, n=1, cutoff=0.5)
-            known = ", ".join(names[:_LISTED]) or "none"
-            hint = (
-                f"did you mean {near[0]!r}?"
-                if near
-                else f"known are {known}; list them with: skill-plugin checkpoints list"
-            )
-            raise CheckpointNotFoundError(f"no checkpoint {checkpoint_id!r} in namespace {self.namespace!r}; {hint}")
-        return row
-
-    @staticmethod
-    def _set(session: Session, row: CheckpointRow, status: str, *, gate: dict[str, Any] | None = None) -> None:
-        row.status = status
-        row.gate = row.gate if gate is None else gate
-        session.add(row)
-        session.flush()
-
-
-def live_row(session: Session, namespace: str) -> CheckpointRow | None:
-    """The live checkpoint's; within the caller's transaction."""
-    live = select(CheckpointRow).where(CheckpointRow.namespace == namespace, CheckpointRow.status == LIVE)
-    return session.exec(live).first()
-
-
-def _view(row: CheckpointRow) -> Checkpoint:
-    return Checkpoint(**row.model_dump())
-
-
-def _is_whole(row: CheckpointRow) -> bool:
-    try:
-        _view(row).verify()
-    except ConfigurationError:
-        return False
-    return True
-
-
-def _log(
-    session: Session,
-    row: CheckpointRow,
-    kind: str,
-    *,
-    by: str,
-    reason: str = "",
-    evidence: Mapping[str, Any] | None = None,
-) -> None:
-    session.add(
-        CheckpointEventRow(
-            namespace=row.namespace,
-            checkpoint_id=row.id,
-            kind=kind,
-            by=by,
-            reason=reason,
-            evidence=dict(evidence or {}),
-        )
-    )
-    session.flush()
-
-
-def _events(session: Session, namespace: str) -> list[CheckpointEventRow]:
-    mine = select(CheckpointEventRow).where(CheckpointEventRow.namespace == namespace)
-    return list(session.exec(mine.order_by(col(CheckpointEventRow.id))).all())
-
-
-def _was_live(session: Session, row: CheckpointRow) -> bool:
-    return any(event.kind == "promoted" and event.checkpoint_id == row.id for event in _events(session, row.namespace))
-
-
-def _before(session: Session, live: CheckpointRow) -> str | None:
-    """What was live before the live one: promotions build a line, and going back goes down it. None is the base model."""
-    line: list[str] = []
-    for event in _events(session, live.namespace):
-        went_back = event.kind == "promoted" and "back_from" in event.evidence
-        if event.kind == "rolled_back" and event.evidence.get("to") is None:
-            line = []
-        elif went_back and event.checkpoint_id in line:
-            del line[len(line) - line[::-1].index(event.checkpoint_id) :]
-        elif event.kind == "promoted":
-            line.append(event.checkpoint_id)
-    earlier = line[: len(line) - 1 - line[::-1].index(live.id)] if live.id in line else []
-    return earlier[-1] if earlier else None
-
-
-def _decisions(session: Session, namespace: str) -> dict[tuple[str | None, str | None], Acceptance]:
-    """What gates decided of revisions, by the checkpoint and the model that wrote them."""
-    took = func.max(case((col(EventRow.kind) == "promoted", 1), else_=0)).label("took")
-    each = (
-        select(col(RevisionRow.checkpoint_id), col(RevisionRow.model), took)
-        .select_from(EventRow)
-        .join(
-            SkillVersionRow,
-            (col(SkillVersionRow.skill_id) == col(EventRow.skill_id))
-            & (col(SkillVersionRow.number) == col(EventRow.version)),
-        )
-        .join(RevisionRow, col(RevisionRow.id) == col(SkillVersionRow.revision_id))
-        .where(
-            EventRow.namespace == namespace,
-            RevisionRow.namespace == namespace,
-            col(EventRow.kind).in_(["promoted", "refused"]),
-            EventRow.by != "human",
-            col(RevisionRow.source).is_(None),
-        )
-        .group_by(col(RevisionRow.id), col(RevisionRow.checkpoint_id), col(RevisionRow.model))
-        .subquery()
-    )
-    counted = select(each.c.checkpoint_id, each.c.model, func.count(), func.sum(each.c.took)).group_by(
-        each.c.checkpoint_id, each.c.model
-    )
-    rows = session.connection().execute(counted).all()
-    return {(checkpoint, model): Acceptance(decided, int(took)) for checkpoint, model, decided, took in rows}
-
-
-def _total(parts: Any) -> Acceptance:
-    found = list(parts)
-    return Acceptance(sum(one.decided for one in found), sum(one.accepted for one in found))
+    def _go_back(self, wanted: str | None, *, by: str, reason: str, only_from: str | None = None) -> Checkpoint | None:
+        """Makes a checkpoint live again, None is the base model; with `only_from` only if that is still live."""
+        if wanted is not None:
+            self.checkpoint(wanted).verify()
+        crashpoint("checkpoint.before")
+        with self._write() as session:
+            live = checkpoint_rows.live_row(session, self.namespace)
+            if only_from is not None and (live is None or live.id != only_from):
+                raise StoreError(f"{only_from} is not live any more, another process has changed that; look again")
+            row = None if wanted is None else checkpoint_rows.find(session, self.namespace, wanted)
+            if row is not None and not checkpoint_rows.was_live(session, row):
+                raise StoreError(f"{row.id} was never live; make it so with: skill-plugin checkpoints promote {row.id}")
+            if live is not None and (row is None or live.id != row.id):
+                checkpoint_rows.change(session, live, "retired")
+                checkpoint_rows.log(session, live, "rolled_back", by=by, reason=reason, evidence={"to": wanted})
+            crashpoint("checkpoint.middle")
+            if row is not None and row.status != LIVE:
+                checkpoint_rows.change(session, row, LIVE)
+                back_from = live.id if live else None
+                checkpoint_rows.log(session, row, "promoted", by=by, reason=reason, evidence={"back_from": back_from})
+            now = checkpoint_rows.view(row) if row is not None else None
+        crashpoint("checkpoint.after")
+        return now

@@ -23,7 +23,7 @@ from sqlmodel import Session
 from skill_plugin.checkpoint_record import LIVE
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
 from skill_plugin.store import namespaces, outbox
-from skill_plugin.store.checkpoints import live_row
+from skill_plugin.store.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
