@@ -11,6 +11,7 @@ from skill_plugin.task_files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
 
 if TYPE_CHECKING:
+    from skill_plugin.checkpoint_record import Checkpoint
     from skill_plugin.protocols import Verifier
     from skill_plugin.records import Task
     from skill_plugin.store import SkillStore
@@ -44,9 +45,21 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
     return chat_models.from_settings(settings)
 
 
-def generator(settings: Settings) -> Generator | None:
-    """The generator that is set, by default the task LLM's model; None if there is no model."""
-    return generators.from_settings(settings)
+def generator(settings: Settings, store: "SkillStore | None" = None) -> Generator | None:
+    """The generator that is set, by default the task LLM's model; None if there is no model.
+
+    Args:
+        settings: Name it.
+        store: Knows which checkpoint `@live` is; by default the settings' own, which is opened for as long as that takes.
+    """
+
+    def live() -> "Checkpoint | None":
+        if store is not None:
+            return store.live_checkpoint()
+        with open_store(settings, create=True, index=False, check_embedder=False) as opened:
+            return opened.live_checkpoint()
+
+    return generators.from_settings(settings, live)
 
 
 def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tuple[list[Task], Verifier | None]":

@@ -46,7 +46,8 @@ class Settings(BaseSettings):
     model: str | None = None
     """The task LLM, such as `openai:gpt-5-mini`."""
     generator: str | None = None
-    """What writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER` or `local:PATH`; by default the task LLM."""
+    """What writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or `vllm:MODEL@live` and
+    `local:PATH@live` for the checkpoint that is live; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
     generator_url: str | None = None
