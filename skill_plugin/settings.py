@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     """An OpenAI-compatible server to find the models at."""
     generator_url: str | None = None
     """The server to find the generator at; by default `base_url`."""
+    base_model: str | None = None
+    """What `retrain` trains, where the generator's name is a server's: a folder, or a name on the Hugging Face Hub."""
+    retrain: dict[str, Any] = Field(default_factory=dict)
+    """Training settings by name, as of `retrain --set`."""
     max_change: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     """Share of a skill's body that a generator's edits may change; a whole new text is not limited."""
     model_timeout: float = Field(default=MODEL_TIMEOUT_S, gt=0, allow_inf_nan=False)

@@ -12,7 +12,7 @@ DRAWS = 2000
 
 
 def interval(
-    sums_T_X: Floats,  # noqa: N803
+    sums_T_X: Floats,
     figure: Callable[[Floats], float],
     *,
     seed: int = 0,
