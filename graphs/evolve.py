@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import chat_models, selection, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.errors import ConfigurationError, InvalidTaskError, ModelError
+from skill_plugin.errors import InvalidTaskError, ModelError
 from skill_plugin.gate import GateDecision
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking

@@ -5,7 +5,6 @@ everything is stopped. All effects go through `Trials`, `Gate` and the store's o
 after a kill repeats its decisions from what is recorded and pays only for what is not.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
