@@ -22,7 +22,8 @@ from skill_plugin.integrations import trainer_process
 from skill_plugin.integrations.retrained import Retrained
 from skill_plugin.protocols import Generator
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.store import SkillStore, TrainingRun
+from skill_plugin.store import SkillStore
+from skill_plugin.store.training_runs import TrainingRun
 from skill_plugin.training.dataset import REPORT, build_groups
 from skill_plugin.training.disk import whole_folder
 from skill_plugin.training.manifest import read_json, write_json
@@ -194,8 +195,8 @@ class _Night:
             )
             data = {"histories": self._store.namespace, "since": run.data_from, "until": run.data_to}
             write_json(folder / PLAN, replace(plan, data={**data, "groups": report.groups}).to_json())
-        self._result.learned_from = report = read_json(folder / "data" / REPORT)
-        return report
+        self._result.learned_from = read_json(folder / "data" / REPORT)
+        return self._result.learned_from
 
     def _nothing(self, run: TrainingRun, report: Mapping[str, Any]) -> Retrained:
         """Nothing to learn from: on most nights that is no failure, on the first one it is."""
@@ -238,7 +239,7 @@ class _Night:
         """By held-out tasks where they can be run, else by the logs."""
         store, wanted = self._store, self._night.gate
         live = store.live_checkpoint(self._night.logged_as)
-        tasks = store.tasks(split="heldout", limit=gate_tasks) if wanted != "off-policy" else []
+        tasks = [] if wanted == "off-policy" else store.tasks(split="heldout", limit=gate_tasks)
         note = ""
         if compare is not None and tasks:
             self._tell(

@@ -9,6 +9,7 @@ import torch
 from accelerate import PartialState
 from filelock import FileLock, Timeout
 
+from skill_plugin.adapter_files import adapter_sha256
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training import base_model, curves
 from skill_plugin.training.groups import Groups
@@ -64,7 +65,7 @@ def _claim(folder: Path, plan: Plan, revision: str) -> None:
         _said(plan),
         data={**plan.data, **{part: Groups(folder / part).sha256 for part in (TRAIN, VALIDATION)}},
         base_revision=revision,
-        parent_sha256=base_model.adapter_sha256(Path(plan.parent)) if plan.parent else None,
+        parent_sha256=adapter_sha256(plan.parent) if plan.parent else None,
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
     )
     if (folder / MANIFEST).exists():

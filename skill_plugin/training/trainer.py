@@ -85,7 +85,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
     accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
     settings = plan.train
     learner = _Learner(folder, plan, revision, accelerator)
-    done, snapshots = Trained(steps=learner.steps, **learner.way), Snapshots(folder / SNAPSHOTS)
+    done, snapshots = Trained(steps=learner.steps, way=learner.policy.way, way_reason=learner.policy.way_reason), Snapshots(folder / SNAPSHOTS)
     if (snapshot := snapshots.newest()) is not None:
         learner.policy.restore(snapshot)
         done = Trained(**snapshot.state["done"])
@@ -140,7 +140,6 @@ class _Learner:
         self._held_back = Groups(folder / VALIDATION)
         self.steps = self._warm.steps + self._order.steps
         self.policy = policy = Policy(plan, accelerator, groups[0])
-        self.way = {"way": policy.way, "way_reason": policy.way_reason}
         name = f"reference-{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
         cache = ReferenceCache(folder / name.replace("/", "_").replace(":", "_"))
         self.references = References(cache, policy, groups, plan, accelerator)
