@@ -193,8 +193,12 @@ class _Night:
                 advantage=plan.advantage,
                 max_tokens=_context(night.base_model),
             )
-            data = {"histories": self._store.namespace, "since": run.data_from, "until": run.data_to}
-            write_json(folder / PLAN, replace(plan, data={**data, "groups": report.groups}).to_json())
+            window = {
+                "since": run.data_from and run.data_from.isoformat(),
+                "until": run.data_to and run.data_to.isoformat(),
+            }
+            data = {"namespace": self._store.namespace, **window, "groups": report.groups}
+            write_json(folder / PLAN, replace(plan, data=data).to_json())
         self._result.learned_from = read_json(folder / "data" / REPORT)
         return self._result.learned_from
 
