@@ -9,7 +9,11 @@ of a hidden state, V tokens of the vocabulary.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from contextlib import contextmanager
+from inspect import signature
+from itertools import cycle
+from typing import Any, Literal, NamedTuple
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training import shared_prefix
 from skill_plugin.training.groups import Group
+from skill_plugin.training.settings import Way
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +39,15 @@ class Scorer(nn.Module):
         model: A causal language model of transformers, with or without PEFT adapters.
         way: See `choose_way`.
         head_chunk: Tokens whose logits are in memory at a time.
+        longest: Tokens that a model must attend over for `shared`, where groups will be longer than the first ones.
 
     Raises:
         ConfigurationError: the model has an adapter that is none of weights (prompt tuning), which would not be seen.
     """
 
-    def __init__(self, model: nn.Module, *, way: Chosen, head_chunk: int = 1024) -> None:
+    def __init__(self, model: nn.Module, *, way: Chosen, head_chunk: int = 1024, longest: int = 0) -> None:
         super().__init__()
-        self.model, self.way, self.head_chunk = model, way, head_chunk
+        self.model, self.way, self.head_chunk, self.longest = model, way, head_chunk, longest
         if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
             raise ConfigurationError("the model has an adapter that is a prompt; train a LoRA adapter")
 
@@ -59,7 +65,10 @@ class Scorer(nn.Module):
         if not 0 < temperature < float("inf"):
             raise ConfigurationError(f"the temperature is {temperature!r}; log-probabilities need one above 0")
         causal = _causal(self.model)
-        outputs, hidden_N_E = (_shared if self.way == "shared" else _plain)(causal, prompt_ids, completions)
+        if self.way == "shared":
+            outputs, hidden_N_E = _shared(causal, prompt_ids, completions, self.longest)
+        else:
+            outputs, hidden_N_E = _plain(causal, prompt_ids, completions)
         logits = _head(causal, outputs)
 
         def score(hidden_n_E: Tensor, chosen_n: Tensor) -> Tensor:
@@ -80,15 +89,135 @@ def batches(group: Group, way: Chosen, rows: int) -> Iterator[list[int]]:
     return (list(range(begin, min(begin + at_once, count))) for begin in range(0, count, at_once))
 
 
+def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | None = None) -> tuple[Chosen, str]:
+    """How a model's groups are computed, and why. Computes a few small rows; call it before the first step.
+
+    A prompt may be shared where (1) every layer attends with the layout, (2) another last token of one candidate does not move
+    the log-probabilities of the others by one bit, and (3) log-probabilities are those of the model's own forward pass over
+    single rows. That leaves out sliding windows shorter than a row, soft-capped scores, attention sinks, and layers that are
+    recurrent or convolutions. `auto` then warns, once a model, and takes `plain`.
+
+    Args:
+        model: As for a `Scorer`, before it is wrapped.
+        wanted: What to use; `auto` is `shared` where that is right.
+        sample: A group; its token ids are used.
+        longest: Tokens of the longest prompt with a completion that there will be; None is the sample's.
+
+    Raises:
+        ConfigurationError: `shared` is wanted and wrong, or even `plain` is wrong for the model's family.
+    """
+    causal = _causal(model)
+    if longest is None:
+        longest = len(sample.prompt_ids) + max((len(one.completion_ids) for one in sample.candidates), default=0)
+    with _evaluating(model), torch.no_grad():
+        probe = _probe(causal, sample)
+        plain_N = Scorer(model, way="plain")(probe.prompt_ids, probe.completions, 1.0)
+        exact = causal.dtype in EXACT
+        # Rounding can send a few tokens to another expert of a mixture; a wrong head is wrong about most.
+        if not (off := float((plain_N - probe.truth_N).abs().median())) <= (1e-3 if exact else 0.5):
+            raise ConfigurationError(
+                f"log-probabilities of {type(causal).__name__} come out {off:.2g} nats off those of its own forward pass; "
+                "train a model of another family, such as Qwen3"
+            )
+        if wanted == "plain":
+            return "plain", "asked for"
+        # What plain rows are off is rounding; the rest is for where they happen not to be off.
+        rounding = float((plain_N - probe.truth_N).abs().max())
+        allowed = 5e-5 + 4 * rounding if exact else min(0.1 + 4 * rounding, 0.5)
+        wrong = _wrong_if_shared(model, probe, longest, allowed)
+    if wrong is None:
+        return "shared", "every layer has the layout, candidates do not see each other, and single rows give the same"
+    if wanted == "shared":
+        raise ConfigurationError(
+            f"{type(causal).__name__} cannot share a prompt: {wrong}; use way='auto' or way='plain'"
+        )
+    if causal not in _warned:
+        _warned.add(causal)
+        logger.warning(
+            "%s cannot share a prompt: %s. Each candidate computes the prompt again, which takes several times as long.",
+            type(causal).__name__,
+            wrong,
+        )
+    return "plain", wrong
+
+
+EXACT = {torch.float64, torch.float32}
+ATTENTION = {"full_attention", "sliding_attention"}
+_warned: WeakSet[nn.Module] = WeakSet()
+
+
+class _Probe(NamedTuple):
+    """A small group, what its log-probabilities are, and a token to put in place of the first candidate's last."""
+
+    prompt_ids: list[int]
+    completions: list[list[int]]
+    other: int
+    truth_N: Tensor
+
+
+def _probe(causal: Any, sample: Group) -> _Probe:
+    tokens = [*sample.prompt_ids, *(token for one in sample.candidates for token in one.completion_ids)]
+    if not tokens:
+        raise ConfigurationError(f"group {sample.id!r} has no tokens; leave it out")
+    # Different tokens, so that what is at the wrong place shows. The first candidate is the longest: it ends where the next
+    # one begins, and hands on whatever leaks.
+    ids = cycle(dict.fromkeys([*tokens, 0, 1]))
+    prompt_ids, *completions = ([next(ids) for _ in range(length)] for length in (40, 12, 7, 3))
+    # One row at a time, without padding, through the model as it is: as little of what is here as there can be.
+    truth = []
+    for completion in completions:
+        logits_1_T_V = causal(
+            input_ids=torch.tensor([[*prompt_ids, *completion]], device=causal.device), use_cache=False
+        ).logits
+        logprobs_n_V = logits_1_T_V[0, len(prompt_ids) - 1 : -1].float().log_softmax(1)
+        truth.append(logprobs_n_V[range(len(completion)), completion])
+    other = next(token for token in ids if token != completions[0][-1])
+    return _Probe(prompt_ids, completions, other, torch.cat(truth))
+
+
+def _wrong_if_shared(model: nn.Module, probe: _Probe, longest: int, allowed: float) -> str | None:
+    """Why a prompt cannot be shared, or None."""
+    causal, scorer = _causal(model), Scorer(model, way="shared", longest=longest)
+    kinds = set(getattr(causal.config.get_text_config(), "layer_types", None) or ATTENTION)
+    if unlike := kinds - ATTENTION:
+        return f"it has layers of {', '.join(sorted(unlike))}"
+    prompt_ids, completions, other, truth_N = probe
+    first = completions[0]
+    with shared_prefix.installed(causal):
+        try:
+            found_N = scorer(prompt_ids, completions, 1.0)
+        except Exception as exc:  # noqa: BLE001 - a family that knows no layout may fail in any way of its own
+            return str(exc).partition(";")[0]
+        moved_N = scorer(prompt_ids, [[*first[:-1], other], *completions[1:]], 1.0)
+    if not torch.equal(found_N[len(first) :], moved_N[len(first) :]):
+        return "a candidate's tokens move the log-probabilities of the others"
+    apart = float((found_N - truth_N).abs().max())
+    return None if apart <= allowed else f"log-probabilities are {apart:.2g} nats off those of single rows"
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Without drop-out; each module is as it was afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 def _causal(model: Any) -> Any:
     """The model of transformers that adapters were put into."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def _shared(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
+def _shared(
+    causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], longest: int
+) -> tuple[Any, Tensor]:
     shared_prefix.install(causal)
     ids_1_L, positions_1_L, layout_P_G_C_0, predicts_N = shared_prefix.pack(prompt_ids, completions, causal.device)
-    with shared_prefix.watched(causal):
+    with shared_prefix.watched(causal, longest):
         outputs = causal.base_model(
             input_ids=ids_1_L, attention_mask=layout_P_G_C_0, position_ids=positions_1_L, use_cache=False
         )
@@ -105,11 +234,11 @@ def _plain(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequenc
         rows += [row] * len(completion)
         predicts += range(len(prompt_ids) - 1, len(prompt_ids) - 1 + len(completion))
     ids_B_T = torch.tensor(ids, device=causal.device)
+    positions = {"position_ids": torch.arange(ids_B_T.shape[1], device=causal.device).expand_as(ids_B_T)}
+    if "position_ids" not in signature(type(causal.base_model).forward).parameters:
+        positions = {}
     outputs = causal.base_model(
-        input_ids=ids_B_T,
-        attention_mask=torch.tensor(mask, device=causal.device),
-        position_ids=torch.arange(ids_B_T.shape[1], device=causal.device).expand_as(ids_B_T),
-        use_cache=False,
+        input_ids=ids_B_T, attention_mask=torch.tensor(mask, device=causal.device), use_cache=False, **positions
     )
     return outputs, outputs[0][rows, predicts]
 

@@ -75,28 +75,28 @@ class Watch:
     """What happened in a forward pass.
 
     Args:
+        longest: Tokens that each layer must attend over, if only in later passes.
         calls: How often `attend` was called with a layout.
-        window: The shortest sliding window that a layer has.
     """
 
+    longest: int = 0
     calls: int = 0
-    window: float = float("inf")
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
-def watched(model: Any) -> Iterator[Watch]:
+def watched(model: Any, longest: int = 0) -> Iterator[None]:
     """Each layer of `model` must attend through `attend`, with a layout, in the forward pass that is inside.
 
     Raises:
         ConfigurationError: one does not; the log-probabilities would be wrong.
     """
-    watch = Watch()
+    watch = Watch(longest)
     token = _watch.set(watch)
     try:
-        yield watch
+        yield
     finally:
         _watch.reset(token)
     layers = model.config.get_text_config().num_hidden_layers
@@ -163,15 +163,17 @@ def attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     prompt, candidates, length, _ = attention_mask.shape
-    window = options.get("sliding_window") or float("inf")
+    reach = prompt + length
     if watch is not None:
         watch.calls += 1
-        watch.window = min(watch.window, window)
+        reach = max(reach, watch.longest)
     unlike = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
-    if unlike or window < prompt + length or query.shape[2] != prompt + candidates * length or len(query) != 1:
-        what = unlike[0] if unlike else f"a window of {window} tokens for {prompt + length}"
+    if (window := options.get("sliding_window")) and window < reach:
+        unlike.append(f"a window of {window} tokens over {reach}")
+    if unlike or query.shape[:1] + query.shape[2:3] != (1, prompt + candidates * length):
+        what = ", ".join(unlike) or f"queries of shape {tuple(query.shape)}"
         raise ConfigurationError(
-            f"{type(module).__name__} attends with {what}, which cannot share a prompt; use way='plain'"
+            f"{type(module).__name__} attends with {what}, which no shared prompt can; use way='plain'"
         )
 
     def apart(states_1_H_L_D: Tensor) -> tuple[Tensor, Tensor]:
