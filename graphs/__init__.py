@@ -7,6 +7,7 @@ from skill_plugin.graphs.evolve_settings import EvolveSettings
 from skill_plugin.graphs.evolved import Evolved
 from skill_plugin.graphs.execute import AgentInput, execute_node
 from skill_plugin.graphs.gate import gate_version, gate_versions
+from skill_plugin.graphs.generator_gate import GeneratorGate, agate_generator, gate_generator
 from skill_plugin.graphs.population import create_population_graph
 from skill_plugin.graphs.record import record_node
 from skill_plugin.graphs.retrieve import retrieve_node
@@ -21,17 +22,20 @@ __all__ = [
     "ApprovalRequest",
     "EvolveSettings",
     "Evolved",
+    "GeneratorGate",
     "SkillInput",
     "SkillKeys",
     "SkillOutput",
     "SkillState",
     "add_skills",
     "aevolve",
+    "agate_generator",
     "approve_node",
     "create_population_graph",
     "create_skill_graph",
     "evolve",
     "execute_node",
+    "gate_generator",
     "gate_version",
     "gate_versions",
     "record_node",

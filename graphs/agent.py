@@ -53,11 +53,12 @@ def _open() -> CompiledStateGraph[Any, Any, Any, Any]:
 
 def _real(settings: Settings) -> CompiledStateGraph[Any, Any, Any, Any]:
     """The user's models, library and verifier; without a verifier outcomes come later, and nothing is revised."""
+    store = SkillStore.from_settings(settings)
     return create_skill_graph(
-        store=SkillStore.from_settings(settings),
+        store=store,
         llm=chat_models.from_settings(settings),
         verifier=verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None,
-        generator=generators.from_settings(settings),
+        generator=generators.from_settings(settings, store.live_checkpoint),
         max_generations=settings.max_generations,
         input_schema=Question,
     ).compile(name="agent")

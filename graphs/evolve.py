@@ -6,8 +6,7 @@ The loop is that of Skill-R1 (arXiv:2605.09359) with C candidates from one promp
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +16,10 @@ from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import chat_models, selection, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.errors import ConfigurationError, InvalidTaskError, ModelError
+from skill_plugin.errors import InvalidTaskError, ModelError
 from skill_plugin.gate import GateDecision
 from skill_plugin.generators import as_generator
+from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.evolve_settings import EvolveSettings
 from skill_plugin.graphs.evolved import Evolved, GenerationTally
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
@@ -43,19 +43,8 @@ def evolve(tasks: Sequence[Task], **options: Any) -> Evolved:
     Raises:
         ConfigurationError: an event loop is running; and what `aevolve` raises.
     """
-    with suppress(RuntimeError):
-        asyncio.get_running_loop()
-        raise ConfigurationError(
-            "evolve cannot be called while an event loop runs, as in a notebook; await aevolve(...)"
-        )
-
-    async def run() -> Evolved:
-        concurrency = (options.get("settings") or EvolveSettings()).concurrency
-        # The default pool has as many threads as the machine has cores, and four: too few for a slow sync model.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(concurrency + 4))
-        return await aevolve(tasks, **options)
-
-    return asyncio.run(run())
+    concurrency = (options.get("settings") or EvolveSettings()).concurrency
+    return blocking("evolve", lambda: aevolve(tasks, **options), concurrency)
 
 
 async def aevolve(

@@ -5,7 +5,6 @@ everything is stopped. All effects go through `Trials`, `Gate` and the store's o
 after a kill repeats its decisions from what is recorded and pays only for what is not.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,14 +17,12 @@ from langgraph.types import Send
 from typing_extensions import TypedDict
 
 from skill_plugin import protocols
-from skill_plugin.generators import read
 from skill_plugin.graphs.gatekeeper import Gatekeeper
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.revise import checked
 from skill_plugin.graphs.rollout import Trial, Tried, collected, generation_of
 from skill_plugin.graphs.state import PinnedSkill, Run, run_of, task_of
 from skill_plugin.graphs.trials import Trials
-from skill_plugin.records import Generation, Revision, Rollout, Skill, Task
+from skill_plugin.records import Generation, Rollout, Skill
 from skill_plugin.selection import Selection, reward
 from skill_plugin.store import SkillStore, StagedRevision
 
@@ -220,13 +217,14 @@ class _Proposing:
         if not staged:
             task = task_of(state)
             try:
-                proposed = await self._proposed(task, past)
+                proposed = await self._trials.written(self._writer, task, past, self._candidates)
             except Exception as exc:  # noqa: BLE001 - one lineage that cannot go on must not cost the others
                 error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
                 self._trials.heard(error, GENERATOR)
                 return {"failed": f"the generator failed: {error}"}
             if proposed is None:
                 return {"failed": None}
+            self._trials.heard(None, GENERATOR)
             staged = await self._trials.recorder.call(
                 lambda: self._store.stage(
                     task, proposed, run_id=run["run_id"], group_id=group_id, generation=number, parent=parent.skill
@@ -234,20 +232,6 @@ class _Proposing:
             )
         self._trials.on_proposed(len(staged), sum(revision.error is not None for revision, _ in staged))
         return self._update(run["run_id"], number, past, staged)
-
-    async def _proposed(self, task: Task, past: list[Generation]) -> list[Revision] | None:
-        """What the generator wrote, read; None if nothing more may be asked of it."""
-        wanted, writer = self._candidates, self._writer
-        async with self._trials.slot():
-            if not self._trials.may_call(wanted):
-                return None
-            spent = self._trials.spending.generator
-            spent.add(calls=wanted)
-            proposed = checked(writer, await _propose(writer, task, past, wanted))[:wanted]
-        for revision in proposed:
-            spent.add(input_tokens=revision.input_tokens, output_tokens=revision.output_tokens)
-        self._trials.heard(None, GENERATOR)
-        return [read(revision, past) for revision in proposed]
 
     def _update(
         self, run_id: str, number: int, past: list[Generation], staged: Sequence[StagedRevision]
@@ -268,13 +252,6 @@ class _Proposing:
             "candidates": list(new.values()),
             "past": [*past[:-1], *refused, parent],
         }
-
-
-async def _propose(writer: protocols.Generator, task: Task, past: Sequence[Generation], n: int) -> list[Revision]:
-    apropose = getattr(writer, "apropose", None)
-    if apropose is None:
-        return await asyncio.to_thread(writer.propose, task, past, n=n)
-    return await apropose(task, past, n=n)  # type: ignore[no-any-return] # the twin of propose
 
 
 def _ordered(everything: Sequence[Generation], plan: Plan, state: Mapping[str, Any]) -> list[Generation]:

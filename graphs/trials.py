@@ -2,16 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
 
+from skill_plugin import protocols
 from skill_plugin.budget import Spending
+from skill_plugin.generators import read
 from skill_plugin.graphs.node import SkillNode
 from skill_plugin.graphs.recorder import Recorder
+from skill_plugin.graphs.revise import checked
 from skill_plugin.graphs.rollout import Trial, Tried, begun, ended, failed, tried
 from skill_plugin.graphs.state import Run, task_of
-from skill_plugin.records import Rollout, Task
+from skill_plugin.records import Generation, Revision, Rollout, Task
 from skill_plugin.store.ledger import Ran
 
 if TYPE_CHECKING:
@@ -92,9 +96,19 @@ class Trials:
         """What all trials of a run begin from. Its verifier is there from the start: it is a part of the task that is logged."""
         return Run(run_id=run_id, task=task.to_json(), arm="skill", withheld=None, reason="", verifier=self._verifier)
 
-    def slot(self) -> asyncio.Semaphore:
-        """To be held while another model is called."""
-        return self._slots
+    async def written(
+        self, writer: protocols.Generator, task: Task, past: Sequence[Generation], n: int
+    ) -> list[Revision] | None:
+        """`n` candidates from one prompt, read; None if no more may be asked of a generator."""
+        async with self._slots:
+            if not self.may_call(n):
+                return None
+            spent = self.spending.generator
+            spent.add(calls=n)
+            proposed = checked(writer, await _propose(writer, task, past, n))[:n]
+        for revision in proposed:
+            spent.add(input_tokens=revision.input_tokens, output_tokens=revision.output_tokens)
+        return [read(revision, past) for revision in proposed]
 
     def may_call(self, calls: int = 1) -> bool:
         """Whether the budget has so many more calls; if not, everything stops."""
@@ -113,3 +127,10 @@ class Trials:
             self.gone = self.gone or error
             said = f"{self._failed[of]} calls of the {of} failed in a row, the last with {error}"
             self.stopped = self.stopped or said
+
+
+async def _propose(writer: protocols.Generator, task: Task, past: Sequence[Generation], n: int) -> list[Revision]:
+    apropose = getattr(writer, "apropose", None)
+    if apropose is None:
+        return await asyncio.to_thread(writer.propose, task, past, n=n)
+    return await apropose(task, past, n=n)  # type: ignore[no-any-return] # the twin of propose

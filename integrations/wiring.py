@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skill_plugin import chat_models, generators, verifiers
+from skill_plugin.base_models import model_folder
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.protocols import Generator
 from skill_plugin.settings import Settings
@@ -11,6 +12,10 @@ from skill_plugin.task_files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skill_plugin.checkpoint_record import Checkpoint
+    from skill_plugin.generators.vllm_server import VllmServer
     from skill_plugin.protocols import Verifier
     from skill_plugin.records import Task
     from skill_plugin.store import SkillStore
@@ -44,9 +49,21 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
     return chat_models.from_settings(settings)
 
 
-def generator(settings: Settings) -> Generator | None:
-    """The generator that is set, by default the task LLM's model; None if there is no model."""
-    return generators.from_settings(settings)
+def generator(settings: Settings, store: "SkillStore | None" = None) -> Generator | None:
+    """The generator that is set, by default the task LLM's model; None if there is no model.
+
+    Args:
+        settings: Name it.
+        store: Knows which checkpoint `@live` is; by default the settings' own, which is opened for as long as that takes.
+    """
+
+    def live() -> "Checkpoint | None":
+        if store is not None:
+            return store.live_checkpoint()
+        with open_store(settings, create=True, index=False, check_embedder=False) as opened:
+            return opened.live_checkpoint()
+
+    return generators.from_settings(settings, live)
 
 
 def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tuple[list[Task], Verifier | None]":
@@ -61,10 +78,67 @@ def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tup
         InvalidTaskError: the file is wrong, or a reference does not pass its own verifier.
         ConfigurationError: a task has no verifier.
     """
-    judge = verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None
+    verifier = judge(settings)
     tasks = read_tasks(path)
-    if judge is None and (bare := next((task for task in tasks if task.verifier is None), None)):
+    if verifier is None and (bare := next((task for task in tasks if task.verifier is None), None)):
         raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
     if self_check:
-        check_references(tasks, judge)
-    return tasks, judge
+        check_references(tasks, verifier)
+    return tasks, verifier
+
+
+def trained_model(settings: Settings, base_model: str | None, logged_as: str | None) -> tuple[str, str]:
+    """The generator's base model for a trainer, a folder or a name on the Hub, and what histories call it.
+
+    Raises:
+        ConfigurationError: neither an argument nor the settings say it.
+    """
+    kind, _, rest = (settings.generator or "").partition(":")
+    named = rest.partition("@")[0] if kind in {"vllm", "local"} else None
+    if kind == "local" and named:
+        named = model_folder(named)
+    base = base_model or settings.base_model or named
+    if base is None:
+        raise ConfigurationError(
+            f"no base model is given, and the generator {settings.generator!r} has none that can be trained; pass --base-model "
+            "FOLDER, or set generator to local:FOLDER@live or vllm:MODEL@live"
+        )
+    return base, logged_as or named or base
+
+
+def writer(settings: Settings, base_model: str, logged_as: str) -> "Callable[[Checkpoint | None], Generator]":
+    """Makes the generator of a checkpoint, None being the base model's: on the vLLM server that is set, else in this process."""
+    url = _vllm_url(settings)
+
+    def make(checkpoint: "Checkpoint | None") -> Generator:
+        name, path = (checkpoint.id, checkpoint.path) if checkpoint else (None, None)
+        if url is not None:
+            return generators.vllm(
+                url, logged_as, name, path, timeout=settings.model_timeout, max_change=settings.max_change
+            )
+        return generators.local(base_model, path, checkpoint=name, max_change=settings.max_change)
+
+    return make
+
+
+def vllm_server(settings: Settings) -> "VllmServer | None":
+    """The server that the generator is on; None if it is on none."""
+    from skill_plugin.generators.vllm_server import VllmServer  # noqa: PLC0415 - an extra
+
+    url = _vllm_url(settings)
+    return VllmServer(url, timeout=settings.model_timeout) if url else None
+
+
+def _vllm_url(settings: Settings) -> str | None:
+    if not (settings.generator or "").startswith("vllm:"):
+        return None
+    if (url := settings.generator_url or settings.base_url) is None:
+        raise ConfigurationError(
+            f"the generator {settings.generator!r} needs its server's URL; set generator_url, such as http://localhost:8000/v1"
+        )
+    return url
+
+
+def judge(settings: Settings) -> "Verifier | None":
+    """The verifier of tasks that name none."""
+    return verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None

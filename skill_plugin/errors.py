@@ -16,6 +16,7 @@
         ├── NamespaceError (ValueError)      a missing, malformed or unknown namespace
         ├── SkillNotFoundError (LookupError) no such skill or version in this namespace
         ├── RunNotFoundError (LookupError)   no such run in this namespace
+        ├── CheckpointNotFoundError (LookupError)  no such checkpoint in this namespace
         ├── DuplicateSkillError (ValueError) a name that is taken
         ├── CapacityError                    a namespace that is full of protected skills
         ├── BusyError                        a job that another process is doing
@@ -99,6 +100,10 @@ class SkillNotFoundError(StoreError, LookupError):
 
 class RunNotFoundError(StoreError, LookupError):
     """No such run in this namespace."""
+
+
+class CheckpointNotFoundError(StoreError, LookupError):
+    """No such checkpoint in this namespace."""
 
 
 class DuplicateSkillError(StoreError, ValueError):

@@ -46,11 +46,16 @@ class Settings(BaseSettings):
     model: str | None = None
     """The task LLM, such as `openai:gpt-5-mini`."""
     generator: str | None = None
-    """What writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER` or `local:PATH`; by default the task LLM."""
+    """What writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or `vllm:MODEL@live` and
+    `local:PATH@live` for the checkpoint that is live; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
     generator_url: str | None = None
     """The server to find the generator at; by default `base_url`."""
+    base_model: str | None = None
+    """What `retrain` trains, where the generator's name is a server's: a folder, or a name on the Hugging Face Hub."""
+    retrain: dict[str, Any] = Field(default_factory=dict)
+    """Training settings by name, as of `retrain --set`."""
     max_change: float = Field(default=0.5, gt=0, allow_inf_nan=False)
     """Share of a skill's body that a generator's edits may change; a whole new text is not limited."""
     model_timeout: float = Field(default=MODEL_TIMEOUT_S, gt=0, allow_inf_nan=False)

@@ -20,11 +20,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 from sqlmodel import Session
 
+from skill_plugin.checkpoint_record import LIVE
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
 from skill_plugin.store import namespaces, outbox
+from skill_plugin.store.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
+    CheckpointEventRow,
     CheckpointRow,
     EmbeddingRow,
     EventRow,
@@ -57,6 +60,7 @@ TABLES: tuple[type[Table], ...] = (
     OutcomeRow,
     EventRow,
     CheckpointRow,
+    CheckpointEventRow,
     TrainingRunRow,
     EvolveRunRow,
     TaskEmbeddingRow,
@@ -65,7 +69,13 @@ TABLES: tuple[type[Table], ...] = (
 )
 _BY_NAME = {str(table.__tablename__): table for table in TABLES}
 
-_OWN: dict[type[Table], str] = {RolloutRow: "id", OutcomeRow: "id", EventRow: "id", NamespaceRow: "index_key"}
+_OWN: dict[type[Table], str] = {
+    RolloutRow: "id",
+    OutcomeRow: "id",
+    EventRow: "id",
+    CheckpointEventRow: "id",
+    NamespaceRow: "index_key",
+}
 """What each database makes for itself: numbers that count up, and the key of its index."""
 
 _CHUNK = 1000
@@ -167,9 +177,10 @@ def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @dataclass
 class _New:
-    """What a load has brought, whose further rows are wanted: skills by namespace, and items."""
+    """What a load has brought, whose further rows are wanted: skills by namespace, checkpoints, and items."""
 
     skills: dict[str, list[str]] = field(default_factory=dict)
+    checkpoints: set[tuple[str, str]] = field(default_factory=set)
     items: set[tuple[str, str, str]] = field(default_factory=set)
 
 
@@ -179,12 +190,16 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
     if table is None:
         raise StoreError(f"it holds the unknown table {name!r}; it was written by another release")
     typed = _typed(table, row)
-    if (table is EventRow and row["skill_id"] not in new.skills.get(row["namespace"], ())) or (
-        table is ItemVectorRow and _item(row) not in new.items
+    if (
+        (table is EventRow and row["skill_id"] not in new.skills.get(row["namespace"], ()))
+        or (table is CheckpointEventRow and (row["namespace"], row["checkpoint_id"]) not in new.checkpoints)
+        or (table is ItemVectorRow and _item(row) not in new.items)
     ):
         return False  # the skill was here before, and so was its life; the item was, and may say something else
     if table is NamespaceRow:
         typed["index_key"] = new_index_key()
+    if table is CheckpointRow and row["status"] == LIVE and live_row(session, row["namespace"]) is not None:
+        typed["status"] = "retired"  # what is live here stays live, and there is one at most
     inserted = insert_if_absent(session, table, typed)
     if table is NamespaceRow:
         namespaces.lock(session, row["name"])
@@ -198,6 +213,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
                 f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
                 f"{row['namespace']!r}; load it into a database of its own"
             )
+    new.checkpoints.update([(row["namespace"], row["id"])] if table is CheckpointRow and inserted else ())
     new.items.update([_item(row)] if table is ItemRow and inserted else ())
     return inserted
 

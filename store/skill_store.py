@@ -8,6 +8,7 @@ from skill_plugin import embedders
 from skill_plugin.errors import ConfigurationError, NamespaceError
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
+from skill_plugin.store.checkpoints import Checkpoints
 from skill_plugin.store.database import Database
 from skill_plugin.store.evolving import Evolving
 from skill_plugin.store.exchange import Exchange
@@ -21,6 +22,7 @@ from skill_plugin.store.owner import owner_of
 from skill_plugin.store.pruning import CAPACITY
 from skill_plugin.store.query import Querying
 from skill_plugin.store.search import QueryVectors
+from skill_plugin.store.training_runs import TrainingRuns
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -31,7 +33,7 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_EMBEDDER = "minilm"
 
 
-class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Keeping):
+class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, TrainingRuns, Keeping):
     """A library of skills: SQL rows are the truth, Chroma is a rebuildable index.
 
     Safe for any number of threads and processes. Open one with `SkillStore.open`, and close it, or use it as a context

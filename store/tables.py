@@ -290,8 +290,8 @@ class CheckpointRow(Table, table=True):
 
     __tablename__ = f"{PREFIX}checkpoint"
 
+    namespace: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
-    namespace: str = Field(index=True)
     base_model: str
     base_revision: str | None = None
     path: str
@@ -303,11 +303,25 @@ class CheckpointRow(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
+class CheckpointEventRow(Table, table=True):
+    __tablename__ = f"{PREFIX}checkpoint_event"
+    __table_args__ = (Index(None, "namespace"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    namespace: str
+    checkpoint_id: str
+    kind: str
+    by: str
+    reason: str = ""
+    evidence: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
 class TrainingRunRow(Table, table=True):
     __tablename__ = f"{PREFIX}training_run"
 
+    namespace: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
-    namespace: str = Field(index=True)
     config: dict[str, Any] = Field(sa_type=JSON)
     data_from: datetime | None = Field(default=None, sa_type=UtcDateTime)
     data_to: datetime | None = Field(default=None, sa_type=UtcDateTime)

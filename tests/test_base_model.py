@@ -229,7 +229,7 @@ class TestTargets:
         assert "q_proj" not in names
 
     def test_targets_that_are_not_there(self, base):
-        with pytest.raises(ConfigurationError, match="no adapter can be made for .*nothing.*; see targets"):
+        with pytest.raises(ConfigurationError, match=r"no adapter can be made for .*nothing.*; see targets"):
             attach_adapter(base, targets=["nothing"])
 
 
@@ -314,7 +314,7 @@ class TestTrainingFurther:
         adapter = shutil.copytree(folder / "a", tmp_path / "names")
         config = json.loads((adapter / "adapter_config.json").read_text())
         (adapter / "adapter_config.json").write_text(json.dumps(config | {"target_modules": ["c_attn"]}))
-        with pytest.raises(ConfigurationError, match="is an adapter of another base than .*c_attn"):
+        with pytest.raises(ConfigurationError, match=r"is an adapter of another base than .*c_attn"):
             attach_adapter(base, parent=adapter)
 
     @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ class TestTrainingFurther:
         adapter = shutil.copytree(folder / "a", tmp_path / "a")
         (adapter / name).write_bytes(content)
 
-        with pytest.raises(ConfigurationError, match="the adapter '.*' is damaged: ") as caught:
+        with pytest.raises(ConfigurationError, match=r"the adapter '.*' is damaged: ") as caught:
             attach_adapter(base, parent=adapter)
         assert "\n" not in str(caught.value)
 

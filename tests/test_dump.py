@@ -11,9 +11,9 @@ from skill_plugin.errors import EmbedderMismatchError, StoreError
 from skill_plugin.store.database import HEAD
 from skill_plugin.store.dump import TABLES, copy, dump, load
 from skill_plugin.store.items import Change
-from skill_plugin.store.tables import CheckpointRow, EvolveRunRow, Table, TrainingRunRow
+from skill_plugin.store.tables import CheckpointEventRow, CheckpointRow, EvolveRunRow, Table, TrainingRunRow
 
-COUNTERS = ("skillp_rollout", "skillp_outcome", "skillp_event")
+COUNTERS = ("skillp_rollout", "skillp_outcome", "skillp_event", "skillp_checkpoint_event")
 NOT_DUMPED = {"skillp_index_change"}
 
 
@@ -56,6 +56,7 @@ def full(store, open_store):
                 id="c1", namespace="default", base_model="m", path="/p", sha256="x", metrics={"a": 1}, status="live"
             )
         )
+        session.add(CheckpointEventRow(namespace="default", checkpoint_id="c1", kind="promoted", by="gate"))
         session.add(TrainingRunRow(id="t1", namespace="default", config={}, progress={"step": 3}))
         session.add(EvolveRunRow(id="e1", namespace="default", digest="d", config={"generations": 2}))
     return store
@@ -120,6 +121,18 @@ def test_an_item_that_is_there_keeps_its_value_and_its_own_vectors(full, target,
 
     assert {name: found for name, found in rows(target).items() if "item" in name} == before
     assert "skillp_item" not in taken
+
+
+def test_what_is_live_stays_live_and_another_live_checkpoint_comes_in_retired(full, target, tmp_path):
+    dump(full.database, tmp_path / "all.gz")
+    with target._write() as session:
+        session.add(CheckpointRow(id="c0", namespace="default", base_model="m", path="/p", sha256="y", status="live"))
+    load(target.database, tmp_path / "all.gz")
+
+    assert {one.id: one.status for one in target.checkpoints()} == {"c0": "live", "c1": "retired"}
+    assert [event.kind for event in target.checkpoint_events("c1")] == ["promoted"]
+    assert load(target.database, tmp_path / "all.gz") == {}
+    assert len(target.checkpoint_events()) == 1
 
 
 def test_life_goes_on_after_loading(full, target, tmp_path):

@@ -37,7 +37,7 @@ ONLY_IN = {
     "uvicorn": ("integrations/http.py",),
     "langchain": ("skill_plugin/chat_models.py", "integrations/middleware.py"),
     "langchain_openai": ("skill_plugin/chat_models.py",),
-    "httpx": ("skill_plugin/generators/vllm.py",),
+    "httpx": ("skill_plugin/generators/vllm_server.py",),
 }
 HEAVY = {
     "torch", "transformers", "peft", "sentence_transformers", "chromadb", "langgraph", "langchain_core", "sqlmodel",

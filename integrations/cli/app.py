@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from skill_plugin import __version__
-from skill_plugin.integrations.cli import demo, evolve, histories, lifecycle, run, serve, skills, upkeep
+from skill_plugin.integrations.cli import checkpoints, demo, evolve, histories, lifecycle, retrain, run, serve, skills, upkeep
 from skill_plugin.integrations.cli.console import out
 from skill_plugin.integrations.cli.options import command
 
@@ -29,11 +29,13 @@ def root(
 command(app, "demo")(demo.demo)
 command(app, "run")(run.run)
 command(app, "evolve")(evolve.evolve)
+command(app, "retrain")(retrain.retrain)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)
 app.add_typer(lifecycle.skills, name="skills")
 app.add_typer(histories.histories, name="histories")
+app.add_typer(checkpoints.checkpoints, name="checkpoints")
 command(app, "doctor")(upkeep.doctor)
 command(app, "reindex")(upkeep.reindex)
 command(app, "migrate")(upkeep.migrate)

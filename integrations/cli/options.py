@@ -24,7 +24,9 @@ Model = Annotated[str | None, typer.Option(help="The task LLM, such as openai:gp
 Agent = Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")]
 Writer = Annotated[
     str | None,
-    typer.Option(help="What writes skills: a chat model, vllm:MODEL or local:PATH [default: the task LLM]."),
+    typer.Option(
+        help="What writes skills: a chat model, vllm:MODEL, local:PATH, or either with @live [default: the task LLM]."
+    ),
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")]
 Judge = Annotated[

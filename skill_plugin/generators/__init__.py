@@ -7,9 +7,12 @@
 Only the last two log what training needs.
 """
 
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skill_plugin import chat_models
+from skill_plugin.checkpoint_record import LIVE
 from skill_plugin.digest import current_text
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.chat import ChatGenerator
@@ -19,7 +22,12 @@ from skill_plugin.generators.vllm import VllmGenerator
 from skill_plugin.protocols import Generator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skill_plugin.checkpoint_record import Checkpoint
     from skill_plugin.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 # Bound after the modules of the same names were imported, so these names are the classes here.
 chat = ChatGenerator
@@ -56,14 +64,21 @@ def as_generator(generator: object) -> Generator:
     )
 
 
-def from_settings(settings: "Settings") -> Generator | None:
+def from_settings(
+    settings: "Settings", live_checkpoint: "Callable[[], Checkpoint | None] | None" = None
+) -> Generator | None:
     """The generator that is set, by default the task LLM's model; None if there is no model.
 
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
     a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
+    `vllm:MODEL@live` and `local:PATH@live` have the adapter of the checkpoint that is live now, under its id.
+
+    Args:
+        settings: Name it.
+        live_checkpoint: Asked where the name ends in `@live`; with None for an answer it is the base model.
 
     Raises:
-        ConfigurationError: the string does not resolve.
+        ConfigurationError: the string does not resolve, or the live checkpoint's files are not what they were.
         MissingExtraError: what it needs is not installed.
     """
     name = settings.generator or settings.model
@@ -79,12 +94,44 @@ def from_settings(settings: "Settings") -> Generator | None:
         raise ConfigurationError(
             f"the generator {name!r} names no model; use vllm:MODEL, vllm:MODEL@NAME or local:PATH"
         )
+    checkpoint, folder = adapter or None, None
+    if adapter == LIVE:
+        checkpoint, folder = _live(name, model, live_checkpoint)
+    elif kind == "local":
+        checkpoint, folder = None, adapter or None
     if kind == "local":
-        return LocalGenerator(model, adapter or None, max_change=settings.max_change)
+        return LocalGenerator(model, folder, checkpoint=checkpoint, max_change=settings.max_change)
     if url is None:
         raise ConfigurationError(
             f"the generator {name!r} needs its server's URL; set generator_url, such as http://localhost:8000/v1"
         )
     return VllmGenerator(
-        url, model, checkpoint=adapter or None, timeout=settings.model_timeout, max_change=settings.max_change
+        url,
+        model,
+        checkpoint=checkpoint,
+        adapter_path=folder,
+        timeout=settings.model_timeout,
+        max_change=settings.max_change,
     )
+
+
+def _live(
+    name: str, model: str, live_checkpoint: "Callable[[], Checkpoint | None] | None"
+) -> tuple[str | None, str | None]:
+    """The id and the folder of the live checkpoint; None is the base model."""
+    if live_checkpoint is None:
+        raise ConfigurationError(
+            f"the generator {name!r} needs a store that knows what is live; name an adapter instead"
+        )
+    found = live_checkpoint()
+    if found is None:
+        return None, None
+    found.verify()
+    if Path(found.base_model).name != Path(model).name:
+        logger.warning(
+            "%s is live and was trained on %r, but is loaded onto %r; see that these are one model",
+            found.id,
+            found.base_model,
+            model,
+        )
+    return found.id, found.path

@@ -1,31 +1,20 @@
 """Revisions from a vLLM server, over its OpenAI-compatible HTTP interface."""
 
 import asyncio
-import math
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skill_plugin.edits import MAX_CHANGE
-from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
+from skill_plugin.errors import ModelError
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, RAW, Sampling, cut_off
+from skill_plugin.generators.vllm_server import PATIENCE_S, VllmServer
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.revision_prompt import revise_prompt
 from skill_plugin.settings import MODEL_TIMEOUT_S
 
-if TYPE_CHECKING:
-    import httpx
-
-PATIENCE_S = 120.0
-"""How long a server that has gone away is waited for: about what a vLLM server takes to start."""
-
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _LOADS = 3  # more than one, because a server can go away between the loading and the call
-_AWAY = (502, 503)
-_BUSY = 429
 _UNKNOWN = -9999.0  # what vLLM writes for a log-probability that it does not have
 _NOTHING_ELSE = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 """A model's own defaults (its generation_config.json) would be used for what a call leaves out."""
@@ -71,14 +60,8 @@ class VllmGenerator:
         max_change: float | None = MAX_CHANGE,
     ) -> None:
         self._max_change = max_change
-        try:
-            import httpx  # noqa: PLC0415 - an extra
-        except ImportError as exc:
-            raise MissingExtraError("a vLLM generator", "vllm") from exc
-        if not base_url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"{base_url!r} is no server; give its URL, such as http://localhost:8000/v1")
-        self._httpx = httpx
-        self.base_url = base_url.rstrip("/")
+        self.server = VllmServer(base_url, patience=patience, timeout=timeout)
+        self.base_url = self.server.base_url
         self.model = model
         self.checkpoint = checkpoint or (Path(adapter_path).name if adapter_path is not None else None)
         self.sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens, seed=seed)
@@ -102,9 +85,9 @@ class VllmGenerator:
             prompt_ids = _token_ids(reply["prompt_token_ids"])
             written = [self._revision(prompt, prompt_ids, choice, mode) for choice in choices]
         except (LookupError, TypeError, AttributeError, ValueError) as exc:
-            raise self._unreadable(f"{type(exc).__name__}: {exc}") from exc
+            raise self.server.unreadable(f"{type(exc).__name__}: {exc}") from exc
         if len(written) != n:
-            raise self._unreadable(f"{len(written)} completions for {n}")
+            raise self.server.unreadable(f"{len(written)} completions for {n}")
         return [read(revision, history, max_change=self._max_change) for revision in written]
 
     async def apropose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
@@ -117,17 +100,7 @@ class VllmGenerator:
             ModelError: the server cannot load it, or the name is another folder's there.
         """
         self._folders[name] = str(path)
-        reply = self._send("POST", "/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
-        if reply.is_success:
-            return
-        if reply.status_code == 400 and (served := self._served()).get(name) is not None:
-            if served[name] == str(path):
-                return
-            raise ModelError(
-                f"the server at {self.base_url} serves {served[name]!r} as {name!r} already, not {str(path)!r}; "
-                "name each adapter differently, or unload that one"
-            )
-        raise self._refused(reply, f"load the adapter {name!r}")
+        self.server.load_adapter(name, path)
 
     def unload_adapter(self, name: str) -> None:
         """The opposite; a name that is not loaded is none either afterwards.
@@ -136,9 +109,7 @@ class VllmGenerator:
             ModelError: the server refuses.
         """
         self._folders.pop(name, None)
-        reply = self._send("POST", "/unload_lora_adapter", {"lora_name": name})
-        if not reply.is_success and not (reply.status_code == 404 and name in _message(reply)):
-            raise self._refused(reply, f"unload the adapter {name!r}")
+        self.server.unload_adapter(name)
 
     def _complete(self, prompt: list[dict[str, str]], **options: Any) -> Any:
         name = self.checkpoint or self.model
@@ -150,15 +121,15 @@ class VllmGenerator:
             **_NOTHING_ELSE,
             **options,
         }
-        reply = self._send("POST", "/chat/completions", call)
+        reply = self.server.send("POST", "/chat/completions", call)
         for _ in range(_LOADS):
             if reply.status_code != 404 or name not in self._folders:
                 break
             self.load_adapter(name, self._folders[name])
-            reply = self._send("POST", "/chat/completions", call)
+            reply = self.server.send("POST", "/chat/completions", call)
         if not reply.is_success:
-            raise self._refused(reply, f"complete a prompt with {name!r}")
-        return self._json(reply)
+            raise self.server.refused(reply, f"complete a prompt with {name!r}")
+        return self.server.json(reply)
 
     def _revision(self, prompt: list[dict[str, str]], prompt_ids: list[int], choice: Any, mode: str) -> Revision:
         completion = choice["message"]["content"] or ""
@@ -205,93 +176,11 @@ class VllmGenerator:
                 first, *_, fourth = sorted((float(token["logprob"]) for token in likeliest), reverse=True)[:4]
                 apart.append(first - fourth)  # the fifth may be whichever token was drawn
             except (LookupError, TypeError, ValueError) as exc:
-                raise self._unreadable(f"{type(exc).__name__}: {exc}") from exc
+                raise self.server.unreadable(f"{type(exc).__name__}: {exc}") from exc
         return RAW if apart[1] > 0.75 * apart[0] else PROCESSED
-
-    def _served(self) -> dict[str, str | None]:
-        """The names that the server answers to, and the folder of each."""
-        listed = self._json(self._send("GET", "/models"))
-        try:
-            return {card["id"]: card.get("root") for card in listed["data"]}
-        except (LookupError, TypeError, AttributeError) as exc:
-            raise self._unreadable(f"{type(exc).__name__}: {exc}") from exc
-
-    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> "httpx.Response":
-        """The server's reply, whatever it is, once there is a server."""
-        headers = {"authorization": f"Bearer {key}"} if (key := _api_key()) else {}
-        deadline, wait = time.monotonic() + self.patience, _FIRST_WAIT_S
-        while True:
-            asked: float | None = None
-            try:
-                reply = self._httpx.request(
-                    method, f"{self.base_url}{path}", json=body, headers=headers, timeout=self.timeout
-                )
-            except (self._httpx.NetworkError, self._httpx.RemoteProtocolError, self._httpx.ConnectTimeout) as exc:
-                said = f"{type(exc).__name__}: {exc}"
-            except (self._httpx.HTTPError, self._httpx.InvalidURL) as exc:
-                raise ModelError(
-                    f"the server at {self.base_url} failed a call ({type(exc).__name__}: {exc}); it may be silent for "
-                    f"{self.timeout:g} s"
-                ) from exc
-            else:
-                if reply.status_code not in {*_AWAY, _BUSY}:
-                    return reply
-                said = f"{reply.status_code}: {_message(reply)}"
-                asked = _seconds(reply.headers.get("retry-after"))
-            pause = wait if asked is None else asked
-            if time.monotonic() + pause > deadline:
-                raise ModelError(
-                    f"the server at {self.base_url} is away or busy, waited for {self.patience:g} s ({said}); start it, "
-                    "or be more patient"
-                )
-            time.sleep(pause)
-            wait = min(2 * wait, _LONGEST_WAIT_S)
-
-    def _json(self, reply: "httpx.Response") -> Any:
-        try:
-            return reply.json()
-        except ValueError as exc:
-            raise self._unreadable(str(exc)) from exc
-
-    def _unreadable(self, why: str) -> ModelError:
-        return ModelError(
-            f"the reply of the server at {self.base_url} cannot be read ({why}); it must be vLLM's, of 0.11 or newer"
-        )
-
-    def _refused(self, reply: "httpx.Response", what: str) -> ModelError:
-        advice = {
-            401: "set VLLM_API_KEY or OPENAI_API_KEY to the server's key",
-            404: "the base URL ends in /v1; adapters need --enable-lora, and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True to be loaded",
-        }.get(reply.status_code, "look in the server's log")
-        return ModelError(
-            f"the server at {self.base_url} did not {what} ({reply.status_code}: {_message(reply)}); {advice}"
-        )
-
-
-def _api_key() -> str | None:
-    return os.environ.get("VLLM_API_KEY") or os.environ.get("OPENAI_API_KEY")
 
 
 def _token_ids(value: Any) -> list[int]:
     if not isinstance(value, list) or not all(type(one) is int for one in value):
         raise TypeError(f"token ids are {type(value).__name__}")
     return value
-
-
-def _message(reply: "httpx.Response") -> str:
-    """What a refusal says: vLLM's, FastAPI's, or its bare text."""
-    try:
-        body = reply.json()
-        said = body["error"]["message"] if "error" in body else body["detail"]
-    except (ValueError, LookupError, TypeError):
-        said = reply.text
-    return str(said)[:300]
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Of a Retry-After header; a date is not understood, and the usual waiting does."""
-    try:
-        seconds = float(retry_after or "")
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < math.inf else None

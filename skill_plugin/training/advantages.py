@@ -25,21 +25,21 @@ STD_FLOOR = 1e-4
 """What TRL adds to the standard deviation (trl/trainer/grpo_trainer.py, `advantages / (std_rewards + 1e-4)`)."""
 
 
-def candidate_intra_C(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[float]:  # noqa: N802, N803 - axes
+def candidate_intra_C(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[float]:
     """`R(c) - mean_c R(c)`, shape [C]; scaled, over the sample standard deviation of R(c) plus 1e-4."""
     known = [fmean(rewards_K) for rewards_K in rewards_C_K if rewards_K]
     centred = iter(_centred(known, scale))
     return [next(centred) if rewards_K else 0.0 for rewards_K in rewards_C_K]
 
 
-def rollout_intra_C_K(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[list[float]]:  # noqa: N802, N803
+def rollout_intra_C_K(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[list[float]]:
     """`r(c,k) - mean_k r(c,k)`, shape [C][K]; scaled, over the sample standard deviation of r(c,:) plus 1e-4."""
     return [_centred(rewards_K, scale) for rewards_K in rewards_C_K]
 
 
-def inter_C(  # noqa: N802
-    rewards_C_K: Rewards,  # noqa: N803
-    previous_P: Sequence[float],  # noqa: N803
+def inter_C(
+    rewards_C_K: Rewards,
+    previous_P: Sequence[float],
     *,
     generation: int,
     first_inter: Literal["baseline", "zero"] = "baseline",
@@ -58,9 +58,9 @@ def inter_C(  # noqa: N802
     return [fmean(rewards_K) - before if rewards_K else 0.0 for rewards_K in rewards_C_K]
 
 
-def advantages_C_K(  # noqa: N802
-    rewards_C_K: Rewards,  # noqa: N803
-    previous_P: Sequence[float],  # noqa: N803
+def advantages_C_K(
+    rewards_C_K: Rewards,
+    previous_P: Sequence[float],
     settings: AdvantageSettings,
     *,
     generation: int,
@@ -68,16 +68,16 @@ def advantages_C_K(  # noqa: N802
     """`intra + inter_weight * inter`, shape [C][K]; with the candidates' intra term all k of a c have one value."""
     if settings.intra == "candidate":
         intra = candidate_intra_C(rewards_C_K, scale=settings.scale)
-        intra_C_K = [[one] * len(rewards_K) for one, rewards_K in zip(intra, rewards_C_K, strict=True)]  # noqa: N806
+        intra_C_K = [[one] * len(rewards_K) for one, rewards_K in zip(intra, rewards_C_K, strict=True)]
     else:
-        intra_C_K = rollout_intra_C_K(rewards_C_K, scale=settings.scale)  # noqa: N806
+        intra_C_K = rollout_intra_C_K(rewards_C_K, scale=settings.scale)
     inter = inter_C(rewards_C_K, previous_P, generation=generation, first_inter=settings.first_inter)
     return [
         [one + settings.inter_weight * gain for one in intra_K] for intra_K, gain in zip(intra_C_K, inter, strict=True)
     ]
 
 
-def parts(advantages_K: Sequence[float]) -> tuple[float, float]:  # noqa: N803
+def parts(advantages_K: Sequence[float]) -> tuple[float, float]:
     """`mean_k max(A(k), 0)` and `mean_k min(A(k), 0)`: what the clipped surrogate needs to know of K advantages on one ratio.
 
     `min(rho A, clip(rho) A)` is `A min(rho, 1 + e)` for A > 0 and `A max(rho, 1 - e)` for A < 0, and rho is the same for all k.

@@ -146,8 +146,9 @@ def attach_adapter(
     Args:
         model: As `load_base` returns it.
         parent: An adapter to train further, with its own rank, alpha and targets.
-        rank: And `alpha`, `targets`: of a new adapter. It changes nothing yet: its B is 0.
-        targets: Last parts of modules' names; by default `linear_layers`.
+        rank: Of a new adapter, which changes nothing yet: its B is 0.
+        alpha: Of a new adapter; it is scaled by alpha / rank.
+        targets: Of a new adapter, last parts of modules' names; by default `linear_layers`.
         seed: Of a new adapter's A. The random numbers of the process are left alone.
 
     Raises:

@@ -26,7 +26,7 @@ class Panel(NamedTuple):
         title: Above the picture.
         unit: Beside it.
         level: Where nothing has changed yet; a dashed line.
-        logarithmic: For positive values of any size.
+        logarithmic: Values that span more than a power of ten are drawn by their logarithm.
         noisy: A mean is drawn over it.
     """
 
@@ -43,7 +43,7 @@ PANELS = (
     Panel("kl", "KL to the base model", "nats a token", 0.0),
     Panel("ratio", "Mean probability ratio", "current / behaviour", 1.0),
     Panel("clipped", "Clipped tokens", "share of tokens", 0.0),
-    Panel("grad_norm", "Gradient norm, before clipping", "norm", logarithmic=True),
+    Panel("grad_norm", "Gradient norm, before clipping", "L2 norm", logarithmic=True),
     Panel("learning_rate", "Learning rate", "per step", noisy=False),
     Panel("tokens_per_second", "Speed", "tokens a second"),
 )
@@ -60,6 +60,7 @@ def draw(metrics_path: Path, out_png: Path, *, title: str) -> bool:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - optional, and slow
         from matplotlib.figure import Figure  # noqa: PLC0415
+        from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
     except ImportError:
         logger.info("matplotlib is not installed, so no curves were drawn; run: pip install 'skill-plugin[train]'")
         return False
@@ -67,16 +68,18 @@ def draw(metrics_path: Path, out_png: Path, *, title: str) -> bool:
     steps = [row["step"] for row in rows]
     figure = Figure(figsize=(11, 11), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=14, x=0.02, ha="left")
+    figure.suptitle(title, fontsize=14, x=0.02, ha="left", parse_math=False)
     axes = figure.subplots(4, 2, sharex=True).flat
     for axis, panel in zip(axes, PANELS, strict=False):
         _panel(axis, panel, steps, [_number(row.get(panel.metric)) for row in rows])
     note = axes[len(PANELS)]
     note.axis("off")
-    words = f"{len(steps)} steps" if steps else "no steps yet"
-    note.text(0, 0.9, f"{words}\npale: each step; dark: mean of steps around it\na gap: no finite value", va="top")
+    words = f"steps: {steps[-1]}" if steps else "no steps yet"
+    legend = f"{words}\npale: each step; dark: mean of steps around it\na gap: no finite value"
+    note.text(0, 0.9, legend, va="top", transform=note.transAxes)
     for axis in axes[len(PANELS) - 2 : len(PANELS)]:
         axis.set_xlabel("step")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.tick_params(labelbottom=True)
     with whole_file(out_png) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
@@ -92,12 +95,12 @@ def _panel(axis: "Axes", panel: Panel, steps: Sequence[int], values: Sequence[fl
     if not finite:
         axis.text(0.5, 0.5, "not logged", transform=axis.transAxes, ha="center", color="#777777")
         return
-    if panel.logarithmic and min(finite) > 0:
+    if panel.logarithmic and max(finite) > 10 * min(finite) > 0:
         axis.set_yscale("log")
     if panel.level is not None:
         axis.axhline(panel.level, color=LEVEL, linewidth=0.8, linestyle="--")
     smoothed = panel.noisy and len(finite) >= SMOOTHED_FROM
-    # One point is no line, and neither is one between two gaps.
+    # One point is no line.
     dots = "." if len(finite) < SMOOTHED_FROM else None
     axis.plot(steps, values, color=RAW if smoothed else MEAN, linewidth=0.9 if smoothed else 1.5, marker=dots)
     if smoothed:

@@ -79,12 +79,8 @@ class Group:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        candidates = tuple(
-            Candidate(**{key: tuple(one) if isinstance(one, list) else one for key, one in candidate.items()})
-            for candidate in value["candidates"]
-        )
-        plain = {key: tuple(one) if isinstance(one, list) else one for key, one in value.items() if key != "candidates"}
-        return cls(**plain, candidates=candidates)
+        candidates = tuple(Candidate(**_tuples(one)) for one in value["candidates"])
+        return cls(**_tuples(value) | {"candidates": candidates})
 
 
 class GroupWriter:
@@ -153,3 +149,7 @@ class Groups:
             while some := lines.read(1 << 20):
                 digest.update(some)
         return digest.hexdigest()
+
+
+def _tuples(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(one) if isinstance(one, list) else one for key, one in value.items()}

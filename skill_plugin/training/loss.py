@@ -49,7 +49,7 @@ class TokenLosses(NamedTuple):
     clipped: Tensor
 
 
-def token_losses(  # noqa: PLR0917 - five vectors of one length, and what is done with them
+def token_losses(
     logprobs_N: Tensor,
     behaviour_logprobs_N: Tensor,
     reference_logprobs_N: Tensor | None,

@@ -1,7 +1,7 @@
 """The generator in training: the frozen base model and its adapter, in one process or sharded over many."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any

@@ -1,0 +1,330 @@
+"""The gate of checkpoints, run: what two generators write for the same held-out prompts, tried by the frozen task LLM.
+
+A held-out task is put before a generator here and nowhere else, under three rules. Nothing of it is kept: no text becomes a
+skill version or a revision, no rollout is recorded or credited, so no training ever reads them. Both generators get the same
+history, of the same rollouts. And what decides is the pair, so that a task's own luck is in both of its halves.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, TypeVar
+
+from langchain_core.runnables import RunnableConfig
+
+from skill_plugin import protocols, skill_md, verifiers
+from skill_plugin.budget import Budget, Spending
+from skill_plugin.checkpoint_gate import CheckpointDecision, decide
+from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
+from skill_plugin.generators import as_generator
+from skill_plugin.graphs.blocking import blocking
+from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.recorder import Recorder
+from skill_plugin.graphs.rollout import Trial, Tried, generation_of
+from skill_plugin.graphs.state import PinnedSkill
+from skill_plugin.graphs.trials import Trials
+from skill_plugin.graphs.verify import verify_node
+from skill_plugin.protocols import Verifier
+from skill_plugin.records import Generation, Revision, Task
+from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store.ledger import Ran
+
+T = TypeVar("T")
+
+CONCURRENCY = 8
+
+
+@dataclass
+class GeneratorGate:
+    """What the gate has done so far, for whoever shows it, and the texts that it looked at.
+
+    `lost` holds the tasks that could not be compared, each with its error; `solved` counts those of which every rollout before
+    a revision passed: they are left out, unless `all_solved`.
+    """
+
+    tasks: int = 0
+    solved: int = 0
+    all_solved: bool = False
+    compared: int = 0
+    lost: list[dict[str, str]] = field(default_factory=list)
+    candidate: list[Revision] = field(default_factory=list)
+    live: list[Revision] = field(default_factory=list)
+    spending: Spending | None = None
+
+
+def gate_generator(tasks: Sequence[Task], **options: Any) -> CheckpointDecision:
+    """As `agate_generator`, from outside an event loop.
+
+    Raises:
+        ConfigurationError: an event loop is running; and what `agate_generator` raises.
+    """
+    return blocking(
+        "gate_generator", lambda: agate_generator(tasks, **options), options.get("concurrency", CONCURRENCY)
+    )
+
+
+async def agate_generator(
+    tasks: Sequence[Task],
+    *,
+    store: SkillStore,
+    llm: Any,
+    candidate: Any,
+    live: Any,
+    verifier: Verifier | Callable[[Task, str], Any] | None = None,
+    candidates: int = 4,
+    rollouts: int = 4,
+    concurrency: int = CONCURRENCY,
+    budget: Budget | None = None,
+    system_prompt: str | None = None,
+    to_input: ToInput | None = None,
+    from_output: FromOutput | None = None,
+    min_score: float = DEFAULT_MIN_SCORE,
+    strategy: str = "hybrid",
+    verifier_timeout: float = 30.0,
+    confident: bool = False,
+    seed: int = 0,
+    config: RunnableConfig | None = None,
+    progress: GeneratorGate | None = None,
+) -> CheckpointDecision:
+    """Whether the candidate generator writes better skills than the live one, on the `heldout` tasks among `tasks`.
+
+    Of each task: K rollouts under what retrieval finds today, or under no skill; then both generators write n texts from that
+    one history, and each text is tried K times. A task's reward for a generator is the mean over its texts, a malformed one
+    counting 0; a text that both wrote, or that is the skill as it stands, is tried once for all. Tasks that are solved before
+    any revision say nothing and are left out, unless all are. A task of which a call or a verdict failed is left out too.
+
+    It takes at most `tasks * (K + 2n + 2nK)` calls. What the budget ends half-way promotes nothing.
+
+    Args:
+        tasks: Of any split; only held-out ones count.
+        store: The library; it keeps that the tasks are held out, and nothing else.
+        llm: The frozen task LLM; see `execute_node`.
+        candidate: The generator that may go live; see `generators`.
+        live: The one that is live today: its adapter, or the base model.
+        verifier: Judges tasks that bring no verifier of their own.
+        candidates: n, texts of each generator for a task.
+        rollouts: K, of each text.
+        concurrency: Calls at once.
+        budget: What may be spent.
+        system_prompt: Stands before the skill's text.
+        to_input: See `execute_node`.
+        from_output: See `execute_node`.
+        min_score: The floor of retrieval; see `SkillStore.search`.
+        strategy: How to search; likewise.
+        verifier_timeout: Seconds until a verifier counts as hung.
+        confident: See `checkpoint_gate.decide`.
+        seed: Of the interval.
+        config: For LangGraph: callbacks, tags, metadata.
+        progress: Is kept up to date; holds the texts and what was spent.
+
+    Raises:
+        ConfigurationError: an argument cannot work.
+        InvalidTaskError: a held-out task names no verifier, is there twice, or was trained on in this library.
+    """
+    for name, number in (("candidates", candidates), ("rollouts", rollouts), ("concurrency", concurrency)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ConfigurationError(f"{name} is {number!r}; give a whole number from 1")
+    judge = None if verifier is None else verifiers.as_verifier(verifier)
+    named = None if judge is None else verifiers.spec(judge)
+    judges = _heldout(tasks, judge)
+    writers = (as_generator(candidate), as_generator(live))
+    execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
+    done = progress if progress is not None else GeneratorGate()
+    done.tasks, done.spending = len(judges), Spending(budget or Budget())
+    await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in judges])
+
+    def finds(task: Task) -> PinnedSkill | None:
+        hits = store.search(task.input, k=1, min_score=min_score, strategy=strategy, family=task.family)
+        return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
+
+    async with _Unrecorded(store) as recorder:
+        trials = Trials(
+            execute,
+            verify_node(judge, timeout=verifier_timeout),
+            recorder,
+            done.spending,
+            concurrency=concurrency,
+            verifier=named,
+        )
+        compare = _Comparing(
+            trials, writers, finds, candidates=candidates, rollouts=rollouts, config=config or {}, done=done
+        )
+        pairs = await compare(judges)
+    hold, note = None, _note(done)
+    if trials.stopped is not None:
+        hold = f"stopped after {done.compared} of {done.tasks} held-out tasks: {trials.stopped}"
+    decision = decide(
+        before=[before for before, _ in pairs],
+        after=[after for _, after in pairs],
+        candidate=done.candidate,
+        live=done.live,
+        hold=hold,
+        note=note,
+        confident=confident,
+        seed=seed,
+    )
+    if pairs or not judges:
+        return decision
+    first = done.lost[0]["error"] if done.lost else "nothing was run"
+    return replace(decision, reason=hold or f"none of {done.tasks} held-out tasks could be compared: {first}")
+
+
+class _LostError(Exception):
+    """A task cannot be compared; says why."""
+
+
+class _Unrecorded(Recorder):
+    """Keeps no rollout: these are of texts that are no skill versions, on tasks that nothing may be learned from."""
+
+    def add(self, ran: Ran) -> None:
+        pass
+
+
+class _Comparing:
+    """The pairs of one gate: each task's reward by generator."""
+
+    def __init__(
+        self,
+        trials: Trials,
+        writers: Sequence[protocols.Generator],
+        finds: Callable[[Task], PinnedSkill | None],
+        *,
+        candidates: int,
+        rollouts: int,
+        config: RunnableConfig,
+        done: GeneratorGate,
+    ) -> None:
+        self._trials, self._writers, self._finds = trials, writers, finds
+        self._candidates, self._rollouts, self._config, self._done = candidates, rollouts, config, done
+
+    async def __call__(self, tasks: Sequence[Task]) -> list[tuple[float, float]]:
+        """`(live, candidate)` of the tasks that could be compared."""
+        firsts = await _all(self._kept(task, self._first(task)) for task in tasks)
+        began = [(task, first) for task, first in zip(tasks, firsts, strict=True) if first is not None]
+        open_ = [(task, first) for task, first in began if not all(one.passed for one in first.rollouts)]
+        self._done.solved, self._done.all_solved = len(began) - len(open_), not open_
+        pairs = await _all(self._kept(task, self._pair(task, first)) for task, first in open_ or began)
+        return [pair for pair in pairs if pair is not None]
+
+    async def _kept(self, task: Task, work: Awaitable[T]) -> T | None:
+        """What a task's work came to; None if it is lost."""
+        try:
+            return await work
+        except _LostError as exc:
+            if self._trials.stopped is None or not str(exc).startswith("not run"):
+                self._done.lost.append({"task": task.input, "error": str(exc)})
+            return None
+
+    async def _first(self, task: Task) -> Generation:
+        skill = await asyncio.to_thread(self._finds, task)
+        return generation_of(0, await self._tried(task, skill, 0))
+
+    async def _pair(self, task: Task, first: Generation) -> tuple[float, float]:
+        # `revise_prompt` refuses held-out tasks, which is right everywhere but here (see above).
+        shown = replace(task, split="train")
+        of_candidate, of_live = await _all(self._written(which, shown, first) for which in range(2))
+        prompts = {repr(revision.prompt) for revision in (*of_candidate, *of_live) if revision.prompt}
+        if len(prompts) > 1:
+            raise _LostError("the two generators made different prompts of it, so their texts cannot be compared")
+        texts = [text for revision in (*of_candidate, *of_live) if (text := _text(revision)) is not None]
+        once = list(dict.fromkeys(texts))
+        rewards = dict(zip(once, await _all(self._worth(task, text, first) for text in once), strict=True))
+        after, before = (
+            fmean(0.0 if (text := _text(revision)) is None else rewards[text] for revision in revisions)
+            for revisions in (of_candidate, of_live)
+        )
+        self._done.compared += 1
+        return before, after
+
+    async def _written(self, which: int, task: Task, first: Generation) -> list[Revision]:
+        of = ("candidate generator", "live generator")[which]
+        try:
+            written = await self._trials.written(self._writers[which], task, [first], self._candidates)
+        except Exception as exc:  # one call that failed must not cost the others
+            error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+            self._trials.heard(error, of)
+            raise _LostError(f"the {of} failed: {error}") from exc
+        if written is None:
+            raise _LostError(f"not run: {self._trials.stopped}")
+        self._trials.heard(None, of)
+        (self._done.candidate, self._done.live)[which].extend(written)
+        return written
+
+    async def _worth(self, task: Task, text: str, first: Generation) -> float:
+        """Mean reward of a text; of the current skill what it has earned already."""
+        if text == first.text:
+            return fmean(one.reward for one in first.rollouts if one.reward is not None)
+        name = skill_md.parse(text).name
+        skill = PinnedSkill(ref=f"{name}@1", name=name, text=text, score=None, why={})
+        tried = generation_of(1, await self._tried(task, skill, 1))
+        return fmean(one.reward for one in tried.rollouts if one.reward is not None)
+
+    async def _tried(self, task: Task, skill: PinnedSkill | None, generation: int) -> list[Tried]:
+        """K rollouts that all have a verdict."""
+        run = dict(self._trials.run_for(f"gate:{task.id}", task))
+        trials = [Trial(run=run, skill=skill, generation=generation, k=k) for k in range(self._rollouts)]
+        tried = await _all(self._trials.run(trial, self._config) for trial in trials)
+        for one in tried:
+            error = one["error"] if one["rollout"] is None else _without_verdict(one["rollout"])
+            if error is not None:
+                raise _LostError(error)
+        return tried
+
+
+async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
+    """What all came to. An error is raised when all have ended, so that nothing is still called, or paid for, after it."""
+    results = await asyncio.gather(*work, return_exceptions=True)
+    ended: list[T] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        ended.append(result)
+    return ended
+
+
+def _without_verdict(rollout: dict[str, Any]) -> str | None:
+    return (rollout["error"] or "the verifier gave no verdict") if rollout["reward"] is None else None
+
+
+def _text(revision: Revision) -> str | None:
+    """The skill that a revision is; None if it is none."""
+    if revision.text is None or revision.error is not None:
+        return None
+    try:
+        skill_md.parse(revision.text)
+    except InvalidSkillError:
+        return None
+    return revision.text
+
+
+def _note(done: GeneratorGate) -> str:
+    said = []
+    if done.solved:
+        said.append(
+            f"all {done.solved} tasks were solved without a revision, so the gate saw only what revisions break"
+            if done.all_solved
+            else f"{done.solved} tasks were solved without a revision and left out"
+        )
+    if done.lost:
+        said.append(f"{len(done.lost)} tasks could not be compared, the first because of {done.lost[0]['error']}")
+    return "; ".join(said)
+
+
+def _heldout(tasks: Sequence[Task], verifier: Verifier | None) -> list[Task]:
+    """The held-out tasks, in the order of their content hashes.
+
+    Raises:
+        InvalidTaskError: one cannot be verified, or is there twice.
+    """
+    found: dict[str, Task] = {}
+    for task in tasks:
+        if task.split != "heldout":
+            continue
+        shown = f"the task {task.input[:60]!r}"
+        if verifier is None and task.verifier is None:
+            raise InvalidTaskError(f"{shown} names no verifier; add one to it, or give one for all")
+        if task.content_hash in found:
+            raise InvalidTaskError(f"{shown} is there twice; leave one out")
+        found[task.content_hash] = task
+    return [found[content_hash] for content_hash in sorted(found)]

@@ -1,0 +1,150 @@
+"""`skill-plugin checkpoints list | show | promote | rollback | check`: which trained adapter writes, and which did.
+
+Nothing here deletes. Every command can be undone by another.
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from skill_plugin.checkpoint_record import MARGIN, MIN_DECISIONS
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.integrations.cli.console import out, print_json, print_table, shown
+from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.wiring import open_store
+from skill_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from skill_plugin.checkpoint_record import Checkpoint, CheckpointEvent
+    from skill_plugin.store import SkillStore
+
+checkpoints = typer.Typer(
+    help="Trained adapters of the generator: which one is live, and which were.", no_args_is_help=True
+)
+
+Id = Annotated[str, typer.Argument(help="A checkpoint's id, such as ckpt_0123456789ab.")]
+Reason = Annotated[str, typer.Option(help="Why; it is kept in the checkpoint's history.")]
+
+BY = "human"
+
+
+@command(checkpoints, "list")
+def list_(
+    settings: Settings,
+    status: Annotated[str | None, typer.Option(help="Only these: candidate, live or retired.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the checkpoints, newest first."""
+    with _store(settings) as store:
+        found = store.checkpoints(status)
+        events = store.checkpoint_events()
+    if as_json:
+        print_json(found)
+        return
+    rows = [{**asdict(one), "said": _gate(one, events)} for one in found]
+    columns = {"id": "id", "status": "status", "base_model": "base model", "parent": "parent", "said": "gate"}
+    print_table("checkpoints", rows, {**columns, "created_at": "registered"})
+    if found and status is None and not any(one.status == "live" for one in found):
+        out.print(Text("none is live: the base model writes"))
+
+
+@command(checkpoints, "show")
+def show(settings: Settings, checkpoint_id: Id, as_json: Json = False) -> None:
+    """Show one checkpoint: what it is, what the gate takes of what it writes, and its life."""
+    with _store(settings) as store:
+        found = store.checkpoint(checkpoint_id)
+        events = store.checkpoint_events(checkpoint_id)
+        accepted = store.acceptance(checkpoint_id)
+    if as_json:
+        print_json({**asdict(found), "acceptance": asdict(accepted), "events": [asdict(event) for event in events]})
+        return
+    for name, value in asdict(found).items():
+        out.print(Text(f"{name.replace('_', ' ')}: {shown(value)}"))
+    out.print(Text(f"acceptance: {accepted.accepted} of {accepted.decided} revisions that the gate decided"))
+    columns = {"at": "when", "kind": "what", "by": "by", "reason": "why"}
+    print_table("life", [asdict(event) for event in events], columns)
+
+
+@command(checkpoints, "promote")
+def promote(
+    settings: Settings,
+    checkpoint_id: Id,
+    reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Although the gate refused it, or was never asked.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a checkpoint live; the one that is live is retired."""
+    with _store(settings) as store:
+        found = store.checkpoint(checkpoint_id)
+        said = _gate(found, store.checkpoint_events(checkpoint_id))
+        if found.status != "live" and said != "passed" and not force:
+            why = "the gate refused it" if said == "refused" else "no gate has judged it"
+            raise ConfigurationError(f"{found.id} was not promoted: {why}; to promote it all the same pass --force")
+        promoted = store.promote_checkpoint(checkpoint_id, by=BY, reason=reason)
+    if as_json:
+        print_json(promoted)
+    else:
+        out.print(Text(f"{promoted.id} is live"))
+
+
+@command(checkpoints, "rollback")
+def rollback(
+    settings: Settings,
+    to: Annotated[
+        str | None,
+        typer.Option(help="An id, or 'base model' for no adapter [default: what was live before the live one]."),
+    ] = None,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Go back to an earlier checkpoint; the live one is retired."""
+    with _store(settings) as store:
+        now = store.rollback_checkpoint(by=BY, reason=reason, to=to)
+    if as_json:
+        print_json({"live": now})
+    else:
+        out.print(Text(_live(now)))
+
+
+@command(checkpoints, "check")
+def check(
+    settings: Settings,
+    margin: Annotated[float, typer.Option(min=0, max=1, help="How much lower its acceptance rate must be.")] = MARGIN,
+    min_decisions: Annotated[
+        int, typer.Option(min=1, help="Decisions of the gate on either side, at least.")
+    ] = MIN_DECISIONS,
+    as_json: Json = False,
+) -> None:
+    """Roll the live checkpoint back if the gate takes clearly less of what it writes than of its predecessor's."""
+    with _store(settings) as store:
+        rolled_back = store.check_live(by="check", margin=margin, min_decisions=min_decisions)
+        now = store.live_checkpoint()
+        events = store.checkpoint_events(rolled_back.id) if rolled_back else []
+    if as_json:
+        print_json({"rolled_back": rolled_back, "live": now})
+        return
+    if rolled_back is not None:
+        out.print(Text(f"rolled back {rolled_back.id}: {events[-1].reason}"))
+    out.print(Text(_live(now)))
+
+
+def _store(settings: Settings) -> "SkillStore":
+    return open_store(settings, create=False, index=False, check_embedder=False)
+
+
+def _gate(checkpoint: "Checkpoint", events: "Iterable[CheckpointEvent]") -> str:
+    """What the gate said of it last: `passed`, `refused`, or nothing (`-`)."""
+    said = "-"
+    for event in events:
+        if event.checkpoint_id == checkpoint.id:
+            passed = event.kind == "promoted" and event.evidence.get("gate") is not None
+            said = "refused" if event.kind == "kept" else "passed" if passed else said
+    return said
+
+
+def _live(now: "Checkpoint | None") -> str:
+    return f"{now.id} is live" if now else "no checkpoint is live: the base model writes"

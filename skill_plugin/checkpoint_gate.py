@@ -1,0 +1,235 @@
+"""The gate of checkpoints: whether a candidate generator goes live. Pure; `graphs/generator_gate.py` runs what it judges by.
+
+Two things have to be right. What the candidate writes must be worth more than what the live one writes: measured on held-out
+tasks (strict and paired, as for skills; see `gate`), or where no task LLM is there, estimated from logs (see
+`training.off_policy`). And its texts must be sound: as often a skill as the live one's, not bloated, not cut off, no loops, and
+nothing in them that has no business in a skill (see `content`).
+"""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from statistics import median
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from skill_plugin.content import new_findings
+from skill_plugin.gate import paired_gate
+from skill_plugin.records import Revision
+from skill_plugin.revision_prompt import estimated_tokens
+from skill_plugin.training.bootstrap import interval
+from skill_plugin.training.off_policy import MIN_ESS, MIN_TASKS, OffPolicyEstimate, verdict
+
+Kind = Literal["paired", "off-policy", "none"]
+
+TOLERANCE = 0.1
+"""By so much a share may be worse than the live generator's; a difference of one text never counts."""
+
+LONGER = 2
+"""The median text may be so many times as long as the live generator's,"""
+SHORT = 512
+"""or so many tokens, whatever the live one's are,"""
+LONGEST = 4096
+"""but never more than so many."""
+
+LOOP = 0.15
+"""A text whose last thousand bytes are compressed to less than this share says the same over and over."""
+
+NO_TASKS = "no held-out tasks to judge it by"
+
+
+class Check(NamedTuple):
+    """One thing that was looked at in a candidate's texts; `said` holds the numbers."""
+
+    name: str
+    passed: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointDecision:
+    """What the gate said of a candidate checkpoint, and why.
+
+    Args:
+        promote: Whether it goes live; if not, what is live stays.
+        reason: In words, with the numbers.
+        kind: What it was judged by; `none` if there was nothing.
+        tasks: Held-out tasks that were compared, or that the logs are of.
+        repairs: Of them, those on which the candidate's texts earned more. 0 of an estimate, as `regressions`.
+        regressions: Those on which they earned less.
+        before: Mean reward of the live generator's texts, in [0, 1]; of an estimate, mean reward above the logged texts'.
+        after: Likewise of the candidate's.
+        gain: after - before.
+        low: Lower end of the gain's 95 % interval over tasks.
+        high: Upper end.
+        checks: What was looked at in the candidate's texts.
+        estimate: What the logs said, where they were asked.
+    """
+
+    promote: bool
+    reason: str
+    kind: Kind = "none"
+    tasks: int = 0
+    repairs: int = 0
+    regressions: int = 0
+    before: float = 0.0
+    after: float = 0.0
+    gain: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    checks: tuple[Check, ...] = ()
+    estimate: OffPolicyEstimate | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"checks": [check._asdict() for check in self.checks]}
+
+
+def decide(
+    *,
+    before: Sequence[float] = (),
+    after: Sequence[float] = (),
+    estimate: OffPolicyEstimate | None = None,
+    candidate: Sequence[Revision] = (),
+    live: Sequence[Revision] = (),
+    hold: str | None = None,
+    note: str = "",
+    confident: bool = False,
+    min_ess: float = MIN_ESS,
+    min_tasks: int = MIN_TASKS,
+    seed: int = 0,
+) -> CheckpointDecision:
+    """The decision. Rewards of held-out tasks go before an estimate; where there is neither, what is live stays.
+
+    Args:
+        before: Of each held-out task the mean reward of the live generator's texts, shape [tasks].
+        after: Of the same tasks, of the candidate's.
+        estimate: What the logs say.
+        candidate: Texts that it wrote just now, each with its prompt. Without any it is not promoted: nobody has read it.
+        live: Texts that the live generator wrote, at best from the same prompts.
+        hold: Why what was measured may not promote, such as a comparison that was stopped half-way.
+        note: Is added to the reason.
+        confident: Also ask of the paired comparison that the gain's whole interval is above 0. Repairs in excess of
+            regressions happen by chance as well; with this a chance gain passes about once in 40.
+        min_ess: See `off_policy.verdict`.
+        min_tasks: Likewise.
+        seed: Of the bootstrap.
+
+    Raises:
+        ConfigurationError: the rewards are no pairs.
+    """
+    if before or after:
+        measured = _paired(before, after, confident=confident, seed=seed)
+    elif estimate is not None:
+        measured = _estimated(estimate, *verdict(estimate, min_ess=min_ess, min_tasks=min_tasks))
+    else:
+        measured = CheckpointDecision(promote=False, reason=NO_TASKS)
+    looked = tuple(checks(candidate, live))
+    failed = [f"{check.name}: {check.said}" for check in looked if not check.passed and measured.kind != "none"]
+    reasons = [*([hold] if hold else []), *failed, measured.reason, *([note] if note else [])]
+    promote = measured.promote and not failed and hold is None
+    return replace(measured, promote=promote, reason="; ".join(reasons), checks=looked)
+
+
+def _paired(before: Sequence[float], after: Sequence[float], *, confident: bool, seed: int) -> CheckpointDecision:
+    counted = paired_gate(before, after)
+    differences = [[a - b, 1.0] for b, a in zip(before, after, strict=True)]
+    gain = counted.after - counted.before
+    low, high = interval(np.array(differences), lambda sums_2: float(sums_2[0] / sums_2[1]), seed=seed)
+    promote = counted.promote and gain > 0 and (low > 0 or not confident)
+    reason = f"{counted.reason}, mean gain {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if counted.promote and not promote:
+        reason += ", which is not above 0" if gain <= 0 else ", whose interval is not above 0"
+    return CheckpointDecision(
+        promote=promote,
+        reason=reason,
+        kind="paired",
+        tasks=counted.tasks,
+        repairs=counted.repairs,
+        regressions=counted.regressions,
+        before=counted.before,
+        after=counted.after,
+        gain=gain,
+        low=low,
+        high=high,
+    )
+
+
+def _estimated(found: OffPolicyEstimate, promote: bool, reason: str) -> CheckpointDecision:
+    return CheckpointDecision(
+        promote=promote,
+        reason=reason,
+        kind="off-policy" if found.revisions else "none",
+        tasks=found.tasks,
+        before=found.live,
+        after=found.candidate,
+        gain=found.gain,
+        low=found.low,
+        high=found.high,
+        estimate=found,
+    )
+
+
+def checks(candidate: Sequence[Revision], live: Sequence[Revision]) -> Iterable[Check]:
+    """What is looked at in a candidate's texts, beside the live generator's."""
+    if not candidate:
+        yield Check("texts", False, "the candidate has written none to look at")
+        return
+    wrote, today = _share(candidate, _well_formed), _share(live, _well_formed) if live else 0.5
+    worst = max(today - max(TOLERANCE, 1 / len(candidate)), 0.0)
+    beside = f", the live one's {today:.0%}" if live else ""
+    said = f"{wrote:.0%} of {len(candidate)} texts are skills{beside}"
+    enough = wrote > 0 and wrote >= worst
+    yield Check("well-formed", enough, said if enough else f"{said}; it takes {worst:.0%} and more than none")
+    yield _length(candidate, live)
+    for name, bad, what in (("cut-off", _cut_off, "were cut off"), ("loops", _loops, "end in a loop")):
+        wrote, today = _share(candidate, bad), _share(live, bad) if live else 0.0
+        most = today + max(TOLERANCE, 1 / len(candidate) if len(candidate) > 1 else 0.0)
+        said = f"{wrote:.0%} of {len(candidate)} texts {what}" + (f", the live one's {today:.0%}" if live else "")
+        yield Check(name, wrote <= most, said if wrote <= most else f"{said}; at most {most:.0%} may")
+    yield _content(candidate)
+
+
+def _length(candidate: Sequence[Revision], live: Sequence[Revision]) -> Check:
+    tokens = median(map(_tokens, candidate))
+    said, most = f"the median text has {tokens:g} tokens", LONGEST
+    if live:
+        today = median(map(_tokens, live))
+        said, most = f"{said}, the live one's {today:g}", min(LONGEST, max(SHORT, int(LONGER * today)))
+    return Check("length", tokens <= most, said if tokens <= most else f"{said}; at most {most} are allowed")
+
+
+def _content(candidate: Sequence[Revision]) -> Check:
+    found = [
+        new_findings(revision.completion, "\n".join(message["content"] for message in revision.prompt))
+        for revision in candidate
+    ]
+    if not any(found):
+        return Check("content", True, f"nothing forbidden in {len(candidate)} texts")
+    first = list(dict.fromkeys(chain.from_iterable(found)))[:3]
+    shown = ", ".join(f"{kind} {excerpt!r}" for kind, excerpt in first)
+    return Check("content", False, f"{sum(map(bool, found))} of {len(candidate)} texts hold what is forbidden: {shown}")
+
+
+def _share(revisions: Sequence[Revision], is_one: Any) -> float:
+    return sum(map(is_one, revisions)) / len(revisions)
+
+
+def _well_formed(revision: Revision) -> bool:
+    return revision.text is not None and revision.error is None
+
+
+def _tokens(revision: Revision) -> int:
+    if revision.completion_token_ids is not None:
+        return len(revision.completion_token_ids)
+    return estimated_tokens(revision.completion) if revision.output_tokens is None else revision.output_tokens
+
+
+def _cut_off(revision: Revision) -> bool:
+    return revision.error is not None and "cut off by its token limit" in revision.error
+
+
+def _loops(revision: Revision) -> bool:
+    end = revision.completion.encode("utf-8", "surrogatepass")[-1000:]
+    return len(end) >= 300 and len(zlib.compress(end)) < LOOP * len(end)

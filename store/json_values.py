@@ -1,0 +1,26 @@
+"""Values that a JSON column takes, checked before a transaction begins."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from skill_plugin.errors import ConfigurationError
+
+
+def plain_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """A copy that is what comes back from the database.
+
+    Args:
+        value: Of strings, numbers, booleans, None, lists and mappings.
+        what: It is, for the error.
+
+    Raises:
+        ConfigurationError: it holds something else, or a number that is none: PostgreSQL refuses NaN.
+    """
+    try:
+        made: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(
+            f"{what} cannot be kept as JSON: {exc}; use plain numbers, texts, lists and dicts"
+        ) from exc
+    return made

@@ -1,0 +1,106 @@
+"""Training runs: what was learned from and what came of it, so that the next night goes on where this one ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import col, select
+
+from skill_plugin.errors import RunNotFoundError
+from skill_plugin.store.base import StoreBase
+from skill_plugin.store.json_values import plain_json
+from skill_plugin.store.tables import TrainingRunRow
+
+SUCCEEDED = ("promoted", "kept")
+"""Outcomes of a run that has used up its data: the gate took what it made, or did not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRun:
+    """A run of `retrain`. `data_from` and `data_to` bound the rows that it learned from; `outcome` is None until it ends."""
+
+    id: str
+    config: Mapping[str, Any]
+    data_from: datetime | None = None
+    data_to: datetime | None = None
+    data_hash: str | None = None
+    seeds: Mapping[str, Any] = field(default_factory=dict)
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    outcome: str | None = None
+    created_at: datetime
+
+
+class TrainingRuns(StoreBase):
+    """Runs of `retrain`."""
+
+    def begin_training(
+        self,
+        run_id: str,
+        config: Mapping[str, Any],
+        *,
+        data_from: datetime | None = None,
+        data_to: datetime | None = None,
+        data_hash: str | None = None,
+        seeds: Mapping[str, Any] | None = None,
+    ) -> TrainingRun:
+        """Notes that a run begins. One of this id that is there already is returned as it is: it goes on.
+
+        Args:
+            run_id: Its id, one of its own in the namespace.
+            config: Its settings, in JSON.
+            data_from: The oldest row that it may learn from; None is the first.
+            data_to: The newest; the next run begins there.
+            data_hash: Of the groups it learns from.
+            seeds: By name.
+
+        Raises:
+            ConfigurationError: a value is not JSON.
+        """
+        kept = plain_json(config, "a training's config"), plain_json(seeds or {}, "a training's seeds")
+        with self._write() as session:
+            row = session.get(TrainingRunRow, (self.namespace, run_id))
+            if row is None:
+                row = TrainingRunRow(
+                    namespace=self.namespace,
+                    id=run_id,
+                    config=kept[0],
+                    data_from=data_from,
+                    data_to=data_to,
+                    data_hash=data_hash,
+                    seeds=kept[1],
+                )
+                session.add(row)
+                session.flush()
+            return _view(row)
+
+    def save_training(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
+        """Keeps how far a run is, and at the end what it came to: `promoted`, `kept`, or why it failed.
+
+        Raises:
+            RunNotFoundError: it was not begun.
+            ConfigurationError: the progress is not JSON.
+        """
+        kept = plain_json(progress, "a training's progress")
+        with self._write() as session:
+            row = session.get(TrainingRunRow, (self.namespace, run_id))
+            if row is None:
+                raise RunNotFoundError(f"no training run {run_id!r} in namespace {self.namespace!r}; begin it first")
+            row.progress, row.outcome = kept, outcome
+            session.add(row)
+
+    def training_runs(self) -> list[TrainingRun]:
+        """Every run in this namespace, oldest first."""
+        with self.database.read() as session:
+            mine = select(TrainingRunRow).where(TrainingRunRow.namespace == self.namespace)
+            rows = session.exec(mine.order_by(col(TrainingRunRow.created_at), col(TrainingRunRow.id))).all()
+            return [_view(row) for row in rows]
+
+    def trained_until(self) -> datetime | None:
+        """Up to where the newest run that succeeded has learned; None if none has."""
+        done = [run for run in self.training_runs() if run.outcome in SUCCEEDED]
+        return done[-1].data_to if done else None
+
+
+def _view(row: TrainingRunRow) -> TrainingRun:
+    return TrainingRun(**row.model_dump(exclude={"namespace"}))

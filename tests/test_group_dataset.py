@@ -1,0 +1,394 @@
+"""Histories become groups: from a real store and its exports, and each reason against a revision by hand."""
+
+import gc
+import gzip
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import tracemalloc
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineages import learned, lineage, written
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError, MissingExtraError
+from skill_plugin.histories import columns
+from skill_plugin.store.lineages import checkpoints
+from skill_plugin.training.dataset import GroupReport, build_groups
+from skill_plugin.training.groups import Groups
+from skill_plugin.training.history_file import NEEDED, read_rows
+from skill_plugin.training.settings import AdvantageSettings
+
+COOL = {"temperature": 0.7, "top_p": 1.0, "logprobs_mode": "processed_logprobs"}
+PLAIN = {"temperature": 1.0, "top_p": 1.0, "logprobs_mode": "raw_logprobs"}
+
+
+def row(candidate=0, rewards=(1.0, 0.0), *, group="g0", **fields):
+    """A good row of a store's histories, as far as groups are built from it."""
+    return {
+        "format": columns.FORMAT, "kind": "revision", "content_hash": f"hash of {group}", "family": "f", "split": "train",
+        "generation": 1, "group_id": group, "candidate": candidate, "skill": f"s{candidate}@1", "error": None,
+        "sampling": PLAIN, "prompt_token_ids": [1, 2, 3], "completion_token_ids": [4, 5], "logprobs": [-0.5, -0.25],
+        "rewards": list(rewards), "previous_rewards": [0.0, 0.5], "checkpoint": None, "base_model": "qwen", "source": None,
+        "created_at": "2026-11-20T08:00:00+00:00", **fields,
+    }  # fmt: skip
+
+
+def malformed(candidate, **fields):
+    return row(candidate, (), skill=None, error="no front matter", **fields)
+
+
+def build(folder, rows, *, advantage=None, **options):
+    """All groups, those of validation last, and the report."""
+    options = {"base_model": "qwen", "ages": {None: 0}, "validation_share": 0.0, **options}
+    report = build_groups(rows, folder, advantage=advantage or AdvantageSettings(), **options)
+    assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == report.to_json()
+    return [*Groups(folder / "train"), *Groups(folder / "validation")], report
+
+
+@pytest.fixture
+def histories(store, skill):
+    """The lineages of `learned`, and one more with a malformed text and a revision at another temperature."""
+    learned(store)
+    bad = written(11, text=None, error="no front matter", completion_token_ids=(5,), logprobs=(-1,))
+    lineage(store, 9, [written(10), bad, written(12, sampling=COOL)], [(1.0, 0.5), (0.0, 0.5)], baseline=(0.25,))
+    return store
+
+
+@pytest.mark.both_backends
+@pytest.mark.parametrize("ending", columns.ENDINGS)
+def test_a_store_and_its_export_give_the_same_groups(histories, tmp_path, ending):
+    with histories.database.read() as session:
+        ages = checkpoints(session, "default").ages
+    histories.export_histories(tmp_path / f"all{ending}")
+    here, one = build(tmp_path / "a", histories.history_rows(), ages=ages, validation_share=0.5)
+    there, other = build(tmp_path / "b", read_rows(tmp_path / f"all{ending}"), ages=ages, validation_share=0.5)
+
+    assert here == there
+    assert one == other
+    assert {group.id for group in here} == {"group-0", "group-9"}
+
+
+@pytest.mark.both_backends
+def test_stats_say_what_is_built(histories, tmp_path):
+    with histories.database.read() as session:
+        ages = checkpoints(session, "default").ages
+    stats = histories.history_stats(base_model="qwen")
+    _, report = build(tmp_path, histories.history_rows(), ages=ages)
+
+    assert stats.retrain == {"usable": report.candidates, "refused": report.refused}
+    assert report.candidates == 4
+    assert report.refused["log-probs of another distribution"] == 1
+
+
+def test_a_group_is_what_was_written_from_one_prompt(tmp_path):
+    """R = 1/2 and 0, before it 1/4: A = 1/4 + 1/4 and -1/4 - 1/4."""
+    rows = [
+        {**row(), "kind": "rollouts", "group_id": None, "generation": 0},
+        row(0, (1.0, 0.0)),
+        row(1, (0.0,), checkpoint="c1", completion_token_ids=[9], logprobs=[0]),
+    ]
+    (group,), report = build(tmp_path, rows, ages={None: 1, "c1": 0})
+
+    assert asdict(group) == {
+        "id": "g0", "task": "hash of g0", "family": "f", "generation": 1, "prompt_ids": (1, 2, 3), "temperature": 1.0,
+        "previous_rewards": (0.0, 0.5),
+        "candidates": (
+            {"number": 0, "completion_ids": (4, 5), "behaviour_logprobs": (-0.5, -0.25), "rewards": (1.0, 0.0), "pull": 0.5,
+             "push": 0.0, "checkpoint": None, "well_formed": True},
+            {"number": 1, "completion_ids": (9,), "behaviour_logprobs": (0.0,), "rewards": (0.0,), "pull": 0.0,
+             "push": -0.5, "checkpoint": "c1", "well_formed": True},
+        ),
+    }  # fmt: skip
+    assert asdict(report) == {
+        "read": 2, "groups": 1, "validation_groups": 0, "candidates": 2, "rollouts": 3, "tokens": 3, "refused": {},
+        "groups_without_signal": 0, "reward_mean": pytest.approx(1 / 3), "share_malformed": 0.0,
+        "reward_sd": pytest.approx(statistics.stdev([1, 0, 0])), "checkpoints": {"base model": 1, "c1": 1},
+        "since": "2026-11-20T08:00:00+00:00", "until": "2026-11-20T08:00:00+00:00",
+        "train_sha256": Groups(tmp_path / "train").sha256, "validation_sha256": Groups(tmp_path / "validation").sha256,
+    }  # fmt: skip
+    assert GroupReport(**json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))) == report
+
+
+@pytest.mark.parametrize(
+    ("reason", "change"),
+    [
+        ("imported without token ids or log-probs", {"source": "log", "logprobs": None}),
+        ("no token ids", {"prompt_token_ids": None}),
+        ("no token ids", {"completion_token_ids": []}),
+        ("no log-probs", {"logprobs": None}),
+        ("token ids and log-probs differ in number", {"logprobs": [-0.5]}),
+        ("log-probs that cannot be", {"logprobs": [-0.5, 0.01]}),
+        ("log-probs that cannot be", {"logprobs": [float("nan"), -0.5]}),
+        ("log-probs that cannot be", {"logprobs": [-0.5, float("-inf")]}),
+        ("no rollouts with a reward", {"rewards": []}),
+        ("heldout task", {"split": "heldout"}),
+        ("other base model", {"base_model": "llama"}),
+        ("other base model", {"base_model": None}),
+        ("unknown checkpoint", {"checkpoint": "c9"}),
+        ("older than the allowed checkpoints", {"checkpoint": "old"}),
+        ("log-probs of another distribution", {"sampling": {**PLAIN, "temperature": 0.7}}),
+        ("log-probs of another distribution", {"sampling": COOL}),
+        ("log-probs of another distribution", {"sampling": None}),
+        ("another prompt in the group", {"prompt_token_ids": [1, 2, 4]}),
+        ("longer than the context", {"completion_token_ids": [4] * 4, "logprobs": [-0.5] * 4}),
+    ],
+)
+def test_each_reason_refuses_one_revision_and_is_counted(tmp_path, reason, change):
+    rows = [row(0), row(1, (1.0, 1.0)), row(2, (0.0, 0.0)) | change]
+    (group,), report = build(tmp_path, rows, ages={None: 0, "old": 5}, max_tokens=6)
+
+    assert [one.number for one in group.candidates] == [0, 1]
+    assert (report.read, report.candidates, report.refused) == (3, 2, {reason: 1})
+
+
+def test_what_is_not_asked_refuses_nothing(tmp_path):
+    rows = [row(0, base_model="llama", checkpoint="c9", source="log"), row(1, (1.0,))]
+    _, report = build(tmp_path, rows, base_model=None, ages=None)
+
+    assert (report.candidates, report.refused) == (2, {})
+
+
+def test_a_refused_candidate_is_still_compared_with(tmp_path):
+    """R = 1/2 and 1, mean 3/4, before it 1/4: A = -1/4 + 1/4 = 0 with it, 1/4 without."""
+    (group,), _ = build(tmp_path, [row(0), row(1, (1.0,), logprobs=None)])
+
+    assert [(one.number, one.pull, one.push) for one in group.candidates] == [(0, 0.0, 0.0)]
+
+
+def test_a_malformed_text_is_learned_from_with_the_reward_that_it_is_given(tmp_path):
+    rows = [row(0, (0.25,)), malformed(1)]
+    (group,), report = build(tmp_path / "a", rows)
+    good, bad = group.candidates
+
+    assert (bad.well_formed, bad.rewards, bad.pull, bad.push) == (False, (0.0,), 0.0, -0.375)
+    assert (good.pull, good.push) == (0.125, 0.0)
+    assert (report.share_malformed, report.rollouts, report.reward_mean) == (0.5, 1, 0.25)
+    groups, report = build(tmp_path / "b", rows, advantage=AdvantageSettings(malformed_reward=None))
+    assert (groups, report.refused, report.groups_without_signal) == ([], {"malformed": 1, "no signal": 1}, 1)
+
+
+def test_a_malformed_text_without_tokens_is_no_failure(tmp_path):
+    """Reflections of another system: they are no skills, and were not meant to be."""
+    _, report = build(tmp_path, [row(0, (0.25,)), malformed(1, prompt_token_ids=None, completion_token_ids=None)])
+
+    assert report.refused == {"no token ids": 1, "no signal": 1}
+
+
+def test_a_group_without_signal_is_left_out(tmp_path):
+    same = [row(0, (0.25,)), row(1, (0.25,))]
+    better = [row(0, (1.0,), group="g1"), row(1, (1.0,), group="g1")]
+    groups, report = build(tmp_path / "a", same + better)
+    inside, _ = build(tmp_path / "b", same + better, advantage=AdvantageSettings(inter_weight=0))
+    first, _ = build(tmp_path / "c", same + better, advantage=AdvantageSettings(first_inter="zero"))
+
+    assert [group.id for group in groups] == ["g1"]
+    assert (report.groups_without_signal, report.refused) == (1, {"no signal": 2})
+    assert inside == first == []
+
+
+def test_rollouts_that_two_candidates_share_count_once(tmp_path):
+    _, report = build(tmp_path, [row(0, skill="s@1"), row(1, skill="s@1"), row(2, (1.0,))])
+
+    assert (report.candidates, report.rollouts) == (3, 3)
+
+
+def test_whole_tasks_are_held_back_by_what_they_are(tmp_path):
+    many = [row(0, group=f"g{n}", content_hash=f"task {n % 500}") for n in range(1000)]
+    _, report = build(tmp_path / "a", many, validation_share=0.2)
+    held = {group.task for group in Groups(tmp_path / "a" / "validation")}
+    build(tmp_path / "b", many[::-1], validation_share=0.2)
+
+    assert 150 < report.validation_groups < 250
+    assert report.groups == 1000
+    assert held.isdisjoint(group.task for group in Groups(tmp_path / "a" / "train"))
+    assert held == {group.task for group in Groups(tmp_path / "b" / "validation")}
+    with pytest.raises(ConfigurationError, match="validation_share is 1"):
+        build(tmp_path / "c", many, validation_share=1)
+
+
+def test_no_histories_are_no_groups(tmp_path):
+    groups, report = build(tmp_path, [])
+
+    assert groups == []
+    assert (report.read, report.groups, report.refused, report.since) == (0, 0, {}, None)
+    assert (report.reward_mean, report.reward_sd, report.share_malformed) == (None, None, None)
+
+
+def test_groups_are_built_again_in_the_same_folder(tmp_path):
+    build(tmp_path, [row(0), row(1, (1.0,))])
+    groups, _ = build(tmp_path, [row(0, group="other")])
+
+    assert [group.id for group in groups] == ["other"]
+
+
+def test_what_was_not_finished_has_no_report(tmp_path):
+    build(tmp_path, [row(0)])
+    with pytest.raises(InvalidHistoryError):
+        build(tmp_path, [row(0), {}])
+
+    assert not (tmp_path / "report.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": None}, "row 2 of the histories is not a row that histories export wrote; give a file"),
+        ({"format": "skill-plugin histories 2"}, "is in the format 'skill-plugin histories 2', and this release reads"),
+        ({"rewards": [1.5]}, "row 2 of the histories is damaged: rewards are not from 0 to 1; export them again"),
+        ({"previous_rewards": [float("nan")]}, "damaged: previous_rewards are not from 0 to 1"),
+        ({"rewards": ["much"]}, "damaged: could not convert string to float"),
+        ({"prompt_token_ids": [1, "2"]}, "damaged: prompt_token_ids are no token ids"),
+        ({"completion_token_ids": [-1]}, "damaged: completion_token_ids are no token ids"),
+        ({"generation": 0}, "damaged: generation is 0"),
+        ({"group_id": None}, "damaged: group_id is None"),
+        ({"sampling": [1]}, "row 2 of the histories is damaged"),
+        ({"created_at": "yesterday"}, "row 2 of the histories is damaged"),
+    ],
+)
+def test_a_row_that_is_not_ours_or_damaged_is_named(tmp_path, change, message):
+    with pytest.raises(InvalidHistoryError, match=message):
+        build(tmp_path, [row(0), row(1) | change])
+    missing = row(1)
+    del missing["rewards"]
+    with pytest.raises(InvalidHistoryError, match="row 2 of the histories is damaged: there is no 'rewards'"):
+        build(tmp_path, [row(0), missing])
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        build_groups([], tmp_path / "file", base_model=None, ages=None, advantage=AdvantageSettings())
+
+
+rewards = st.lists(st.sampled_from([0.0, 0.25, 1.0]), max_size=3)
+odd = st.fixed_dictionaries(
+    {},
+    optional={
+        "logprobs": st.none() | st.just([-0.5]),
+        "prompt_token_ids": st.just([7]) | st.none(),
+        "skill": st.none(),
+        "split": st.just("heldout"),
+        "sampling": st.sampled_from([COOL, {}]),
+        "base_model": st.just("llama"),
+    },
+)
+any_rows = st.lists(st.lists(st.tuples(rewards, odd), min_size=1, max_size=4), max_size=5)
+
+
+@settings(deadline=None)
+@given(any_rows, st.sampled_from([0.0, 0.5, None]), st.sampled_from(["candidate", "rollout"]))
+def test_every_revision_is_learned_from_or_refused(made, worth, intra):
+    rows = [row(c, r, group=f"g{g}") | o for g, group in enumerate(made) for c, (r, o) in enumerate(group)]
+    with tempfile.TemporaryDirectory() as folder:
+        groups, report = build(Path(folder), rows, advantage=AdvantageSettings(intra=intra, malformed_reward=worth))
+
+    assert report.read == report.candidates + sum(report.refused.values()) == len(rows)
+    assert report.candidates == sum(len(group.candidates) for group in groups)
+    assert report.tokens == sum(group.completion_tokens for group in groups)
+    for group in groups:
+        assert group.candidates
+        assert all(len(one.behaviour_logprobs) == len(one.completion_ids) for one in group.candidates)
+        assert all(one.rewards and one.pull >= 0 >= one.push for one in group.candidates)
+
+
+def test_memory_does_not_grow_with_the_histories(tmp_path):
+    held = []
+
+    def many():
+        for number in range(400):
+            yield from (row(c, (c / 4,), group=f"g{number}") for c in range(4))
+            if number % 100 == 99:
+                gc.collect()  # freed tuples are kept for use again
+                held.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    build_groups(many(), tmp_path, base_model="qwen", ages=None, advantage=AdvantageSettings())
+    tracemalloc.stop()
+
+    assert max(held) < held[0] + 10_000  # 300 groups with their rows are a million
+
+
+def texts(path, content):
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "wt", encoding="utf-8") as file:
+        file.write(content)
+    return path
+
+
+def test_a_file_gives_the_columns_that_are_asked_for(tmp_path):
+    path = texts(
+        tmp_path / "a.jsonl", f"{json.dumps(row() | {'text': 'long'})}\n\n{json.dumps(row(1) | {'text': ''})}\n"
+    )
+
+    assert list(read_rows(path)) == [row(), row(1)]
+    assert list(read_rows(path, ["text"])) == [{"text": "long"}, {"text": ""}]
+    assert set(NEEDED) == set(row())
+
+
+def test_gzip_is_told_from_its_bytes(tmp_path):
+    gzipped = texts(tmp_path / "a.jsonl.gz", f"{json.dumps(row())}\n")
+    plain = texts(tmp_path / "a.jsonl", f"{json.dumps(row())}\n")
+    gzipped.rename(tmp_path / "b.jsonl")
+    plain.rename(tmp_path / "b.jsonl.gz")
+
+    assert list(read_rows(tmp_path / "b.jsonl")) == list(read_rows(tmp_path / "b.jsonl.gz")) == [row()]
+
+
+def test_a_file_that_cannot_be_used_is_said_at_once(tmp_path):
+    other = json.dumps(row() | {"format": "skill-plugin histories 2"})
+    table = pa.table({"a": [1]})
+    pq.write_table(table, tmp_path / "other.parquet")
+    pq.write_table(pa.Table.from_pylist([row()]).drop(["rewards"]), tmp_path / "less.parquet")
+    less = {key: value for key, value in row().items() if key != "rewards"}
+    for path, message in (
+        (tmp_path / "none.jsonl", r"none.jsonl' is not there; give a file that `skill-plugin histories export` wrote"),
+        (tmp_path, "is a folder; give a file"),
+        (texts(tmp_path / "a.csv", "a,b"), r"'a.csv' has no known ending \(.jsonl, .jsonl.gz, .parquet\)"),
+        (texts(tmp_path / "empty.jsonl", ""), "is empty; give a file"),
+        (texts(tmp_path / "empty.jsonl.gz", ""), "is empty; give a file"),
+        (texts(tmp_path / "a.jsonl", '{"task_id": 1}\n'), "a.jsonl:1 is not a row that histories export wrote"),
+        (texts(tmp_path / "b.jsonl", "[1]\n"), "b.jsonl:1 is not a row that histories export wrote"),
+        (texts(tmp_path / "c.jsonl", "{\n"), "c.jsonl:1 is broken JSON"),
+        (texts(tmp_path / "d.jsonl", other), "d.jsonl:1 is in the format 'skill-plugin histories 2', and this release"),
+        (texts(tmp_path / "e.jsonl", json.dumps(less)), "e.jsonl:1 has no 'rewards'"),
+        (tmp_path / "other.parquet", "other.parquet' has no column 'format'"),
+        (tmp_path / "less.parquet", "less.parquet' has no column 'rewards'"),
+        (texts(tmp_path / "f.parquet", "no Parquet"), "f.parquet' is damaged after row 0"),
+    ):
+        with pytest.raises(InvalidHistoryError, match=message):
+            read_rows(path)
+
+
+def test_a_file_that_ends_early_is_said_when_it_does(tmp_path):
+    many = "".join(f"{json.dumps(row(number))}\n" for number in range(2000))
+    path = texts(tmp_path / "a.jsonl.gz", many)
+    path.write_bytes(path.read_bytes()[:-20])
+
+    with pytest.raises(InvalidHistoryError, match=r"a.jsonl.gz' is damaged or ends early; export it again"):
+        list(read_rows(path))
+
+
+def test_parquet_without_its_package_names_the_extra(histories, tmp_path, monkeypatch):
+    histories.export_histories(tmp_path / "a.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    with pytest.raises(MissingExtraError, match="skill-plugin\\[parquet\\]"):
+        read_rows(tmp_path / "a.parquet")
+
+
+def test_groups_are_built_with_the_standard_library_alone():
+    """And read from JSON lines: a machine for training needs no more than the training does."""
+    code = "import skill_plugin.training.dataset, sys; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in result.stdout.split()}
+
+    assert loaded & {"torch", "numpy", "pyarrow", "yaml", "regex", "sqlmodel", "langchain_core", "langgraph"} == set()
