@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from skill_plugin import __version__
-from skill_plugin.integrations.cli import checkpoints, demo, evolve, histories, lifecycle, retrain, run, serve, skills, upkeep
+from skill_plugin.integrations.cli import (
+    checkpoints,
+    demo,
+    evolve,
+    histories,
+    lifecycle,
+    retrain,
+    run,
+    serve,
+    skills,
+    upkeep,
+)
 from skill_plugin.integrations.cli.console import out
 from skill_plugin.integrations.cli.options import command
 
