@@ -5,21 +5,24 @@ Alone, or on many GPUs with `accelerate launch -m skill_plugin.training ...`.
 
 import argparse
 import logging
+import math
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from accelerate import PartialState
 
-from skill_plugin.errors import ConfigurationError, SkillPluginError
-from skill_plugin.training import options
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError, SkillPluginError
+from skill_plugin.training import base_model, options
 from skill_plugin.training.dataset import build_groups
 from skill_plugin.training.history_file import read_rows
-from skill_plugin.training.job import run
-from skill_plugin.training.manifest import write_json
+from skill_plugin.training.job import alone, run
+from skill_plugin.training.manifest import read_json, write_json
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.trainer import Trained
 
@@ -37,40 +40,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     processes = PartialState()
     try:
-        if given.histories is not None and processes.is_main_process and not (given.folder / PLAN).exists():
-            begin(given)
+        if given.histories is not None and processes.is_main_process:
+            with alone(given.folder):
+                begin(given)
         processes.wait_for_everyone()
         trained = run(given.folder, on_step=_tell)
     except SkillPluginError as exc:
         print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - a command line of its own
         return 1
+    finally:
+        sys.stdout.flush()
+    processes.destroy_process_group()
     if processes.is_main_process:
         print(f"{trained.outcome}: {trained.step} of {trained.steps} steps, {trained.reason}; {given.folder}")  # noqa: T201
     return 0 if trained.outcome == "trained" else 3
 
 
 def begin(given: argparse.Namespace) -> None:
-    """Makes a run's folder from a file of histories."""
+    """Makes a run's folder from a file of histories, unless it is there."""
+    chosen = options.parts({name: getattr(given, name) for name in SETTINGS if name in given})
+    if (given.folder / PLAN).exists():
+        _check_same(given, chosen)
+        return
     if given.base_model is None:
         raise ConfigurationError("no base model is given; pass --base-model FOLDER, the model that wrote the histories")
-    chosen = options.parts({name: getattr(given, name) for name in SETTINGS if name in given})
+    config = base_model.load_config(given.base_model).get_text_config()
     report = build_groups(
         read_rows(given.histories),
         given.folder / "data",
         base_model=given.logged_as or given.base_model,
         ages=None,
         advantage=chosen["advantage"],
+        max_tokens=getattr(config, "max_position_embeddings", None),
     )
+    if report.groups == report.validation_groups:
+        refused = ", ".join(f"{count} {why}" for why, count in report.refused.items()) or "nothing was refused"
+        raise InvalidHistoryError(
+            f"{str(given.histories)!r} has no group to learn from: of {report.read} revisions {refused}, and "
+            f"{report.validation_groups} groups are held back for validation"
+        )
     print(f"{report.groups} groups of {report.candidates} candidates; refused: {report.refused or 'none'}")  # noqa: T201
-    parent = None if given.parent is None else str(given.parent)
     plan = Plan(
         base_model=given.base_model,
-        parent=parent,
-        parent_checkpoint=given.parent_checkpoint or (Path(parent).name if parent else None),
+        parent=given.parent,
+        parent_checkpoint=given.parent_checkpoint or (Path(given.parent).name if given.parent else None),
         data={"histories": str(given.histories)},
         **chosen,
     )
     write_json(given.folder / PLAN, plan.to_json())
+
+
+def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
+    """A run that is there goes on with what it was begun with, and says so to whoever asks for something else."""
+    plan = Plan.from_json(read_json(given.folder / PLAN))
+    wanted = {name: value for part in chosen.values() for name, value in asdict(part).items() if name in given}
+    wanted |= {name: value for name in ("base_model", "parent") if (value := getattr(given, name)) is not None}
+    was = {**vars(plan), **asdict(plan.train), **asdict(plan.loss), **asdict(plan.advantage)}
+    if other := [f"{name} {was[name]!r}" for name, value in wanted.items() if was[name] != value]:
+        raise ConfigurationError(
+            f"the run in {str(given.folder)!r} was begun with {', '.join(other)}; use a new folder, or leave these out"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--histories", type=Path, help="a .parquet, .jsonl or .jsonl.gz that histories export wrote")
     parser.add_argument("--base-model", help="a folder, or a name on the Hugging Face Hub")
     parser.add_argument("--logged-as", help="what the histories call the base model [default: the same]")
-    parser.add_argument("--parent", type=Path, help="the folder of an adapter to train further")
+    parser.add_argument("--parent", help="the folder of an adapter to train further")
     parser.add_argument("--parent-checkpoint", help="what the histories call that adapter [default: its folder's name]")
     for kind in options.PARTS.values():
         group = parser.add_argument_group(kind.__name__, "see its docstring")
@@ -90,13 +119,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1 << 10):
+    while os.read(0, 1 << 10):  # not through a buffer, whose lock would be held when this process ends by itself
         pass
     os._exit(130)
 
 
 def _tell(done: Trained) -> None:
-    last = done.last
+    last = defaultdict(lambda: math.nan, done.last)
     print(  # noqa: T201
         f"step {done.step} of {done.steps}: loss {last['loss']:.4f}, KL {last['kl']:.4f}, ratio {last['ratio']:.3f}, "
         f"gradient {last['grad_norm']:.3g}",

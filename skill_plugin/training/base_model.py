@@ -26,7 +26,9 @@ from skill_plugin.base_models import (
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.disk import whole_folder
 
-__all__ = ["attach_adapter", "base_revision", "linear_layers", "load_base", "pick_dtype", "save_adapter"]
+__all__ = [
+    "attach_adapter", "base_revision", "linear_layers", "load_base", "load_config", "pick_dtype", "save_adapter",
+]  # fmt: skip
 
 
 def pick_dtype(wanted: str, device: str) -> torch.dtype:
@@ -38,6 +40,15 @@ def pick_dtype(wanted: str, device: str) -> torch.dtype:
     if not isinstance(found, torch.dtype):
         raise ConfigurationError(f"{wanted!r} is no dtype; use auto, float32 or bfloat16")
     return found
+
+
+def load_config(path: str | Path) -> Any:
+    """What a causal language model says of itself, without its weights; raises as `load_base` does."""
+    name = model_folder(path)
+    with loading(f"the model {name!r}", GET_ONE):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    _check_causal(config, name)
+    return config
 
 
 def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) -> tuple[Any, Any]:
@@ -58,9 +69,7 @@ def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kind = pick_dtype(dtype, device)
     what = f"the model {name!r}"
-    with loading(what, GET_ONE):
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    _check_causal(config, name)
+    config = load_config(path)
     with loading(what, GET_ONE):
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     try:

@@ -1,7 +1,8 @@
 """A training run from its folder: `plan.json` and the groups go in, the adapter and `result.json` come out."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,7 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
     if (folder / RESULT).exists():
         return Trained(**read_json(folder / RESULT))
     processes = PartialState()
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        if processes.is_main_process:
-            lock.acquire()
+    with alone(folder):
         revision = base_model.base_revision(plan.base_model)
         if processes.is_main_process:
             _claim(folder, plan, revision)
@@ -51,12 +49,36 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
         if processes.is_main_process:
             curves.draw(folder / METRICS, folder / CURVES, title=f"{Path(plan.base_model).name}, {trained.step} steps")
             write_json(folder / RESULT, trained.to_json())
+    return trained
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """No other run is in the folder, which is made, and what its disk or the GPU's memory refuses is one line.
+
+    May be entered again inside.
+
+    Raises:
+        ConfigurationError: another run is in the folder, it cannot be written, or memory ran out.
+    """
+    try:
+        if PartialState().is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock", timeout=0, is_singleton=True):
+                yield
+        else:
+            yield
     except Timeout as exc:
         raise ConfigurationError(f"another process trains in {str(folder)!r}; wait for its end") from exc
-    finally:
-        if lock.is_locked:
-            lock.release()
-    return trained
+    except OSError as exc:
+        raise ConfigurationError(
+            f"the run in {str(folder)!r} cannot go on: {exc.strerror or exc}; put that right and start it again"
+        ) from exc
+    except torch.OutOfMemoryError as exc:
+        raise ConfigurationError(
+            "the memory of the GPU ran out; lower rows or head_chunk, use a smaller base, or free what another process holds "
+            "(a vLLM server can be put to sleep), and start it again: it goes on"
+        ) from exc
 
 
 def _claim(folder: Path, plan: Plan, revision: str) -> None:

@@ -15,7 +15,7 @@ class Order:
     Args:
         groups: How many there are.
         epochs: Passes.
-        size: Groups of a step.
+        size: Groups of a step; an epoch that has fewer is one step.
         seed: Of the order.
     """
 
@@ -26,11 +26,15 @@ class Order:
 
     @property
     def steps(self) -> int:
-        return math.ceil(self.groups * self.epochs / self.size)
+        return math.ceil(self.groups * self.epochs / self._size) if self.groups else 0
+
+    @property
+    def _size(self) -> int:
+        return min(self.size, self.groups)  # a step with a group twice would be as one with it once
 
     def step(self, number: int) -> list[int]:
         """The places of one step, from 0; the last step may have fewer."""
-        positions = range(number * self.size, min((number + 1) * self.size, self.groups * self.epochs))
+        positions = range(number * self._size, min((number + 1) * self._size, self.groups * self.epochs))
         return [_epoch(self.groups, self.seed, at // self.groups)[at % self.groups] for at in positions]
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from skill_plugin.training import base_model, scoring
+from skill_plugin.training import base_model, memory, scoring
 from skill_plugin.training.groups import Group
 from skill_plugin.training.plan import Plan
 from skill_plugin.training.snapshots import Snapshot
+from skill_plugin.training.survey import Survey
 
 ADAPTER, OPTIMIZER = "adapter", "optimizer"
 
@@ -24,13 +25,18 @@ class Policy:
     Args:
         plan: Names the base model and the adapter to begin with.
         accelerator: One process, or how many it is spread over.
-        sample: A group to find out by how the model can be computed.
+        surveyed: How large the groups are that it is to compute.
+        sample: One of them, to find out by how the model can be computed.
+
+    Raises:
+        ConfigurationError: the model or the adapter cannot be had, or they do not fit into memory.
     """
 
-    def __init__(self, plan: Plan, accelerator: Accelerator, sample: Group) -> None:
+    def __init__(self, plan: Plan, accelerator: Accelerator, surveyed: Survey, sample: Group) -> None:
         settings = plan.train
         self._accelerator = accelerator
         device = str(accelerator.device)
+        free = memory.free_memory(device)
         self.dtype = base_model.pick_dtype(settings.dtype, device)
         model, _ = base_model.load_base(plan.base_model, settings.dtype, device)
         self.peft = base_model.attach_adapter(
@@ -42,10 +48,15 @@ class Policy:
             seed=settings.seed,
         )
         if settings.gradient_checkpointing:
-            self.peft.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-            self.peft.enable_input_require_grads()
-        self.peft.train()  # checkpointing works in training mode only; nothing here has drop-out
-        self.way, self.way_reason = scoring.choose_way(self.peft, settings.way, sample)
+            # The newer name of the older method, which transformers 6 will not have.
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
+            model.enable_input_require_grads()
+            _no_dropout(self.peft)
+            self.peft.train()  # checkpointing works in training mode only
+        self.way, self.way_reason = scoring.choose_way(self.peft, settings.way, sample, longest=surveyed.tokens)
+        if free is not None and accelerator.distributed_type != DistributedType.FSDP:
+            memory.check(self._needed(model.config, plan, surveyed), free)
         scorer = scoring.Scorer(self.peft, way=self.way, head_chunk=settings.head_chunk)
         optimizer = torch.optim.AdamW(
             [one for one in self.peft.parameters() if one.requires_grad],
@@ -54,6 +65,20 @@ class Policy:
         )
         self._scorer, self._optimizer = accelerator.prepare(scorer, optimizer)
         self._rows = settings.rows
+
+    def _needed(self, config: Any, plan: Plan, surveyed: Survey) -> memory.MemoryEstimate:
+        settings = plan.train
+        return memory.estimate(
+            config,
+            dtype_bytes=self.dtype.itemsize,
+            lora_parameters=sum(one.numel() for one in self.trainable().values()),
+            tokens=surveyed.completion,
+            prompt_tokens=surveyed.prompt,
+            group=surveyed.candidates if self.way == "shared" else min(settings.rows, surveyed.candidates),
+            way=self.way,
+            head_chunk=settings.head_chunk,
+            gradient_checkpointing=settings.gradient_checkpointing,
+        )
 
     def passes(self, group: Group) -> Iterator[list[int]]:
         """Which candidates of a group go into one forward pass."""
@@ -118,10 +143,18 @@ class Policy:
 
     def save(self, folder: Path) -> None:
         """Writes the adapter as PEFT reads it."""
-        weights = {name: _whole(one) for name, one in self.trainable().items()}
+        weights = self.parts()[ADAPTER]
         if self._accelerator.is_main_process:
             base_model.save_adapter(self.peft, folder, weights)
         self._accelerator.wait_for_everyone()
+
+
+def _no_dropout(model: torch.nn.Module) -> None:
+    """Sets each drop-out to 0: a policy that drops units is not the one that sampled, and no two passes of it agree."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, float) and ("drop" in name or isinstance(module, torch.nn.Dropout)):
+                setattr(module, name, 0.0)
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:

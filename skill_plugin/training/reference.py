@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import zlib
 from array import array
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from skill_plugin.training.plan import Plan
 from skill_plugin.training.policy import Policy
 from skill_plugin.training.step import Pass, evened
 
-_HEAD = struct.Struct("<QQ")
+_HEAD = struct.Struct("<QQI")
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 class ReferenceCache:
     """Log-probabilities by a group's place, as float32.
 
-    A file of records (place, number of tokens, values), only ever appended to. The record that a kill cut short is cut off.
+    A file of records (place, number of tokens, checksum, values), only ever appended to. What follows the last whole record,
+    which a kill or a power cut left, is cut off.
 
     Args:
         path: The file; its name should hold the base model's hash and whatever else decides about the values.
@@ -36,18 +38,17 @@ class ReferenceCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[int, tuple[int, int]] = {}
-        end = 0
         path.touch()
         size = path.stat().st_size
         with path.open("r+b") as file:
-            while end + _HEAD.size <= size:
-                file.seek(end)
-                place, count = _HEAD.unpack(file.read(_HEAD.size))
-                after = end + _HEAD.size + 4 * count
-                if after > size:
+            end = 0
+            while len(head := file.read(_HEAD.size)) == _HEAD.size:
+                place, count, checksum = _HEAD.unpack(head)
+                values = file.read(4 * count) if 4 * count <= size else b""
+                if checksum != _checksum(place, count, values):
                     break
                 self._places[place] = (end + _HEAD.size, count)
-                end = after
+                end = file.tell()
             file.truncate(end)
 
     def get(self, place: int) -> Sequence[float] | None:
@@ -62,10 +63,15 @@ class ReferenceCache:
         return values
 
     def put(self, place: int, values: Sequence[float]) -> None:
+        content = array("f", values).tobytes()
         with self._path.open("ab") as file:
-            file.write(_HEAD.pack(place, len(values)))
+            file.write(_HEAD.pack(place, len(values), _checksum(place, len(values), content)))
             self._places[place] = (file.tell(), len(values))
-            file.write(array("f", values).tobytes())
+            file.write(content)
+
+
+def _checksum(place: int, count: int, values: bytes) -> int:
+    return zlib.crc32(values, (place + count + 1) & 0xFFFFFFFF)  # of zeros, which a power cut may leave, it is not 0
 
 
 class References:
@@ -75,14 +81,22 @@ class References:
         cache: Where they are kept.
         policy: The model.
         groups: The run's.
+        places: Of those that can be computed.
         plan: Says how far logged log-probabilities may be off, and which adapter is trained further.
         accelerator: Knows the other processes.
     """
 
     def __init__(
-        self, cache: ReferenceCache, policy: Policy, groups: Groups, plan: Plan, accelerator: Accelerator
+        self,
+        cache: ReferenceCache,
+        policy: Policy,
+        groups: Groups,
+        places: Sequence[int],
+        plan: Plan,
+        accelerator: Accelerator,
     ) -> None:
-        self._cache, self._policy, self._groups, self._accelerator = cache, policy, groups, accelerator
+        self._cache, self._policy, self._accelerator = cache, policy, accelerator
+        self._groups, self._places = groups, places
         self._wanted = plan.loss.kl_weight > 0
         self._tolerance, self._samples = plan.train.logprob_tolerance, plan.train.logprob_samples
         self._parent, self._seed, self._base = plan.parent_checkpoint, plan.train.seed, plan.base_model
@@ -93,7 +107,7 @@ class References:
         Raises:
             ConfigurationError: more than half of them are not what was logged.
         """
-        places = list(range(len(self._groups)))
+        places = list(self._places)
         Random(self._seed).shuffle(places)  # noqa: S311 - a sample
         wrong: dict[str, float] = {}
         checked = 0
@@ -116,24 +130,27 @@ class References:
             )
 
     def prepare(self, passes: Sequence[Pass], refused: dict[str, str]) -> None:
-        """Computes what is not known yet of a step's groups, and refuses groups whose log-probs are of another model."""
+        """Computes what is not known yet of a step's groups, and refuses groups whose log-probs are of another model.
+
+        What is known is looked at again: a run that was killed may have computed it and not come to refuse it.
+        """
         if not self._wanted:
             return
         needed = [one for one in passes if one.weight and self._cache.get(one.place) is None]
         found: defaultdict[int, list[float]] = defaultdict(list)
-        groups: dict[int, Group] = {}
         for one in evened(needed, passes[0], self._accelerator):
             values_N = self._policy.base_logprobs(one.group, one.numbers)
             if one.weight:
-                found[one.place] += values_N.float().tolist()
-                groups[one.place] = one.group
-        mine = {}
+                found[one.place] += values_N.tolist()
         for place, values in found.items():
             self._cache.put(place, values)
-            if (why := self._foreign(groups[place], values)) is not None:
-                mine[groups[place].id] = why
+        mine = {}
+        for place, group in {one.place: one.group for one in passes if one.weight}.items():
+            if (why := self._foreign(group, self._cache.get(place) or ())) is not None:
+                mine[group.id] = why
         for group_id, why in gather_object(list(mine.items())):
-            _log.warning("the group %s is left out: %s", group_id, why)
+            if group_id not in refused and self._accelerator.is_main_process:
+                _log.warning("the group %s is left out: %s", group_id, why)
             refused[group_id] = why
 
     def of(self, one: Pass) -> torch.Tensor | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from skill_plugin.training.disk import whole_folder
 
@@ -52,12 +52,12 @@ class Snapshots:
         with whole_folder(place) as folder:
             hashes = {}
             for part, tensors in parts.items():
-                save_file(
-                    {name: one.detach().contiguous().cpu() for name, one in tensors.items()}, folder / _file(part)
-                )
-                hashes[part] = _sha256(folder / _file(part))
+                # Not `save_file`: a full disk is an OSError here.
+                content = save({name: one.detach().contiguous().cpu() for name, one in tensors.items()})
+                (folder / _file(part)).write_bytes(content)
+                hashes[part] = sha256(content).hexdigest()
             said = {"step": step, "sha256": hashes, **(state or {})}
-            (folder / STATE).write_text(json.dumps(said, indent=2), encoding="utf-8")
+            (folder / STATE).write_text(json.dumps(said, indent=2, allow_nan=False), encoding="utf-8")
         for old in self._folders()[KEPT:]:
             shutil.rmtree(old)
         return place

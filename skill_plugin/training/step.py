@@ -1,8 +1,6 @@
 """One step: the passes over its groups, the loss of each, and what they came to over all processes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -12,6 +10,7 @@ from skill_plugin.training.groups import Candidate, Group, Groups
 from skill_plugin.training.loss import token_losses
 from skill_plugin.training.policy import Policy
 from skill_plugin.training.settings import LossSettings
+from skill_plugin.training.survey import accepted
 
 SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push")
 
@@ -58,15 +57,6 @@ def evened(mine: list[Pass], filler: Pass, accelerator: Accelerator) -> list[Pas
     """
     most = int(accelerator.gather(torch.tensor([len(mine)], device=accelerator.device)).max())
     return mine + [filler._replace(weight=0.0)] * (most - len(mine))
-
-
-def accepted(group: Group) -> Group:
-    """The group with those candidates that were better than what they revised: what a cold start learns to write."""
-    if not group.previous_rewards:
-        return replace(group, candidates=())
-    before = fmean(group.previous_rewards)
-    better = tuple(one for one in group.candidates if one.well_formed and fmean(one.rewards) > before)
-    return replace(group, candidates=better)
 
 
 class Step:

@@ -1,6 +1,7 @@
 """The loop: groups -> gradients -> an adapter. `train` reads from top to bottom."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -13,6 +14,8 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
 from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.training import base_model
+from skill_plugin.training.disk import check_disk
 from skill_plugin.training.groups import Groups
 from skill_plugin.training.manifest import write_json
 from skill_plugin.training.metrics import MetricsLog
@@ -21,8 +24,9 @@ from skill_plugin.training.plan import Plan
 from skill_plugin.training.policy import Policy
 from skill_plugin.training.reference import ReferenceCache, References
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.snapshots import Snapshots
+from skill_plugin.training.snapshots import KEPT, Snapshots
 from skill_plugin.training.step import Step, passes, without
+from skill_plugin.training.survey import survey
 from skill_plugin.training.validation import score
 
 TRAIN, VALIDATION = "data/train", "data/validation"
@@ -32,7 +36,11 @@ BEFORE, AFTER = "validation-before.json", "validation-after.json"
 
 @dataclass(kw_only=True)
 class Trained:
-    """What came of a run. One that `failed` has no adapter. `skipped` counts steps that were not finite and changed nothing."""
+    """What came of a run. One that `failed` has no adapter.
+
+    `skipped` counts steps that changed nothing: they were not finite, or all their groups were refused; `skipped_in_a_row` only
+    the former. `last` has the finite numbers of the last step.
+    """
 
     outcome: Literal["trained", "failed"] = "trained"
     reason: str = "all steps done"
@@ -52,10 +60,11 @@ class Trained:
         finite = math.isfinite(values["grad_norm"])
         self.step += 1
         self.skipped += not finite
-        self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
+        if values["tokens"]:
+            self.skipped_in_a_row = 0 if finite else self.skipped_in_a_row + 1
         self.tokens += int(values["tokens"])
         self.seconds = seconds
-        self.last = dict(values)
+        self.last = {name: value for name, value in values.items() if math.isfinite(value)}
 
     def fail(self, reason: str) -> None:
         self.outcome, self.reason = "failed", reason
@@ -81,15 +90,19 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         InvalidHistoryError: there are no groups.
         ConfigurationError: the model, the adapter or a setting cannot work, or the log-probs are of another model.
     """
-    # Buffers never change here, and to send them around would be a collective call in every forward pass.
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)])
+    # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
+    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
     settings = plan.train
     learner = _Learner(folder, plan, revision, accelerator)
-    done, snapshots = Trained(steps=learner.steps, way=learner.policy.way, way_reason=learner.policy.way_reason), Snapshots(folder / SNAPSHOTS)
+    done, snapshots = learner.done, Snapshots(folder / SNAPSHOTS)
     if (snapshot := snapshots.newest()) is not None:
         learner.policy.restore(snapshot)
         done = Trained(**snapshot.state["done"])
     else:
+        check_disk(folder, learner.bytes_on_disk())
         learner.references.check_logprobs()
         learner.validate(folder / BEFORE)
         learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
@@ -131,23 +144,38 @@ class _Learner:
 
     def __init__(self, folder: Path, plan: Plan, revision: str, accelerator: Accelerator) -> None:
         self._plan, self._accelerator = plan, accelerator
-        self._groups = groups = Groups(folder / TRAIN)
-        if not len(groups):
-            raise InvalidHistoryError("there is no group to learn from; the report says what was refused and why")
-        settings = plan.train
-        self._warm = Order(len(groups), settings.sft_epochs, settings.groups_per_step, settings.seed)
-        self._order = Order(len(groups), settings.epochs, settings.groups_per_step, settings.seed)
-        self._held_back = Groups(folder / VALIDATION)
-        self.steps = self._warm.steps + self._order.steps
-        self.policy = policy = Policy(plan, accelerator, groups[0])
+        settings, config = plan.train, base_model.load_config(plan.base_model)
+        self._groups, self._held_back = groups, held_back = Groups(folder / TRAIN), Groups(folder / VALIDATION)
+        self._surveyed = surveyed = survey(groups, config)
+        if not surveyed.places:
+            why = "; ".join(sorted(set(surveyed.refused.values()))[:1]) or "the report says what was refused and why"
+            raise InvalidHistoryError(f"there is no group to learn from: {why}")
+        self._validation = survey(held_back, config).places[: settings.validation_groups]
+        self._warm = Order(len(surveyed.accepted), settings.sft_epochs, settings.groups_per_step, settings.seed)
+        self._order = Order(len(surveyed.places), settings.epochs, settings.groups_per_step, settings.seed)
+        self._steps = self._warm.steps + self._order.steps
+        self.policy = policy = Policy(plan, accelerator, surveyed, groups[surveyed.places[0]])
         name = f"reference-{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
         cache = ReferenceCache(folder / name.replace("/", "_").replace(":", "_"))
-        self.references = References(cache, policy, groups, plan, accelerator)
+        self.references = References(cache, policy, groups, surveyed.places, plan, accelerator)
+
+    @property
+    def done(self) -> Trained:
+        """A run that has not begun."""
+        policy = self.policy
+        return Trained(
+            steps=self._steps,
+            way=policy.way,
+            way_reason=policy.way_reason,
+            refused_groups=dict(self._surveyed.refused),
+        )
 
     def gradients(self, number: int, refused: dict[str, str]) -> dict[str, float]:
         """Leaves the gradients of a step on the adapter; the step's means."""
-        supervised = number < self._warm.steps
-        places = self._warm.step(number) if supervised else self._order.step(number - self._warm.steps)
+        if supervised := number < self._warm.steps:
+            places = [self._surveyed.accepted[at] for at in self._warm.step(number)]
+        else:
+            places = [self._surveyed.places[at] for at in self._order.step(number - self._warm.steps)]
         mine = passes(places, self._groups, self.policy, self._accelerator, supervised=supervised)
         if not supervised:
             self.references.prepare(mine, refused)
@@ -165,7 +193,7 @@ class _Learner:
 
     def update(self, number: int, values: Mapping[str, float]) -> dict[str, float]:
         """Takes the step, or forgets its gradients where it has none that are finite."""
-        rate = learning_rate(number, self.steps, self._plan.train)
+        rate = learning_rate(number, self._steps, self._plan.train)
         norm = math.nan
         if values["tokens"] and math.isfinite(values["loss"]):
             norm = self.policy.step(learning_rate=rate, max_norm=self._plan.train.max_grad_norm)
@@ -174,9 +202,14 @@ class _Learner:
 
     def validate(self, path: Path) -> None:
         """Scores what was held back from training."""
-        found = score(self.policy, self._held_back, self._plan.train.validation_groups)
+        found = score(self.policy, self._held_back, self._validation)
         if self._accelerator.is_main_process:
             write_json(path, [one.to_json() for one in found])
+
+    def bytes_on_disk(self) -> int:
+        """Of the snapshots, each with the adapter and two moments, one more while it is written, and of the adapter."""
+        adapter = sum(one.numel() * one.element_size() for one in self.policy.trainable().values())
+        return adapter * (3 * (KEPT + 1) + 1)
 
     def keep(self, snapshots: Snapshots, done: Trained) -> None:
         parts = self.policy.parts()  # every process takes part in gathering them
@@ -206,6 +239,8 @@ def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Acce
 
 def _strayed(settings: TrainSettings, values: Mapping[str, float]) -> str | None:
     """Why the policy has gone too far from the base, or from what wrote the data; not finite is another matter."""
+    if not math.isfinite(values["loss"]):
+        return None
     if values["kl"] > settings.max_kl:
         return f"the KL to the base is {values['kl']:.3g} nats a token, and {settings.max_kl:g} is allowed"
     if values["ratio"] > settings.max_ratio or 0 < values["ratio"] < 1 / settings.max_ratio:

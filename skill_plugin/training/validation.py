@@ -1,8 +1,7 @@
 """Revisions that were held back from training, scored by the policy before and after: what the off-policy gate judges by."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -38,14 +37,14 @@ class Scored:
         return asdict(self)
 
 
-def score(policy: Policy, groups: Groups, limit: int) -> list[Scored]:
-    """Scores the first groups, in every process alike."""
-    return list(_scored(policy, groups, limit))
+def score(policy: Policy, groups: Groups, places: Sequence[int]) -> list[Scored]:
+    """Scores the groups at some places, in every process alike."""
+    return list(_scored(policy, groups, places))
 
 
 @torch.no_grad()
-def _scored(policy: Policy, groups: Groups, limit: int) -> Iterator[Scored]:
-    for group in islice(groups, limit):
+def _scored(policy: Policy, groups: Groups, places: Sequence[int]) -> Iterator[Scored]:
+    for group in map(groups.__getitem__, places):
         for numbers in policy.passes(group):
             values = policy.logprobs(group, numbers).tolist()
             at = 0

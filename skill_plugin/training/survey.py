@@ -1,0 +1,88 @@
+"""What of a run's groups a model can compute, found out before the first step: one bad group must not end a night."""
+
+import math
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from statistics import fmean
+from typing import Any
+
+from skill_plugin.training.groups import Group, Groups
+
+
+@dataclass(kw_only=True)
+class Survey:
+    """The groups of a folder, looked through once.
+
+    Args:
+        places: Of those that can be computed.
+        accepted: Of those among them that have a revision to learn from in supervised training.
+        refused: Why the others cannot be, by id.
+        prompt: Tokens of the longest prompt.
+        completion: Tokens of the longest completion.
+        candidates: Most of a group.
+        tokens: Of the longest prompt with a completion.
+    """
+
+    places: list[int] = field(default_factory=list)
+    accepted: list[int] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    prompt: int = 0
+    completion: int = 0
+    candidates: int = 0
+    tokens: int = 0
+
+
+def survey(groups: Groups, config: Any) -> Survey:
+    """Looks through all groups, one at a time.
+
+    Args:
+        groups: Of the run.
+        config: The base model's, which says how many tokens it takes, and which.
+    """
+    text = config.get_text_config()
+    found = Survey()
+    for place, group in enumerate(groups):
+        why = misfit(group, vocabulary=text.vocab_size, context=getattr(text, "max_position_embeddings", None))
+        if why is not None:
+            found.refused[group.id] = why
+            continue
+        found.places.append(place)
+        if accepted(group).candidates:
+            found.accepted.append(place)
+        longest = _longest(group)
+        found.prompt = max(found.prompt, len(group.prompt_ids))
+        found.completion = max(found.completion, longest)
+        found.candidates = max(found.candidates, len(group.candidates))
+        found.tokens = max(found.tokens, len(group.prompt_ids) + longest)
+    return found
+
+
+def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
+    """Why a group cannot be computed, or None."""
+    candidates = group.candidates
+    if not group.prompt_ids or not candidates or not all(one.completion_ids for one in candidates):
+        return "it has no candidates, or a prompt or a candidate of 0 tokens"
+    if any(len(one.behaviour_logprobs) != len(one.completion_ids) for one in candidates):
+        return "it has another number of log-probs than of tokens"
+    numbers = (number for one in candidates for number in (*one.behaviour_logprobs, one.pull, one.push, *one.rewards))
+    if not (all(map(math.isfinite, numbers)) and 0 < group.temperature < math.inf):
+        return "it holds values that are no numbers, or a temperature that is not above 0"
+    tokens = chain(group.prompt_ids, *(one.completion_ids for one in candidates))
+    if bad := next((token for token in tokens if not 0 <= token < vocabulary), None):
+        return f"token {bad} is none of the {vocabulary} that the base model has"
+    if context is not None and (length := len(group.prompt_ids) + _longest(group)) > context:
+        return f"it has {length} tokens and the base model takes {context}"
+    return None
+
+
+def accepted(group: Group) -> Group:
+    """The group with those candidates that were better than what they revised: what a cold start learns to write."""
+    if not group.previous_rewards:
+        return replace(group, candidates=())
+    before = fmean(group.previous_rewards)
+    better = tuple(one for one in group.candidates if one.well_formed and fmean(one.rewards) > before)
+    return replace(group, candidates=better)
+
+
+def _longest(group: Group) -> int:
+    return max(len(one.completion_ids) for one in group.candidates)
