@@ -2,11 +2,11 @@
 
     python benchmarks/build_groups.py --rollouts 1000000 [--from parquet|jsonl|stream] [--json OUT]
 
-Synthetic histories are made in the form that `histories export` writes (a new lineage for each group: --candidates of --per-candidate
-rollouts, --prompt and --completion tokens), a hundredth and a tenth as many and all of them. They are written to a file first and
-read from it, or with `stream` made as they are asked for. Each building is in a process of its own: its seconds, from opening the
-file to the report, are printed with those of the processor (they say more on a busy machine) and its highest memory. A few of the synthetic revisions are malformed, held out, without
-log-probs, or in a group without signal.
+Synthetic histories are made in the form that `histories export` writes (a new lineage for each group: --candidates of
+--per-candidate rollouts, --prompt and --completion tokens), a hundredth and a tenth as many and all of them. They are written to a
+file first and read from it, or with `stream` made as they are asked for. Each building is in a process of its own: its seconds,
+from opening the file to the report, are printed with those of the processor, which say more on a busy machine, and its highest
+memory. A few of the synthetic revisions are malformed, held out, without log-probs, or in a group without signal.
 """
 
 import argparse
