@@ -61,6 +61,12 @@ def test_what_a_server_serves():
         assert server_at(stub).served() == {"base": "base", "a": "/adapters/a"}
 
 
+def _work(server, error):
+    with asleep(server):
+        if error:
+            raise error
+
+
 class TestAsleep:
     def test_it_is_woken_at_the_end(self):
         with stub_llm(DONE) as stub, asleep(server_at(stub)):
@@ -97,9 +103,8 @@ class TestAsleep:
     @pytest.mark.parametrize("error", [None, ValueError("out of memory")])
     def test_one_that_does_not_wake_is_told_with_how_to_wake_it(self, error):
         with stub_llm(DONE, fails(500, "engine died")) as stub:
-            with pytest.raises(ModelError, match="did not wake up") as caught, asleep(server_at(stub)):
-                if error:
-                    raise error
+            with pytest.raises(ModelError, match="did not wake up") as caught:
+                _work(server_at(stub), error)
             root = stub.url.removesuffix("/v1")
 
         assert f"curl -X POST {root}/wake_up, or restart it" in str(caught.value)
