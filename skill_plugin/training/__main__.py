@@ -9,12 +9,14 @@ import math
 import os
 import sys
 import threading
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import transformers
 from accelerate import PartialState
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, SkillPluginError
@@ -37,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get(WATCHED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    warnings.filterwarnings(
+        "ignore", category=FutureWarning
+    )  # of transformers to peft, which an operator cannot act on
+    transformers.utils.logging.disable_progress_bar()
     given = _parser().parse_args(arguments)
     processes = PartialState()
     try:
