@@ -261,9 +261,11 @@ class _Night:
 
     def _sample(self, generator: Generator) -> list[Revision]:
         """Texts to look at: whether they are skills, how long they are, what is in them."""
-        tasks = self._store.tasks(split="heldout", limit=SAMPLES) or self._store.tasks(split="train", limit=SAMPLES)
+        store = self._store
+        tasks = store.tasks(split="heldout", limit=SAMPLES) or store.tasks(split="train", limit=SAMPLES)
         history = [Generation(number=0, text=None)]
-        return [revision for task in tasks for revision in generator.propose(task, history, n=1)]
+        # A prompt is not made of held-out tasks; nothing that is written here is kept.
+        return [one for task in tasks for one in generator.propose(replace(task, split="train"), history, n=1)]
 
     def _conclude(self, run: TrainingRun, candidate: Checkpoint, decision: CheckpointDecision) -> None:
         result, evidence = self._result, decision.to_json()

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings(
         "ignore", category=FutureWarning
     )  # of transformers to peft, which an operator cannot act on
-    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     given = _parser().parse_args(arguments)
     processes = PartialState()
     try:
