@@ -122,7 +122,9 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
             done.count(values, seconds=earlier + time.monotonic() - began)
             if metrics is not None:
                 took = time.monotonic() - started
-                metrics.write(done.step, {**values, "skipped": done.skipped, "tokens_per_second": values["tokens"] / took})
+                metrics.write(
+                    done.step, {**values, "skipped": done.skipped, "tokens_per_second": values["tokens"] / took}
+                )
                 if on_step is not None:
                     on_step(done)
             if done.skipped_in_a_row >= settings.max_bad_steps:
