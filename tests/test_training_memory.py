@@ -21,6 +21,15 @@ STEP = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads that wait for each other on busy cores take twenty times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def update(device, dtype, *, checkpointing):
     """One update of an adapter in plain rows with a chunked head; bytes that are estimated for it."""
     with torch.device(device):
