@@ -95,7 +95,8 @@ def fill(model: torch.nn.Module) -> torch.nn.Module:
 
 def ours(arguments: argparse.Namespace) -> Any:
     model = fill(get_peft_model(base(arguments), LORA)).train()
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"  # since transformers 5.23
+    getattr(model, f"{name}_checkpointing_enable")({"use_reentrant": False})
     return model
 
 
