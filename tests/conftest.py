@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, make_url, text
 from typer.testing import CliRunner
 
 import servers
+import training_processes
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Skill
 from skill_plugin.embedders import MiniLMEmbedder
@@ -153,3 +154,10 @@ def cli() -> Callable[..., str]:
 def minilm() -> MiniLMEmbedder:
     """The real weights, read once."""
     return MiniLMEmbedder()
+
+
+@pytest.fixture(scope="session")
+def trainers() -> Iterator[training_processes.Trainers]:
+    """Starts training runs in processes of their own."""
+    with training_processes.Trainers() as started:
+        yield started

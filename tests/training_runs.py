@@ -1,18 +1,25 @@
 """Folders of training runs: a tiny real model, groups whose log-probs are that model's own, and a plan."""
 
+import json
 import random
+from array import array
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM
 
 from skill_plugin.training.advantages import advantages_C_K, parts
-from skill_plugin.training.groups import Candidate, Group, GroupWriter
+from skill_plugin.training.groups import LINES, OFFSETS, Candidate, Group, GroupWriter
 from skill_plugin.training.manifest import write_json
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
 
-QUICK = {"rank": 4, "alpha": 8, "learning_rate": 1e-2, "epochs": 2, "groups_per_step": 2, "snapshot_steps": 1}
+torch.set_num_threads(1)  # on models as small as these, threads do nothing but wait for each other
+
+QUICK = {
+    "rank": 4, "alpha": 8, "learning_rate": 2e-3, "epochs": 2, "groups_per_step": 2, "snapshot_steps": 1, "max_kl": 100.0,
+    "gradient_checkpointing": False,
+}  # fmt: skip
 
 
 def completion_logprobs(model, prompt, completion):
@@ -66,3 +73,16 @@ def make_run(folder: Path, base: Path, *, groups=4, seed=0, plan=None, **train):
     made = Plan(base_model=str(base), train=TrainSettings(**{**QUICK, **train}), **(plan or {}))
     write_json(folder / PLAN, made.to_json())
     return folder
+
+
+def edit_groups(folder: Path, edit):
+    """Changes what is in the lines of groups; also to what no builder writes."""
+    groups = [json.loads(line) for line in (folder / LINES).read_text(encoding="utf-8").splitlines()]
+    edit(groups)
+    lines = [json.dumps(group).encode() + b"\n" for group in groups]
+    (folder / LINES).write_bytes(b"".join(lines))
+    (folder / OFFSETS).write_bytes(array("Q", [sum(map(len, lines[:at])) for at in range(len(lines))]).tobytes())
+
+
+def adapter_bytes(folder: Path):
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
