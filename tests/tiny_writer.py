@@ -22,7 +22,7 @@ from tiny_models import tiny_model, tiny_tokenizer
 
 UNITS = ("cents", "euros", "dollars", "pence")
 WANTED = {"invoices": "cents", "refunds": "euros", "parcels": "dollars"}
-SKILL = "---\nname: {family}\ndescription: How to answer on {family}\n---\n\nGive totals in {unit}.\n"
+SKILL = "---\nname: {family}\ndescription: How to answer on {family}.\n---\n\nGive totals in {unit}, the number and then the word"
 
 _NUMBERS = range(100, 1000)
 _IGNORED = -100
@@ -44,7 +44,7 @@ def total_tasks(numbers: Iterable[int], *, split: str = "train", families: Itera
 
 def simulated_clerk(given: Mapping[str, Any]) -> str:
     """The simulated task LLM: does what the skill says, and without one answers with the bare number."""
-    number, unit = re.search(r"\d+", given["task"])[0], re.search(r"Give totals in (\w+)\.", given["guidance"])
+    number, unit = re.search(r"\d+", given["task"])[0], re.search(r"Give totals in (\w+)", given["guidance"])
     return f"{number} {unit[1]}" if unit else number
 
 
@@ -64,7 +64,7 @@ def tried(task: Task, *, unit: str | None = None, generation: int = 0, rollouts:
     return Generation(number=generation, text=text, rollouts=(rollout,) * rollouts)
 
 
-def tiny_writer(folder: Path, *, seed: int = 0, steps: int = 150, rows: int = 16) -> Path:
+def tiny_writer(folder: Path, *, seed: int = 0, steps: int = 150, rows: int = 12) -> Path:
     """A folder with the model. It is taught on this machine's processor, in seconds.
 
     Args:
@@ -77,19 +77,21 @@ def tiny_writer(folder: Path, *, seed: int = 0, steps: int = 150, rows: int = 16
     tokenizer = _tokenizer([_lesson(random_) for _ in range(64)])
     tiny_model(folder, seed=seed, tokenizer=tokenizer, initializer_range=0.08)
     model = Qwen2ForCausalLM.from_pretrained(folder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.2)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 8e-3, total_steps=steps, pct_start=0.1, cycle_momentum=False
+    )
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # so little work is not done faster by two, and far slower where the processor is busy
-    for _i in range(steps):
+    for _ in range(steps):
         taught = []
         for _ in range(rows):
             prompt, completion = _lesson(random_)
             ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
             taught.append((ids, [*tokenizer(completion)["input_ids"], tokenizer.eos_token_id]))
         loss = _loss(model, taught)
-        if 'D' in __import__('os').environ and _i%10==0: print(_i, loss.item(), sum(len(a)+len(b) for a,b in taught))
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
@@ -104,7 +106,7 @@ def _tokenizer(lessons: list[tuple[list[dict[str, str]], str]]) -> PreTrainedTok
     written = {line for text in completions for line in text.split("\n")}
     often = Counter(line for text in users for line in set(text.split("\n")) - written if len(line) > 8)
     lines = [line for line, times in often.items() if times >= len(lessons) / 8]
-    return tiny_tokenizer(texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines])
+    return tiny_tokenizer(texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines, "\n---\n\n", "---\n"])
 
 
 def _lesson(random_: random.Random) -> tuple[list[dict[str, str]], str]:
