@@ -27,16 +27,15 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for threads
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried  # noqa: E402 - from where the tests are
-
-from skill_plugin import generators, verifiers  # noqa: E402
-from skill_plugin.graphs import EvolveSettings, evolve  # noqa: E402
-from skill_plugin.store import SkillStore  # noqa: E402
-from skill_plugin.training import job  # noqa: E402
-from skill_plugin.training.dataset import build_groups  # noqa: E402
-from skill_plugin.training.manifest import write_json  # noqa: E402
-from skill_plugin.training.plan import PLAN, Plan  # noqa: E402
-from skill_plugin.training.settings import AdvantageSettings, TrainSettings  # noqa: E402
+from skill_plugin import generators, verifiers
+from skill_plugin.graphs import EvolveSettings, evolve
+from skill_plugin.store import SkillStore
+from skill_plugin.training import job
+from skill_plugin.training.dataset import build_groups
+from skill_plugin.training.manifest import write_json
+from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.settings import AdvantageSettings, TrainSettings
+from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried
 
 FORMS = {
     "candidate, inter 1": (4, 1, AdvantageSettings(inter_weight=1.0)),
@@ -120,7 +119,9 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
                     "kl": round(trained.last["kl"], 4),
                     "clipped": round(trained.last["clipped"], 4),
                     **{name: round(value, 1) for name, value in took.items()},
-                    **measured(_generator(base, adapter, seed=seed), tasks=arguments.measure, samples=arguments.samples),
+                    **measured(
+                        _generator(base, adapter, seed=seed), tasks=arguments.measure, samples=arguments.samples
+                    ),
                 }
             )
     return {"nights": nights, "after": {key: nights[-1][key] for key in ("reward", "half_95", "well_formed")}}

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,7 +135,7 @@ class _Night:
                 report = self._groups(run, folder)
             if not report["groups"] - report["validation_groups"]:
                 return self._nothing(run, report)
-            with self._timed("training"), asleep(self._server) if sleep and self._server else nullcontext():
+            with self._timed("training"), self._resting(sleep=sleep):
                 trainer_process.train(folder, launcher=self._night.launcher, tell=self._tell)
             result.trained = read_json(folder / "result.json")
             if result.trained["outcome"] != "trained":
@@ -303,6 +303,17 @@ class _Night:
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
         self._store.save_training(run.id, {**run.progress, **_plain(result)}, outcome=kept)
         return result
+
+    @contextmanager
+    def _resting(self, *, sleep: bool) -> Iterator[None]:
+        """The server gives the GPU's memory to the trainer for as long as it is inside."""
+        if not sleep or self._server is None:
+            yield
+            return
+        if self._server.is_sleeping():  # a night that was killed could not wake it
+            self._server.wake_up()
+        with asleep(self._server):
+            yield
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -106,7 +106,9 @@ def _tokenizer(lessons: list[tuple[list[dict[str, str]], str]]) -> PreTrainedTok
     written = {line for text in completions for line in text.split("\n")}
     often = Counter(line for text in users for line in set(text.split("\n")) - written if len(line) > 8)
     lines = [line for line, times in often.items() if times >= len(lessons) / 8]
-    return tiny_tokenizer(texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines, "\n---\n\n", "---\n"])
+    return tiny_tokenizer(
+        texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines, "\n---\n\n", "---\n"]
+    )
 
 
 def _lesson(random_: random.Random) -> tuple[list[dict[str, str]], str]:
