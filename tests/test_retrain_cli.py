@@ -37,7 +37,9 @@ def test_without_a_store_it_says_how_to_get_one(cli, home):
 def test_without_histories_it_says_where_they_come_from(cli, opened):
     said = cli(*RETRAIN, code=1)
 
-    assert "there are no revisions in the histories of namespace 'default'; log some with evolve" in " ".join(said.split())
+    assert "there are no revisions in the histories of namespace 'default'; log some with evolve" in " ".join(
+        said.split()
+    )
 
 
 def test_a_first_night_on_which_everything_is_refused_fails_and_says_why(cli, opened):
@@ -94,7 +96,9 @@ def test_a_base_model_that_is_not_there_says_how_to_get_it(cli, opened, tmp_path
         many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
     place = str(tmp_path / "models" / "base")
 
-    said = " ".join(cli("retrain", "--embedder", "hashing", "--base-model", place, "--logged-as", "qwen", code=1).split())
+    said = " ".join(
+        cli("retrain", "--embedder", "hashing", "--base-model", place, "--logged-as", "qwen", code=1).split()
+    )
 
     assert "there is no model folder" in said
     assert "hf download" in said
