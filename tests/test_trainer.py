@@ -1,6 +1,5 @@
 """Whole training runs of tiny real models: what comes out of one, and what it does not depend on."""
 
-
 import pytest
 import torch
 from accelerate import Accelerator
@@ -206,7 +205,9 @@ def test_drop_out_in_the_base_is_off(tmp_path):
 
 
 def test_an_adapter_is_trained_further(base, parent, tmp_path):
-    folder = make_run(tmp_path, base, plan={"parent": str(parent), "parent_checkpoint": "first"}, max_steps=1, max_ratio=1e6)
+    folder = make_run(
+        tmp_path, base, plan={"parent": str(parent), "parent_checkpoint": "first"}, max_steps=1, max_ratio=1e6
+    )
 
     run(folder)
 

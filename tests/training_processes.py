@@ -1,7 +1,7 @@
 """Training in processes of their own that cost no imports: a server that has imported everything forks one for each.
 
-    with Trainers() as trainers:
-        code, output = trainers.run(folder, "--way", "plain", processes=2, kill=17)
+with Trainers() as trainers:
+    code, output = trainers.run(folder, "--way", "plain", processes=2, kill=17)
 """
 
 import json
@@ -54,9 +54,9 @@ class Trainers:
 
 def serve():
     sys.modules["matplotlib"] = sys.modules["tensorboard"] = None  # as where they are not installed
-    from skill_plugin.training.__main__ import main  # noqa: PLC0415
-
     import torch  # noqa: PLC0415
+
+    from skill_plugin.training.__main__ import main  # noqa: PLC0415
 
     torch.set_num_threads(1)
     answers = os.dup(1)
