@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs
 
-from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.training import base_model
 from skill_plugin.training.disk import check_disk
 from skill_plugin.training.groups import Groups
@@ -92,9 +92,12 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
     """
     # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    os.environ.setdefault("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
     # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ConfigurationError("FSDP 1 takes no frozen base with an adapter; add --fsdp_version 2 to accelerate launch")
     settings = plan.train
     learner = _Learner(folder, plan, revision, accelerator)
     done, snapshots = learner.done, Snapshots(folder / SNAPSHOTS)
