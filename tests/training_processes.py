@@ -25,7 +25,11 @@ class Trainers:
 
     def __enter__(self):
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )
         return self
 
@@ -40,8 +44,8 @@ class Trainers:
         Args:
             words: Of the command line.
             processes: How many, as `torchrun` starts them.
-            kill: An int kills the first process when it changes the disk for that time, a float after so many seconds;
-                the others go with it.
+            kill: An int kills the first process when it changes the disk for that time, a float after so many seconds, a text
+                when it prints that. The others go with it.
             env: More variables.
         """
         job = {"words": list(map(str, words)), "processes": processes, "kill": kill, "env": env or {}}
@@ -84,6 +88,12 @@ def start(main, *, words, processes, kill, env):
         if isinstance(kill, float):
             time.sleep(kill)
             os.kill(children[0], signal.SIGKILL)
+        elif isinstance(kill, str):
+            while not (output.exists() and kill in output.read_text(encoding="utf-8")):
+                time.sleep(0.01)
+                if time.monotonic() - began > TIMEOUT_S:
+                    break
+            os.kill(children[0], signal.SIGKILL)
         codes = {}
         while len(codes) < processes:
             child, status = os.wait()
@@ -115,6 +125,8 @@ def one(main, words, output, changes, kill):
 
     sys.addaudithook(audit)
     try:
+        if os.environ.get("ACCELERATE_USE_FSDP"):
+            pretend_gpus()
         code = main(words)
     except BaseException:  # noqa: BLE001 - a child never returns
         traceback.print_exc()
@@ -123,6 +135,14 @@ def one(main, words, output, changes, kill):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def pretend_gpus():
+    """accelerate shards over GPUs only, though gloo can: it is told that these are some."""
+    from accelerate import DistributedType, PartialState  # noqa: PLC0415
+
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
 
 
 if __name__ == "__main__":

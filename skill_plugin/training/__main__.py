@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import threading
+import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get(WATCHED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
     given = _parser().parse_args(arguments)
     here = processes()
     try:

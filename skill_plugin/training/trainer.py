@@ -97,7 +97,9 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
     if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise ConfigurationError("FSDP 1 takes no frozen base with an adapter; add --fsdp_version 2 to accelerate launch")
+        raise ConfigurationError(
+            "FSDP 1 takes no frozen base with an adapter; add --fsdp_version 2 to accelerate launch"
+        )
     settings = plan.train
     learner = _Learner(folder, plan, revision, accelerator)
     done, snapshots = learner.done, Snapshots(folder / SNAPSHOTS)
