@@ -85,14 +85,8 @@ def start(main, *, words, processes, kill, env):
                     os.environ.update({name: str(value) for name, value in spread.items()}, MASTER_ADDR="localhost")
                 one(main, words, output, changes, kill if rank == 0 and isinstance(kill, int) else None)
             children.append(child)
-        if isinstance(kill, float):
-            time.sleep(kill)
-            os.kill(children[0], signal.SIGKILL)
-        elif isinstance(kill, str):
-            while not (output.exists() and kill in output.read_text(encoding="utf-8")):
-                time.sleep(0.01)
-                if time.monotonic() - began > TIMEOUT_S:
-                    break
+        if isinstance(kill, (float, str)):
+            await_(kill, output)
             os.kill(children[0], signal.SIGKILL)
         codes = {}
         while len(codes) < processes:
@@ -107,6 +101,16 @@ def start(main, *, words, processes, kill, env):
             "changes": int(changes.read_text()) if changes.exists() else None,
             "seconds": time.monotonic() - began,
         }
+
+
+def await_(moment, output):
+    began = time.monotonic()
+    if isinstance(moment, float):
+        time.sleep(moment)
+        return
+    while not (output.exists() and moment in output.read_text(encoding="utf-8")):
+        assert time.monotonic() - began < TIMEOUT_S, output.read_text(encoding="utf-8")
+        time.sleep(0.01)
 
 
 def one(main, words, output, changes, kill):

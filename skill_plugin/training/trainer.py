@@ -90,16 +90,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         InvalidHistoryError: there are no groups.
         ConfigurationError: the model, the adapter or a setting cannot work, or the log-probs are of another model.
     """
-    # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
-    os.environ.setdefault("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
-    # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
-    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
-    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
-    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise ConfigurationError(
-            "FSDP 1 takes no frozen base with an adapter; add --fsdp_version 2 to accelerate launch"
-        )
+    accelerator = _accelerator()
     settings = plan.train
     learner = _Learner(folder, plan, revision, accelerator)
     done, snapshots = learner.done, Snapshots(folder / SNAPSHOTS)
@@ -229,6 +220,21 @@ class _Learner:
             self.policy.restore(snapshot)
             done.reason = f"stopped early in step {done.step + 1}: {reason}; went back to step {snapshot.step}"
             done.step, done.skipped = snapshot.step, snapshot.state["done"]["skipped"]
+
+
+def _accelerator() -> Accelerator:
+    """This process among the others."""
+    # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    os.environ.setdefault("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
+    # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
+    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ConfigurationError(
+            "FSDP 1 takes no frozen base with an adapter; add --fsdp_version 2 to accelerate launch"
+        )
+    return accelerator
 
 
 def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Accelerator) -> str | None:
