@@ -196,7 +196,7 @@ def test_a_snapshot_that_is_damaged_is_passed_over_for_the_one_before(base, tmp_
     whole = make_run(tmp_path / "whole", base)
     run(whole)
     folder = killed_after(make_run(tmp_path / "run", base), 3)
-    newest = sorted((folder / "snapshots").iterdir())[-1]
+    newest = max((folder / "snapshots").iterdir())
     content = bytearray((newest / "optimizer.safetensors").read_bytes())
     content[-1] ^= 1
     (newest / "optimizer.safetensors").write_bytes(content)

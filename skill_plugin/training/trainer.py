@@ -102,7 +102,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         learner.references.check_logprobs()
         learner.validate(folder / BEFORE)
         learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
-    began, earlier = time.monotonic(), done.seconds
+    began, earlier, tell = time.monotonic(), done.seconds, on_step or (lambda _: None)
 
     with MetricsLog(folder, step=done.step) if accelerator.is_main_process else nullcontext() as metrics:
         while done.step < done.steps:
@@ -119,8 +119,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
             if metrics is not None:
                 took = time.monotonic() - started
                 metrics.write(done.step, {**values, "skipped": done.skipped, "tokens_per_s": values["tokens"] / took})
-                if on_step is not None:
-                    on_step(done)
+                tell(done)
             if done.skipped_in_a_row >= settings.max_bad_steps:
                 done.fail(f"{done.skipped_in_a_row} steps in a row had no finite loss and gradient")
                 break
