@@ -6,7 +6,8 @@ history, of the same rollouts. And what decides is the pair, so that a task's ow
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, TypeVar
@@ -82,6 +83,7 @@ async def agate_generator(
     min_score: float = DEFAULT_MIN_SCORE,
     strategy: str = "hybrid",
     verifier_timeout: float = 30.0,
+    elsewhere: bool = False,
     confident: bool = False,
     seed: int = 0,
     config: RunnableConfig | None = None,
@@ -91,7 +93,7 @@ async def agate_generator(
 
     Of each task: K rollouts under what retrieval finds today, or under no skill; then both generators write n texts from that
     one history, and each text is tried K times. A task's reward for a generator is the mean over its texts, a malformed one
-    counting 0; a text that both wrote, or that is the skill as it stands, is tried once for all. Tasks that are solved before
+    counting 0, and so one that changes nothing; a text that both wrote is tried once for both. Tasks that are solved before
     any revision say nothing and are left out, unless all are. A task of which a call or a verdict failed is left out too.
 
     It takes at most `tasks * (K + 2n + 2nK)` calls. What the budget ends half-way promotes nothing.
@@ -113,6 +115,8 @@ async def agate_generator(
         min_score: The floor of retrieval; see `SkillStore.search`.
         strategy: How to search; likewise.
         verifier_timeout: Seconds until a verifier counts as hung.
+        elsewhere: Try each text on the next held-out task of its family, and not on the one that it was written from: a text
+            that only holds its own task's answer earns nothing there. A task alone in its family stays with its own.
         confident: See `checkpoint_gate.decide`.
         seed: Of the interval.
         config: For LangGraph: callbacks, tags, metadata.
@@ -148,7 +152,14 @@ async def agate_generator(
             verifier=named,
         )
         compare = _Comparing(
-            trials, writers, finds, candidates=candidates, rollouts=rollouts, config=config or {}, done=done
+            trials,
+            writers,
+            finds,
+            tried_on=_next_of_family(judges) if elsewhere else {},
+            candidates=candidates,
+            rollouts=rollouts,
+            config=config or {},
+            done=done,
         )
         pairs = await compare(judges)
     hold, note = None, _note(done)
@@ -190,12 +201,13 @@ class _Comparing:
         writers: Sequence[protocols.Generator],
         finds: Callable[[Task], PinnedSkill | None],
         *,
+        tried_on: Mapping[str, Task],
         candidates: int,
         rollouts: int,
         config: RunnableConfig,
         done: GeneratorGate,
     ) -> None:
-        self._trials, self._writers, self._finds = trials, writers, finds
+        self._trials, self._writers, self._finds, self._tried_on = trials, writers, finds, tried_on
         self._candidates, self._rollouts, self._config, self._done = candidates, rollouts, config, done
 
     async def __call__(self, tasks: Sequence[Task]) -> list[tuple[float, float]]:
@@ -228,8 +240,8 @@ class _Comparing:
         if len(prompts) > 1:
             raise _LostError("the two generators made different prompts of it, so their texts cannot be compared")
         texts = [text for revision in (*of_candidate, *of_live) if (text := _text(revision)) is not None]
-        once = list(dict.fromkeys(texts))
-        rewards = dict(zip(once, await _all(self._worth(task, text, first) for text in once), strict=True))
+        once, on = list(dict.fromkeys(texts)), self._tried_on.get(task.id, task)
+        rewards = dict(zip(once, await _all(self._worth(on, text) for text in once), strict=True))
         after, before = (
             fmean(0.0 if (text := _text(revision)) is None else rewards[text] for revision in revisions)
             for revisions in (of_candidate, of_live)
@@ -251,10 +263,8 @@ class _Comparing:
         (self._done.candidate, self._done.live)[which].extend(written)
         return written
 
-    async def _worth(self, task: Task, text: str, first: Generation) -> float:
-        """Mean reward of a text; of the current skill what it has earned already."""
-        if text == first.text:
-            return fmean(one.reward for one in first.rollouts if one.reward is not None)
+    async def _worth(self, task: Task, text: str) -> float:
+        """Mean reward of a text."""
         name = skill_md.parse(text).name
         skill = PinnedSkill(ref=f"{name}@1", name=name, text=text, score=None, why={})
         tried = generation_of(1, await self._tried(task, skill, 1))
@@ -328,3 +338,15 @@ def _heldout(tasks: Sequence[Task], verifier: Verifier | None) -> list[Task]:
             raise InvalidTaskError(f"{shown} is there twice; leave one out")
         found[task.content_hash] = task
     return [found[content_hash] for content_hash in sorted(found)]
+
+
+def _next_of_family(tasks: Sequence[Task]) -> dict[str, Task]:
+    """Of each task, by its id, the one that follows it in its family; the first follows the last."""
+    families: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        families[task.family].append(task)
+    return {
+        task.id: after
+        for family in families.values()
+        for task, after in zip(family, [*family[1:], family[0]], strict=True)
+    }

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,8 @@ from skill_plugin.integrations import trainer_process
 from skill_plugin.integrations.retrained import Retrained
 from skill_plugin.protocols import Generator
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.store import SkillStore, TrainingRun
+from skill_plugin.store import SkillStore
+from skill_plugin.store.training_runs import TrainingRun
 from skill_plugin.training.dataset import REPORT, build_groups
 from skill_plugin.training.disk import whole_folder
 from skill_plugin.training.manifest import read_json, write_json
@@ -120,6 +121,7 @@ class _Night:
     def __init__(self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]) -> None:
         self._store, self._night, self._server, self._tell = store, night, server, tell
         self._result = Retrained()
+        self._ended = False
 
     def pass_(self, writer: Writer, compare: Compare | None, *, gate_tasks: int, sleep: bool) -> Retrained:
         store, result = self._store, self._result
@@ -134,7 +136,7 @@ class _Night:
                 report = self._groups(run, folder)
             if not report["groups"] - report["validation_groups"]:
                 return self._nothing(run, report)
-            with self._timed("training"), asleep(self._server) if sleep and self._server else nullcontext():
+            with self._timed("training"), self._resting(sleep=sleep):
                 trainer_process.train(folder, launcher=self._night.launcher, tell=self._tell)
             result.trained = read_json(folder / "result.json")
             if result.trained["outcome"] != "trained":
@@ -144,8 +146,8 @@ class _Night:
                 decision = self._judge(candidate, folder, writer, compare, gate_tasks)
             self._conclude(run, candidate, decision)
         except SkillPluginError as exc:
-            # What was wrong may be right tomorrow, but this run may be why: see STARTS.
-            store.save_training(run.id, {**run.progress, "error": str(exc)})
+            if not self._ended:  # it is gone on with: what was wrong may be right tomorrow; see STARTS
+                store.save_training(run.id, {**run.progress, "error": str(exc)})
             raise
         return result
 
@@ -192,10 +194,14 @@ class _Night:
                 advantage=plan.advantage,
                 max_tokens=_context(night.base_model),
             )
-            data = {"histories": self._store.namespace, "since": run.data_from, "until": run.data_to}
-            write_json(folder / PLAN, replace(plan, data={**data, "groups": report.groups}).to_json())
-        self._result.learned_from = report = read_json(folder / "data" / REPORT)
-        return report
+            window = {
+                "since": run.data_from and run.data_from.isoformat(),
+                "until": run.data_to and run.data_to.isoformat(),
+            }
+            data = {"namespace": self._store.namespace, **window, "groups": report.groups}
+            write_json(folder / PLAN, replace(plan, data=data).to_json())
+        self._result.learned_from = read_json(folder / "data" / REPORT)
+        return self._result.learned_from
 
     def _nothing(self, run: TrainingRun, report: Mapping[str, Any]) -> Retrained:
         """Nothing to learn from: on most nights that is no failure, on the first one it is."""
@@ -238,7 +244,7 @@ class _Night:
         """By held-out tasks where they can be run, else by the logs."""
         store, wanted = self._store, self._night.gate
         live = store.live_checkpoint(self._night.logged_as)
-        tasks = store.tasks(split="heldout", limit=gate_tasks) if wanted != "off-policy" else []
+        tasks = [] if wanted == "off-policy" else store.tasks(split="heldout", limit=gate_tasks)
         note = ""
         if compare is not None and tasks:
             self._tell(
@@ -256,9 +262,11 @@ class _Night:
 
     def _sample(self, generator: Generator) -> list[Revision]:
         """Texts to look at: whether they are skills, how long they are, what is in them."""
-        tasks = self._store.tasks(split="heldout", limit=SAMPLES) or self._store.tasks(split="train", limit=SAMPLES)
+        store = self._store
+        tasks = store.tasks(split="heldout", limit=SAMPLES) or store.tasks(split="train", limit=SAMPLES)
         history = [Generation(number=0, text=None)]
-        return [revision for task in tasks for revision in generator.propose(task, history, n=1)]
+        # A prompt is not made of held-out tasks; nothing that is written here is kept.
+        return [one for task in tasks for one in generator.propose(replace(task, split="train"), history, n=1)]
 
     def _conclude(self, run: TrainingRun, candidate: Checkpoint, decision: CheckpointDecision) -> None:
         result, evidence = self._result, decision.to_json()
@@ -295,7 +303,19 @@ class _Night:
         result.live = live.id if live else None
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
         self._store.save_training(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        self._ended = True
         return result
+
+    @contextmanager
+    def _resting(self, *, sleep: bool) -> Iterator[None]:
+        """The server gives the GPU's memory to the trainer for as long as it is inside."""
+        if not sleep or self._server is None:
+            yield
+            return
+        if self._server.is_sleeping():  # a night that was killed could not wake it
+            self._server.wake_up()
+        with asleep(self._server):
+            yield
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

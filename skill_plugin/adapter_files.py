@@ -150,9 +150,12 @@ def _header(folder: Path) -> dict[str, Any]:
 
 def _fills(header: Mapping[str, Any], size: int) -> bool:
     """Whether the tensors lie one after the other from the beginning to the end."""
-    places = [place.get("data_offsets") if isinstance(place, dict) else None for place in header.values()]
-    if not all(isinstance(place, list) and [type(one) for one in place] == [int, int] for place in places):
-        return False
+    places: list[list[int]] = []
+    for tensor in header.values():
+        place = tensor.get("data_offsets") if isinstance(tensor, dict) else None
+        if not isinstance(place, list) or [type(one) for one in place] != [int, int]:
+            return False
+        places.append(place)
     at = 0
     for begin, end in sorted(places):
         if begin != at or end < begin:

@@ -7,7 +7,7 @@ nothing in them that has no business in a skill (see `content`).
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from statistics import median
@@ -110,8 +110,9 @@ def decide(
         live: Texts that the live generator wrote, at best from the same prompts.
         hold: Why what was measured may not promote, such as a comparison that was stopped half-way.
         note: Is added to the reason.
-        confident: Also ask of the paired comparison that the gain's whole interval is above 0. Repairs in excess of
-            regressions happen by chance as well; with this a chance gain passes about once in 40.
+        confident: Also ask of the paired comparison that the gain's whole interval is above 0, over `min_tasks` or more. More
+            repairs than regressions also come by chance: of candidates that are no better about one in three passes
+            without this, and one in forty with it. A small gain then takes more tasks to be seen.
         min_ess: See `off_policy.verdict`.
         min_tasks: Likewise.
         seed: Of the bootstrap.
@@ -120,7 +121,7 @@ def decide(
         ConfigurationError: the rewards are no pairs.
     """
     if before or after:
-        measured = _paired(before, after, confident=confident, seed=seed)
+        measured = _paired(before, after, sure_of=min_tasks if confident else None, seed=seed)
     elif estimate is not None:
         measured = _estimated(estimate, *verdict(estimate, min_ess=min_ess, min_tasks=min_tasks))
     else:
@@ -132,15 +133,20 @@ def decide(
     return replace(measured, promote=promote, reason="; ".join(reasons), checks=looked)
 
 
-def _paired(before: Sequence[float], after: Sequence[float], *, confident: bool, seed: int) -> CheckpointDecision:
+def _paired(before: Sequence[float], after: Sequence[float], *, sure_of: int | None, seed: int) -> CheckpointDecision:
     counted = paired_gate(before, after)
     differences = [[a - b, 1.0] for b, a in zip(before, after, strict=True)]
     gain = counted.after - counted.before
     low, high = interval(np.array(differences), lambda sums_2: float(sums_2[0] / sums_2[1]), seed=seed)
-    promote = counted.promote and gain > 0 and (low > 0 or not confident)
     reason = f"{counted.reason}, mean gain {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
-    if counted.promote and not promote:
-        reason += ", which is not above 0" if gain <= 0 else ", whose interval is not above 0"
+    doubt = None
+    if counted.promote and gain <= 0:
+        doubt = "which is not above 0"
+    elif counted.promote and sure_of is not None and counted.tasks < sure_of:
+        doubt = f"over fewer than {sure_of} tasks"
+    elif counted.promote and sure_of is not None and low <= 0:
+        doubt = "whose interval is not above 0"
+    promote, reason = counted.promote and doubt is None, f"{reason}, {doubt}" if doubt else reason
     return CheckpointDecision(
         promote=promote,
         reason=reason,
@@ -212,7 +218,7 @@ def _content(candidate: Sequence[Revision]) -> Check:
     return Check("content", False, f"{sum(map(bool, found))} of {len(candidate)} texts hold what is forbidden: {shown}")
 
 
-def _share(revisions: Sequence[Revision], is_one: Any) -> float:
+def _share(revisions: Sequence[Revision], is_one: Callable[[Revision], bool]) -> float:
     return sum(map(is_one, revisions)) / len(revisions)
 
 

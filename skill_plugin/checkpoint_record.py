@@ -103,4 +103,4 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     share, square = successes / trials, _Z_95**2 / trials
     middle = (share + square / 2) / (1 + square)
     half = _Z_95 / (1 + square) * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

@@ -22,7 +22,7 @@ from skill_plugin.checkpoint_record import (
     CheckpointStatus,
 )
 from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError
-from skill_plugin.histories.statistics import BASE
+from skill_plugin.histories.eligibility import BASE
 from skill_plugin.store import checkpoint_rows
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint

@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply({})
 
     def do_POST(self) -> None:
-        self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self._reply(json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}"))
 
     def _reply(self, call: dict[str, Any]) -> None:
         step = self.server.next_step(call, self.path, self.headers["authorization"])

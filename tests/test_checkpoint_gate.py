@@ -73,12 +73,21 @@ def test_repairs_that_cost_more_than_they_bring_are_no_gain():
     assert decision.reason.endswith("which is not above 0")
 
 
-def test_whoever_wants_to_be_sure_asks_for_the_whole_interval():
-    few, many = {"before": [0, 0, 1], "after": [1, 1, 0]}, {"before": [0] * 9, "after": [1] * 8 + [0]}
+@pytest.mark.parametrize(
+    ("before", "after", "doubt"),
+    [
+        ([0] * 9, [1] * 8 + [0], None),
+        ([0] * 4 + [1] * 3, [1] * 4 + [0] * 3, "whose interval is not above 0"),
+        ([0] * 4, [1] * 4, "over fewer than 5 tasks"),
+    ],
+)
+def test_whoever_wants_to_be_sure_asks_for_the_whole_interval_over_enough_tasks(before, after, doubt):
+    texts = {"candidate": SOUND, "live": SOUND}
+    sure = decide(before=before, after=after, confident=True, **texts)
 
-    assert [decide(**one, candidate=SOUND, live=SOUND, confident=True).promote for one in (few, many)] == [False, True]
-    assert decide(**few, candidate=SOUND, live=SOUND, confident=True).reason.endswith("whose interval is not above 0")
-    assert decide(**few, candidate=SOUND, live=SOUND).promote
+    assert decide(before=before, after=after, **texts).promote
+    assert sure.promote is (doubt is None)
+    assert doubt is None or sure.reason.endswith(doubt)
 
 
 def test_without_fresh_rollouts_the_logs_decide():

@@ -97,14 +97,15 @@ def test_both_write_from_one_history_and_a_text_that_both_write_is_tried_once(st
     assert (decision.before, decision.after) == (0.5, 0.5)
 
 
-def test_the_skill_that_retrieval_finds_is_what_is_revised_and_earns_no_more_when_it_is_left_as_it_is(store):
+def test_the_skill_that_retrieval_finds_is_what_is_revised_and_leaving_it_as_it_is_earns_nothing(store):
     skill, llm = store.add_text(ABACUS), FingersAdder()
-    candidate = Writer(MACHINE)
-    decision = gate(store, candidate, Writer(ABACUS), llm=llm)
+    candidate, progress = Writer(MACHINE), GeneratorGate()
+    decision = gate(store, candidate, Writer(ABACUS), llm=llm, progress=progress)
 
     assert [history[0].skill for _, history in candidate.seen] == [skill.ref] * 3
     assert (decision.promote, decision.before, decision.after) == (True, 0.0, 1.0)
     assert Counter("abacus" in system_text(messages) for messages in llm.seen) == {True: 6, False: 6}
+    assert all(revision.error for revision in progress.live)
 
 
 def test_nothing_is_kept_but_that_the_tasks_are_held_out(store):
@@ -176,6 +177,26 @@ def test_the_texts_can_be_looked_at_and_what_was_spent(store):
     assert [revision.text for revision in progress.candidate] == [MACHINE] * 6
     assert [revision.text for revision in progress.live] == [ABACUS] * 6
     assert (progress.spending.task.calls, progress.spending.generator.calls) == (3 * (2 + 2 + 2), 12)
+
+
+class Leaker(Writer):
+    """Writes its task's answer into the skill."""
+
+    def propose(self, task, history, *, n):
+        text = skill_text(body=f"The answer to {task.input!r} is {task.reference}.")
+        return [Revision(completion=text, prompt=({"role": "user", "content": task.input},))] * n
+
+
+def test_a_text_that_holds_its_tasks_answer_earns_nothing_elsewhere(store):
+    def answer(messages):
+        said = re.search(rf"'{messages[-1].text}' is (\d+)", system_text(messages))
+        return said[1] if said else FingersAdder._add(messages)
+
+    llm = ScriptedChat(answer)
+    assert gate(store, Leaker(), Writer(ABACUS), llm=llm).promote is True
+    assert gate(store, Leaker(), Writer(ABACUS), llm=llm, elsewhere=True).promote is False
+    decision = gate(store, Writer(MACHINE), Leaker(), llm=llm, elsewhere=True)
+    assert (decision.promote, decision.tasks, decision.gain) == (True, 3, 1.0)
 
 
 # What fails

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import tracemalloc
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -332,6 +333,19 @@ def test_a_file_gives_the_columns_that_are_asked_for(tmp_path):
     assert list(read_rows(path)) == [row(), row(1)]
     assert list(read_rows(path, ["text"])) == [{"text": "long"}, {"text": ""}]
     assert set(NEEDED) == set(row())
+
+
+def test_batches_of_parquet_fit_together(tmp_path):
+    """Lists of all lengths, none and null, over several batches of one row group."""
+    empty = dict.fromkeys((*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON))
+    many = [
+        empty | row(n, (0.5,) * (n % 3), created_at=datetime(2026, 1, 1, n % 24, tzinfo=UTC), rollouts=[])
+        | {"prompt_token_ids": [*range(n % 7)], "logprobs": None if n % 110 == 109 else [-n / 3] * (n % 5)}
+        for n in range(450)
+    ]  # fmt: skip
+    columns.write(tmp_path / "a.parquet", many)
+
+    assert list(read_rows(tmp_path / "a.parquet")) == [{name: one[name] for name in NEEDED} for one in many]
 
 
 def test_gzip_is_told_from_its_bytes(tmp_path):

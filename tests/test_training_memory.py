@@ -11,14 +11,23 @@ from skill_plugin.training.base_model import attach_adapter
 from skill_plugin.training.memory import check, estimate, free_memory, parameters
 
 CONFIG = Qwen2Config(
-    vocab_size=16_384, hidden_size=256, intermediate_size=1024, num_hidden_layers=8, num_attention_heads=4,
+    vocab_size=8192, hidden_size=256, intermediate_size=1024, num_hidden_layers=6, num_attention_heads=4,
     num_key_value_heads=2,
 )  # fmt: skip
-PROMPT, COMPLETION, ROWS, CHUNK = 512, 256, 2, 256
+PROMPT, COMPLETION, ROWS, CHUNK = 256, 128, 2, 64
 STEP = {
     "dtype_bytes": 4, "lora_parameters": 1000, "tokens": 300, "prompt_tokens": 4096, "group": 16, "way": "shared",
     "head_chunk": 1024, "gradient_checkpointing": True,
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads that wait for each other on busy cores take twenty times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def update(device, dtype, *, checkpointing):

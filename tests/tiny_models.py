@@ -1,6 +1,7 @@
 """Real models of a few thousand random weights, with a tokenizer and a chat template, made in a second."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,17 @@ SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 CONTEXT = 4096
 
 
-def tiny_tokenizer(*, chat_template: str | None = TEMPLATE, vocabulary: int = 512) -> PreTrainedTokenizerFast:
-    """A byte-level BPE that was trained on the prompt of this library; texts end with <|im_end|>, rows with <|endoftext|>."""
+def tiny_tokenizer(
+    *,
+    chat_template: str | None = TEMPLATE,
+    vocabulary: int = 512,
+    texts: Sequence[str] = (REVISE_SYSTEM,),
+    added: Sequence[str] = (),
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE that was trained on texts; texts end with <|im_end|>, rows with <|endoftext|>.
+
+    What is `added` is one token each, whatever its length.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -28,19 +38,27 @@ def tiny_tokenizer(*, chat_template: str | None = TEMPLATE, vocabulary: int = 51
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator([REVISE_SYSTEM], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens(list(added))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
     fast.chat_template = chat_template
     return fast
 
 
-def tiny_model(folder: Path, *, seed: int = 0, chat_template: str | None = TEMPLATE, **config: Any) -> Path:
+def tiny_model(
+    folder: Path,
+    *,
+    seed: int = 0,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    chat_template: str | None = TEMPLATE,
+    **config: Any,
+) -> Path:
     """A folder with a random Qwen2 in float32 (about 60 000 weights), as `from_pretrained` and vLLM read it.
 
     The heads have 32 dimensions, the least that vLLM takes on a processor. The weights are large enough for the
     distributions to be far from uniform.
     """
-    tokenizer = tiny_tokenizer(chat_template=chat_template)
+    tokenizer = tokenizer or tiny_tokenizer(chat_template=chat_template)
     torch.manual_seed(seed)
     options = {
         "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2,

@@ -1,5 +1,7 @@
 """`skill-plugin retrain`: the nightly job."""
 
+import functools
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +15,9 @@ from skill_plugin.integrations.cli.options import Agent, BaseUrl, Json, Judge, M
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
+    from skill_plugin.checkpoint_gate import CheckpointDecision
     from skill_plugin.integrations.retrained import Retrained
+    from skill_plugin.records import Task
 
 
 def retrain(
@@ -45,8 +49,8 @@ def retrain(
     gate_candidates: Annotated[int, typer.Option(help="Texts of either generator for each of them.")] = 2,
     gate_rollouts: Annotated[int, typer.Option(help="How often each text is tried.")] = 2,
     confident: Annotated[
-        bool, typer.Option("--confident", help="Promote only if the gain's whole interval is above 0.")
-    ] = False,
+        bool, typer.Option(help="Promote only if the gain's whole interval is above 0; else any gain will do.")
+    ] = True,
     concurrency: Annotated[int, typer.Option(help="The gate's calls at once.")] = 8,
     promote: Annotated[bool, typer.Option(help="Follow the gate's yes.")] = True,
     sleep: Annotated[bool, typer.Option("--sleep", help="Put the vLLM server to sleep while training.")] = False,
@@ -84,23 +88,26 @@ def retrain(
         promote=promote,
         new=new,
     )
+    llm = wiring.task_llm(settings, agent) if agent or settings.model else None
     try:
         with wiring.open_store(settings, create=False) as store:
-            compare = wiring.comparison(
-                settings,
-                store,
-                agent,
+            compare = functools.partial(
+                _compared,
+                store=store,
+                llm=llm,
+                verifier=wiring.judge(settings),
                 candidates=gate_candidates,
                 rollouts=gate_rollouts,
                 concurrency=concurrency,
                 confident=confident,
+                elsewhere=True,
                 system_prompt=read_text(system_prompt),
             )
             result = job.retrain(
                 store,
                 night,
                 writer=wiring.writer(settings, base, name),
-                compare=compare,
+                compare=compare if llm is not None else None,
                 gate_tasks=gate_tasks,
                 server=wiring.vllm_server(settings),
                 sleep=sleep,
@@ -116,6 +123,12 @@ def retrain(
         _report(result)
     if result.outcome == "failed":
         raise typer.Exit(1)
+
+
+def _compared(tasks: "Sequence[Task]", candidate: Any, live: Any, **options: Any) -> "CheckpointDecision":
+    from skill_plugin.graphs import gate_generator  # noqa: PLC0415 - LangGraph takes a second to import
+
+    return gate_generator(tasks, candidate=candidate, live=live, **options)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -137,7 +150,7 @@ def _report(result: "Retrained") -> None:
         out.print(Text(f"curves: {Path(result.folder, 'curves.png')}"), soft_wrap=True)
 
 
-def _rows(result: "Retrained") -> Any:
+def _rows(result: "Retrained") -> Iterator[dict[str, str]]:
     learned, trained, gate = result.learned_from, result.trained, result.gate
     if result.rolled_back:
         yield {"what": "rolled back", "came": f"{result.rolled_back}: the gate took clearly less of what it wrote"}

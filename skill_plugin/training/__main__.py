@@ -16,6 +16,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, SkillPluginError
 from skill_plugin.training import base_model, options
 from skill_plugin.training.dataset import build_groups
@@ -37,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     given = _parser().parse_args(arguments)
     here = processes()
     try:
@@ -119,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(1 << 10):
+    while os.read(0, 1 << 10):  # not through a buffer, whose lock would be held when this process ends by itself
         pass
     os._exit(130)
 

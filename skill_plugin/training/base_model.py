@@ -74,7 +74,7 @@ def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) 
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     try:
         with loading(what, GET_ONE):
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 name,
                 config=config,
                 dtype=kind,
@@ -83,6 +83,7 @@ def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) 
                 attn_implementation="sdpa",
                 output_loading_info=True,
             )
+        model, info = loaded
         if missing := sorted(info["missing_keys"]):
             raise ConfigurationError(
                 f"{what} cannot be trained: {len(missing)} of its tensors are not in its files, such as {missing[0]!r}; "
@@ -130,7 +131,7 @@ def linear_layers(model: Any) -> list[str]:
     """
     decoder = model.get_decoder()
     linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
-    prefix = next((name for name, module in model.named_modules() if module is decoder), "")
+    prefix = next((f"{name}." for name, module in model.named_modules() if name and module is decoder), "")
     inside = {name for name in linear if name.startswith(prefix) and re.search(r"\.\d+\.", name)}
     if not inside:
         raise ConfigurationError(

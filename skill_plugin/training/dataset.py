@@ -168,7 +168,7 @@ def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, lis
             rewards=len(rewards_K),
             signal=signal,
             other_distribution=one.temperature is None or one.temperature != temperature,
-            wrong_logprobs=not all(-math.inf < logprob <= HIGHEST_LOGPROB for logprob in one.logprobs),
+            wrong_logprobs=not all(map(math.isfinite, one.logprobs)) or max(one.logprobs, default=0) > HIGHEST_LOGPROB,
             other_prompt=prompt is not None and one.prompt_ids != prompt,
             too_long=rules.max_tokens is not None and len(one.prompt_ids) + len(one.completion_ids) > rules.max_tokens,
         )

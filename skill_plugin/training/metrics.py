@@ -105,4 +105,4 @@ def _board(folder: Path, step: int) -> "SummaryWriter | None":
         logger.info("TensorBoard is not installed; the metrics are in %s alone", FILE)
         return None
     # TensorBoard shows none of an earlier run's steps from this one on.
-    return SummaryWriter(str(folder), purge_step=step + 1)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=step + 1)

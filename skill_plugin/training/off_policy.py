@@ -122,7 +122,7 @@ def estimate(
 
     task_N = _places([one for one, used in zip(tasks or groups, kept, strict=True) if used])
     columns = [weight_N * factor for weight_N in weights for factor in (advantage_N, 1.0)]
-    sums_T_4 = np.stack([np.bincount(task_N, column) for column in columns], axis=1)
+    sums_T_4: Floats = np.stack([np.bincount(task_N, column) for column in columns], axis=1)
     values = _values(sums_T_4.sum(0))
     low, high = interval(sums_T_4, _gain, seed=seed, draws=draws)
     return OffPolicyEstimate(

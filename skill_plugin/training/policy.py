@@ -101,7 +101,8 @@ class Policy:
 
     def unsynced(self) -> AbstractContextManager[Any]:
         """Gradients of what is done here stay in this process until a pass outside of it."""
-        return self._accelerator.no_sync(self._scorer)
+        found: AbstractContextManager[Any] = self._accelerator.no_sync(self._scorer)
+        return found
 
     def step(self, *, learning_rate: float, max_norm: float) -> float:
         """Takes a step, unless the gradient is not finite; its norm before it was scaled down."""
