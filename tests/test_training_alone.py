@@ -86,8 +86,8 @@ def test_training_runs_without_the_rest_of_the_library(exported, base, tmp_path)
     assert found.stdout.startswith("8 groups of 16 candidates; refused: none\nstep 1 of ")
     assert adapter_bytes(folder)
     assert read_json(folder / "result.json")["outcome"] == "trained"
-    assert "Traceback" not in found.stderr
-    assert "matplotlib" in found.stderr
+    assert found.stderr == ""
+    assert not (folder / "curves.png").exists()
 
 
 def test_a_run_that_is_there_is_gone_on_with_and_never_silently_another_one(exported, base, tmp_path, trainers):

@@ -118,7 +118,9 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
             done.count(values, seconds=earlier + time.monotonic() - began)
             if metrics is not None:
                 took = time.monotonic() - started
-                metrics.write(done.step, {**values, "skipped": done.skipped, "tokens_per_second": values["tokens"] / took})
+                metrics.write(
+                    done.step, {**values, "skipped": done.skipped, "tokens_per_second": values["tokens"] / took}
+                )
                 tell(done)
             if done.skipped_in_a_row >= settings.max_bad_steps:
                 done.fail(f"{done.skipped_in_a_row} steps in a row had no finite loss and gradient")
