@@ -52,7 +52,7 @@ def assert_same(folder, alone):
     assert list(expected["refused_groups"]) == ["group-2"]
     assert (result["step"], result["tokens"]) == (expected["step"], expected["tokens"])
     for row, like in zip(*(read_metrics(place / "metrics.jsonl") for place in (folder, alone)), strict=True):
-        assert {**row, "tokens_per_s": 0} == pytest.approx({**like, "tokens_per_s": 0}, rel=1e-4, abs=1e-6)
+        assert {**row, "tokens_per_second": 0} == pytest.approx({**like, "tokens_per_second": 0}, rel=1e-4, abs=1e-6)
 
 
 @KINDS

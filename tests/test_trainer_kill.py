@@ -20,7 +20,7 @@ def base(tmp_path_factory):
 
 def result(folder):
     """All that does not tell the time."""
-    rows = [{**row, "tokens_per_s": None} for row in read_metrics(folder / "metrics.jsonl")]
+    rows = [{**row, "tokens_per_second": None} for row in read_metrics(folder / "metrics.jsonl")]
     said = {**read_json(folder / "result.json"), "seconds": None}
     return adapter_bytes(folder), rows, said, read_json(folder / "validation-after.json")
 

@@ -16,16 +16,17 @@ from training_runs import adapter_bytes, completion_logprobs
 
 ALONE = """
 import sys
+from importlib.machinery import PathFinder
 
 ABSENT = {"sqlmodel", "sqlalchemy", "alembic", "langgraph", "langchain", "langchain_core", "chromadb", "typer", "pydantic",
           "pydantic_settings", "pyarrow", "tensorboard", "matplotlib", "sentence_transformers", "mcp"}
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ABSENT:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in ABSENT else super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path = [Without if one is PathFinder else one for one in sys.meta_path]
 from skill_plugin.training.__main__ import main
 """
 
@@ -85,23 +86,25 @@ def test_training_runs_without_the_rest_of_the_library(exported, base, tmp_path)
     assert found.stdout.startswith("8 groups of 16 candidates; refused: none\nstep 1 of ")
     assert adapter_bytes(folder)
     assert read_json(folder / "result.json")["outcome"] == "trained"
-    assert "Traceback" not in found.stderr
-    assert "matplotlib" in found.stderr
+    assert found.stderr == ""
+    assert not (folder / "curves.png").exists()
 
 
 def test_a_run_that_is_there_is_gone_on_with_and_never_silently_another_one(exported, base, tmp_path, trainers):
     folder = tmp_path / "run"
     words = options(folder, exported, base)
-    assert trainers.run(*words)[0] == 0
+    code, output = trainers.run(*words)
+    assert code == 0, output
     before = adapter_bytes(folder)
 
-    assert trainers.run(*words)[0] == 0
+    code, output = trainers.run(*words)
+    assert code == 0, output
     code, output = trainers.run(*words, "--epochs", "7", "--rank", "8")
 
     assert adapter_bytes(folder) == before
     assert (code, output) == (
         1,
-        f"error: the run in {str(folder)!r} was begun with epochs 2, rank 4; use a new folder, or leave these out\n",
+        f"error: the run in {str(folder)!r} was begun with rank 4, epochs 2; use a new folder, or leave these out\n",
     )
 
 
@@ -121,7 +124,7 @@ def test_a_text_longer_than_the_context_is_refused_while_groups_are_built(export
     code, output = trainers.run(*options(folder, exported, short))
 
     assert code == 0, output
-    assert "refused: {'too long': 8}" in output
+    assert "refused: {'longer than the context': 8}" in output, output
     assert (
         max(len(one.prompt_ids) + len(one.candidates[0].completion_ids) for one in Groups(folder / "data" / "train"))
         == 6
@@ -144,7 +147,7 @@ def test_a_text_longer_than_the_context_is_refused_while_groups_are_built(export
         ({"--epochs": "many"}, "epochs is 'many'; give a whole number"),
         ({"--learning-rate": "-1"}, "learning_rate is -1.0; give a number above 0"),
         ({"--parent": "/no/adapter"}, "'/no/adapter' is no adapter"),
-        ({"--logged-as": "another"}, "has no group to learn from: of 16 revisions 16 other generator"),
+        ({"--logged-as": "another"}, "has no group to learn from: of 16 revisions 16 other base model"),
     ],
     ids=str,
 )

@@ -98,7 +98,7 @@ def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
     plan = Plan.from_json(read_json(given.folder / PLAN))
     wanted = {name: value for part in chosen.values() for name, value in asdict(part).items() if name in given}
     wanted |= {name: value for name in ("base_model", "parent") if (value := getattr(given, name)) is not None}
-    was = {**vars(plan), **asdict(plan.train), **asdict(plan.loss), **asdict(plan.advantage)}
+    was = {**asdict(plan), **asdict(plan.train), **asdict(plan.loss), **asdict(plan.advantage)}
     if other := [f"{name} {was[name]!r}" for name, value in wanted.items() if was[name] != value]:
         raise ConfigurationError(
             f"the run in {str(given.folder)!r} was begun with {', '.join(other)}; use a new folder, or leave these out"

@@ -60,7 +60,7 @@ class Policy:
         if free is not None and accelerator.distributed_type != DistributedType.FSDP:
             memory.check(self._needed(model.config, plan, surveyed), free)
         scorer = scoring.Scorer(self.peft, way=self.way, head_chunk=settings.head_chunk)
-        scorer._no_split_modules = model._no_split_modules  # type: ignore[assignment]  # noqa: SLF001 - FSDP shards by it
+        scorer._no_split_modules = model._no_split_modules  # noqa: SLF001 - FSDP shards by it
         optimizer = torch.optim.AdamW(
             [one for one in self.peft.parameters() if one.requires_grad],
             lr=settings.learning_rate,
