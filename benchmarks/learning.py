@@ -27,17 +27,17 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for threads
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-import torch  # noqa: E402 - reads the environment above
-from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried  # noqa: E402 - from where the tests are
+import torch
 
-from skill_plugin import generators, verifiers  # noqa: E402
-from skill_plugin.graphs import EvolveSettings, evolve  # noqa: E402
-from skill_plugin.store import SkillStore  # noqa: E402
-from skill_plugin.training import job  # noqa: E402
-from skill_plugin.training.dataset import build_groups  # noqa: E402
-from skill_plugin.training.manifest import write_json  # noqa: E402
-from skill_plugin.training.plan import PLAN, Plan  # noqa: E402
-from skill_plugin.training.settings import AdvantageSettings, TrainSettings  # noqa: E402
+from skill_plugin import generators, verifiers
+from skill_plugin.graphs import EvolveSettings, evolve
+from skill_plugin.store import SkillStore
+from skill_plugin.training import job
+from skill_plugin.training.dataset import build_groups
+from skill_plugin.training.manifest import write_json
+from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.settings import AdvantageSettings, TrainSettings
+from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried
 
 FORMS = {
     "candidate, inter 1": (4, 1, AdvantageSettings(inter_weight=1.0)),

@@ -44,7 +44,13 @@ def tasks_file(folder, name, numbers, heldout=()):
     rows = [*total_tasks(numbers), *total_tasks(heldout, split="heldout")]
     path = folder / f"{name}.jsonl"
     told = [
-        {"task": one.input, "reference": one.reference, "family": one.family, "split": one.split, "verifier": one.verifier}
+        {
+            "task": one.input,
+            "reference": one.reference,
+            "family": one.family,
+            "split": one.split,
+            "verifier": one.verifier,
+        }
         for one in rows
     ]
     path.write_text("\n".join(map(json.dumps, told)))

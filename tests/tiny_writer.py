@@ -78,9 +78,7 @@ def tiny_writer(folder: Path, *, seed: int = 0, steps: int = 150, rows: int = 12
     """
     random_ = random.Random(seed)
     tokenizer = _tokenizer([_lesson(random_) for _ in range(64)])
-    tiny_model(
-        folder, seed=seed, tokenizer=tokenizer, initializer_range=0.08, max_position_embeddings=CONTEXT
-    )
+    tiny_model(folder, seed=seed, tokenizer=tokenizer, initializer_range=0.08, max_position_embeddings=CONTEXT)
     model = Qwen2ForCausalLM.from_pretrained(folder)
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -111,7 +109,9 @@ def _tokenizer(lessons: list[tuple[list[dict[str, str]], str]]) -> PreTrainedTok
     written = {line for text in completions for line in text.split("\n")}
     often = Counter(line for text in users for line in set(text.split("\n")) - written if len(line) > 8)
     lines = [line for line, times in often.items() if times >= len(lessons) / 8]
-    return tiny_tokenizer(texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines, "\n---\n\n", "---\n"])
+    return tiny_tokenizer(
+        texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines, "\n---\n\n", "---\n"]
+    )
 
 
 def _lesson(random_: random.Random) -> tuple[list[dict[str, str]], str]:

@@ -49,8 +49,8 @@ def retrain(
     gate_candidates: Annotated[int, typer.Option(help="Texts of either generator for each of them.")] = 2,
     gate_rollouts: Annotated[int, typer.Option(help="How often each text is tried.")] = 2,
     confident: Annotated[
-        bool, typer.Option("--confident", help="Promote only if the gain's whole interval is above 0.")
-    ] = False,
+        bool, typer.Option(help="Promote only if the gain's whole interval is above 0; else any gain will do.")
+    ] = True,
     concurrency: Annotated[int, typer.Option(help="The gate's calls at once.")] = 8,
     promote: Annotated[bool, typer.Option(help="Follow the gate's yes.")] = True,
     sleep: Annotated[bool, typer.Option("--sleep", help="Put the vLLM server to sleep while training.")] = False,
@@ -100,6 +100,7 @@ def retrain(
                 rollouts=gate_rollouts,
                 concurrency=concurrency,
                 confident=confident,
+                elsewhere=True,
                 system_prompt=read_text(system_prompt),
             )
             result = job.retrain(

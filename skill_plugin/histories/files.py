@@ -212,7 +212,8 @@ def _parquet(raw: BinaryIO) -> Iterator[tuple[int, Any]]:
         raise MissingExtraError("reading Parquet", "parquet") from exc
     number = 0
     try:
-        for batch in pq.ParquetFile(raw).iter_batches(batch_size=_BATCH):
+        # Buffering ahead keeps all that was read until the end of the file.
+        for batch in pq.ParquetFile(raw, pre_buffer=False).iter_batches(batch_size=_BATCH):
             for value in batch.to_pylist():
                 number += 1
                 yield number, value

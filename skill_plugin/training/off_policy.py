@@ -105,24 +105,24 @@ def estimate(
         "logprobs_behaviour": logprobs_behaviour,
         "rewards": rewards,
     }
-    candidate_N, live_N, behaviour_N, reward_N = (_numbers(name, given[name], len(groups)) for name in given)  # noqa: N806
+    candidate_N, live_N, behaviour_N, reward_N = (_numbers(name, given[name], len(groups)) for name in given)
     if tasks is not None and len(tasks) != len(groups):
         raise ConfigurationError(
             f"there are {len(groups)} revisions and {len(tasks)} names of tasks; give one for each"
         )
-    group_N = _places(groups)  # noqa: N806
-    size_N = np.bincount(group_N, minlength=1)[group_N]  # noqa: N806
+    group_N = _places(groups)
+    size_N = np.bincount(group_N, minlength=1)[group_N]
     kept = size_N > 1
     if not kept.any():
         return _nothing()
-    of_others_N = (np.bincount(group_N, reward_N)[group_N] - reward_N)[kept] / (size_N[kept] - 1)  # noqa: N806
-    advantage_N = reward_N[kept] - of_others_N  # noqa: N806
+    of_others_N = (np.bincount(group_N, reward_N)[group_N] - reward_N)[kept] / (size_N[kept] - 1)
+    advantage_N = reward_N[kept] - of_others_N
     log_ratios = [(one - behaviour_N)[kept] for one in (candidate_N, live_N)]
     weights = [_weights(log_ratio_N, cap) for log_ratio_N in log_ratios]
 
-    task_N = _places([one for one, used in zip(tasks or groups, kept, strict=True) if used])  # noqa: N806
+    task_N = _places([one for one, used in zip(tasks or groups, kept, strict=True) if used])
     columns = [weight_N * factor for weight_N in weights for factor in (advantage_N, 1.0)]
-    sums_T_4: Floats = np.stack([np.bincount(task_N, column) for column in columns], axis=1)  # noqa: N806
+    sums_T_4: Floats = np.stack([np.bincount(task_N, column) for column in columns], axis=1)
     values = _values(sums_T_4.sum(0))
     low, high = interval(sums_T_4, _gain, seed=seed, draws=draws)
     return OffPolicyEstimate(
@@ -185,14 +185,14 @@ def _places(names: Sequence[Hashable]) -> NDArray[np.intp]:
     return np.fromiter((known.setdefault(name, len(known)) for name in names), np.intp, len(names))
 
 
-def _weights(log_ratio_N: Floats, cap: float | None) -> Floats:  # noqa: N803
+def _weights(log_ratio_N: Floats, cap: float | None) -> Floats:
     """Up to a common factor, which no value and no ESS depends on: the largest is 1, so that nothing overflows."""
     capped = log_ratio_N if cap is None else np.minimum(log_ratio_N, np.log(cap))
     weights: Floats = np.exp(capped - capped.max())
     return weights
 
 
-def _ess(weight_N: Floats) -> float:  # noqa: N803
+def _ess(weight_N: Floats) -> float:
     return float(weight_N.sum() ** 2 / (weight_N**2).sum())
 
 

@@ -137,7 +137,9 @@ class References:
         if not self._wanted:
             return
         # Where an epoch ends within a step, a group may be in it twice.
-        unknown = {(one.place, *one.numbers): one for one in passes if one.weight and self._cache.get(one.place) is None}
+        unknown = {
+            (one.place, *one.numbers): one for one in passes if one.weight and self._cache.get(one.place) is None
+        }
         found: defaultdict[int, list[float]] = defaultdict(list)
         for one in evened(list(unknown.values()), passes[0], self._accelerator):
             values_N = self._policy.base_logprobs(one.group, one.numbers)
