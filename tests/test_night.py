@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -97,7 +98,7 @@ def retrain(cli, *words):
 def killed_when_it_says(words):
     """Starts a night in a process group of its own, and ends the group when a line has the words."""
     command = [sys.executable, "-u", "-m", "skill_plugin.integrations.cli", "retrain", *NIGHT, *SETTINGS]
-    path = os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": path},
