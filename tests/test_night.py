@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -96,7 +98,7 @@ def retrain(cli, *words):
 def killed_when_it_says(words):
     """Starts a night in a process group of its own, and ends the group when a line has the words."""
     command = [sys.executable, "-u", "-m", "skill_plugin.integrations.cli", "retrain", *NIGHT, *SETTINGS]
-    path = os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
         env={**os.environ, "PYTHONPATH": path},
@@ -127,9 +129,10 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     nothing = retrain(cli)
     assert (nothing["outcome"], nothing["checkpoint"], nothing["live"]) == ("nothing new", None, first["live"])
 
+    evening = datetime.now(UTC)
     cli(*evolving(tasks_file(tmp_path, "second", range(200, 212))))
     with opened(night) as store:
-        wrote = {row["checkpoint"] for row in store.history_rows() if "20" in row["task"][-4:-2]}
+        wrote = {row["checkpoint"] for row in store.history_rows(since=evening)}
     assert wrote == {first["checkpoint"]}
 
     second = retrain(cli)
