@@ -120,7 +120,8 @@ class Step:
     def _share(self, losses_N: torch.Tensor) -> torch.Tensor:
         self._add("loss", losses_N)
         # Gradients are averaged over processes, and the loss is a sum over all of them.
-        return losses_N.sum() * (self._accelerator.num_processes / max(1, self.tokens))
+        weight: float = self._accelerator.num_processes / max(1, self.tokens)
+        return losses_N.sum() * weight
 
     def _add(self, name: str, values_N: torch.Tensor) -> None:
         self._sums[name] += float(values_N.detach().double().sum())
