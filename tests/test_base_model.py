@@ -211,7 +211,7 @@ class TestTargets:
                     vocab_size=99, hidden_size=16, intermediate_size=16, moe_intermediate_size=16, num_hidden_layers=1,
                     num_attention_heads=2, num_key_value_heads=1, num_experts=2, num_experts_per_tok=1, head_dim=8,
                 )),
-                ["k_proj", "o_proj", "q_proj", "v_proj"],  # its experts are no linear layers
+                ["k_proj", "o_proj", "q_proj", "v_proj"],  # neither its experts nor its router
             ),
         ],
         ids=["llama", "gpt2", "qwen3_moe"],

@@ -123,6 +123,8 @@ def _out_of_memory(exc: BaseException | None) -> bool:
 def linear_layers(model: Any) -> list[str]:
     """The names of all linear layers in the model's decoder blocks, so of neither the head nor another tower.
 
+    Nor of the experts of a mixture, which transformers 5 keeps in one tensor, nor of what chooses between them.
+
     A name is the last part of a module's (`q_proj`) where that means the same in all blocks and nothing elsewhere, which is
     what servers read best; else the whole one.
 
@@ -133,6 +135,7 @@ def linear_layers(model: Any) -> list[str]:
     linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
     prefix = next((f"{name}." for name, module in model.named_modules() if name and module is decoder), "")
     inside = {name for name in linear if name.startswith(prefix) and re.search(r"\.\d+\.", name)}
+    inside = {name for name in inside if not re.search(r"\.experts\.|\.(gate|router)$", name)}
     if not inside:
         raise ConfigurationError(
             f"a {type(model).__name__} has no linear layers in decoder blocks; name the modules to adapt as targets"
