@@ -1,6 +1,6 @@
 """Does the trainer learn? Nights of evolve and training on a tiny real model, with and without the inter term.
 
-    python benchmarks/learning.py [--seeds 3] [--nights 3] [--tasks 16] [--json OUT]
+    python benchmarks/learning.py [--seeds 3] [--nights 4] [--tasks 16] [--json OUT]
 
 For each seed a tiny model (tests/tiny_writer.py, 89,000 weights) is taught to write short skills of which one in four is right.
 Then, for each form of the advantage, nights: `evolve` with the model as local generator, a simulated task LLM, a real store and
@@ -136,9 +136,9 @@ def _generator(base: Path, adapter: Path | None, *, seed: int | None) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--nights", type=int, default=3)
+    parser.add_argument("--nights", type=int, default=4)
     parser.add_argument("--tasks", type=int, default=16, help=f"of each of the {len(WANTED)} families, a night")
-    parser.add_argument("--learning-rate", type=float, default=5e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--groups-per-step", type=int, default=8)
     parser.add_argument("--measure", type=int, default=10, help="tasks of each family that measure")

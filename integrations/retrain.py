@@ -121,6 +121,7 @@ class _Night:
     def __init__(self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]) -> None:
         self._store, self._night, self._server, self._tell = store, night, server, tell
         self._result = Retrained()
+        self._ended = False
 
     def pass_(self, writer: Writer, compare: Compare | None, *, gate_tasks: int, sleep: bool) -> Retrained:
         store, result = self._store, self._result
@@ -145,8 +146,8 @@ class _Night:
                 decision = self._judge(candidate, folder, writer, compare, gate_tasks)
             self._conclude(run, candidate, decision)
         except SkillPluginError as exc:
-            # What was wrong may be right tomorrow, but this run may be why: see STARTS.
-            store.save_training(run.id, {**run.progress, "error": str(exc)})
+            if not self._ended:  # it is gone on with: what was wrong may be right tomorrow; see STARTS
+                store.save_training(run.id, {**run.progress, "error": str(exc)})
             raise
         return result
 
@@ -302,6 +303,7 @@ class _Night:
         result.live = live.id if live else None
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
         self._store.save_training(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        self._ended = True
         return result
 
     @contextmanager

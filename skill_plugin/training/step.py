@@ -94,7 +94,8 @@ class Step:
         behaviour_N = torch.tensor(behaviour, device=device)
         losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
         self._add("policy_loss", losses.policy)
-        self._add("kl", losses.kl)
+        # The tokens are the behaviour policy's: unweighed, one that the policy has unlearned would count thousands of nats.
+        self._add("kl", losses.kl * losses.ratio)
         self._add("ratio", losses.ratio)
         self._add("clipped", losses.clipped)
         self._add("pull", pull_N)
