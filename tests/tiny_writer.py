@@ -107,7 +107,9 @@ def _tokenizer(lessons: list[tuple[list[dict[str, str]], str]]) -> PreTrainedTok
     """One to which what stands in every prompt is a token a line, the system message one altogether: passes are then cheap."""
     users, completions = [prompt[1]["content"] for prompt, _ in lessons], [text for _, text in lessons]
     written = {line for text in completions for line in text.split("\n")}
-    often = Counter(line for text in users for line in set(text.split("\n")) - written if len(line) > 8)
+    often = Counter(
+        line for text in users for line in dict.fromkeys(text.split("\n")) if line not in written and len(line) > 8
+    )
     lines = [line for line, times in often.items() if times >= len(lessons) / 8]
     return tiny_tokenizer(
         texts=[*users, *completions], vocabulary=600, added=[REVISE_SYSTEM, *lines, "\n---\n\n", "---\n"]
