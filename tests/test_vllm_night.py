@@ -9,14 +9,11 @@ from itertools import count
 import pytest
 
 from skill_plugin import generators
-from skill_plugin.errors import ModelError
 from skill_plugin.generators.vllm_server import VllmServer
-from skill_plugin.integrations.retrain import Night, retrain
 from skill_plugin.store import SkillStore
 from skill_plugin.task_files import write_tasks
-from skill_plugin.training import options
-from test_vllm import TOLERANCE, Server
-from tiny_writer import WANTED, tiny_writer, total_tasks
+from test_vllm import Server
+from tiny_writer import tiny_writer, total_tasks
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
@@ -47,7 +44,9 @@ def home(home, server, hashing, monkeypatch):
     home.mkdir()
     lines = {"generator": "vllm:tiny@live", "generator_url": server.url, "base_model": str(server.folder / "model")}
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items())
-    (home / "settings.toml").write_text(f"{text}\n[retrain]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in LEARNING.items()))
+    (home / "settings.toml").write_text(
+        f"{text}\n[retrain]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in LEARNING.items())
+    )
     return home
 
 
@@ -87,7 +86,7 @@ def largest_difference(rows, local):
 
 
 def calls(server):
-    return server.log.read_text().count("POST /v1/chat/completions HTTP/1.1\" 200")
+    return server.log.read_text().count('POST /v1/chat/completions HTTP/1.1" 200')
 
 
 def test_what_a_server_wrote_is_learned_from_and_the_next_evolve_is_written_by_the_new_checkpoint(
