@@ -17,6 +17,7 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
     StableLmConfig,
+    StableLmForCausalLM,
 )  # fmt: skip
 
 from skill_plugin.training.groups import Candidate, Group
@@ -42,6 +43,9 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "lfm2": (Lfm2Config, {"layer_types": ["conv", "full_attention"]}),
 }
+SHARING = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3", "granite"]
+if StableLmForCausalLM._supports_attention_backend:  # not before transformers 5
+    SHARING.append("stablelm")
 
 
 def bare(family: str, **options: Any) -> Any:
