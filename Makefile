@@ -41,7 +41,7 @@ test-server: ## `langgraph dev` and the official client, in an environment of th
 
 # vLLM brings its own torch, and builds of three torch packages that it does not load with.
 test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an environment of its own
-	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_vllm_night.py
 
 .venv-vllm/ready: pyproject.toml constraints-vllm.txt
 	test -d .venv-vllm || $(PYTHON) -m venv .venv-vllm

@@ -138,6 +138,9 @@ async def aevolve(
                 result.outcome = trials.stopped or ("finished" if not result.failed else "finished, with failures")
                 await recorder.flush()
                 await recorder.call(partial(store.save_evolve, run.id, result.to_json(), outcome=result.outcome))
+        # Its own decisions are what tells that a checkpoint of the generator writes worse than the one before it.
+        back = await asyncio.to_thread(store.check_live, by="evolve")
+        result.rolled_back = back.id if back else None
     if trials.gone is not None and trials.stopped is not None:
         raise ModelError(
             f"evolve stopped: {trials.stopped}; what was run is kept, and the same command goes on from here"

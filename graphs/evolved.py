@@ -25,7 +25,8 @@ class Evolved:
 
     `outcome` is `finished`, or why it stopped; the same call goes on from there. `solved_before` and `solved_after` count
     tasks whose rollouts all passed at generation 0, and under the best text at the end. `recorded_before` counts the
-    rollouts that an earlier start had run.
+    rollouts that an earlier start had run. `rolled_back` is the generator's live checkpoint, if the gate took clearly less of what it
+    wrote than of what its predecessor wrote; see `SkillStore.check_live`.
     """
 
     run_id: str = ""
@@ -42,6 +43,7 @@ class Evolved:
     accepted: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    rolled_back: str | None = None
     spending: Spending | None = None
 
     def to_json(self) -> dict[str, Any]:

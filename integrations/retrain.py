@@ -121,6 +121,7 @@ class _Night:
     def __init__(self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]) -> None:
         self._store, self._night, self._server, self._tell = store, night, server, tell
         self._result = Retrained()
+        self._ended = False
 
     def pass_(self, writer: Writer, compare: Compare | None, *, gate_tasks: int, sleep: bool) -> Retrained:
         store, result = self._store, self._result
@@ -141,12 +142,14 @@ class _Night:
             if result.trained["outcome"] != "trained":
                 return self._end(run, "failed", result.trained["reason"])
             candidate = self._register(run, folder)
+            if candidate.status == "live":
+                return self._promoted(run, candidate)
             with self._timed("gate"):
                 decision = self._judge(candidate, folder, writer, compare, gate_tasks)
             self._conclude(run, candidate, decision)
         except SkillPluginError as exc:
-            # What was wrong may be right tomorrow, but this run may be why: see STARTS.
-            store.save_training(run.id, {**run.progress, "error": str(exc)})
+            if not self._ended:  # it is gone on with: what was wrong may be right tomorrow; see STARTS
+                store.save_training(run.id, {**run.progress, "error": str(exc)})
             raise
         return result
 
@@ -165,7 +168,9 @@ class _Night:
             if old.outcome is not None:
                 continue
             starts = old.progress.get("starts", 1)
-            if night.new or _deciding(old.config) != _deciding(config) or starts >= STARTS:
+            if live is not None and live.metrics.get("run") == old.id:
+                pass  # killed between promoting and saying so: it has changed the parent of the next run, and only has to end
+            elif night.new or _deciding(old.config) != _deciding(config) or starts >= STARTS:
                 why = "a new run was wanted" if night.new else f"begun with other settings, or started {starts} times"
                 store.save_training(old.id, old.progress, outcome=f"given up: {why}")
                 continue
@@ -267,14 +272,19 @@ class _Night:
         # A prompt is not made of held-out tasks; nothing that is written here is kept.
         return [one for task in tasks for one in generator.propose(replace(task, split="train"), history, n=1)]
 
+    def _promoted(self, run: TrainingRun, live: Checkpoint) -> Retrained:
+        """An earlier start has promoted it, and was killed before it could say so."""
+        promotion = self._store.checkpoint_events(live.id)[-1]
+        self._result.gate = dict(promotion.evidence) or None
+        self._end(run, "promoted", promotion.reason)
+        self._serve(live)
+        return self._result
+
     def _conclude(self, run: TrainingRun, candidate: Checkpoint, decision: CheckpointDecision) -> None:
         result, evidence = self._result, decision.to_json()
         result.gate = evidence
         if decision.promote and self._night.promote:
             self._store.promote_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
-            self._end(run, "promoted", decision.reason)
-            self._serve(candidate)
-        elif candidate.status == "live":  # a start that was killed between the two had promoted it
             self._end(run, "promoted", decision.reason)
             self._serve(candidate)
         else:
@@ -302,6 +312,7 @@ class _Night:
         result.live = live.id if live else None
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
         self._store.save_training(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        self._ended = True
         return result
 
     @contextmanager

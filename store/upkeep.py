@@ -8,9 +8,10 @@ import numpy as np
 from sqlalchemy import String, cast, func, text
 from sqlmodel import col, select
 
+from skill_plugin.adapter_files import verify_adapter
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.skill_md import parse
-from skill_plugin.store import namespaces
+from skill_plugin.store import checkpoint_rows, namespaces
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import Database, insert_if_absent, schema_revision
 from skill_plugin.store.index import ChromaIndex
@@ -61,6 +62,7 @@ class Upkeep:
             "vectors": self._check_vectors,
             "index": self._check_index,
             "items": self._check_items,
+            "checkpoint": self._check_checkpoint,
         }
         return [Check(name, *_safely(check)) for name, check in checks.items()]
 
@@ -195,6 +197,14 @@ class Upkeep:
         with self._database.read() as session:
             count = session.exec(select(func.count()).where(ItemRow.namespace == self._namespace)).one()
         return not wanted, f"{count} items, {wanted or 'none'} of them without the vectors they should have"
+
+    def _check_checkpoint(self) -> tuple[bool, str]:
+        with self._database.read() as session:
+            row = checkpoint_rows.live_row(session, self._namespace)
+        if row is None:
+            return True, "none is live: the base model writes"
+        verify_adapter(row.path, row.sha256)
+        return True, f"{row.id} is live, and its files are what was registered"
 
     def _signature(self) -> str | None:
         with self._database.read() as session:

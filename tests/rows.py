@@ -17,8 +17,8 @@ from transformers import (
     Qwen2Config,
     Qwen3Config,
     StableLmConfig,
-    StableLmForCausalLM,
 )  # fmt: skip
+from transformers.models.stablelm import modeling_stablelm
 
 from skill_plugin.training.groups import Candidate, Group
 
@@ -44,7 +44,7 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "lfm2": (Lfm2Config, {"layer_types": ["conv", "full_attention"]}),
 }
 SHARING = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3", "granite"]
-if StableLmForCausalLM._supports_attention_backend:  # not before transformers 5
+if hasattr(modeling_stablelm, "ALL_ATTENTION_FUNCTIONS"):  # not so in transformers 4.57: its attention is its own
     SHARING.append("stablelm")
 
 

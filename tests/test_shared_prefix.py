@@ -46,7 +46,7 @@ def test_gradients_are_those_of_plain_rows(family, again):
     shared_logprobs, shared = update(model, group, "shared")
 
     assert torch.allclose(shared_logprobs, plain_logprobs, rtol=0, atol=1e-5)
-    assert apart(shared, plain) < 1e-6  # measured: 1.3e-7 to 6e-7
+    assert apart(shared, plain) < 1e-6  # measured: 2.4e-7 to 4.6e-7
     assert all(one.norm() > 0 for one in plain.values())
 
 
@@ -148,12 +148,9 @@ def test_a_window_that_is_as_long_as_a_row_is_no_hindrance():
 def test_a_model_gets_its_attention_back_also_when_something_fails():
     model, seen = bare("llama"), []
 
-    def fail():
+    with pytest.raises(LookupError, match="on purpose"):  # noqa: PT012, SIM117 - what is inside is what fails
         with shared_prefix.installed(model):
             seen.append(model.config._attn_implementation)
-            raise LookupError
-
-    with pytest.raises(LookupError):
-        fail()
+            raise LookupError("on purpose")
 
     assert [*seen, model.config._attn_implementation] == ["shared_prefix", "sdpa"]

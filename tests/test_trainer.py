@@ -15,9 +15,9 @@ from skill_plugin.training.manifest import read_json
 from skill_plugin.training.metrics import read_metrics
 from skill_plugin.training.plan import Plan
 from skill_plugin.training.settings import LossSettings
-from skill_plugin.training.trainer import _Learner, train
+from skill_plugin.training.trainer import _Learner
 from tiny_models import tiny_adapter, tiny_model
-from training_runs import adapter_bytes, edit_groups, make_groups, make_run
+from training_runs import adapter_bytes, edit_groups, make_groups, make_run, trained
 
 STEPS = 6
 """Of a run with 4 groups, 2 in a step, and 3 epochs."""
@@ -136,11 +136,11 @@ def test_a_finished_run_that_is_started_again_stays_as_it_is(finished):
 def test_there_is_a_snapshot_before_the_first_step(base, tmp_path):
     folder = make_run(tmp_path, base)
 
-    def killed(done):
+    def killed(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(folder, Plan.from_json(read_json(folder / "plan.json")), revision="r", on_step=killed)
+        trained(folder, on_step=killed)
 
     assert [one.name for one in (folder / "snapshots").iterdir()] == ["step-00000000"]
 
@@ -180,7 +180,7 @@ def test_the_gradient_does_not_depend_on_how_it_is_computed(other, base, parent,
 
 def test_the_shared_and_the_plain_way_make_the_same_adapter(base, tmp_path):
     folders = [make_run(tmp_path / way, base, way=way, rows=2, max_steps=2) for way in ("shared", "plain")]
-    assert [run(folder).way for folder in folders] == ["shared", "plain"]
+    assert [trained(folder).way for folder in folders] == ["shared", "plain"]
 
     one, other = (load_file(folder / "adapter" / "adapter_model.safetensors") for folder in folders)
 
@@ -228,16 +228,16 @@ def test_an_adapter_of_another_base_is_refused(base, tmp_path):
 def test_without_kl_no_reference_is_computed(base, tmp_path):
     folder = make_run(tmp_path, base, max_steps=2, plan={"loss": LossSettings(kl_weight=0)})
 
-    trained = run(folder)
+    done = trained(folder)
 
-    assert trained.last["kl"] == 0
+    assert done.last["kl"] == 0
     assert [path.stat().st_size for path in folder.glob("reference-*.bin")] == [0]
 
 
 def test_each_group_is_scored_by_the_base_once(base, tmp_path):
     folder = make_run(tmp_path, base, groups=3, epochs=4)
 
-    run(folder)
+    trained(folder)
 
     tokens = sum(group.completion_tokens for group in Groups(folder / "data" / "train"))
     assert [path.stat().st_size for path in folder.glob("reference-*.bin")] == [4 * tokens + 3 * 20]
@@ -250,13 +250,13 @@ def test_each_group_is_scored_by_the_base_once(base, tmp_path):
 def test_a_spent_budget_ends_a_run_that_still_makes_an_adapter(budget, reason, steps, base, tmp_path):
     folder = make_run(tmp_path, base, epochs=500, snapshot_steps=1000, **budget)
 
-    trained = run(folder)
+    done = trained(folder)
 
-    if trained.step == 0:  # the clock was over before the first step
-        assert (trained.outcome, trained.reason) == ("failed", f"no step changed the adapter ({reason} is spent)")
+    if done.step == 0:  # the clock was over before the first step
+        assert (done.outcome, done.reason) == ("failed", f"no step changed the adapter ({reason} is spent)")
     else:
-        assert (trained.outcome, trained.reason) == ("trained", f"{reason} is spent")
-        assert trained.step == (steps or trained.step)
+        assert (done.outcome, done.reason) == ("trained", f"{reason} is spent")
+        assert done.step == (steps or done.step)
         assert adapter_bytes(folder)
 
 
@@ -271,13 +271,12 @@ def test_a_cold_start_learns_accepted_revisions_alone_before_anything_else(base,
         groups[1]["candidates"][1]["well_formed"] = False
 
     edit_groups(folder / "data" / "train", rewards)
-    edit_groups(folder / "data" / "train", lambda groups: None)
     groups = list(Groups(folder / "data" / "train"))
 
-    trained = run(folder)
+    done = trained(folder)
 
     warm, *_, last = read_metrics(folder / "metrics.jsonl")
-    assert trained.step == 4 + 1
+    assert done.step == 4 + 1
     assert warm["tokens"] == sum(len(group.candidates[1].completion_ids) for group in groups[2:])
     assert warm["policy_loss"] == 0
     assert warm["loss"] > 1
@@ -287,7 +286,7 @@ def test_a_cold_start_learns_accepted_revisions_alone_before_anything_else(base,
 def test_a_cold_start_makes_accepted_revisions_likelier(base, tmp_path):
     folder = make_run(tmp_path, base, sft_epochs=4, epochs=1, groups_per_step=4)
 
-    run(folder)
+    trained(folder)
 
     first, *_, last, _ = [row["loss"] for row in read_metrics(folder / "metrics.jsonl")]
     assert last < first
@@ -296,5 +295,5 @@ def test_a_cold_start_makes_accepted_revisions_likelier(base, tmp_path):
 def test_a_run_of_one_group_has_a_step_an_epoch(base, tmp_path):
     folder = make_run(tmp_path, base, groups=1, epochs=3, groups_per_step=8)
 
-    assert run(folder).step == 3
+    assert trained(folder).step == 3
     assert adapter_bytes(folder)

@@ -20,7 +20,7 @@ def base(tmp_path_factory):
 
 def result(folder):
     """All that does not tell the time."""
-    rows = [{**row, "tokens_per_s": None} for row in read_metrics(folder / "metrics.jsonl")]
+    rows = [{**row, "tokens_per_second": None} for row in read_metrics(folder / "metrics.jsonl")]
     said = {**read_json(folder / "result.json"), "seconds": None}
     return adapter_bytes(folder), rows, said, read_json(folder / "validation-after.json")
 
@@ -46,15 +46,3 @@ def test_a_run_that_is_killed_at_20_random_moments_makes_the_same_adapter(base, 
             kills.append(kill)
         assert result(folder) == result(whole), told
         assert not list(folder.glob("**/.*.tmp")), told
-
-
-def test_two_processes_are_killed_and_go_on(base, tmp_path, trainers):
-    whole, folder = (make_run(tmp_path / name, base, groups=3) for name in ("whole", "killed"))
-    assert trainers.run(whole, processes=2)[0] == 0
-
-    for kill in (trainers.changes // 3, trainers.changes // 2):
-        assert trainers.run(folder, processes=2, kill=kill)[0] == KILLED
-    code, output = trainers.run(folder, processes=2)
-
-    assert code == 0, output
-    assert result(folder) == result(whole)

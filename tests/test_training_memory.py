@@ -41,7 +41,7 @@ def update(device, dtype, *, checkpointing):
         model.train()
     adapter = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(adapter)
-    ids_R_T = torch.randint(CONFIG.vocab_size, (ROWS, PROMPT + COMPLETION), device=device)  # noqa: N806
+    ids_R_T = torch.randint(CONFIG.vocab_size, (ROWS, PROMPT + COMPLETION), device=device)
     hidden = base.model(ids_R_T, use_cache=False).last_hidden_state[:, PROMPT - 1 : -1].flatten(0, 1)
     targets = ids_R_T[:, PROMPT:].flatten()
 

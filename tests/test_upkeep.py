@@ -1,5 +1,6 @@
 import pytest
 
+from adapters import adapter
 from fakes import TopicEmbedder
 from skill_plugin.store.upkeep import Check
 
@@ -26,9 +27,17 @@ def test_a_new_and_a_filled_store_are_sound(store):
     checks = store.check()
 
     assert all(check.ok for check in checks)
-    assert [check.name for check in checks] == ["database", "skills", "embedder", "vectors", "index", "items"]
+    assert [check.name for check in checks] == [
+        "database",
+        "skills",
+        "embedder",
+        "vectors",
+        "index",
+        "items",
+        "checkpoint",
+    ]
     assert Check("skills", True, "3 live") in checks
-    assert "3 of 3 canaries found" in checks[-2].detail
+    assert "3 of 3 canaries found" in checks[-3].detail
 
 
 def test_another_embedder_is_named(open_store):
@@ -72,3 +81,13 @@ def test_another_embedder_takes_over_after_all_is_embedded_anew(open_store):
     assert broken(new) == []
     assert old.reembed() == 0  # its vectors are still there, so going back costs nothing
     assert old.search("refund")[0].name == "refund"
+
+
+def test_changed_files_of_the_live_checkpoint_are_named(store, tmp_path):
+    one = store.register_checkpoint(adapter(tmp_path / "night"), base_model="org/base")
+    store.promote_checkpoint(one.id, by="test", reason="it is better")
+    assert broken(store) == []
+
+    (tmp_path / "night" / "adapter_model.safetensors").unlink()
+
+    assert broken(store) == ["checkpoint"]

@@ -25,7 +25,11 @@ class Trainers:
 
     def __enter__(self):
         self._server = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         )
         return self
 
@@ -40,8 +44,8 @@ class Trainers:
         Args:
             words: Of the command line.
             processes: How many, as `torchrun` starts them.
-            kill: An int kills the first process when it changes the disk for that time, a float after so many seconds;
-                the others go with it.
+            kill: An int kills the first process when it changes the disk for that time, a float after so many seconds, a text
+                when it prints that. The others go with it.
             env: More variables.
         """
         job = {"words": list(map(str, words)), "processes": processes, "kill": kill, "env": env or {}}
@@ -81,8 +85,8 @@ def start(main, *, words, processes, kill, env):
                     os.environ.update({name: str(value) for name, value in spread.items()}, MASTER_ADDR="localhost")
                 one(main, words, output, changes, kill if rank == 0 and isinstance(kill, int) else None)
             children.append(child)
-        if isinstance(kill, float):
-            time.sleep(kill)
+        if isinstance(kill, (float, str)):
+            await_(kill, output)
             os.kill(children[0], signal.SIGKILL)
         codes = {}
         while len(codes) < processes:
@@ -97,6 +101,16 @@ def start(main, *, words, processes, kill, env):
             "changes": int(changes.read_text()) if changes.exists() else None,
             "seconds": time.monotonic() - began,
         }
+
+
+def await_(moment, output):
+    began = time.monotonic()
+    if isinstance(moment, float):
+        time.sleep(moment)
+        return
+    while not (output.exists() and moment in output.read_text(encoding="utf-8")):
+        assert time.monotonic() - began < TIMEOUT_S, output.read_text(encoding="utf-8")
+        time.sleep(0.01)
 
 
 def one(main, words, output, changes, kill):
@@ -115,6 +129,8 @@ def one(main, words, output, changes, kill):
 
     sys.addaudithook(audit)
     try:
+        if os.environ.get("ACCELERATE_USE_FSDP"):
+            pretend_gpus()
         code = main(words)
     except BaseException:  # noqa: BLE001 - a child never returns
         traceback.print_exc()
@@ -123,6 +139,14 @@ def one(main, words, output, changes, kill):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def pretend_gpus():
+    """accelerate shards over GPUs only, though gloo can: it is told that these are some."""
+    from accelerate import DistributedType, PartialState  # noqa: PLC0415
+
+    PartialState(cpu=True)
+    PartialState._shared_state["distributed_type"] = DistributedType.MULTI_XPU
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from skill_plugin.training.advantages import advantages_C_K, parts
 from skill_plugin.training.groups import LINES, OFFSETS, Candidate, Group, GroupWriter
-from skill_plugin.training.manifest import write_json
+from skill_plugin.training.manifest import read_json, write_json
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
+from skill_plugin.training.trainer import train
 
 torch.set_num_threads(1)  # on models as small as these, threads do nothing but wait for each other
 
@@ -82,6 +83,11 @@ def edit_groups(folder: Path, edit):
     lines = [json.dumps(group).encode() + b"\n" for group in groups]
     (folder / LINES).write_bytes(b"".join(lines))
     (folder / OFFSETS).write_bytes(array("Q", [sum(map(len, lines[:at])) for at in range(len(lines))]).tobytes())
+
+
+def trained(folder: Path, **options):
+    """What is trained, without what surrounds it."""
+    return train(folder, Plan.from_json(read_json(folder / PLAN)), revision="of the tests", **options)
 
 
 def adapter_bytes(folder: Path):

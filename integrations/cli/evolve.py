@@ -191,6 +191,12 @@ def _report(progress: "Evolved") -> None:
     for title, rows in (("live now", progress.accepted), ("refused by the gate", progress.refused)):
         if rows:
             print_table(title, rows, {"skill": "skill", "ref": "version", "reason": "why"})
+    if progress.rolled_back:
+        out.print(
+            Text(
+                f"{progress.rolled_back} was rolled back: the gate takes clearly less of what it writes than before it"
+            )
+        )
     if not progress.heldout:
         out.print(Text("no task is held out, so nothing went live; mark some with split heldout"))
     if progress.failed:

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import transformers
-from accelerate import PartialState
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, SkillPluginError
 from skill_plugin.training import base_model, options
 from skill_plugin.training.dataset import build_groups
 from skill_plugin.training.history_file import read_rows
-from skill_plugin.training.job import alone, run
+from skill_plugin.training.job import alone, processes, run
 from skill_plugin.training.manifest import read_json, write_json
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.trainer import Trained
@@ -39,25 +38,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get(WATCHED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    warnings.filterwarnings(
-        "ignore", category=FutureWarning
-    )  # of transformers to peft, which an operator cannot act on
+    warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     given = _parser().parse_args(arguments)
-    processes = PartialState()
+    here = processes()
     try:
-        if given.histories is not None and processes.is_main_process:
+        if given.histories is not None and here.is_main_process:
             with alone(given.folder):
                 begin(given)
-        processes.wait_for_everyone()
+        here.wait_for_everyone()
         trained = run(given.folder, on_step=_tell)
     except SkillPluginError as exc:
         print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - a command line of its own
         return 1
     finally:
         sys.stdout.flush()
-    processes.destroy_process_group()
-    if processes.is_main_process:
+    here.destroy_process_group()
+    if here.is_main_process:
         print(f"{trained.outcome}: {trained.step} of {trained.steps} steps, {trained.reason}; {given.folder}")  # noqa: T201
     return 0 if trained.outcome == "trained" else 3
 
@@ -101,7 +98,7 @@ def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
     plan = Plan.from_json(read_json(given.folder / PLAN))
     wanted = {name: value for part in chosen.values() for name, value in asdict(part).items() if name in given}
     wanted |= {name: value for name in ("base_model", "parent") if (value := getattr(given, name)) is not None}
-    was = {**vars(plan), **asdict(plan.train), **asdict(plan.loss), **asdict(plan.advantage)}
+    was = {**asdict(plan), **asdict(plan.train), **asdict(plan.loss), **asdict(plan.advantage)}
     if other := [f"{name} {was[name]!r}" for name, value in wanted.items() if was[name] != value]:
         raise ConfigurationError(
             f"the run in {str(given.folder)!r} was begun with {', '.join(other)}; use a new folder, or leave these out"

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from filelock import FileLock, Timeout
 
 from skill_plugin.adapter_files import adapter_sha256
@@ -39,17 +40,23 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
     plan = Plan.from_json(read_json(folder / PLAN))
     if (folder / RESULT).exists():
         return Trained(**read_json(folder / RESULT))
-    processes = PartialState()
+    here = processes()
     with alone(folder):
         revision = base_model.base_revision(plan.base_model)
-        if processes.is_main_process:
+        if here.is_main_process:
             _claim(folder, plan, revision)
-        processes.wait_for_everyone()
+        here.wait_for_everyone()
         trained = train(folder, plan, revision=revision, on_step=on_step)
-        if processes.is_main_process:
+        if here.is_main_process:
             curves.draw(folder / METRICS, folder / CURVES, title=f"{Path(plan.base_model).name}, {trained.step} steps")
             write_json(folder / RESULT, trained.to_json())
     return trained
+
+
+def processes() -> PartialState:
+    """This process among those that `accelerate launch` or `torchrun` started, if one of them did."""
+    # accelerate does not look for others where there is no GPU, unless it is told that there is none.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
 
 
 @contextmanager
@@ -62,7 +69,7 @@ def alone(folder: Path) -> Iterator[None]:
         ConfigurationError: another run is in the folder, it cannot be written, or memory ran out.
     """
     try:
-        if PartialState().is_main_process:
+        if processes().is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock", timeout=0, is_singleton=True):
                 yield

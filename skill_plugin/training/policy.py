@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from skill_plugin.training import base_model, memory, scoring
@@ -58,6 +60,7 @@ class Policy:
         if free is not None and accelerator.distributed_type != DistributedType.FSDP:
             memory.check(self._needed(model.config, plan, surveyed), free)
         scorer = scoring.Scorer(self.peft, way=self.way, head_chunk=settings.head_chunk)
+        scorer._no_split_modules = model._no_split_modules  # noqa: SLF001 - FSDP shards by it
         optimizer = torch.optim.AdamW(
             [one for one in self.peft.parameters() if one.requires_grad],
             lr=settings.learning_rate,
@@ -71,7 +74,7 @@ class Policy:
         return memory.estimate(
             config,
             dtype_bytes=self.dtype.itemsize,
-            lora_parameters=sum(one.numel() for one in self.trainable().values()),
+            lora_parameters=sum(one.numel() for one in self.peft.parameters() if one.requires_grad),
             tokens=surveyed.completion,
             prompt_tokens=surveyed.prompt,
             group=surveyed.candidates if self.way == "shared" else min(settings.rows, surveyed.candidates),
@@ -93,7 +96,7 @@ class Policy:
     @torch.no_grad()
     def base_logprobs(self, group: Group, numbers: Sequence[int]) -> torch.Tensor:
         """The same of the frozen base model, shape [N]."""
-        with self.peft.disable_adapter():
+        with _without_adapter(self.peft):
             return self.logprobs(group, numbers)
 
     def unsynced(self) -> AbstractContextManager[Any]:
@@ -117,6 +120,9 @@ class Policy:
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """The adapter's weights by name."""
+        for module in self._scorer.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # what it gathered for a forward pass is none of the optimizer's parameters
         return {name: one for name, one in self.peft.named_parameters() if one.requires_grad}
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
@@ -147,6 +153,19 @@ class Policy:
         if self._accelerator.is_main_process:
             base_model.save_adapter(self.peft, folder, weights)
         self._accelerator.wait_for_everyone()
+
+
+@contextmanager
+def _without_adapter(model: torch.nn.Module) -> Iterator[None]:
+    """PEFT's `disable_adapter`, without setting `requires_grad`: FSDP may hold other parameters then than afterwards."""
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer._disable_adapters = True  # noqa: SLF001 - what the method sets
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._disable_adapters = False  # noqa: SLF001 - as above
 
 
 def _no_dropout(model: torch.nn.Module) -> None:

@@ -78,8 +78,8 @@ class Scorer(nn.Module):
             return logits_n_V.gather(1, chosen_n[:, None])[:, 0] - logits_n_V.logsumexp(1)
 
         chosen_N = torch.tensor([token for completion in completions for token in completion], device=hidden_N_E.device)
-        chunks = zip(torch.split(hidden_N_E, self.head_chunk), torch.split(chosen_N, self.head_chunk), strict=True)
-        return torch.cat([checkpoint(score, *chunk, use_reentrant=False) for chunk in chunks])
+        chunks = [slice(begin, begin + self.head_chunk) for begin in range(0, len(chosen_N), self.head_chunk)]
+        return torch.cat([checkpoint(score, hidden_N_E[n], chosen_N[n], use_reentrant=False) for n in chunks])
 
 
 def batches(group: Group, way: Chosen, rows: int) -> Iterator[list[int]]:
@@ -232,7 +232,8 @@ def _shared(
 
 def _plain(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
     longest = max(map(len, completions))
-    ids, mask = [], []
+    ids: list[list[int]] = []
+    mask: list[list[int]] = []
     rows: list[int] = []
     predicts: list[int] = []
     for row, completion in enumerate(completions):

@@ -86,7 +86,7 @@ class TrainSettings:
         epochs: Passes over the groups.
         groups_per_step: Groups whose gradients make one step, over all processes.
         max_steps: Stop after so many steps; None is no limit.
-        max_minutes: Stop before so many minutes are over; None is no limit.
+        max_minutes: Take no step more after so many minutes, of this start where a run goes on; None is no limit.
         way: How a group is computed: `shared` computes its prompt once, `plain` once a candidate, `auto` shares it where
             that is right for the model.
         rows: Candidates of one forward pass of the plain way.

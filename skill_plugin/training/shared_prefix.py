@@ -178,8 +178,8 @@ def attend(
 
     def apart(states_1_H_L_D: Tensor) -> tuple[Tensor, Tensor]:
         """The prompt's, shape [1, H, P, D], and the candidates', shape [G, H, C, D]."""
-        prompts, rest = torch.split(states_1_H_L_D, [prompt, candidates * length], dim=2)
-        return prompts, torch.unflatten(rest, 2, (candidates, length))[0].transpose(0, 1)
+        rest_H_G_C_D = states_1_H_L_D[0, :, prompt:].reshape(-1, candidates, length, states_1_H_L_D.shape[3])
+        return states_1_H_L_D[:, :, :prompt], rest_H_G_C_D.transpose(0, 1)
 
     (q_1_H_P_D, q_G_H_C_D), (k_1_K_P_D, k_G_K_C_D), (v_1_K_P_D, v_G_K_C_D) = apart(query), apart(key), apart(value)
     repeats = query.shape[1] // key.shape[1]
@@ -189,14 +189,14 @@ def attend(
     # Query heads that share a head of keys are more rows of that head: with a mask, no kernel need copy the keys for them.
     sees_C_S = torch.ones(length, prompt + length, dtype=torch.bool, device=query.device).tril(prompt)
     out_G_K_RC_D = scaled_dot_product_attention(
-        torch.unflatten(q_G_H_C_D, 1, (-1, repeats)).flatten(2, 3),
+        q_G_H_C_D.reshape(candidates, -1, repeats * length, query.shape[3]),
         torch.cat([k_1_K_P_D.expand(candidates, -1, -1, -1), k_G_K_C_D], dim=2),
         torch.cat([v_1_K_P_D.expand(candidates, -1, -1, -1), v_G_K_C_D], dim=2),
         attn_mask=sees_C_S.repeat(repeats, 1),
         dropout_p=dropout,
         scale=scaling,
     )
-    out_G_H_C_D = torch.unflatten(out_G_K_RC_D, 2, (repeats, length)).flatten(1, 2)
+    out_G_H_C_D = out_G_K_RC_D.reshape(candidates, -1, length, value.shape[3])
     out_1_H_GC_D = out_G_H_C_D.transpose(0, 1).flatten(1, 2)[None]
     return torch.cat([prompts, out_1_H_GC_D], dim=2).transpose(1, 2).contiguous(), None
 

@@ -94,7 +94,8 @@ class Step:
         behaviour_N = torch.tensor(behaviour, device=device)
         losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
         self._add("policy_loss", losses.policy)
-        self._add("kl", losses.kl)
+        # The tokens are the behaviour policy's: unweighed, one that the policy has unlearned would count thousands of nats.
+        self._add("kl", losses.kl * losses.ratio)
         self._add("ratio", losses.ratio)
         self._add("clipped", losses.clipped)
         self._add("pull", pull_N)
@@ -120,8 +121,8 @@ class Step:
     def _share(self, losses_N: torch.Tensor) -> torch.Tensor:
         self._add("loss", losses_N)
         # Gradients are averaged over processes, and the loss is a sum over all of them.
-        weight: float = self._accelerator.num_processes / max(1, self.tokens)
-        return losses_N.sum() * weight
+        scale: float = self._accelerator.num_processes / max(1, self.tokens)
+        return losses_N.sum() * scale
 
     def _add(self, name: str, values_N: torch.Tensor) -> None:
         self._sums[name] += float(values_N.detach().double().sum())

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs
 
-from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.training import base_model
 from skill_plugin.training.disk import check_disk
 from skill_plugin.training.groups import Groups
@@ -90,11 +90,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         InvalidHistoryError: there are no groups.
         ConfigurationError: the model, the adapter or a setting cannot work, or the log-probs are of another model.
     """
-    # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
-    # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
-    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
-    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
+    accelerator = _accelerator()
     settings = plan.train
     learner = _Learner(folder, plan, revision, accelerator)
     done, snapshots = learner.done, Snapshots(folder / SNAPSHOTS)
@@ -106,7 +102,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         learner.references.check_logprobs()
         learner.validate(folder / BEFORE)
         learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
-    began, earlier = time.monotonic(), done.seconds
+    began, earlier, tell = time.monotonic(), done.seconds, on_step or (lambda _: None)
 
     with MetricsLog(folder, step=done.step) if accelerator.is_main_process else nullcontext() as metrics:
         while done.step < done.steps:
@@ -125,8 +121,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
                 metrics.write(
                     done.step, {**values, "skipped": done.skipped, "tokens_per_second": values["tokens"] / took}
                 )
-                if on_step is not None:
-                    on_step(done)
+                tell(done)
             if done.skipped_in_a_row >= settings.max_bad_steps:
                 done.fail(f"{done.skipped_in_a_row} steps in a row had no finite loss and gradient")
                 break
@@ -226,6 +221,21 @@ class _Learner:
             self.policy.restore(snapshot)
             done.reason = f"stopped early in step {done.step + 1}: {reason}; went back to step {snapshot.step}"
             done.step, done.skipped = snapshot.step, snapshot.state["done"]["skipped"]
+
+
+def _accelerator() -> Accelerator:
+    """This process among the others."""
+    # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+    os.environ.setdefault("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
+    # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
+    parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ConfigurationError(
+            "FSDP 1 takes no frozen base with an adapter; add --fsdp_version 2 to accelerate launch"
+        )
+    return accelerator
 
 
 def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Accelerator) -> str | None:

@@ -1,0 +1,165 @@
+"""The whole night with real parts: a tiny real generator evolves skills, is trained on what was logged, judged, and put in service."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from skill_plugin.integrations.cli import app
+from skill_plugin.store import SkillStore
+from tiny_writer import tiny_writer, total_tasks
+
+NIGHT = (
+    "--agent", "tiny_writer:simulated_clerk", "--gate", "paired", "--gate-tasks", "18", "--gate-candidates", "4",
+    "--gate-rollouts", "1",
+)  # fmt: skip
+FASTER = {
+    "learning_rate": "1e-2", "groups_per_step": "4", "epochs": "4", "clip_low": "0.5", "clip_high": "1", "ratio_cap": "none",
+    "snapshot_steps": "5",
+}  # fmt: skip
+"""Most of what there is to learn is learned in one night."""
+
+SETTINGS = [word for name, value in FASTER.items() for word in ("--set", f"{name}={value}")]
+SMALL = ("--candidates", "4", "--rollouts", "1", "--generations", "1")
+
+
+def variables(home, writer):
+    """Of a command that works in `home`, on one thread: the model is too small for more."""
+    return {
+        "SKILL_PLUGIN_HOME": str(home),
+        "SKILL_PLUGIN_EMBEDDER": "hashing",
+        "SKILL_PLUGIN_GENERATOR": f"local:{writer}@live",
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "250",
+    }
+
+
+def tasks_file(folder, name, numbers, heldout=()):
+    rows = [*total_tasks(numbers), *total_tasks(heldout, split="heldout")]
+    path = folder / f"{name}.jsonl"
+    told = [
+        {
+            "task": one.input,
+            "reference": one.reference,
+            "family": one.family,
+            "split": one.split,
+            "verifier": one.verifier,
+        }
+        for one in rows
+    ]
+    path.write_text("\n".join(map(json.dumps, told)))
+    return path
+
+
+def evolving(tasks):
+    # Nothing goes live: every lineage begins without a skill, and has something to learn.
+    return ("evolve", "--tasks", tasks, "--agent", "tiny_writer:simulated_clerk", "--gate-tasks", "0", *SMALL, "--json")
+
+
+@pytest.fixture(scope="module")
+def writer(tmp_path_factory):
+    return tiny_writer(tmp_path_factory.mktemp("models") / "writer")
+
+
+@pytest.fixture(scope="module")
+def evolved(writer, tmp_path_factory):
+    """A home in which one evolve was run; tests work in copies of it."""
+    folder = tmp_path_factory.mktemp("evolved")
+    home = folder / "home"
+    tasks = tasks_file(folder, "first", range(100, 116), heldout=range(900, 906))
+    result = CliRunner().invoke(app, list(map(str, evolving(tasks))), env=variables(home, writer))
+    assert result.exit_code == 0, result.output
+    return home
+
+
+@pytest.fixture
+def night(evolved, writer, home, monkeypatch):
+    shutil.copytree(evolved, home)
+    for name, value in variables(home, writer).items():
+        monkeypatch.setenv(name, value)
+    return home
+
+
+def opened(home):
+    return SkillStore.open(home, embedder="hashing", chroma=False)
+
+
+def retrain(cli, *words):
+    return json.loads(cli("retrain", *NIGHT, *SETTINGS, *words, "--json"))
+
+
+def killed_when_it_says(words):
+    """Starts a night in a process group of its own, and ends the group when a line has the words."""
+    command = [sys.executable, "-u", "-m", "skill_plugin.integrations.cli", "retrain", *NIGHT, *SETTINGS]
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    said = []
+    with process:
+        for line in process.stderr:
+            said.append(line)
+            if words in line:
+                os.killpg(process.pid, signal.SIGKILL)
+                break
+        else:
+            pytest.fail(f"it never said {words!r}: {''.join(said)}")
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from_what_that_writes(
+    cli, night, writer, tmp_path
+):
+    first = retrain(cli)
+
+    assert (first["outcome"], first["live"]) == ("promoted", first["checkpoint"]), first["reason"]
+    assert first["gate"]["kind"] == "paired"
+    assert first["gate"]["after"] > first["gate"]["before"]
+    [listed] = json.loads(cli("checkpoints", "list", "--json"))
+    assert (listed["id"], listed["status"]) == (first["checkpoint"], "live")
+
+    nothing = retrain(cli)
+    assert (nothing["outcome"], nothing["checkpoint"], nothing["live"]) == ("nothing new", None, first["live"])
+
+    evening = datetime.now(UTC)
+    cli(*evolving(tasks_file(tmp_path, "second", range(200, 212))))
+    with opened(night) as store:
+        wrote = {row["checkpoint"] for row in store.history_rows(since=evening)}
+    assert wrote == {first["checkpoint"]}
+
+    second = retrain(cli)
+    assert second["outcome"] in ("promoted", "kept")
+    assert second["learned_from"]["checkpoints"] == {first["checkpoint"]: second["learned_from"]["candidates"]}
+
+
+def test_a_night_that_is_killed_again_and_again_ends_as_one_that_never_was(cli, night):
+    killed_when_it_says("reading histories")
+    killed_when_it_says("step 7 of")
+    result = retrain(cli)
+
+    assert (result["outcome"], result["resumed"]) == ("promoted", True), result["reason"]
+    with opened(night) as store:
+        assert [one.id for one in store.checkpoints()] == [result["checkpoint"]]
+        assert [one.outcome for one in store.training_runs()] == ["promoted"]
+
+
+def test_a_night_that_is_killed_before_the_gate_or_after_promoting_makes_no_second_checkpoint(cli, night):
+    killed_when_it_says("the gate:")
+    result = retrain(cli)
+    assert (result["outcome"], result["resumed"]) == ("promoted", True), result["reason"]
+    with opened(night) as store:
+        [run] = store.training_runs()
+        store.save_training(run.id, run.progress)  # as if it had been killed before it could say what came of it
+
+    again = retrain(cli)
+    assert (again["outcome"], again["live"]) == ("promoted", result["checkpoint"])
+    with opened(night) as store:
+        assert [one.id for one in store.checkpoints()] == [result["checkpoint"]]

@@ -1,0 +1,139 @@
+"""`skill-plugin retrain` where it cannot train, or does not have to: one line each, and what it leaves behind."""
+
+import json
+
+import pytest
+
+from lineages import lineage, written
+from skill_plugin import Revision
+from skill_plugin.errors import BusyError
+from skill_plugin.store import SkillStore
+from tiny_models import tiny_model
+
+RETRAIN = ("retrain", "--embedder", "hashing", "--base-model", "qwen")
+GOOD, BAD = (1.0, 1.0), (0.0, 0.0)
+
+
+@pytest.fixture
+def opened(home):
+    def open_one():
+        return SkillStore.open(home, embedder="hashing", chroma=False)
+
+    with open_one() as store:
+        store.add(name="adding", description="Adds.", body="Add.")
+    return open_one
+
+
+def many(store, revisions, rewards):
+    """Enough lineages that some are learned from and some are held back."""
+    for number in range(12):
+        lineage(store, number, revisions(number), rewards)
+
+
+def test_without_a_store_it_says_how_to_get_one(cli, home):
+    assert "there is no store at" in cli(*RETRAIN, code=1)
+
+
+def test_without_histories_it_says_where_they_come_from(cli, opened):
+    said = cli(*RETRAIN, code=1)
+
+    assert "there are no revisions in the histories of namespace 'default'; log some with evolve" in " ".join(
+        said.split()
+    )
+
+
+def test_a_first_night_on_which_everything_is_refused_fails_and_says_why(cli, opened):
+    with opened() as store:
+        many(store, lambda n: [written(2 * n, logprobs=None), written(2 * n + 1, model="llama")], [GOOD, BAD])
+
+    said = " ".join(cli(*RETRAIN, code=1).split())
+
+    assert "none of the 24 revisions can be learned from: 12 no log-probs, 12 other base model" in said
+    with opened() as store:
+        assert [run.outcome.partition(":")[0] for run in store.training_runs()] == ["failed"]
+
+
+def test_equal_rewards_are_nothing_new_and_no_failure(cli, opened):
+    with opened() as store:
+        for number in range(12):
+            lineage(store, number, [written(2 * number), written(2 * number + 1)], [GOOD, GOOD], baseline=GOOD)
+
+    said = json.loads(cli(*RETRAIN, "--json"))
+
+    assert (said["outcome"], said["checkpoint"], said["live"]) == ("nothing new", None, None)
+    assert said["learned_from"]["refused"] == {"no signal": 24}
+
+
+def test_a_chat_models_texts_cannot_be_trained_on_and_no_base_model_is_guessed(cli, opened):
+    assert "pass --base-model FOLDER" in cli("retrain", "--embedder", "hashing", code=1)
+    with opened() as store:
+        task_texts = [Revision(completion=written(n).completion, text=written(n).text) for n in range(2)]
+        lineage(store, 0, task_texts, [GOOD, BAD])
+
+    assert "2 no token ids" in cli(*RETRAIN, code=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--set", "lerning_rate=1"), "there is no training setting 'lerning_rate'; known are alpha,"),
+        (("--set", "learning_rate"), "--set takes NAME=VALUE, such as learning_rate=1e-5, got 'learning_rate'"),
+        (("--set", "learning_rate=fast"), "learning_rate is 'fast'; give a number"),
+        (("--set", "epochs=0"), "epochs is 0; give at least 1"),
+        (("--set", "kl_importance=maybe"), "kl_importance is 'maybe'; give true or false"),
+        (("--set", "intra=best"), "intra is 'best'; it is one of candidate, rollout"),
+        (("--max-minutes", "0"), "max_minutes is 0.0; give above 0, or None"),
+        (("--gate", "maybe"), "gate is 'maybe'; it is one of auto, paired, off-policy"),
+        (("--agent", "no.such:agent"), "no.such"),
+    ],
+)
+def test_a_wrong_option_is_one_line(cli, opened, options, said):
+    assert said in " ".join(cli(*RETRAIN, *options, code=1).split())
+
+
+def test_a_base_model_that_is_not_there_says_how_to_get_it(cli, opened, tmp_path):
+    with opened() as store:
+        many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
+    place = str(tmp_path / "models" / "base")
+
+    said = " ".join(
+        cli("retrain", "--embedder", "hashing", "--base-model", place, "--logged-as", "qwen", code=1).split()
+    )
+
+    assert "there is no model folder" in said
+    assert "hf download" in said
+
+
+def test_log_probs_of_another_model_are_found_out_before_the_first_step(cli, opened, tmp_path):
+    base = tiny_model(tmp_path / "base")
+    with opened() as store:
+        many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
+
+    said = cli("retrain", "--embedder", "hashing", "--base-model", base, "--logged-as", "qwen", code=1)
+
+    assert "are not those of" in said
+    with opened() as store:
+        assert store.checkpoints() == []
+
+
+def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened, tmp_path):
+    with opened() as store:
+        many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
+    nowhere = ("retrain", "--embedder", "hashing", "--base-model", tmp_path / "none", "--logged-as", "qwen")
+    for _ in range(4):
+        cli(*nowhere, code=1)
+
+    with opened() as store:
+        runs = store.training_runs()
+    assert len(runs) == 2
+    assert runs[0].outcome == "given up: begun with other settings, or started 3 times"
+    assert (runs[1].outcome, "there is no model folder" in runs[1].progress["error"]) == (None, True)
+
+
+def test_two_nights_at_once_are_one(cli, opened):
+    with opened() as store, store.alone("retrain"):
+        said = cli(*RETRAIN, code=1)
+        with pytest.raises(BusyError), store.alone("retrain"):
+            pass
+
+    assert "another retrain is running on namespace 'default'" in said
