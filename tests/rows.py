@@ -18,6 +18,7 @@ from transformers import (
     Qwen3Config,
     StableLmConfig,
 )  # fmt: skip
+from transformers.models.stablelm import modeling_stablelm
 
 from skill_plugin.training.groups import Candidate, Group
 
@@ -42,6 +43,9 @@ FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "lfm2": (Lfm2Config, {"layer_types": ["conv", "full_attention"]}),
 }
+SHARING = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3", "granite"]
+if hasattr(modeling_stablelm, "ALL_ATTENTION_FUNCTIONS"):  # not so in transformers 4.57: its attention is its own
+    SHARING.append("stablelm")
 
 
 def bare(family: str, **options: Any) -> Any:

@@ -5,7 +5,7 @@ import torch
 from peft import PromptTuningConfig, get_peft_model
 from torch import nn
 
-from rows import adapted, apart, bare, completions, gradients, ragged
+from rows import SHARING, adapted, apart, bare, completions, gradients, ragged
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.scoring import Scorer, batches, choose_way
 
@@ -107,7 +107,7 @@ def test_a_prompt_as_an_adapter_is_refused():
         Scorer(model, way="plain")
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3", "granite", "stablelm"])
+@pytest.mark.parametrize("family", SHARING)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_ordinary_families_share(family, dtype):
     model = adapted(family).to(dtype).train()

@@ -3,14 +3,13 @@ import threading
 import pytest
 import torch
 
-from rows import adapted, apart, bare, checkpointing, completions, gradients, ragged, tokenwise
+from rows import SHARING, adapted, apart, bare, checkpointing, completions, gradients, ragged, tokenwise
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training import shared_prefix
 from skill_plugin.training.loss import token_losses
 from skill_plugin.training.scoring import Scorer, batches
 from skill_plugin.training.settings import LossSettings
 
-SHARING = ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma3", "granite", "stablelm"]
 SETTINGS = LossSettings(kl_weight=0.04)
 
 
@@ -113,10 +112,17 @@ def test_a_layer_that_loses_the_layout_is_an_error_and_never_plain_attention():
         Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
 
 
+def test_a_layer_that_does_not_attend_is_an_error():
+    model, group = bare("llama"), ragged()
+    model.model.layers[1].self_attn.forward = lambda hidden_states, **_: (hidden_states, None)
+
+    with pytest.raises(ConfigurationError, match="1 of the 2 layers"):
+        Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
+
+
 @pytest.mark.parametrize(
     ("family", "options", "reason"),
     [
-        ("lfm2", {}, "1 of the 2 layers"),
         ("gemma2", {}, "softcap"),
         ("gpt_oss", {}, "s_aux"),
         ("mistral", {"sliding_window": 30}, "a window of 30 tokens over 35"),

@@ -212,13 +212,19 @@ def _causal(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+def _body(causal: Any) -> str:
+    """What its body is called in it; Gemma 3 of transformers 4.57 has a prefix that is not there."""
+    prefix: str = causal.base_model_prefix
+    return prefix if hasattr(causal, prefix) else "model"
+
+
 def _shared(
     causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], longest: int
 ) -> tuple[Any, Tensor]:
     shared_prefix.install(causal)
     ids_1_L, positions_1_L, layout_P_G_C_0, predicts_N = shared_prefix.pack(prompt_ids, completions, causal.device)
     with shared_prefix.watched(causal, longest):
-        outputs = causal.base_model(
+        outputs = getattr(causal, _body(causal))(
             input_ids=ids_1_L, attention_mask=layout_P_G_C_0, position_ids=positions_1_L, use_cache=False
         )
     return outputs, outputs[0][0, predicts_N]
@@ -238,9 +244,9 @@ def _plain(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequenc
         predicts += range(len(prompt_ids) - 1, len(prompt_ids) - 1 + len(completion))
     ids_B_T = torch.tensor(ids, device=causal.device)
     positions = {"position_ids": torch.arange(ids_B_T.shape[1], device=causal.device).expand_as(ids_B_T)}
-    if "position_ids" not in signature(type(causal.base_model).forward).parameters:
+    if "position_ids" not in signature(type(getattr(causal, _body(causal))).forward).parameters:
         positions = {}
-    outputs = causal.base_model(
+    outputs = getattr(causal, _body(causal))(
         input_ids=ids_B_T, attention_mask=torch.tensor(mask, device=causal.device), use_cache=False, **positions
     )
     return outputs, outputs[0][rows, predicts]
@@ -266,7 +272,8 @@ def _head(causal: Any, outputs: Any) -> Callable[[Tensor], Tensor]:
     the head) is done here too.
     """
     head = object.__new__(type(causal))
-    body = {causal.base_model_prefix: _Given(causal.base_model, outputs)}
+    name = _body(causal)
+    body = {name: _Given(getattr(causal, name), outputs)}
     vars(head).update(vars(causal), _modules={**causal._modules, **body})  # noqa: SLF001 - PyTorch documents it nowhere else
 
     def logits(hidden_n_E: Tensor) -> Tensor:
