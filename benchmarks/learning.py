@@ -1,6 +1,6 @@
 """Does the trainer learn? Nights of evolve and training on a tiny real model, with and without the inter term.
 
-    python benchmarks/learning.py [--seeds 3] [--nights 4] [--tasks 16] [--json OUT]
+    python benchmarks/learning.py [--seeds 3] [--nights 3] [--families invoices ...] [--tasks 48] [--json OUT]
 
 For each seed a tiny model (tests/tiny_writer.py, 89,000 weights) is taught to write short skills of which one in four is right.
 Then, for each form of the advantage, nights: `evolve` with the model as local generator, a simulated task LLM, a real store and
@@ -19,6 +19,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, stdev
@@ -49,11 +50,11 @@ FORMS = {
 NEW_TOKENS = 60
 
 
-def measured(generator: Any, *, tasks: int, samples: int) -> dict[str, float]:
+def measured(generator: Any, *, families: Sequence[str], tasks: int, samples: int) -> dict[str, float]:
     """Mean reward of fresh revisions, half the width of its 95 % interval, and the share that are skills."""
     judge = verifiers.load("exact_match")
     means, sound = [], []
-    for task in total_tasks(range(900, 900 + tasks)):
+    for task in total_tasks(range(900, 900 + tasks), families=families):
         written = generator.propose(task, [tried(task)], n=samples)
         answers = [one.text and simulated_clerk({"task": task.input, "guidance": one.text}) for one in written]
         means.append(fmean(float(bool(one) and judge.verify(task, one).passed) for one in answers))
@@ -83,7 +84,7 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
             generator = _generator(base, adapter)
             first = 100 + night * arguments.tasks
             evolve(
-                total_tasks(range(first, first + arguments.tasks)),
+                total_tasks(range(first, first + arguments.tasks), families=arguments.families),
                 store=store,
                 llm=simulated_clerk,
                 generator=generator,
@@ -121,7 +122,12 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
                     "kl": round(trained.last["kl"], 4),
                     "clipped": round(trained.last["clipped"], 4),
                     **{name: round(value, 1) for name, value in took.items()},
-                    **measured(_generator(base, adapter), tasks=arguments.measure, samples=arguments.samples),
+                    **measured(
+                        _generator(base, adapter),
+                        families=arguments.families,
+                        tasks=arguments.measure,
+                        samples=arguments.samples,
+                    ),
                 }
             )
     return {"nights": nights, "after": {key: nights[-1][key] for key in ("reward", "half_95", "well_formed")}}
@@ -137,12 +143,13 @@ def _generator(base: Path, adapter: Path | None) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--nights", type=int, default=4)
-    parser.add_argument("--tasks", type=int, default=16, help=f"of each of the {len(WANTED)} families, a night")
+    parser.add_argument("--nights", type=int, default=3)
+    parser.add_argument("--families", nargs="+", choices=WANTED, default=[next(iter(WANTED))])
+    parser.add_argument("--tasks", type=int, default=48, help="of each family, a night")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--groups-per-step", type=int, default=8)
-    parser.add_argument("--measure", type=int, default=10, help="tasks of each family that measure")
+    parser.add_argument("--measure", type=int, default=30, help="tasks of each family that measure")
     parser.add_argument("--samples", type=int, default=8, help="revisions for each of them")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     parser.add_argument("--json", type=Path)
@@ -153,7 +160,9 @@ def main() -> None:
         torch.manual_seed(seed)
         with tempfile.TemporaryDirectory() as folder:
             base = tiny_writer(Path(folder, "writer"), seed=seed)
-            before = measured(_generator(base, None), tasks=arguments.measure, samples=arguments.samples)
+            before = measured(
+                _generator(base, None), families=arguments.families, tasks=arguments.measure, samples=arguments.samples
+            )
             for place, form in enumerate(arguments.forms):
                 began = time.perf_counter()
                 found = learn(base, Path(folder, str(place)), form, seed, arguments)

@@ -247,6 +247,7 @@ class _Night:
     ) -> CheckpointDecision:
         """By held-out tasks where they can be run, else by the logs."""
         store, wanted = self._store, self._night.gate
+        self._await_server(candidate)
         live = store.live_checkpoint(self._night.logged_as)
         tasks = [] if wanted == "off-policy" else store.tasks(split="heldout", limit=gate_tasks)
         note = ""
@@ -263,6 +264,17 @@ class _Night:
         self._tell("the gate: what the logs say")
         samples = [self._sample(writer(one)) for one in (candidate, live)]
         return decide(estimate=_estimate(folder), candidate=samples[0], live=samples[1], note=note)
+
+    def _await_server(self, candidate: Checkpoint) -> None:
+        """Either way of judging needs texts: a server that is away is waited for once, and not once for each of them."""
+        if self._server is None:
+            return
+        try:
+            self._server.served()
+        except ModelError as exc:
+            raise ModelError(
+                f"{candidate.id} is trained but not judged: {exc}; the same command goes on from here"
+            ) from exc
 
     def _sample(self, generator: Generator) -> list[Revision]:
         """Texts to look at: whether they are skills, how long they are, what is in them."""
