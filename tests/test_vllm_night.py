@@ -140,7 +140,7 @@ def test_nights_on_a_server(server, home, evolve, cli, capsys):
     )  # fmt: skip
     with (
         opened(home) as store,
-        pytest.raises(ModelError, match="is trained but not judged: the server at .* is away") as said,
+        pytest.raises(ModelError, match=r"is trained but not judged: the server at .* is away") as said,
     ):
         retrain(store, told, writer=lambda _: pytest.fail("nothing is written"), server=away)
     assert "\n" not in str(said.value)
