@@ -107,9 +107,8 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
             )
             write_json(folder / PLAN, plan.to_json())
             trained = job.run(folder)
-            adapter = folder / "adapter"
-            if trained.outcome != "trained":
-                raise SystemExit(f"{form}, seed {seed}, night {night}: {trained.reason}")
+            if trained.outcome == "trained":  # else the night is lost, and what served before goes on
+                adapter = folder / "adapter"
             took = {"evolve_s": evolved - began, "train_s": time.perf_counter() - evolved}
             nights.append(
                 {
@@ -119,8 +118,7 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
                     "steps": trained.step,
                     "way": trained.way,
                     "reason": trained.reason,
-                    "kl": round(trained.last["kl"], 4),
-                    "clipped": round(trained.last["clipped"], 4),
+                    **{name: round(trained.last.get(name, 0.0), 4) for name in ("kl", "clipped")},
                     **{name: round(value, 1) for name, value in took.items()},
                     **measured(
                         _generator(base, adapter),

@@ -46,12 +46,14 @@ def server(tmp_path_factory):
         server.wait()
         yield server
     finally:
-        server.kill()
+        if server.process.poll() is None:
+            server.kill()
 
 
 @pytest.fixture
-def home(home, server, hashing):
+def home(home, server, hashing, monkeypatch):
     """Set up as an operator does it."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on so small a model the trainer's threads only wait for each other
     names = {"generator": "vllm:tiny@live", "generator_url": server.url, "base_model": str(server.folder / "model")}
     home.mkdir()
     (home / "settings.toml").write_text(f"{toml(names)}[retrain]\n{toml(LEARNING)}")
@@ -107,32 +109,46 @@ def checkpoints(cli):
     return {one["id"]: one["status"] for one in json.loads(cli("checkpoints", "list", "--json"))}
 
 
-def test_nights_on_a_server(server, home, evolve, cli, capsys):
+def test_a_night_waits_for_its_server_and_the_next_texts_are_of_what_it_learned(server, home, evolve, cli, capsys):
     evolve()
+
+    # The server is away: the night trains, says in one line what it lacks, and promotes nothing.
+    server.kill()
+    folder, away = str(server.folder / "model"), VllmServer(server.url, patience=1)
+    told = Night(base_model=folder, logged_as="tiny", home=home, parts=options.parts(LEARNING))
+    with opened(home) as store, pytest.raises(ModelError, match=r"is trained but not judged: .* is away") as said:
+        retrain(store, told, writer=lambda _: pytest.fail("nothing can be written"), server=away)
+    assert "\n" not in str(said.value)
+    assert list(checkpoints(cli).values()) == ["candidate"]
+
+    # It is back: the same night goes on with the gate, which the server writes for.
+    server.start()
+    server.wait()
     answered = completions(server)
     night = json.loads(cli(*RETRAIN))
-
-    # What the server wrote passes for the base model's, is learned from, and the server itself writes for the gate.
     new, size = night["checkpoint"], len(WANTED) * TRAIN * CANDIDATES
-    assert (night["outcome"], night["live"]) == ("promoted", new), night["reason"]
-    assert (night["learned_from"]["read"], night["trained"]["refused_groups"]) == (size, {})
+    assert (night["outcome"], night["live"], night["resumed"]) == ("promoted", new, True), night["reason"]
+    assert (night["learned_from"]["read"], night["trained"]["refused_groups"]) == (
+        size,
+        {},
+    )  # the log-probs are the base's
     assert (night["gate"]["kind"], night["gate"]["tasks"]) == ("paired", len(WANTED) * HELDOUT)
-    assert completions(server) - answered == 2 * len(WANTED) * HELDOUT  # n texts come of one call
+    assert completions(server) - answered == 2 * len(WANTED) * HELDOUT  # all texts for a task come of one call
     assert checkpoints(cli) == {new: "live"}
     adapter = home / "adapters" / night["run_id"]
-    assert VllmServer(server.url).served() == {"tiny": str(server.folder / "model"), new: str(adapter)}
+    assert VllmServer(server.url).served() == {"tiny": folder, new: str(adapter)}
     assert night["serving"] == [f"{server.url} serves {new}"]
 
     # The next evolve has other texts, and they are the new checkpoint's.
     evolve()
     assert [len(logged(home, checkpoint)) for checkpoint in (None, new)] == [size, size]
-    local = {None: generators.local(server.folder / "model"), new: generators.local(server.folder / "model", adapter)}
+    local = {None: generators.local(folder), new: generators.local(folder, adapter)}
     differences = [largest_difference(logged(home, checkpoint), local[checkpoint]) for checkpoint in local]
     assert max(differences) < TOLERANCE
     assert largest_difference(logged(home, new), local[None]) > 100 * TOLERANCE
 
-    # Back to the base model, and a night on which the server is away: it trains, says so in one line, and promotes nothing.
     assert "no checkpoint is live" in cli("checkpoints", "rollback")
+<<<<<<< HEAD
     server.kill()
     away = VllmServer(server.url, patience=2)
     told = Night(
@@ -153,7 +169,8 @@ def test_nights_on_a_server(server, home, evolve, cli, capsys):
     again = json.loads(cli(*RETRAIN, "--all-logs"))
     assert (again["resumed"], again["checkpoint"], again["gate"]["kind"]) == (True, second, "paired")
     assert (again["outcome"], checkpoints(cli)[second]) == ("promoted", "live"), again["reason"]
+=======
+    assert checkpoints(cli) == {new: "retired"}
+>>>>>>> hv
     with capsys.disabled():
-        for one in (night, again):
-            print(f"\n{one['reason']}; seconds {one['seconds']}")  # noqa: T201 - the figures
-        print(f"largest differences {differences[0]:.1e} and {differences[1]:.1e} nats")  # noqa: T201
+        print(f"\n{night['reason']}; log-probs are off by {differences[0]:.1e} and {differences[1]:.1e} nats")  # noqa: T201 - the figures

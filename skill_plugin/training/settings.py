@@ -126,7 +126,7 @@ class TrainSettings:
     max_kl: float = 1.0
     max_ratio: float = 3.0
     max_bad_steps: int = 5
-    snapshot_steps: int = 20
+    snapshot_steps: int = 5
     logprob_tolerance: float = 0.1
     logprob_samples: int = 4
     validation_groups: int = 64
