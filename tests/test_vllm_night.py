@@ -148,29 +148,6 @@ def test_a_night_waits_for_its_server_and_the_next_texts_are_of_what_it_learned(
     assert largest_difference(logged(home, new), local[None]) > 100 * TOLERANCE
 
     assert "no checkpoint is live" in cli("checkpoints", "rollback")
-<<<<<<< HEAD
-    server.kill()
-    away = VllmServer(server.url, patience=2)
-    told = Night(
-        base_model=str(server.folder / "model"), logged_as="tiny", home=home, parts=options.parts(LEARNING), all_logs=True
-    )  # fmt: skip
-    with (
-        opened(home) as store,
-        pytest.raises(ModelError, match=r"is trained but not judged: the server at .* is away") as said,
-    ):
-        retrain(store, told, writer=lambda _: pytest.fail("nothing is written"), server=away)
-    assert "\n" not in str(said.value)
-    [second] = set(checkpoints(cli)) - {new}
-    assert checkpoints(cli) == {new: "retired", second: "candidate"}
-
-    # When it is back the same night goes on with the gate.
-    server.start()
-    server.wait()
-    again = json.loads(cli(*RETRAIN, "--all-logs"))
-    assert (again["resumed"], again["checkpoint"], again["gate"]["kind"]) == (True, second, "paired")
-    assert (again["outcome"], checkpoints(cli)[second]) == ("promoted", "live"), again["reason"]
-=======
     assert checkpoints(cli) == {new: "retired"}
->>>>>>> hv
     with capsys.disabled():
         print(f"\n{night['reason']}; log-probs are off by {differences[0]:.1e} and {differences[1]:.1e} nats")  # noqa: T201 - the figures
