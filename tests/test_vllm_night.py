@@ -51,8 +51,9 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def home(home, server, hashing):
+def home(home, server, hashing, monkeypatch):
     """Set up as an operator does it."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on so small a model the trainer's threads only wait for each other
     names = {"generator": "vllm:tiny@live", "generator_url": server.url, "base_model": str(server.folder / "model")}
     home.mkdir()
     (home / "settings.toml").write_text(f"{toml(names)}[retrain]\n{toml(LEARNING)}")
