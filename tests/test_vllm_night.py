@@ -21,14 +21,14 @@ from tiny_writer import WANTED, tiny_writer, total_tasks
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 CONTEXT = 4096
-TRAIN, HELDOUT, CANDIDATES = 24, 8, 4
+TRAIN, HELDOUT, CANDIDATES = 24, 16, 4
 """Tasks of each family, and texts for each of them."""
 
 LEARNING = {
     "rank": 8, "alpha": 16, "learning_rate": 1e-2, "groups_per_step": 4, "epochs": 4, "clip_low": 0.5, "clip_high": 1.0,
     "ratio_cap": "none", "gradient_checkpointing": False,
 }  # fmt: skip
-"""One night then takes the reward from 0.25 to 0.7, far from where luck decides about the gate."""
+"""One night then gains 0.25 to 0.4. vLLM samples without a seed here: over 48 held-out tasks that is far from where luck decides."""
 
 CLERK = ("--agent", "tiny_writer:simulated_clerk")
 RETRAIN = ("retrain", *CLERK, "--logged-as", "tiny", "--gate-candidates", CANDIDATES, "--gate-rollouts", 1, "--json")
