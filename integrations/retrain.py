@@ -51,7 +51,7 @@ class Night:
         logged_as: What the histories call it.
         home: The home folder: runs go to `training/`, adapters to `adapters/`.
         parts: `train`, `loss` and `advantage` settings of the plan.
-        since: Learn from lineages in which something was recorded from then on; None is since the last success.
+        since: Learn from lineages in which something was recorded from then on; None is since the last promotion.
         all_logs: Learn from everything.
         max_age: Checkpoints that a revision may be behind the live one.
         launcher: See `trainer_process.train`.
@@ -129,6 +129,8 @@ class _Night:
             back = store.check_live(by=BY)
             result.rolled_back = back.id if back else None
         run = self._begin()
+        if (why := self._nothing_new(run)) is not None:
+            return self._end(run, "nothing new", why)
         folder = self._night.home / "training" / run.id
         result.run_id, result.folder = run.id, str(folder)
         try:
@@ -178,10 +180,21 @@ class _Night:
             store.save_training(old.id, {**old.progress, "starts": starts + 1})
             self._tell(f"going on with {old.id}, which was begun {old.created_at:%Y-%m-%d %H:%M} UTC")
             return replace(old, progress={**old.progress, "starts": starts + 1})
-        since = None if night.all_logs else night.since or store.trained_until()
+        # What a night learned from that was not promoted is learned from again, with what came since: it is lost otherwise,
+        # and still on-policy, because what wrote it has not changed.
+        since = None if night.all_logs else night.since or store.trained_until(promoted=True)
         run_id = f"tr_{datetime.now(UTC):%Y%m%d}_{secrets.token_hex(3)}"
         seeds = {"order": plan.train.seed, "adapter": plan.train.seed}
         return store.begin_training(run_id, config, data_from=since, data_to=datetime.now(UTC), seeds=seeds)
+
+    def _nothing_new(self, run: TrainingRun) -> str | None:
+        """Why this night would be the last one again."""
+        night, last = self._night, self._store.trained_until()
+        if self._result.resumed or night.new or night.all_logs or night.since or last in (None, run.data_from):
+            return None
+        if any(row["kind"] == "revision" for row in self._store.history_rows(since=last)):
+            return None
+        return f"nothing was logged since {last:%Y-%m-%d %H:%M} UTC, and what was before made no better generator"
 
     def _groups(self, run: TrainingRun, folder: Path) -> dict[str, Any]:
         """Builds the groups, unless an earlier start has; the report of it. The plan is written last."""

@@ -96,9 +96,14 @@ class TrainingRuns(StoreBase):
             rows = session.exec(mine.order_by(col(TrainingRunRow.created_at), col(TrainingRunRow.id))).all()
             return [_view(row) for row in rows]
 
-    def trained_until(self) -> datetime | None:
-        """Up to where the newest run that succeeded has learned; None if none has."""
-        done = [run for run in self.training_runs() if run.outcome in SUCCEEDED]
+    def trained_until(self, *, promoted: bool = False) -> datetime | None:
+        """Up to where the newest run that succeeded has learned; None if none has.
+
+        Args:
+            promoted: Only of runs whose adapter went live.
+        """
+        wanted = SUCCEEDED[:1] if promoted else SUCCEEDED
+        done = [run for run in self.training_runs() if run.outcome in wanted]
         return done[-1].data_to if done else None
 
 

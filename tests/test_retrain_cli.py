@@ -1,6 +1,7 @@
 """`skill-plugin retrain` where it cannot train, or does not have to: one line each, and what it leaves behind."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -128,6 +129,26 @@ def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened, tmp_p
     assert len(runs) == 2
     assert runs[0].outcome == "given up: begun with other settings, or started 3 times"
     assert (runs[1].outcome, "there is no model folder" in runs[1].progress["error"]) == (None, True)
+
+
+def test_logs_that_made_no_better_generator_are_learned_from_again_once_there_are_more(cli, home, opened, tmp_path):
+    with opened() as store:
+        lineage(store, 0, [written(0), written(1)], [GOOD, BAD])
+        store.begin_training("first", {}, data_to=datetime.now(UTC))
+        store.save_training("first", {}, outcome="kept")
+    nowhere = ("retrain", "--embedder", "hashing", "--base-model", tmp_path / "none", "--logged-as", "qwen")
+
+    said = json.loads(cli(*nowhere, "--json"))
+    with opened() as store:
+        for number in range(1, 12):
+            lineage(store, number, [written(2 * number), written(2 * number + 1)], [GOOD, BAD])
+    cli(*nowhere, code=1)
+
+    assert (said["outcome"], "nothing was logged since" in said["reason"]) == ("nothing new", True)
+    with opened() as store:
+        last = store.training_runs()[-1]
+        report = json.loads((home / "training" / last.id / "data" / "report.json").read_text())
+    assert (last.data_from, report["read"]) == (None, 24)
 
 
 def test_two_nights_at_once_are_one(cli, opened):

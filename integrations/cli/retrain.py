@@ -34,7 +34,7 @@ def retrain(
     base_url: BaseUrl = None,
     verifier: Judge = None,
     system_prompt: SystemPrompt = None,
-    since: Annotated[datetime | None, typer.Option(help="Learn from then on [default: the last success].")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Learn from then on [default: the last promotion].")] = None,
     all_logs: Annotated[bool, typer.Option("--all-logs", help="Learn from everything that was logged.")] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Budget of training.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Budget of training.")] = None,
@@ -58,7 +58,7 @@ def retrain(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another retrain on this store to end.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train the generator on the logs since the last success, and put the result in service only if it proves better.
+    """Train the generator on the logs since its last promotion, and put the result in service only if it proves better.
 
     Ends with status 0 if the new checkpoint was promoted, if what is live was kept, and if there was nothing new; else with
     another. The same command goes on where it was killed. Training settings may stand in the settings file, as [retrain].
