@@ -14,6 +14,9 @@ from skill_plugin.training.survey import accepted
 
 SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push")
 
+MOST_KL = 20.0
+"""Nats that one token may add to a step's KL: k3 has a long tail, and one that the policy hardly ever writes must not end a run."""
+
 
 class Pass(NamedTuple):
     """Some candidates of the group at a place. One without weight is there so that every process makes as many."""
@@ -95,7 +98,7 @@ class Step:
         losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
         self._add("policy_loss", losses.policy)
         # The tokens are the behaviour policy's: unweighed, one that the policy has unlearned would count thousands of nats.
-        self._add("kl", losses.kl * losses.ratio)
+        self._add("kl", (losses.kl * losses.ratio).clamp(max=MOST_KL))
         self._add("ratio", losses.ratio)
         self._add("clipped", losses.clipped)
         self._add("pull", pull_N)
