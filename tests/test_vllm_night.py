@@ -28,7 +28,7 @@ LEARNING = {
     "rank": 8, "alpha": 16, "learning_rate": 1e-2, "groups_per_step": 4, "epochs": 4, "clip_low": 0.5, "clip_high": 1.0,
     "ratio_cap": "none", "max_kl": 10.0, "snapshot_steps": 5, "gradient_checkpointing": False,
 }  # fmt: skip
-"""One night then gains 0.25 to 0.4. vLLM samples without a seed here: over 48 held-out tasks that is far from where luck decides."""
+"""One night then gains 0.25 to 0.55. vLLM samples without a seed here: over 48 held-out tasks that is far from where luck decides."""
 
 CLERK = ("--agent", "tiny_writer:simulated_clerk")
 RETRAIN = ("retrain", *CLERK, "--logged-as", "tiny", "--gate-candidates", CANDIDATES, "--gate-rollouts", 1, "--json")
