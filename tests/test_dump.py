@@ -85,7 +85,7 @@ def test_everything_is_equal_in_the_new_database(full, target, tmp_path):
     assert target.get("adding").created_at.tzinfo is not None
     assert [hit.ref for hit in target.search("add")] == [hit.ref for hit in full.search("add")]
     assert target.lift("adding") == full.lift("adding")
-    assert all(check.ok for check in target.check())
+    assert [check.name for check in target.check() if not check.ok] == ["checkpoint"]  # adapters stay where they are
 
 
 def test_loading_twice_is_loading_once(full, target, tmp_path):
@@ -164,7 +164,7 @@ def test_a_namespace_without_vectors_takes_the_embedder_of_the_dump(full, target
     load(target.database, tmp_path / "all.gz")
 
     assert target.search("add")[0].name == "adding"
-    assert all(check.ok for check in target.check())
+    assert [check.name for check in target.check() if not check.ok] == ["checkpoint"]  # adapters stay where they are
 
 
 def test_vectors_of_another_embedder_are_refused(full, open_store, tmp_path):
