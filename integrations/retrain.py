@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from skill_plugin.base_models import model_folder
 from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.checkpoint_record import Checkpoint
 from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
@@ -111,6 +112,7 @@ def retrain(
         ConfigurationError: something cannot work as it is set.
         TrainingError: the trainer died.
     """
+    model_folder(night.base_model)  # before anything is begun: what is not there will not be there in an hour
     with store.alone(BY, wait=wait):
         return _Night(store, night, server, tell or (lambda _: None)).pass_(
             writer, compare, gate_tasks=gate_tasks, sleep=sleep

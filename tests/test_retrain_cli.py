@@ -12,6 +12,9 @@ from skill_plugin.store import SkillStore
 from tiny_models import tiny_model
 
 RETRAIN = ("retrain", "--embedder", "hashing", "--base-model", "qwen")
+DYING = ("--launcher", "sh -c 'exit 1' --")
+"""A trainer that dies at once."""
+
 GOOD, BAD = (1.0, 1.0), (0.0, 0.0)
 
 
@@ -117,32 +120,29 @@ def test_log_probs_of_another_model_are_found_out_before_the_first_step(cli, ope
         assert store.checkpoints() == []
 
 
-def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened, tmp_path):
+def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened):
     with opened() as store:
         many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
-    nowhere = ("retrain", "--embedder", "hashing", "--base-model", tmp_path / "none", "--logged-as", "qwen")
     for _ in range(4):
-        cli(*nowhere, code=1)
+        cli(*RETRAIN, *DYING, code=1)
 
     with opened() as store:
         runs = store.training_runs()
     assert len(runs) == 2
     assert runs[0].outcome == "given up: begun with other settings, or started 3 times"
-    assert (runs[1].outcome, "there is no model folder" in runs[1].progress["error"]) == (None, True)
+    assert (runs[1].outcome, "the trainer ended with status 1" in runs[1].progress["error"]) == (None, True)
 
 
-def test_logs_that_made_no_better_generator_are_learned_from_again_once_there_are_more(cli, home, opened, tmp_path):
+def test_logs_that_made_no_better_generator_are_learned_from_again_once_there_are_more(cli, home, opened):
     with opened() as store:
         lineage(store, 0, [written(0), written(1)], [GOOD, BAD])
         store.begin_training("first", {}, data_to=datetime.now(UTC))
         store.save_training("first", {}, outcome="kept")
-    nowhere = ("retrain", "--embedder", "hashing", "--base-model", tmp_path / "none", "--logged-as", "qwen")
-
-    said = json.loads(cli(*nowhere, "--json"))
+    said = json.loads(cli(*RETRAIN, "--json"))
     with opened() as store:
         for number in range(1, 12):
             lineage(store, number, [written(2 * number), written(2 * number + 1)], [GOOD, BAD])
-    cli(*nowhere, code=1)
+    cli(*RETRAIN, *DYING, code=1)
 
     assert (said["outcome"], "nothing was logged since" in said["reason"]) == ("nothing new", True)
     with opened() as store:
