@@ -66,7 +66,7 @@ class Server:
             )  # fmt: skip
 
     def wait(self):
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 600
         while True:
             try:
                 urllib.request.urlopen(f"{self.url}/models", timeout=1).close()
@@ -104,6 +104,7 @@ def server(folder):
 
 def writer(server, checkpoint=None, **options):
     options.setdefault("max_tokens", 100)
+    options.setdefault("timeout", 600.0)  # the first call warms the server up, which a busy machine takes minutes for
     path = server.folder / checkpoint if checkpoint else None
     return generators.vllm(server.url, "tiny", adapter_path=path, **options)
 
@@ -200,7 +201,7 @@ def test_a_prompt_that_is_too_long_is_one_clear_error(server):
 
 def test_a_server_that_is_killed_in_mid_run_is_waited_for_and_its_adapters_come_back(server, capsys):
     # Without a seed: vLLM 0.32 on a processor dies of a seeded prompt that is prefilled in parts, as of so many it is.
-    generator, other = writer(server, "a", patience=300, max_tokens=1000), writer(server, "b", patience=300)
+    generator, other = writer(server, "a", patience=600, max_tokens=1000), writer(server, "b", patience=600)
     found = []
     thread = threading.Thread(target=lambda: found.extend(generator.propose(TASK, HISTORY, n=64)))
     thread.start()

@@ -55,6 +55,7 @@ def home(home, server, hashing, monkeypatch):
     """Set up as an operator does it."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # on so small a model the trainer's threads only wait for each other
     names = {"generator": "vllm:tiny@live", "generator_url": server.url, "base_model": str(server.folder / "model")}
+    names["model_timeout"] = 600.0  # the first call warms the server up, which a busy machine takes minutes for
     home.mkdir()
     (home / "settings.toml").write_text(f"{toml(names)}[retrain]\n{toml(LEARNING)}")
     return home
