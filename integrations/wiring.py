@@ -99,8 +99,9 @@ def trained_model(settings: Settings, base_model: str | None, logged_as: str | N
         named = model_folder(named)
     base = base_model or settings.base_model or named
     if base is None:
+        which = f"the generator {settings.generator!r}" if settings.generator else "a generator that is not set"
         raise ConfigurationError(
-            f"no base model is given, and the generator {settings.generator!r} has none that can be trained; pass --base-model "
+            f"no base model is given, and {which} has none that can be trained; pass --base-model "
             "FOLDER, or set generator to local:FOLDER@live or vllm:MODEL@live"
         )
     return base, logged_as or named or base
