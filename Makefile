@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Each core has tests of its own, so torch is given one thread.
+PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit test-lowest test-server test-vllm test-upstream docs clean
@@ -25,12 +27,12 @@ types: $(VENV)/dev
 	MYPYPATH=build/types $(BIN)/mypy -p skill_plugin
 
 unit: $(VENV)/dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 
 test-lowest: ## every test on the lowest releases that pyproject.toml allows
 	test -d .venv-lowest || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
-	.venv-lowest/bin/python -m pytest -W ignore::DeprecationWarning  # old releases meet new neighbours
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning  # old releases meet new neighbours
 
 # langgraph-cli needs an older protobuf and grpcio than the other environments have.
 test-server: ## `langgraph dev` and the official client, in an environment of their own

@@ -1,6 +1,8 @@
 """Fixtures: a home of one's own, and a real store: on SQLite and Chroma, or on PostgreSQL and a Chroma server."""
 
 import os
+
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and Rich keeps what it finds when it is imported
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count

@@ -26,12 +26,12 @@ TASKS = [
 
 @pytest.fixture
 def skill(home):
-    with SkillStore.open(home, embedder="hashing") as store:
+    with SkillStore.open(home, embedder="hashing", chroma=False) as store:
         return store.add_text(skill_text())
 
 
 def test_an_outcome_that_comes_later(cli, home, skill):
-    with SkillStore.open(home, embedder="hashing") as store:
+    with SkillStore.open(home, embedder="hashing", chroma=False) as store:
         used = Rollout(generation=0, answer="4", skill=skill.ref)
         store.record(Task("add 2 and 2"), [used], run_id="run-1")
 

@@ -90,7 +90,7 @@ def test_outside_the_clip_they_pull_back_to_it():
     assert of(math.log(0.5), 0.25, -0.25)[1] == pytest.approx(-0.125)
 
 
-@given(st.floats(-5, 5), st.floats(-5, 5))
+@given(st.floats(-4, 4), st.floats(-4, 4))  # apart by less than the limit that the exponent is cut to
 def test_k3_is_never_negative_and_0_where_both_agree(log_ratio, reference):
     losses, _ = of(log_ratio, 0.0, 0.0, LossSettings(), reference)
 

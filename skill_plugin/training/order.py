@@ -55,6 +55,6 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
     """
     warm = math.ceil(settings.warmup * steps)
     if step < warm:
-        return settings.learning_rate * (step + 1) / warm
+        return settings.learning_rate * ((step + 1) / warm)
     done = (step - warm) / max(1, steps - warm)
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
