@@ -246,6 +246,7 @@ class _Night:
         if not place.exists():
             with whole_folder(place) as unfinished:
                 shutil.copytree(folder / "adapter", unfinished, dirs_exist_ok=True)
+        shutil.rmtree(folder / "adapter", ignore_errors=True)  # one copy is enough, night after night
         manifest, trained = read_json(folder / "manifest.json"), self._result.trained
         candidate = self._store.register_checkpoint(
             place,

@@ -95,6 +95,8 @@ def test_a_run_leaves_its_adapter_its_numbers_and_what_it_was_made_of(finished, 
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-8)
     assert sum(row["tokens"] for row in rows) == trained.tokens
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    # What only going on needs is a gigabyte a night for a model of billions of parameters.
+    assert not any((folder / name).exists() for name in ("snapshots", "references"))
 
 
 def test_the_adapter_is_one_that_peft_reads_and_that_changes_the_model(finished, base):
@@ -231,7 +233,7 @@ def test_without_kl_no_reference_is_computed(base, tmp_path):
     done = trained(folder)
 
     assert done.last["kl"] == 0
-    assert [path.stat().st_size for path in folder.glob("reference-*.bin")] == [0]
+    assert [path.stat().st_size for path in (folder / "references").iterdir()] == [0]
 
 
 def test_each_group_is_scored_by_the_base_once(base, tmp_path):
@@ -240,7 +242,7 @@ def test_each_group_is_scored_by_the_base_once(base, tmp_path):
     trained(folder)
 
     tokens = sum(group.completion_tokens for group in Groups(folder / "data" / "train"))
-    assert [path.stat().st_size for path in folder.glob("reference-*.bin")] == [4 * tokens + 3 * 20]
+    assert [path.stat().st_size for path in (folder / "references").iterdir()] == [4 * tokens + 3 * 20]
 
 
 @pytest.mark.parametrize(

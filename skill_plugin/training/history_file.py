@@ -96,7 +96,8 @@ def _parquet(place: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     unfolded = [name for name in names if name in columns.AS_JSON]
     number = 0
     try:
-        with place.open("rb") as raw, pq.ParquetFile(raw) as file:
+        # Buffering ahead keeps all that was read until the end of the file.
+        with place.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
             if missing := [name for name in ("format", *names) if name not in file.schema_arrow.names]:
                 raise InvalidHistoryError(f"{str(place)!r} has no column {missing[0]!r}; {_EXPORT}")
             for batch in file.iter_batches(batch_size=_BATCH, columns=list(names)):

@@ -1,6 +1,7 @@
 """A training run from its folder: `plan.json` and the groups go in, the adapter and `result.json` come out."""
 
 import logging
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from skill_plugin.training.groups import Groups
 from skill_plugin.training.manifest import manifest, read_json, same_run, write_json
 from skill_plugin.training.metrics import FILE as METRICS
 from skill_plugin.training.plan import PLAN, Plan
-from skill_plugin.training.trainer import TRAIN, VALIDATION, Trained, train
+from skill_plugin.training.trainer import REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, Trained, train
 
 MANIFEST, RESULT, CURVES = "manifest.json", "result.json", "curves.png"
 
@@ -38,9 +39,11 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
         InvalidHistoryError: there are no groups.
     """
     plan = Plan.from_json(read_json(folder / PLAN))
-    if (folder / RESULT).exists():
-        return Trained(**read_json(folder / RESULT))
     here = processes()
+    if (folder / RESULT).exists():
+        if here.is_main_process:
+            _tidy(folder)
+        return Trained(**read_json(folder / RESULT))
     with alone(folder):
         revision = base_model.base_revision(plan.base_model)
         if here.is_main_process:
@@ -50,6 +53,7 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
         if here.is_main_process:
             curves.draw(folder / METRICS, folder / CURVES, title=f"{Path(plan.base_model).name}, {trained.step} steps")
             write_json(folder / RESULT, trained.to_json())
+            _tidy(folder)
     return trained
 
 
@@ -86,6 +90,12 @@ def alone(folder: Path) -> Iterator[None]:
             "the memory of the GPU ran out; lower rows or head_chunk, use a smaller base, or free what another process holds "
             "(a vLLM server can be put to sleep), and start it again: it goes on"
         ) from exc
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what only a run that goes on needs; for a model of billions of parameters that is a gigabyte a night."""
+    for name in (SNAPSHOTS, REFERENCES):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _claim(folder: Path, plan: Plan, revision: str) -> None:

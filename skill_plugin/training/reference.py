@@ -38,6 +38,7 @@ class ReferenceCache:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[int, tuple[int, int]] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         size = path.stat().st_size
         with path.open("r+b") as file:

@@ -30,7 +30,7 @@ from skill_plugin.training.survey import survey
 from skill_plugin.training.validation import score
 
 TRAIN, VALIDATION = "data/train", "data/validation"
-SNAPSHOTS, FINAL = "snapshots", "adapter"
+SNAPSHOTS, REFERENCES, FINAL = "snapshots", "references", "adapter"
 BEFORE, AFTER = "validation-before.json", "validation-after.json"
 
 
@@ -152,8 +152,8 @@ class _Learner:
         self._order = Order(len(surveyed.places), settings.epochs, settings.groups_per_step, settings.seed)
         self._steps = self._warm.steps + self._order.steps
         self.policy = policy = Policy(plan, accelerator, surveyed, groups[surveyed.places[0]])
-        name = f"reference-{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
-        cache = ReferenceCache(folder / name.replace("/", "_").replace(":", "_"))
+        name = f"{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
+        cache = ReferenceCache(folder / REFERENCES / name.replace("/", "_").replace(":", "_"))
         self.references = References(cache, policy, groups, surveyed.places, plan, accelerator)
 
     @property
