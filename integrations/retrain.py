@@ -17,7 +17,7 @@ from typing import Any, Literal
 from skill_plugin.base_models import model_folder
 from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.checkpoint_record import Checkpoint
-from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError, ModelError, SkillPluginError
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations import trainer_process
 from skill_plugin.integrations.retrained import Retrained
@@ -113,6 +113,9 @@ def retrain(
         TrainingError: the trainer died.
     """
     model_folder(night.base_model)  # before anything is begun: what is not there will not be there in an hour
+    if night.gate == "paired" and (compare is None or not store.tasks(split="heldout", limit=1)):
+        lacks = "no task LLM is given; give one" if compare is None else "there are no held-out tasks; evolve with some"
+        raise ConfigurationError(f"the gate is to be paired and {lacks}, or let the gate be auto")
     with store.alone(BY, wait=wait):
         return _Night(store, night, server, tell or (lambda _: None)).pass_(
             writer, compare, gate_tasks=gate_tasks, sleep=sleep
@@ -254,6 +257,7 @@ class _Night:
             base_revision=manifest["base_revision"],
             parent=run.config["parent_checkpoint"],
             metrics={"run": run.id, "steps": trained["step"], "skipped": trained["skipped"], "last": trained["last"]},
+            by=BY,
         )
         self._result.checkpoint = candidate.id
         return candidate
@@ -275,8 +279,6 @@ class _Night:
             if decision.kind == "paired" or wanted == "paired":
                 return decision
             note = f"held-out tasks could not judge: {decision.reason}"
-        elif wanted == "paired":
-            return decide(note="no task LLM is given" if compare is None else "")
         self._tell("the gate: what the logs say")
         samples = [self._sample(writer(one)) for one in (candidate, live)]
         return decide(estimate=_estimate(folder), candidate=samples[0], live=samples[1], note=note)
@@ -317,9 +319,7 @@ class _Night:
             self._serve(candidate)
         else:
             self._store.keep_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
-            asked = (
-                "" if self._night.promote or not decision.promote else "the gate said yes, and nothing is promoted: "
-            )
+            asked = "" if self._night.promote or not decision.promote else "the gate said yes, none is promoted: "
             self._end(run, "kept", asked + decision.reason)
 
     def _serve(self, checkpoint: Checkpoint) -> None:

@@ -81,6 +81,8 @@ def verify_adapter(folder: str | Path, expected: str) -> None:
     Raises:
         ConfigurationError: a file is missing or changed, or there is something else that `check_adapter` refuses.
     """
+    if not Path(folder).exists():
+        raise ConfigurationError(f"the adapter {str(folder)!r} is gone; put its folder back, or register it anew")
     check_adapter(folder)
     if (found := adapter_sha256(folder)) != expected:
         raise ConfigurationError(

@@ -53,6 +53,19 @@ def test_the_installed_command_is_the_same_program():
     assert subprocess.run(command, capture_output=True, text=True).stdout == f"{__version__}\n"
 
 
+def test_a_log_holds_no_bars_and_no_warnings_of_libraries_to_each_other():
+    program = (
+        "import sys, warnings; from skill_plugin.integrations.cli import main; sys.argv[1:] = ['--version']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "warnings.warn('is deprecated', FutureWarning)\n"
+        "from transformers.utils import logging; print(logging.is_progress_bar_enabled())"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert (ended.stdout, ended.stderr) == (f"{__version__}\nFalse\n", "")
+
+
 def test_a_completion_script_can_be_had(cli, monkeypatch):
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
 

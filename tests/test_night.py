@@ -150,6 +150,9 @@ def test_a_night_that_is_killed_again_and_again_ends_as_one_that_never_was(cli, 
     with opened(night) as store:
         assert [one.id for one in store.checkpoints()] == [result["checkpoint"]]
         assert [one.outcome for one in store.training_runs()] == ["promoted"]
+        assert [(one.kind, one.by) for one in store.checkpoint_events()] == [
+            ("registered", "retrain"), ("promoted", "retrain"),
+        ]  # fmt: skip
 
 
 def test_a_night_that_is_killed_before_the_gate_or_after_promoting_makes_no_second_checkpoint(cli, night):

@@ -88,6 +88,11 @@ def test_a_chat_models_texts_cannot_be_trained_on_and_no_base_model_is_guessed(c
         (("--set", "intra=best"), "intra is 'best'; it is one of candidate, rollout"),
         (("--max-minutes", "0"), "max_minutes is 0.0; give above 0, or None"),
         (("--gate", "maybe"), "gate is 'maybe'; it is one of auto, paired, off-policy"),
+        (("--gate", "paired"), "the gate is to be paired and no task LLM is given; give one, or let the gate be auto"),
+        (
+            ("--gate", "paired", "--agent", "tiny_writer:simulated_clerk"),
+            "there are no held-out tasks; evolve with some, or let",
+        ),
         (("--agent", "no.such:agent"), "no.such"),
     ],
 )

@@ -1,5 +1,8 @@
 """The command line's root: every command and the `--version`."""
 
+import os
+import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -57,4 +60,8 @@ command(app, "erase")(upkeep.erase)
 
 def main() -> None:
     """The entry point `skill-plugin`."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
+    if not sys.stderr.isatty():  # Hugging Face's bars would fill the log of a night
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app()

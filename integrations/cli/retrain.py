@@ -181,11 +181,12 @@ def _rows(result: "Retrained") -> Iterator[dict[str, str]]:
             }
     if result.checkpoint:
         yield {"what": "checkpoint", "came": result.checkpoint}
-    if gate:
+    if gate and gate["kind"] != "none":
         yield {
             "what": f"gate ({gate['kind']})",
             "came": f"{gate['before']:.3f} -> {gate['after']:.3f}, gain {gate['gain']:+.3f} [{gate['low']:+.3f}, {gate['high']:+.3f}]",
         }
+    if gate:
         yield from ({"what": check["name"], "came": check["said"]} for check in gate["checks"])
     yield {"what": "live", "came": result.live or "base model"}
     yield from ({"what": "serving", "came": line} for line in result.serving)

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get(WATCHED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
     warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     given = _parser().parse_args(arguments)
