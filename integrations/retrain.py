@@ -9,23 +9,24 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from skill_plugin.base_models import model_folder
 from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.checkpoint_record import Checkpoint
-from skill_plugin.errors import ConfigurationError, InvalidHistoryError, ModelError, SkillPluginError
+from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations import trainer_process
+from skill_plugin.integrations.night import Night, nothing_in
 from skill_plugin.integrations.retrained import Retrained
 from skill_plugin.protocols import Generator
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.store.training_runs import TrainingRun
-from skill_plugin.training.dataset import REPORT, build_groups
+from skill_plugin.training.dataset import REPORT
 from skill_plugin.training.disk import whole_folder
 from skill_plugin.training.manifest import read_json, write_json
 from skill_plugin.training.off_policy import OffPolicyEstimate, estimate
@@ -38,41 +39,7 @@ STARTS = 3
 SAMPLES = 16
 """Texts of either generator that the gate looks at where no task LLM is there."""
 
-NO_SIGNAL = "no signal"
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
-    """What a night is told.
-
-    Args:
-        base_model: The generator's base: a folder, or a name on the Hugging Face Hub.
-        logged_as: What the histories call it.
-        home: The home folder: runs go to `training/`, adapters to `adapters/`.
-        parts: `train`, `loss` and `advantage` settings of the plan.
-        since: Learn from lineages in which something was recorded from then on; None is since the last promotion.
-        all_logs: Learn from everything.
-        max_age: Checkpoints that a revision may be behind the live one.
-        launcher: See `trainer_process.train`.
-        gate: `paired` runs held-out tasks, `off-policy` asks the logs, `auto` the first that can be had.
-        promote: Let the gate's yes be followed; else the checkpoint stays a candidate.
-        new: Begin a run though an unfinished one is there.
-    """
-
-    base_model: str
-    logged_as: str
-    home: Path
-    parts: Mapping[str, Any] = field(default_factory=dict)
-    since: datetime | None = None
-    all_logs: bool = False
-    max_age: int = 4
-    launcher: str | None = None
-    gate: Literal["auto", "paired", "off-policy"] = "auto"
-    promote: bool = True
-    new: bool = False
-
 
 Writer = Callable[[Checkpoint | None], Generator]
 """Makes the generator of a checkpoint; None is the base model's."""
@@ -113,9 +80,7 @@ def retrain(
         TrainingError: the trainer died.
     """
     model_folder(night.base_model)  # before anything is begun: what is not there will not be there in an hour
-    if night.gate == "paired" and (compare is None or not store.tasks(split="heldout", limit=1)):
-        lacks = "no task LLM is given; give one" if compare is None else "there are no held-out tasks; evolve with some"
-        raise ConfigurationError(f"the gate is to be paired and {lacks}, or let the gate be auto")
+    night.judged_by(store, task_llm=compare is not None)  # likewise
     with store.alone(BY, wait=wait):
         return _Night(store, night, server, tell or (lambda _: None)).pass_(
             writer, compare, gate_tasks=gate_tasks, sleep=sleep
@@ -134,15 +99,18 @@ class _Night:
             back = store.check_live(by=BY)
             result.rolled_back = back.id if back else None
         run = self._begin()
-        if (why := self._nothing_new(run)) is not None:
+        if not result.resumed and (why := self._night.nothing_new(store, run.data_from)) is not None:
             return self._end(run, "nothing new", why)
         folder = self._night.home / "training" / run.id
         result.run_id, result.folder = run.id, str(folder)
         try:
             with self._timed("groups"):
                 report = self._groups(run, folder)
-            if not report["groups"] - report["validation_groups"]:
-                return self._nothing(run, report)
+            if (nothing := nothing_in(report, store.namespace, run.data_from)) is not None:
+                self._end(run, *nothing)
+                if nothing[0] == "failed":
+                    raise InvalidHistoryError(nothing[1])
+                return result
             with self._timed("training"), self._resting(sleep=sleep):
                 trainer_process.train(folder, launcher=self._night.launcher, tell=self._tell)
             result.trained = read_json(folder / "result.json")
@@ -164,12 +132,7 @@ class _Night:
         """The unfinished run of the same settings, else a new one."""
         night, store = self._night, self._store
         live = store.live_checkpoint(night.logged_as)
-        plan = Plan(
-            base_model=night.base_model,
-            parent=live.path if live else None,
-            parent_checkpoint=live.id if live else None,
-            **night.parts,
-        )
+        plan = night.plan(live)
         config = {**plan.to_json(), "logged_as": night.logged_as, "max_age": night.max_age}
         for old in store.training_runs():
             if old.outcome is not None:
@@ -185,21 +148,11 @@ class _Night:
             store.save_training(old.id, {**old.progress, "starts": starts + 1})
             self._tell(f"going on with {old.id}, which was begun {old.created_at:%Y-%m-%d %H:%M} UTC")
             return replace(old, progress={**old.progress, "starts": starts + 1})
-        # What a night learned from that was not promoted is learned from again, with what came since: it is lost otherwise,
-        # and still on-policy, because what wrote it has not changed.
-        since = None if night.all_logs else night.since or store.trained_until(promoted=True)
         run_id = f"tr_{datetime.now(UTC):%Y%m%d}_{secrets.token_hex(3)}"
         seeds = {"order": plan.train.seed, "adapter": plan.train.seed}
-        return store.begin_training(run_id, config, data_from=since, data_to=datetime.now(UTC), seeds=seeds)
-
-    def _nothing_new(self, run: TrainingRun) -> str | None:
-        """Why this night would be the last one again."""
-        night, last = self._night, self._store.trained_until()
-        if self._result.resumed or night.new or night.all_logs or night.since or last in (None, run.data_from):
-            return None
-        if any(row["kind"] == "revision" for row in self._store.history_rows(since=last)):
-            return None
-        return f"nothing was logged since {last:%Y-%m-%d %H:%M} UTC, and what was before made no better generator"
+        return store.begin_training(
+            run_id, config, data_from=night.window(store), data_to=datetime.now(UTC), seeds=seeds
+        )
 
     def _groups(self, run: TrainingRun, folder: Path) -> dict[str, Any]:
         """Builds the groups, unless an earlier start has; the report of it. The plan is written last."""
@@ -207,15 +160,7 @@ class _Night:
             night = self._night
             self._tell("reading histories" + (f" since {run.data_from:%Y-%m-%d %H:%M} UTC" if run.data_from else ""))
             plan = Plan.from_json({key: run.config[key] for key in Plan.__dataclass_fields__})
-            report = build_groups(
-                self._store.history_rows(since=run.data_from),
-                folder / "data",
-                base_model=night.logged_as,
-                ages=self._store.checkpoint_ages(),
-                max_age=night.max_age,
-                advantage=plan.advantage,
-                max_tokens=_context(night.base_model),
-            )
+            report = night.groups(self._store, folder / "data", since=run.data_from, advantage=plan.advantage)
             window = {
                 "since": run.data_from and run.data_from.isoformat(),
                 "until": run.data_to and run.data_to.isoformat(),
@@ -224,24 +169,6 @@ class _Night:
             write_json(folder / PLAN, replace(plan, data=data).to_json())
         self._result.learned_from = read_json(folder / "data" / REPORT)
         return self._result.learned_from
-
-    def _nothing(self, run: TrainingRun, report: Mapping[str, Any]) -> Retrained:
-        """Nothing to learn from: on most nights that is no failure, on the first one it is."""
-        refused = {reason: count for reason, count in report["refused"].items() if reason != NO_SIGNAL}
-        if report["read"] == 0:
-            reason = f"there are no revisions in the histories of namespace {self._store.namespace!r}"
-            if run.data_from is not None:
-                return self._end(run, "nothing new", f"{reason} since {run.data_from:%Y-%m-%d %H:%M} UTC")
-            reason += "; log some with evolve, or with an agent that has a generator"
-        elif sum(refused.values()) == report["read"]:
-            counts = ", ".join(f"{count} {why}" for why, count in refused.items())
-            reason = f"none of the {report['read']} revisions can be learned from: {counts}; see histories stats"
-        else:
-            validation = report["validation_groups"]
-            held = f", {validation} groups are held back" if validation else ""
-            return self._end(run, "nothing new", f"no group says which text is better{held}")
-        self._end(run, "failed", reason)
-        raise InvalidHistoryError(reason)
 
     def _register(self, run: TrainingRun, folder: Path) -> Checkpoint:
         """Puts the adapter where it stays, and into the registry as a candidate."""
@@ -371,17 +298,6 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(result: Retrained) -> dict[str, Any]:
     return {key: value for key, value in result.to_json().items() if key not in ("seconds", "reason", "outcome")}
-
-
-def _context(base_model: str) -> int | None:
-    """How many tokens the model takes; None if that is not known before it is loaded."""
-    path = Path(base_model).expanduser() / "config.json"
-    if not path.is_file():
-        return None
-    config = read_json(path)
-    text = config.get("text_config", config)
-    found = text.get("max_position_embeddings")
-    return found if isinstance(found, int) else None
 
 
 def _estimate(folder: Path) -> OffPolicyEstimate | None:

@@ -1,7 +1,7 @@
 """`skill-plugin retrain`: the nightly job."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
     from skill_plugin.checkpoint_gate import CheckpointDecision
+    from skill_plugin.integrations.dry_run import DryRun
     from skill_plugin.integrations.retrained import Retrained
     from skill_plugin.records import Task
 
@@ -56,6 +57,9 @@ def retrain(
     sleep: Annotated[bool, typer.Option("--sleep", help="Put the vLLM server to sleep while training.")] = False,
     new: Annotated[bool, typer.Option("--new", help="Begin anew, though an unfinished run is there.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another retrain on this store to end.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be learned from, and whether it fits here.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train the generator on the logs since its last promotion, and put the result in service only if it proves better.
@@ -65,6 +69,8 @@ def retrain(
     """
     from skill_plugin.integrations import retrain as job  # noqa: PLC0415 - the store takes a second to import
     from skill_plugin.integrations import wiring  # noqa: PLC0415
+    from skill_plugin.integrations.dry_run import dry_run  # noqa: PLC0415
+    from skill_plugin.integrations.night import Night  # noqa: PLC0415
     from skill_plugin.task_files import read_text  # noqa: PLC0415
     from skill_plugin.training import options  # noqa: PLC0415
 
@@ -76,7 +82,7 @@ def retrain(
         key: value for key, value in (("max_minutes", max_minutes), ("max_steps", max_steps)) if value is not None
     }
     base, name = wiring.trained_model(settings, base_model, logged_as)
-    night = job.Night(
+    night = Night(
         base_model=base,
         logged_as=name,
         home=settings.home,
@@ -91,6 +97,11 @@ def retrain(
     llm = wiring.task_llm(settings, agent) if agent or settings.model else None
     try:
         with wiring.open_store(settings, create=False) as store:
+            if dry:
+                _report_dry(
+                    dry_run(store, night, task_llm=llm is not None, gate_tasks=gate_tasks, sleep=sleep), as_json=as_json
+                )
+                return
             compare = functools.partial(
                 _compared,
                 store=store,
@@ -150,18 +161,49 @@ def _report(result: "Retrained") -> None:
         out.print(Text(f"curves: {Path(result.folder, 'curves.png')}"), soft_wrap=True)
 
 
+def _report_dry(found: "DryRun", *, as_json: bool) -> None:
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_table("retrain, and nothing is done", list(_dry_rows(found)), {"what": "", "came": ""})
+        out.print(Text(f"{found.outcome}: {found.reason}", style="bold"))
+    if found.outcome == "would fail":
+        raise typer.Exit(1)
+
+
+def _dry_rows(found: "DryRun") -> Iterator[dict[str, str]]:
+    yield {"what": "histories", "came": f"since {found.since}" if found.since else "from the beginning"}
+    yield from _learned_rows(found.learned_from)
+    yield {"what": "trains", "came": f"{found.trains} further" if found.trains else "a new adapter"}
+    if found.unfinished:
+        came = f"{', '.join(found.unfinished)}, to go on with where the settings are the same"
+        yield {"what": "unfinished", "came": came}
+    if (run := found.forecast) is not None:
+        needs, free = run["needed_bytes"] / 1e9, run["free_bytes"]
+        free = "" if free is None else f", {free / 1e9:.2f} GB are free"
+        yield {"what": "steps", "came": f"{run['steps']} at most, of {run['trained_parameters']:,} weights"}
+        yield {"what": "memory", "came": f"{needs:.2f} GB on {run['device']} in {run['dtype']}{free}"}
+        yield {"what": "disk", "came": f"{run['disk_bytes'] / 1e9:.2f} GB while it trains"}
+    heldout = f", {found.heldout} held-out tasks" if found.judged_by == "paired" else ""
+    yield {"what": "gate", "came": f"{found.judged_by}{heldout}"}
+
+
+def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    refused = ", ".join(f"{count} {why}" for why, count in learned["refused"].items())
+    held = learned["validation_groups"]
+    came = f"{learned['groups']} groups, {held} of them held back; {learned['candidates']} revisions, {learned['rollouts']} rollouts"
+    yield {"what": "learned from", "came": came}
+    yield {"what": "refused", "came": refused or "none"}
+    if learned["reward_mean"] is not None:
+        yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}
+
+
 def _rows(result: "Retrained") -> Iterator[dict[str, str]]:
     learned, trained, gate = result.learned_from, result.trained, result.gate
     if result.rolled_back:
         yield {"what": "rolled back", "came": f"{result.rolled_back}: the gate took clearly less of what it wrote"}
     if learned:
-        refused = ", ".join(f"{count} {why}" for why, count in learned["refused"].items())
-        held = learned["validation_groups"]
-        came = f"{learned['groups']} groups, {held} of them held back; {learned['candidates']} revisions, {learned['rollouts']} rollouts"
-        yield {"what": "learned from", "came": came}
-        yield {"what": "refused", "came": refused or "none"}
-        if learned["reward_mean"] is not None:
-            yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}
+        yield from _learned_rows(learned)
     if trained:
         last = trained["last"]
         yield {

@@ -7,6 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.training.settings import TrainSettings
+from skill_plugin.training.survey import Survey
 
 FLOAT32 = 4
 # What an allocator and kernels take beside the tensors that are counted here.
@@ -34,6 +36,11 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         return self.weights + self.adapter + self.activations + self.logits + self.prefix_copies
+
+    @property
+    def needed(self) -> int:
+        """With what an allocator and kernels take beside."""
+        return int(self.total * MARGIN)
 
     def __str__(self) -> str:
         parts = ("weights", "adapter", "activations", "logits", "prefix_copies")
@@ -101,6 +108,29 @@ def estimate(
     )
 
 
+def of_run(
+    config: Any,
+    settings: TrainSettings,
+    surveyed: Survey,
+    *,
+    way: Literal["shared", "plain"],
+    dtype: torch.dtype,
+    lora: int,
+) -> MemoryEstimate:
+    """What the largest step of a run needs, `lora` being the adapter's weights; see `estimate`."""
+    return estimate(
+        config,
+        dtype_bytes=dtype.itemsize,
+        lora_parameters=lora,
+        tokens=surveyed.completion,
+        prompt_tokens=surveyed.prompt,
+        group=surveyed.candidates if way == "shared" else min(settings.rows, surveyed.candidates),
+        way=way,
+        head_chunk=settings.head_chunk,
+        gradient_checkpointing=settings.gradient_checkpointing,
+    )
+
+
 def parameters(config: Any) -> int:
     """How many weights the model of a config has, without making it."""
     with torch.device("meta"):
@@ -114,8 +144,7 @@ def check(estimate: MemoryEstimate, free_bytes: int) -> None:
     Raises:
         ConfigurationError: it does not, with the estimate, what is free and what to lower.
     """
-    needed = int(estimate.total * MARGIN)
-    if needed > free_bytes:
+    if (needed := estimate.needed) > free_bytes:
         largest = max(_ADVICE, key=lambda name: getattr(estimate, name))
         raise ConfigurationError(
             f"training needs about {_gb(needed)} of memory and {_gb(free_bytes)} are free; the tensors are {estimate}; "

@@ -6,6 +6,7 @@ from functools import lru_cache
 from random import Random
 
 from skill_plugin.training.settings import TrainSettings
+from skill_plugin.training.survey import Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class Order:
         """The places of one step, from 0; the last step may have fewer."""
         positions = range(number * self._size, min((number + 1) * self._size, self.groups * self.epochs))
         return [_epoch(self.groups, self.seed, at // self.groups)[at % self.groups] for at in positions]
+
+
+def orders(surveyed: Survey, settings: TrainSettings) -> tuple[Order, Order]:
+    """Of the supervised warm start, and of what follows it."""
+    size, seed = settings.groups_per_step, settings.seed
+    return (
+        Order(len(surveyed.accepted), settings.sft_epochs, size, seed),
+        Order(len(surveyed.places), settings.epochs, size, seed),
+    )
 
 
 @lru_cache(maxsize=2)

@@ -58,7 +58,10 @@ class Policy:
             self.peft.train()  # checkpointing works in training mode only
         self.way, self.way_reason = scoring.choose_way(self.peft, settings.way, sample, longest=surveyed.tokens)
         if free is not None and accelerator.distributed_type != DistributedType.FSDP:
-            memory.check(self._needed(model.config, plan, surveyed), free)
+            lora = sum(one.numel() for one in self.peft.parameters() if one.requires_grad)
+            memory.check(
+                memory.of_run(model.config, settings, surveyed, way=self.way, dtype=self.dtype, lora=lora), free
+            )
         scorer = scoring.Scorer(self.peft, way=self.way, head_chunk=settings.head_chunk)
         scorer._no_split_modules = model._no_split_modules  # noqa: SLF001 - FSDP shards by it
         optimizer = torch.optim.AdamW(
@@ -68,20 +71,6 @@ class Policy:
         )
         self._scorer, self._optimizer = accelerator.prepare(scorer, optimizer)
         self._rows = settings.rows
-
-    def _needed(self, config: Any, plan: Plan, surveyed: Survey) -> memory.MemoryEstimate:
-        settings = plan.train
-        return memory.estimate(
-            config,
-            dtype_bytes=self.dtype.itemsize,
-            lora_parameters=sum(one.numel() for one in self.peft.parameters() if one.requires_grad),
-            tokens=surveyed.completion,
-            prompt_tokens=surveyed.prompt,
-            group=surveyed.candidates if self.way == "shared" else min(settings.rows, surveyed.candidates),
-            way=self.way,
-            head_chunk=settings.head_chunk,
-            gradient_checkpointing=settings.gradient_checkpointing,
-        )
 
     def passes(self, group: Group) -> Iterator[list[int]]:
         """Which candidates of a group go into one forward pass."""

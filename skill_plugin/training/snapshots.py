@@ -34,6 +34,11 @@ class Snapshot:
     state: Mapping[str, Any]
 
 
+def needed_bytes(adapter_bytes: int) -> int:
+    """Of the snapshots, each with the adapter and two moments, one more while it is written, and of the adapter at the end."""
+    return adapter_bytes * (3 * (KEPT + 1) + 1)
+
+
 class Snapshots:
     """The snapshots of a run; the newest `KEPT` stay.
 

@@ -19,12 +19,12 @@ from skill_plugin.training.disk import check_disk
 from skill_plugin.training.groups import Groups
 from skill_plugin.training.manifest import write_json
 from skill_plugin.training.metrics import MetricsLog
-from skill_plugin.training.order import Order, learning_rate
+from skill_plugin.training.order import learning_rate, orders
 from skill_plugin.training.plan import Plan
 from skill_plugin.training.policy import Policy
 from skill_plugin.training.reference import ReferenceCache, References
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.snapshots import KEPT, Snapshots
+from skill_plugin.training.snapshots import Snapshots, needed_bytes
 from skill_plugin.training.step import Step, passes, without
 from skill_plugin.training.survey import survey
 from skill_plugin.training.validation import score
@@ -98,7 +98,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
         learner.policy.restore(snapshot)
         done = Trained(**snapshot.state["done"])
     else:
-        check_disk(folder, learner.bytes_on_disk())
+        check_disk(folder, needed_bytes(sum(one.nbytes for one in learner.policy.trainable().values())))
         learner.references.check_logprobs()
         learner.validate(folder / BEFORE)
         learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
@@ -148,8 +148,7 @@ class _Learner:
             why = "; ".join(sorted(set(surveyed.refused.values()))[:1]) or "the report says what was refused and why"
             raise InvalidHistoryError(f"there is no group to learn from: {why}")
         self._validation = survey(held_back, config).places[: settings.validation_groups]
-        self._warm = Order(len(surveyed.accepted), settings.sft_epochs, settings.groups_per_step, settings.seed)
-        self._order = Order(len(surveyed.places), settings.epochs, settings.groups_per_step, settings.seed)
+        self._warm, self._order = orders(surveyed, settings)
         self._steps = self._warm.steps + self._order.steps
         self.policy = policy = Policy(plan, accelerator, surveyed, groups[surveyed.places[0]])
         name = f"{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
@@ -202,11 +201,6 @@ class _Learner:
         found = score(self.policy, self._held_back, self._validation)
         if self._accelerator.is_main_process:
             write_json(path, [one.to_json() for one in found])
-
-    def bytes_on_disk(self) -> int:
-        """Of the snapshots, each with the adapter and two moments, one more while it is written, and of the adapter."""
-        adapter = sum(one.numel() * one.element_size() for one in self.policy.trainable().values())
-        return adapter * (3 * (KEPT + 1) + 1)
 
     def keep(self, snapshots: Snapshots, done: Trained) -> None:
         parts = self.policy.parts()  # every process takes part in gathering them

@@ -1,0 +1,88 @@
+"""`retrain --dry-run`: what a night would learn from, and whether it fits, without doing any of it."""
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from skill_plugin.base_models import model_folder
+from skill_plugin.integrations.night import Night, nothing_in
+from skill_plugin.store import SkillStore
+from skill_plugin.training.dataset import TRAIN
+from skill_plugin.training.groups import Groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What a night would do.
+
+    Args:
+        outcome: `would train`, `nothing new`, or `would fail`.
+        reason: Why.
+        since: Of the histories, ISO 8601; None is from the beginning.
+        trains: The checkpoint that would be trained further; None is a new adapter.
+        unfinished: Runs that were begun and not ended; the night goes on with one that has the same settings.
+        judged_by: See `Night.judged_by`.
+        heldout: Held-out tasks that would judge.
+        learned_from: What the groups are; see `training.dataset.GroupReport`.
+        forecast: See `training.forecast.Forecast`; None where nothing would be trained.
+    """
+
+    outcome: Literal["would train", "nothing new", "would fail"]
+    reason: str
+    since: str | None
+    trains: str | None
+    unfinished: list[str]
+    judged_by: str
+    heldout: int
+    learned_from: dict[str, Any]
+    forecast: dict[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def dry_run(store: SkillStore, night: Night, *, task_llm: bool, gate_tasks: int = 50, sleep: bool = False) -> DryRun:
+    """What `retrain` would do now. The store and the disk stay as they are.
+
+    Args:
+        store: Histories and registry.
+        night: What to do.
+        task_llm: Whether there is one for the gate.
+        gate_tasks: Held-out tasks that judge, at most.
+        sleep: A vLLM server would be put to sleep, so memory that is taken now may be free then.
+
+    Raises:
+        ConfigurationError: something cannot work as it is set.
+        InvalidHistoryError: the base model can compute none of the groups.
+    """
+    model_folder(night.base_model)
+    judged_by = night.judged_by(store, task_llm=task_llm)
+    live = store.live_checkpoint(night.logged_as)
+    plan, since = night.plan(live), night.window(store)
+    outcome: Literal["would train", "nothing new", "would fail"] = "would train"
+    forecast = None
+    with tempfile.TemporaryDirectory(prefix="dry-run-", dir=night.home) as name:
+        report = night.groups(store, Path(name), since=since, advantage=plan.advantage).to_json()
+        if (why := night.nothing_new(store, since)) is not None:
+            outcome, reason = "nothing new", why
+        elif (nothing := nothing_in(report, store.namespace, since)) is not None:
+            outcome, reason = ("would fail" if nothing[0] == "failed" else "nothing new"), nothing[1]
+        else:
+            from skill_plugin.training.forecast import forecast as of  # noqa: PLC0415 - torch takes seconds to import
+
+            found = of(Groups(Path(name) / TRAIN), plan, night.home)
+            forecast, reason = found.to_json(), f"{found.steps} steps on {found.groups} groups"
+            if found.problem is not None and not sleep and night.launcher is None:
+                outcome, reason = "would fail", found.problem
+    return DryRun(
+        outcome=outcome,
+        reason=reason,
+        since=since.isoformat() if since else None,
+        trains=live.id if live else None,
+        unfinished=[run.id for run in store.training_runs() if run.outcome is None],
+        judged_by=judged_by,
+        heldout=len(store.tasks(split="heldout", limit=gate_tasks)),
+        learned_from=report,
+        forecast=forecast,
+    )

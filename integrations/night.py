@@ -1,0 +1,134 @@
+"""What a night of `retrain` is told, and what follows from that and the store alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from skill_plugin.checkpoint_record import Checkpoint
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.store import SkillStore
+from skill_plugin.training.dataset import GroupReport, build_groups
+from skill_plugin.training.manifest import read_json
+from skill_plugin.training.plan import Plan
+from skill_plugin.training.settings import AdvantageSettings
+
+NO_SIGNAL = "no signal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """What a night is told.
+
+    Args:
+        base_model: The generator's base: a folder, or a name on the Hugging Face Hub.
+        logged_as: What the histories call it.
+        home: The home folder: runs go to `training/`, adapters to `adapters/`.
+        parts: `train`, `loss` and `advantage` settings of the plan.
+        since: Learn from lineages in which something was recorded from then on; None is since the last promotion.
+        all_logs: Learn from everything.
+        max_age: Checkpoints that a revision may be behind the live one.
+        launcher: See `trainer_process.train`.
+        gate: `paired` runs held-out tasks, `off-policy` asks the logs, `auto` the first that can be had.
+        promote: Let the gate's yes be followed; else the checkpoint stays a candidate.
+        new: Begin a run though an unfinished one is there.
+    """
+
+    base_model: str
+    logged_as: str
+    home: Path
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    since: datetime | None = None
+    all_logs: bool = False
+    max_age: int = 4
+    launcher: str | None = None
+    gate: Literal["auto", "paired", "off-policy"] = "auto"
+    promote: bool = True
+    new: bool = False
+
+    def plan(self, live: Checkpoint | None) -> Plan:
+        """What is trained: the live adapter further, or a new one."""
+        return Plan(
+            base_model=self.base_model,
+            parent=live.path if live else None,
+            parent_checkpoint=live.id if live else None,
+            **self.parts,
+        )
+
+    def window(self, store: SkillStore) -> datetime | None:
+        """Since when it learns; None is from the beginning.
+
+        What a night learned from that was not promoted is learned from again, with what came since: it is lost otherwise, and
+        still on-policy, because what wrote it has not changed.
+        """
+        return None if self.all_logs else self.since or store.trained_until(promoted=True)
+
+    def nothing_new(self, store: SkillStore, since: datetime | None) -> str | None:
+        """Why it would be the last night once more, or None."""
+        last = store.trained_until()
+        if self.new or self.all_logs or self.since or last in (None, since):
+            return None
+        if any(row["kind"] == "revision" for row in store.history_rows(since=last)):
+            return None
+        return f"nothing was logged since {last:%Y-%m-%d %H:%M} UTC, and what was before made no better generator"
+
+    def judged_by(self, store: SkillStore, *, task_llm: bool) -> Literal["paired", "off-policy"]:
+        """How its gate will judge.
+
+        Raises:
+            ConfigurationError: it is to be paired and cannot be.
+        """
+        lacks = None if task_llm else "no task LLM is given; give one"
+        if task_llm and self.gate != "off-policy" and not store.tasks(split="heldout", limit=1):
+            lacks = "there are no held-out tasks; evolve with some"
+        if self.gate == "paired" and lacks is not None:
+            raise ConfigurationError(f"the gate is to be paired and {lacks}, or let the gate be auto")
+        return "off-policy" if self.gate == "off-policy" or lacks is not None else "paired"
+
+    def groups(
+        self, store: SkillStore, folder: Path, *, since: datetime | None, advantage: AdvantageSettings
+    ) -> GroupReport:
+        """Writes the groups that it learns from; see `build_groups`."""
+        return build_groups(
+            store.history_rows(since=since),
+            folder,
+            base_model=self.logged_as,
+            ages=store.checkpoint_ages(),
+            max_age=self.max_age,
+            advantage=advantage,
+            max_tokens=_context(self.base_model),
+        )
+
+
+def nothing_in(
+    report: Mapping[str, Any], namespace: str, since: datetime | None
+) -> tuple[Literal["nothing new", "failed"], str] | None:
+    """Why groups, by their report, are nothing to learn from; None if they are. On most nights that is no failure, on the first
+    one it is.
+    """
+    if report["groups"] - report["validation_groups"]:
+        return None
+    refused = {reason: count for reason, count in report["refused"].items() if reason != NO_SIGNAL}
+    if report["read"] == 0:
+        reason = f"there are no revisions in the histories of namespace {namespace!r}"
+        if since is not None:
+            return "nothing new", f"{reason} since {since:%Y-%m-%d %H:%M} UTC"
+        return "failed", f"{reason}; log some with evolve, or with an agent that has a generator"
+    if sum(refused.values()) == report["read"]:
+        counts = ", ".join(f"{count} {why}" for why, count in refused.items())
+        return "failed", f"none of the {report['read']} revisions can be learned from: {counts}; see histories stats"
+    validation = report["validation_groups"]
+    held = f", {validation} groups are held back" if validation else ""
+    return "nothing new", f"no group says which text is better{held}"
+
+
+def _context(base_model: str) -> int | None:
+    """How many tokens the model takes; None if that is not known before it is loaded."""
+    path = Path(base_model).expanduser() / "config.json"
+    if not path.is_file():
+        return None
+    config = read_json(path)
+    text = config.get("text_config", config)
+    found = text.get("max_position_embeddings")
+    return found if isinstance(found, int) else None

@@ -1,0 +1,111 @@
+"""What a run would be, from its plan and its groups: told without the base model's weights."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from skill_plugin.base_models import ADAPTER_WEIGHTS
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError
+from skill_plugin.training import base_model, memory
+from skill_plugin.training.disk import check_disk
+from skill_plugin.training.groups import Groups
+from skill_plugin.training.order import orders
+from skill_plugin.training.plan import Plan
+from skill_plugin.training.snapshots import needed_bytes
+from skill_plugin.training.survey import survey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a run would be.
+
+    Args:
+        groups: To learn from.
+        refused_groups: Why the base model cannot compute the others, by id.
+        steps: Of the optimizer; a budget may end them sooner.
+        trained_parameters: Of the adapter.
+        device: Where it would train.
+        dtype: Of the base model there.
+        memory: What its largest step needs there, on one device, with a shared prompt unless `way` is plain.
+        needed_bytes: The same with what an allocator takes beside.
+        free_bytes: What is free there now; None where that cannot be told.
+        disk_bytes: Of its snapshots and its adapter.
+        problem: Why memory or disk will not do as they are, and what to lower; None if they will.
+    """
+
+    groups: int
+    refused_groups: dict[str, str]
+    steps: int
+    trained_parameters: int
+    device: str
+    dtype: str
+    memory: memory.MemoryEstimate
+    needed_bytes: int
+    free_bytes: int | None
+    disk_bytes: int
+    problem: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def forecast(groups: Groups, plan: Plan, folder: Path) -> Forecast:
+    """What training on these groups would be.
+
+    Args:
+        groups: To learn from.
+        plan: How.
+        folder: Where the run's folder would be.
+
+    Raises:
+        ConfigurationError: there is no such model, or a setting does not fit it.
+        InvalidHistoryError: the base model can compute none of the groups.
+    """
+    config, settings = base_model.load_config(plan.base_model), plan.train
+    surveyed = survey(groups, config)
+    if not surveyed.places:
+        raise InvalidHistoryError(
+            f"there is no group to learn from: {next(iter(surveyed.refused.values()), 'none at all')}"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = base_model.pick_dtype(settings.dtype, device)
+    lora = _trained(config, plan)
+    way: Literal["shared", "plain"] = "plain" if settings.way == "plain" else "shared"
+    needs = memory.of_run(config, settings, surveyed, way=way, dtype=dtype, lora=lora)
+    free, disk, problem = memory.free_memory(device), needed_bytes(lora * memory.FLOAT32), None
+    try:
+        if free is not None:
+            memory.check(needs, free)
+        check_disk(folder, disk)
+    except ConfigurationError as exc:
+        problem = str(exc)
+    return Forecast(
+        groups=len(surveyed.places),
+        refused_groups=surveyed.refused,
+        steps=sum(one.steps for one in orders(surveyed, settings)),
+        trained_parameters=lora,
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        memory=needs,
+        needed_bytes=needs.needed,
+        free_bytes=free,
+        disk_bytes=disk,
+        problem=problem,
+    )
+
+
+def _trained(config: Any, plan: Plan) -> int:
+    """Weights of the adapter."""
+    if plan.parent is not None:
+        return sum(one.numel() for one in load_file(Path(plan.parent) / ADAPTER_WEIGHTS).values())
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+        model.requires_grad_(requires_grad=False)
+        adapted = base_model.attach_adapter(
+            model, rank=plan.train.rank, alpha=plan.train.alpha, targets=plan.train.targets
+        )
+    return sum(one.numel() for one in adapted.parameters() if one.requires_grad)

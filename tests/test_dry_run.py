@@ -1,0 +1,88 @@
+"""`retrain --dry-run`: the same words as of a night, and nothing is other than before."""
+
+import json
+from hashlib import sha256
+
+import pytest
+from typer.testing import CliRunner
+
+from lineages import lineage, written
+from skill_plugin.integrations.cli import app
+from skill_plugin.store import SkillStore
+from skill_plugin.training import forecast
+from tiny_models import tiny_model
+
+GOOD, BAD = (1.0, 1.0), (0.0, 0.0)
+
+
+@pytest.fixture
+def dry(home, tmp_path):
+    base = str(tiny_model(tmp_path / "base"))
+
+    def run(*words, code=0):
+        told = ("retrain", "--embedder", "hashing", "--base-model", base, "--logged-as", "qwen", "--dry-run")
+        ended = CliRunner().invoke(app, [*told, *words])
+        assert ended.exit_code == code, ended.output
+        return ended.stdout
+
+    return run
+
+
+@pytest.fixture
+def opened(home):
+    def open_one():
+        return SkillStore.open(home, embedder="hashing", chroma=False)
+
+    with open_one() as store:
+        store.add(name="adding", description="Adds.", body="Add.")
+    return open_one
+
+
+@pytest.fixture
+def logged(opened):
+    with opened() as store:
+        for number in range(12):
+            lineage(store, number, [written(2 * number), written(2 * number + 1)], [GOOD, BAD])
+    return opened
+
+
+def contents(home):
+    return {path: sha256(path.read_bytes()).hexdigest() for path in home.rglob("*") if path.is_file()}
+
+
+def test_it_says_what_would_be_trained_and_leaves_everything_as_it_is(dry, logged, home):
+    with logged():
+        before = contents(home)
+        found = json.loads(dry("--json"))
+        assert contents(home) == before
+
+    learned, run = found["learned_from"], found["forecast"]
+    assert (found["outcome"], found["trains"], found["judged_by"]) == ("would train", None, "off-policy")
+    assert learned["groups"] - learned["validation_groups"] == run["groups"]
+    assert found["reason"] == f"{run['steps']} steps on {run['groups']} groups"
+    with logged() as store:
+        assert (store.training_runs(), store.checkpoints()) == ([], [])
+
+
+def test_people_read_a_table(dry, logged, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+
+    said = dry()
+
+    assert "a new adapter" in said
+    assert "GB on cpu in float32" in said
+    assert "would train:" in said
+
+
+def test_nothing_to_learn_from_would_fail(dry, opened):
+    found = json.loads(dry("--json", code=1))
+
+    assert (found["outcome"], found["forecast"]) == ("would fail", None)
+    assert "there are no revisions in the histories of namespace 'default'" in found["reason"]
+
+
+def test_too_little_memory_would_fail_unless_a_server_goes_to_sleep(dry, logged, monkeypatch):
+    monkeypatch.setattr(forecast.memory, "free_memory", lambda _: 1000)
+
+    assert json.loads(dry("--json", "--sleep"))["outcome"] == "would train"
+    assert "training needs about" in json.loads(dry("--json", code=1))["reason"]
