@@ -62,7 +62,8 @@ def dry_run(store: SkillStore, night: Night, *, task_llm: bool, gate_tasks: int 
     plan, since = night.plan(live), night.window(store)
     outcome: Literal["would train", "nothing new", "would fail"] = "would train"
     forecast = None
-    with tempfile.TemporaryDirectory(prefix="dry-run-", dir=night.home) as name:
+    # Beside where the night would write them, because they may be large; with a database elsewhere there may be no home yet.
+    with tempfile.TemporaryDirectory(prefix="dry-run-", dir=night.home if night.home.is_dir() else None) as name:
         report = night.groups(store, Path(name), since=since, advantage=plan.advantage).to_json()
         if (why := night.nothing_new(store, since)) is not None:
             outcome, reason = "nothing new", why
