@@ -29,6 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for thre
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import torch
+from scipy.stats import t as student_t
 
 from skill_plugin import generators, verifiers
 from skill_plugin.graphs import EvolveSettings, evolve
@@ -138,6 +139,37 @@ def _generator(base: Path, adapter: Path | None) -> Any:
     return generators.local(base, adapter, checkpoint=name, max_new_tokens=NEW_TOKENS)
 
 
+def summary(rows: list[dict[str, Any]]) -> None:
+    """Means over seeds of each form, and what the first form is ahead of each other one, seed by seed, with a 95 % interval."""
+    forms = list(dict.fromkeys(row["form"] for row in rows))
+    by_form = {form: [row for row in rows if row["form"] == form] for form in forms}
+    seeds, last = len(by_form[forms[0]]), len(rows[0]["nights"])
+    print(f"\nover {seeds} seeds")
+    for form, runs in by_form.items():
+        nights = ", ".join(f"{fmean(run['nights'][night]['reward'] for run in runs):.3f}" for night in range(last))
+        ends = [run["after"]["reward"] for run in runs]
+        clear = sum(
+            run["after"]["reward"] - run["after"]["half_95"] > run["before"]["reward"] + run["before"]["half_95"]
+            for run in runs
+        )
+        steps = fmean(sum(night["steps"] for night in run["nights"]) for run in runs)
+        print(
+            f"{form:22} {fmean(run['before']['reward'] for run in runs):.3f} -> {nights}; worst {min(ends):.3f}, best "
+            f"{max(ends):.3f}; {clear} above their first interval; {steps:.0f} steps"
+        )
+    for other in forms[1:] if seeds > 1 else []:
+        for night in range(last):
+            ahead = [
+                one["nights"][night]["reward"] - two["nights"][night]["reward"]
+                for one, two in zip(by_form[forms[0]], by_form[other], strict=True)
+            ]
+            half = float(student_t.ppf(0.975, seeds - 1)) * stdev(ahead) / seeds**0.5
+            better = sum(one > 0 for one in ahead)
+            print(
+                f"{forms[0]} over {other}, night {night + 1}: {fmean(ahead):+.3f} +-{half:.3f}, better in {better} of {seeds}"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
@@ -175,6 +207,7 @@ def main() -> None:
                     flush=True,
                 )
                 print("      by night: " + ", ".join(f"{night['reward']:.3f}" for night in found["nights"]), flush=True)
+    summary(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps({"settings": {**vars(arguments), "json": None}, "rows": rows}, indent=2))
 

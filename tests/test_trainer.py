@@ -131,8 +131,11 @@ def test_a_finished_run_that_is_started_again_stays_as_it_is(finished):
     folder, trained = finished
     before = contents(folder)
 
+    (folder / "snapshots").mkdir()  # it was killed between its result and this
+
     assert run(folder) == trained
     assert contents(folder) == before
+    assert not (folder / "snapshots").exists()
 
 
 def test_there_is_a_snapshot_before_the_first_step(base, tmp_path):

@@ -96,7 +96,7 @@ def retrain(
     )
     llm = wiring.task_llm(settings, agent) if agent or settings.model else None
     try:
-        with wiring.open_store(settings, create=False) as store:
+        with wiring.open_store(settings, create=False, index=not dry, check_embedder=not dry) as store:
             if dry:
                 _report_dry(
                     dry_run(store, night, task_llm=llm is not None, gate_tasks=gate_tasks, sleep=sleep), as_json=as_json
