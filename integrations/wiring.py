@@ -49,23 +49,6 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
     return chat_models.from_settings(settings)
 
 
-def generator(settings: Settings, store: "SkillStore | None" = None) -> Generator | None:
-    """The generator that is set, by default the task LLM's model; None if there is no model.
-
-    Args:
-        settings: Name it.
-        store: Knows which checkpoint `@live` is; by default the settings' own, which is opened for as long as that takes.
-    """
-
-    def live() -> "Checkpoint | None":
-        if store is not None:
-            return store.live_checkpoint()
-        with open_store(settings, create=True, index=False, check_embedder=False) as opened:
-            return opened.live_checkpoint()
-
-    return generators.from_settings(settings, live)
-
-
 def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tuple[list[Task], Verifier | None]":
     """The tasks of a file, and the verifier of those that name none.
 

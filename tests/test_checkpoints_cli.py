@@ -1,21 +1,12 @@
-"""`skill-plugin checkpoints`, and `@live` where a generator is named."""
+"""`skill-plugin checkpoints`."""
 
 import json
-import logging
 
 import pytest
 
 from adapters import adapter
-from skill_plugin import Task, generators
-from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs import agent
-from skill_plugin.integrations import wiring
-from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
-from stub_llm import Reply, fails, says, stub_llm
 from test_evolve_cli import EVOLVE, work  # noqa: F401 - a fixture
-from test_vllm_generator import wrote
-from tiny_models import tiny_adapter, tiny_model
 
 YES, NO = {"promote": True}, {"promote": False}
 
@@ -104,86 +95,3 @@ class TestCommands:
 
         assert "it has no adapter_model.safetensors" in said[-1]
         assert all(line.startswith("error: ") and line.count("\n") == 1 for line in said)
-
-
-class TestLive:
-    URL = "http://localhost:1/v1"
-
-    @pytest.mark.usefixtures("nights")
-    def test_it_is_the_live_checkpoint_under_its_id_and_its_folder_is_known(self, nights, tmp_path):
-        unknown, loaded = fails(404, "The model does not exist."), Reply(b"Success")
-        with stub_llm(unknown, loaded, wrote()) as server:
-            found = wiring.generator(Settings.load(generator="vllm:base@live", base_url=server.url, embedder="hashing"))
-            [revision] = found.propose(Task("2 + 2?"), [], n=1)
-
-        assert (found.checkpoint, revision.checkpoint, revision.model) == (nights[0], nights[0], "base")
-        assert server.calls[1] == {"lora_name": nights[0], "lora_path": str(tmp_path / "night-0")}
-
-    def test_with_none_it_is_the_base_model(self):
-        found = wiring.generator(Settings.load(generator="vllm:base@live", base_url=self.URL))
-        assert (found.model, found.checkpoint) == ("base", None)
-
-    def test_in_this_process_it_is_the_adapters_folder(self, opened, tmp_path):
-        base = tiny_model(tmp_path / "model")
-        folder = tiny_adapter(tmp_path / "night", base)
-        assert wiring.generator(Settings.load(generator=f"local:{base}@live")).checkpoint is None
-        with opened() as store:
-            one = store.register_checkpoint(folder, base_model=str(base))
-            store.promote_checkpoint(one.id, by="gate", reason="")
-            found = wiring.generator(Settings.load(generator=f"local:{base}@live"), store)
-
-        assert (found.path, found.checkpoint) == (str(base), one.id)
-        assert found.logprobs([5], [6]) == generators.local(base, folder).logprobs([5], [6])
-        assert found.logprobs([5], [6]) != generators.local(base).logprobs([5], [6])
-
-    def test_files_that_have_changed_are_not_served(self, nights, tmp_path):
-        adapter(tmp_path / "night-0", seed=9)
-        assert nights
-        with pytest.raises(ConfigurationError, match="has changed since it was registered"):
-            wiring.generator(Settings.load(generator="vllm:base@live", base_url=self.URL))
-
-    @pytest.mark.usefixtures("nights")
-    def test_another_model_than_it_was_trained_on_is_a_warning(self, caplog):
-        wiring.generator(Settings.load(generator="vllm:base@live", base_url=self.URL))
-        assert caplog.records == []
-        wiring.generator(Settings.load(generator="vllm:other@live", base_url=self.URL))
-
-        assert [record.levelno for record in caplog.records] == [logging.WARNING]
-        assert "was trained on 'org/base', but is loaded onto 'other'" in caplog.text
-
-    def test_without_a_store_it_cannot_be_known(self):
-        with pytest.raises(ConfigurationError, match="needs a store that knows what is live"):
-            generators.from_settings(Settings.load(generator="vllm:base@live", base_url=self.URL))
-
-    @pytest.mark.usefixtures("hashing")
-    def test_evolve_writes_with_what_is_live_and_begins_anew_when_that_changes(self, cli, work, opened, tmp_path):  # noqa: F811
-        options = ("--tasks", work / "tasks.jsonl", "--candidates", 1, "--rollouts", 1, "--generations", 1, "--json")
-        with stub_llm(wrote()) as server:
-            command = (*EVOLVE, "--generator", "vllm:base@live", "--base-url", server.url, *options)
-            first = json.loads(cli(*command))["run_id"]
-            with opened() as store:
-                one = store.register_checkpoint(adapter(tmp_path / "a"), base_model="base")
-                store.promote_checkpoint(one.id, by="gate", reason="")
-            second = json.loads(cli(*command))["run_id"]
-            again = json.loads(cli(*command))["run_id"]
-
-        assert [call["model"] for call in server.calls] == ["base", "base", one.id, one.id]
-        assert first != second == again
-
-    @pytest.mark.usefixtures("hashing")
-    def test_the_served_agent_has_it_too(self, nights, monkeypatch):
-        opened_, really_open = [], SkillStore.from_settings
-        monkeypatch.setattr(
-            SkillStore, "from_settings", lambda *args: opened_.append(really_open(*args, index=False)) or opened_[-1]
-        )
-        reply = wrote()
-        with stub_llm(says("5"), reply, says("4")) as server:
-            settings = Settings.load(
-                model="openai:stub", generator="vllm:base@live", base_url=server.url, verifier="exact_match",
-                embedder="hashing", max_generations=1,
-            )  # fmt: skip
-            agent._real(settings).invoke({"task": "add 2 and 2", "reference": "4"})
-        for store in opened_:
-            store.close()
-
-        assert server.calls[1]["model"] == nights[0]

@@ -326,5 +326,4 @@ def test_a_function_of_ones_own_can_verify(cli, tasks, models, monkeypatch):
 def test_model_and_agent_resolve_in_one_place(monkeypatch):
     with pytest.raises(ConfigurationError, match="no task LLM"):
         wiring.task_llm(Settings.load())
-    assert wiring.generator(Settings.load()) is None
     assert os.environ["SKILL_PLUGIN_EMBEDDER"] == "hashing"

@@ -5,7 +5,6 @@ from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import Generation, Revision, Rollout, Task, generators, verifiers
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs import create_skill_graph
-from skill_plugin.integrations import wiring
 from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
 from skill_plugin.settings import Settings
 from skill_plugin.store.tables import RevisionRow
@@ -71,7 +70,7 @@ class TestSettings:
         [("vllm:org/base", "org/base", None), ("vllm:base@night-3", "base", "night-3")],
     )
     def test_a_model_or_an_adapter_of_a_vllm_server(self, setting, name, model, checkpoint):
-        found = wiring.generator(Settings.load(generator=name, model_timeout=7, **{setting: f"{self.URL}/"}))
+        found = generators.from_settings(Settings.load(generator=name, model_timeout=7, **{setting: f"{self.URL}/"}))
 
         assert isinstance(found, generators.VllmGenerator)
         assert (found.base_url, found.model, found.checkpoint, found.timeout) == (self.URL, model, checkpoint, 7)
@@ -81,27 +80,27 @@ class TestSettings:
         adapter = tiny_adapter(tmp_path / "night-3", base)
 
         for name, checkpoint in ((f"local:{base}", None), (f"local:{base}@{adapter}", "night-3")):
-            found = wiring.generator(Settings.load(generator=name))
+            found = generators.from_settings(Settings.load(generator=name))
             assert isinstance(found, generators.LocalGenerator)
             assert (found.path, found.checkpoint) == (str(base), checkpoint)
 
     def test_anything_else_is_a_chat_model_with_its_own_server_or_that_of_the_task_llm(self):
         given = {"model": "small", "generator": "large", "base_url": self.URL}
         for more, url in (({}, self.URL), ({"generator_url": "http://localhost:2/v1"}, "http://localhost:2/v1")):
-            found = wiring.generator(Settings.load(**given, **more))
+            found = generators.from_settings(Settings.load(**given, **more))
             assert isinstance(found, generators.ChatGenerator)
             assert (found.model.model_name, found.model.openai_api_base) == ("large", url)
-        assert wiring.generator(Settings.load(model="small", base_url=self.URL)).model.model_name == "small"
-        assert wiring.generator(Settings.load()) is None
+        assert generators.from_settings(Settings.load(model="small", base_url=self.URL)).model.model_name == "small"
+        assert generators.from_settings(Settings.load()) is None
 
     @pytest.mark.parametrize("name", ["vllm:", "vllm:@night", "vllm:base@", "local:", "local:@folder"])
     def test_a_string_that_names_no_model(self, name):
         with pytest.raises(ConfigurationError, match=f"the generator '{name}' names no model; use vllm:MODEL"):
-            wiring.generator(Settings.load(generator=name, base_url=self.URL))
+            generators.from_settings(Settings.load(generator=name, base_url=self.URL))
 
     def test_a_vllm_server_needs_a_url(self):
         with pytest.raises(ConfigurationError, match="needs its server's URL; set generator_url"):
-            wiring.generator(Settings.load(generator="vllm:base"))
+            generators.from_settings(Settings.load(generator="vllm:base"))
 
 
 def test_what_a_generator_logged_for_training_is_in_the_store(store, skill, tmp_path):

@@ -67,7 +67,7 @@ def evolve(
     Tasks are for training or held out, as their line or a hash of their text says; the generator never sees held-out ones,
     which judge what it wrote. The same command again goes on where it was stopped or killed, and pays for nothing twice.
     """
-    from skill_plugin import graphs  # noqa: PLC0415 - LangGraph and the store take a second to import
+    from skill_plugin import generators, graphs  # noqa: PLC0415 - LangGraph and the store take a second to import
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.task_files import read_text  # noqa: PLC0415
 
@@ -93,12 +93,13 @@ def evolve(
         model=model, generator=generator, base_url=base_url, verifier=verifier, max_change=max_change
     )
     work, judge = wiring.tasks_and_judge(settings, tasks, self_check=self_check)
-    llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
-    if writer is None:
+    llm = wiring.task_llm(settings, agent)
+    if settings.generator is None and settings.model is None:
         raise ConfigurationError("no generator is given; pass --generator openai:gpt-5-mini, or --model for both")
     progress = graphs.Evolved()
     try:
         with wiring.open_store(settings, create=True) as store, _watching(progress, plan):
+            writer = generators.from_settings(settings, store.live_checkpoint)
             graphs.evolve(
                 work,
                 store=store,

@@ -38,7 +38,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the loop over your own tasks: retrieve, execute, verify, revise; then gate what was written."""
-    from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415 - LangGraph and the store take a second to import
+    from skill_plugin import generators  # noqa: PLC0415 - this, LangGraph and the store take a second to import
+    from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
     from skill_plugin.task_files import read_text  # noqa: PLC0415
@@ -48,13 +49,13 @@ def run(
     )
     work, judge = wiring.tasks_and_judge(settings, tasks, self_check=self_check)
     prompt = read_text(system_prompt)
-    llm, writer = wiring.task_llm(settings, agent), wiring.generator(settings)
+    llm = wiring.task_llm(settings, agent)
     with wiring.open_store(settings, create=True) as store:
         graph = create_skill_graph(
             store=store,
             llm=llm,
             verifier=judge,
-            generator=writer,
+            generator=generators.from_settings(settings, store.live_checkpoint),
             max_generations=settings.max_generations,
             system_prompt=prompt,
         ).compile()

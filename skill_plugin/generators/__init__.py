@@ -3,12 +3,11 @@
     chat     any LangChain chat model, prompted and untrained
     vllm     a vLLM server: n candidates in one call, with token ids, log-probabilities and LoRA adapters by name
     local    a model in this process, by transformers and PEFT, with the same records
+    live     either of the two, with the checkpoint that is live
 
-Only the last two log what training needs.
+The last three log what training needs.
 """
 
-import logging
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skill_plugin import chat_models
@@ -16,6 +15,7 @@ from skill_plugin.checkpoint_record import LIVE
 from skill_plugin.digest import current_text
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.chat import ChatGenerator
+from skill_plugin.generators.live import LiveGenerator
 from skill_plugin.generators.local import LocalGenerator
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.vllm import VllmGenerator
@@ -27,21 +27,22 @@ if TYPE_CHECKING:
     from skill_plugin.checkpoint_record import Checkpoint
     from skill_plugin.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 # Bound after the modules of the same names were imported, so these names are the classes here.
 chat = ChatGenerator
+live = LiveGenerator
 vllm = VllmGenerator
 local = LocalGenerator
 
 __all__ = [
     "ChatGenerator",
+    "LiveGenerator",
     "LocalGenerator",
     "VllmGenerator",
     "as_generator",
     "chat",
     "current_text",
     "from_settings",
+    "live",
     "local",
     "read",
     "vllm",
@@ -71,11 +72,12 @@ def from_settings(
 
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
     a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
-    `vllm:MODEL@live` and `local:PATH@live` have the adapter of the checkpoint that is live now, under its id.
+    `vllm:MODEL@live` and `local:PATH@live` have the adapter of the checkpoint that is live, under its id, and follow
+    promotions and rollbacks.
 
     Args:
         settings: Name it.
-        live_checkpoint: Asked where the name ends in `@live`; with None for an answer it is the base model.
+        live_checkpoint: Asked before every prompt where the name ends in `@live`; with None for an answer it is the base model.
 
     Raises:
         ConfigurationError: the string does not resolve, or the live checkpoint's files are not what they were.
@@ -94,44 +96,24 @@ def from_settings(
         raise ConfigurationError(
             f"the generator {name!r} names no model; use vllm:MODEL, vllm:MODEL@NAME or local:PATH"
         )
-    checkpoint, folder = adapter or None, None
-    if adapter == LIVE:
-        checkpoint, folder = _live(name, model, live_checkpoint)
-    elif kind == "local":
-        checkpoint, folder = None, adapter or None
-    if kind == "local":
-        return LocalGenerator(model, folder, checkpoint=checkpoint, max_change=settings.max_change)
-    if url is None:
+    if kind == "vllm" and url is None:
         raise ConfigurationError(
             f"the generator {name!r} needs its server's URL; set generator_url, such as http://localhost:8000/v1"
         )
-    return VllmGenerator(
-        url,
-        model,
-        checkpoint=checkpoint,
-        adapter_path=folder,
-        timeout=settings.model_timeout,
-        max_change=settings.max_change,
-    )
 
+    def make(checkpoint: str | None, folder: str | None) -> Generator:
+        if url is None or kind == "local":
+            return LocalGenerator(model, folder, checkpoint=checkpoint, max_change=settings.max_change)
+        return VllmGenerator(
+            url, model, checkpoint, folder, timeout=settings.model_timeout, max_change=settings.max_change
+        )
 
-def _live(
-    name: str, model: str, live_checkpoint: "Callable[[], Checkpoint | None] | None"
-) -> tuple[str | None, str | None]:
-    """The id and the folder of the live checkpoint; None is the base model."""
+    if adapter != LIVE:
+        return make(None, adapter or None) if kind == "local" else make(adapter or None, None)
     if live_checkpoint is None:
         raise ConfigurationError(
             f"the generator {name!r} needs a store that knows what is live; name an adapter instead"
         )
-    found = live_checkpoint()
-    if found is None:
-        return None, None
-    found.verify()
-    if Path(found.base_model).name != Path(model).name:
-        logger.warning(
-            "%s is live and was trained on %r, but is loaded onto %r; see that these are one model",
-            found.id,
-            found.base_model,
-            model,
-        )
-    return found.id, found.path
+    return LiveGenerator(
+        model, live_checkpoint, lambda found: make(found.id, found.path) if found else make(None, None)
+    )
