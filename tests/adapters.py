@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+BASE_MODEL = "org/base"
+"""What they were trained on, where a test does not say."""
+
 MODULE = "base_model.model.model.layers.{}.self_attn.q_proj"
 
 

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 import servers
 import training_processes
+from adapters import BASE_MODEL, adapter
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Skill
+from skill_plugin.checkpoint_record import Checkpoint
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore
@@ -163,3 +165,15 @@ def trainers() -> Iterator[training_processes.Trainers]:
     """Starts training runs in processes of their own."""
     with training_processes.Trainers() as started:
         yield started
+
+
+@pytest.fixture
+def register(store: SkillStore, tmp_path: Path) -> Callable[..., Checkpoint]:
+    """Registers another adapter at each call."""
+    made: list[Path] = []
+
+    def one(**given: Any) -> Checkpoint:
+        made.append(adapter(tmp_path / f"night-{len(made)}", seed=len(made)))
+        return store.register_checkpoint(made[-1], **{"base_model": BASE_MODEL, **given})
+
+    return one
