@@ -16,20 +16,13 @@ from skill_plugin import generators
 from skill_plugin.integrations.cli import app
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
-from tiny_writer import tiny_writer, total_tasks
+from tiny_writer import LEARNS_IN_A_NIGHT, tiny_writer, total_tasks
 
 NIGHT = (
     "--agent", "tiny_writer:simulated_clerk", "--gate", "paired", "--gate-tasks", "20", "--gate-candidates", "4",
     "--gate-rollouts", "1",
 )  # fmt: skip
-FASTER = {
-    "learning_rate": "5e-3", "groups_per_step": "4", "epochs": "6", "clip_low": "0.5", "clip_high": "1", "ratio_cap": "none",
-    "kl_weight": "0.05", "snapshot_steps": "5",
-}  # fmt: skip
-"""Most of what there is to learn is learned in one night. LOG.md of 2026-11-21 has how surely; twice the rate, and one night in 24
-ends in texts without an end."""
-
-SETTINGS = [word for name, value in FASTER.items() for word in ("--set", f"{name}={value}")]
+SETTINGS = [word for name, value in LEARNS_IN_A_NIGHT.items() for word in ("--set", f"{name}={value}")]
 SMALL = ("--candidates", "4", "--rollouts", "1", "--generations", "1")
 
 
@@ -77,7 +70,7 @@ def evolved(writer, tmp_path_factory):
     """A home in which one evolve was run; tests work in copies of it."""
     folder = tmp_path_factory.mktemp("evolved")
     home = folder / "home"
-    tasks = tasks_file(folder, "first", range(100, 140), heldout=range(900, 920))
+    tasks = tasks_file(folder, "first", range(100, 160), heldout=range(900, 920))
     result = CliRunner().invoke(app, list(map(str, evolving(tasks))), env=variables(home, writer))
     assert result.exit_code == 0, result.output
     return home
