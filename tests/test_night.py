@@ -16,6 +16,7 @@ from skill_plugin import generators
 from skill_plugin.integrations.cli import app
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
+from skill_plugin.task_files import write_tasks
 from tiny_writer import LEARNS_IN_A_NIGHT, tiny_writer, total_tasks
 
 NIGHT = (
@@ -39,19 +40,8 @@ def variables(home, writer):
 
 def tasks_file(folder, name, numbers, heldout=()):
     # One family: that all invoices want cents is learned in a night, what each of three families wants is not.
-    rows = [*total_tasks(numbers, families=["invoices"]), *total_tasks(heldout, split="heldout", families=["invoices"])]
-    path = folder / f"{name}.jsonl"
-    told = [
-        {
-            "task": one.input,
-            "reference": one.reference,
-            "family": one.family,
-            "split": one.split,
-            "verifier": one.verifier,
-        }
-        for one in rows
-    ]
-    path.write_text("\n".join(map(json.dumps, told)))
+    path, only = folder / f"{name}.jsonl", {"families": ["invoices"]}
+    write_tasks(path, [*total_tasks(numbers, **only), *total_tasks(heldout, split="heldout", **only)])
     return path
 
 
