@@ -1,6 +1,6 @@
 """How surely does a night on the tiny generator of the tests end in a promotion?
 
-    python benchmarks/nights.py [--nights 30] [--tasks 60] [--set NAME=VALUE ...] [--json OUT]
+    python benchmarks/nights.py [--nights 30] [--tasks 100] [--set NAME=VALUE ...] [--json OUT]
 
 Each night is tests/test_night.py's, with a draw of its own: `evolve` on one family's tasks with a real model of 89,000 weights and a
 simulated task LLM, then `retrain` with the gate on 20 held-out tasks, in an empty home. `--set` changes what it is trained with.
@@ -17,23 +17,17 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for threads
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from typer.testing import CliRunner
-
-from skill_plugin.integrations.cli import app
-from test_night import NIGHT, SETTINGS, evolving, tasks_file, variables
+from test_night import NIGHT, SETTINGS, evolving, run, tasks_file
 from tiny_writer import tiny_writer
 
 
 def night(folder: Path, writer: Path, tasks: int, changes: Sequence[str]) -> dict[str, Any]:
     """What one came to; rewards are means over the gate's held-out tasks."""
-    env = variables(folder / "home", writer)
+    home = folder / "home"
     path = tasks_file(folder, "tasks", range(100, 100 + tasks), heldout=range(900, 920))
+    run(evolving(path), home, writer)
     changed = [word for one in changes for word in ("--set", one)]
-    for command in (evolving(path), ("retrain", *NIGHT, *SETTINGS, *changed, "--json")):
-        ran = CliRunner().invoke(app, list(map(str, command)), env=env)
-        if ran.exit_code != 0:
-            raise SystemExit(ran.output)
-    said = json.loads(ran.stdout)
+    said = json.loads(run(("retrain", *NIGHT, *SETTINGS, *changed, "--json"), home, writer))
     gate = {name: said["gate"][name] for name in ("before", "after")}
     return {"outcome": said["outcome"], **gate, "reason": said["reason"]}
 
@@ -41,7 +35,7 @@ def night(folder: Path, writer: Path, tasks: int, changes: Sequence[str]) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nights", type=int, default=30)
-    parser.add_argument("--tasks", type=int, default=60)
+    parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()

@@ -57,13 +57,25 @@ def writer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def evolved(writer, tmp_path_factory):
-    """A home in which one evolve was run; tests work in copies of it."""
-    folder = tmp_path_factory.mktemp("evolved")
-    home = folder / "home"
-    tasks = tasks_file(folder, "first", range(100, 160), heldout=range(900, 920))
-    result = CliRunner().invoke(app, list(map(str, evolving(tasks))), env=variables(home, writer))
-    assert result.exit_code == 0, result.output
+    """A home in which one evolve was run from which a night is promoted; tests work in copies of it.
+
+    The draw is the machine's own, and about one in a hundred trains texts that loop, which the gate is right to keep. Training
+    is the same each time, so what holds of a copy holds of the next.
+    """
+    for _ in range(3):
+        folder = tmp_path_factory.mktemp("evolved")
+        home, tried = folder / "home", folder / "tried"
+        run(evolving(tasks_file(folder, "first", range(100, 200), heldout=range(900, 920))), home, writer)
+        shutil.copytree(home, tried)
+        if json.loads(run(("retrain", *NIGHT, *SETTINGS, "--json"), tried, writer))["outcome"] == "promoted":
+            break
     return home
+
+
+def run(command, home, writer):
+    result = CliRunner().invoke(app, list(map(str, command)), env=variables(home, writer))
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 @pytest.fixture
@@ -106,9 +118,7 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     cli, night, writer, tmp_path
 ):
     with opened(night) as store:
-        agents = generators.from_settings(
-            Settings.load(), store.live_checkpoint
-        )  # of an agent that ran before the night
+        agents = generators.from_settings(Settings.load(), store.live_checkpoint)  # made before the night
         assert agents.checkpoint is None
         first = retrain(cli)
         assert agents.propose(*total_tasks([777], families=["invoices"]), [])[0].checkpoint == first["live"]

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
 CONTEXT = 4096
 FAMILIES = ["invoices"]
-TRAIN, HELDOUT, CANDIDATES = 60, 20, 4
+TRAIN, HELDOUT, CANDIDATES = 100, 20, 4
 """Tasks, and texts for each of them."""
 
 CLERK = ("--agent", "tiny_writer:simulated_clerk")

@@ -25,10 +25,10 @@ WANTED = {"invoices": "cents", "refunds": "euros", "parcels": "dollars"}
 SKILL = "---\nname: {family}\ndescription: How to answer on {family}.\n---\n\nGive totals in {unit}, the number and then the word"
 
 LEARNS_IN_A_NIGHT: dict[str, Any] = {
-    "rank": 8, "alpha": 16, "learning_rate": 5e-3, "groups_per_step": 4, "epochs": 8, "clip_low": 0.5, "clip_high": 1.0,
-    "ratio_cap": "none", "kl_weight": 0.02, "snapshot_steps": 5, "gradient_checkpointing": False,
+    "rank": 8, "alpha": 16, "learning_rate": 5e-3, "groups_per_step": 4, "epochs": 4, "clip_low": 0.5, "clip_high": 1.0,
+    "ratio_cap": "none", "kl_weight": 0.05, "snapshot_steps": 5, "gradient_checkpointing": False,
 }  # fmt: skip
-"""Of one family's 60 tasks, 4 texts for each, most of what there is to learn. How surely is in LOG.md of 2026-11-21; with twice the rate
+"""Of one family's 100 tasks, 4 texts for each, most of what there is to learn. How surely is in LOG.md of 2026-11-21; with twice the rate
 one night in 24 ends in texts without an end."""
 
 CONTEXT = 400
