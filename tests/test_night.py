@@ -59,8 +59,8 @@ def writer(tmp_path_factory):
 def evolved(writer, tmp_path_factory):
     """A home in which one evolve was run from which a night is promoted; tests work in copies of it.
 
-    The draw is the machine's own, and about one in a hundred trains texts that loop, which the gate is right to keep. Training
-    is the same each time, so what holds of a copy holds of the next.
+    The draw is the machine's own, and now and then it trains texts that loop, which the gate is right to keep. From one draw training
+    is the same each time; only the gate samples anew.
     """
     for _ in range(3):
         folder = tmp_path_factory.mktemp("evolved")
