@@ -20,6 +20,7 @@ Status = Literal["staged", "live", "retired", "quarantined"]
 Author = Literal["human", "generator", "import"]
 Arm = Literal["skill", "control"]
 Split = Literal["train", "heldout"]
+Purpose = Literal["run", "later", "gate", "replay"]
 
 DEFAULT_FAMILY = "default"
 HELDOUT_SHARE = 0.2
@@ -52,9 +53,12 @@ class Task:
         verifier: `{"name": ..., "params": {...}}`, so that a logged task can be verified again.
         split: `train` tasks are shown to the generator, `heldout` tasks only to the gate. If it is not given, a hash
             of the input decides: about one in five is held out, the same ones on every machine.
+        chain: Names a sequence of tasks that are worked on one after the other; a text that was written for one of them is
+            judged on those that follow it (SAGE, arXiv:2512.17102).
+        position: The place in the chain, from 0.
 
     Raises:
-        InvalidTaskError: the input is empty, or a part is no JSON.
+        InvalidTaskError: the input is empty, a part is no JSON, or only one of `chain` and `position` is given.
     """
 
     input: str
@@ -62,6 +66,8 @@ class Task:
     reference: Any = None
     verifier: dict[str, Any] | None = None
     split: Split | None = None
+    chain: str | None = None
+    position: int | None = None
     id: str = field(init=False)
     content_hash: str = field(init=False)
 
@@ -72,6 +78,14 @@ class Task:
             raise InvalidTaskError(f"a task's family must be a name, got {self.family!r}; leave it out for the default")
         if self.split not in (None, "train", "heldout"):
             raise InvalidTaskError(f"a task's split is 'train' or 'heldout', got {self.split!r}")
+        if (self.chain is None) != (self.position is None):
+            raise InvalidTaskError(
+                f"a task of a chain needs both, got chain {self.chain!r} and position {self.position!r}; give both or none"
+            )
+        if self.chain is not None and (not isinstance(self.chain, str) or not self.chain.strip()):
+            raise InvalidTaskError(f"a task's chain must be a name, got {self.chain!r}; leave it out for no chain")
+        if self.position is not None and (type(self.position) is not int or self.position < 0):
+            raise InvalidTaskError(f"a task's position is a whole number from 0, got {self.position!r}")
         # The same question is the same task for the split and for credit, however it is verified.
         content_hash = sha256(unicodedata.normalize("NFC", self.input.strip()))
         try:
@@ -84,7 +98,7 @@ class Task:
         object.__setattr__(self, "id", f"task_{sha256(identity)[:20]}")
 
     def to_json(self) -> dict[str, Any]:
-        keys = ("input", "family", "reference", "verifier", "split")
+        keys = ("input", "family", "reference", "verifier", "split", "chain", "position")
         return {key: getattr(self, key) for key in keys}
 
     @classmethod
@@ -126,7 +140,10 @@ class Rollout:
 
     `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how). A control rollout names
     in `withheld` the version that it would have run under. `adherence` in [0, 1] says how far the skill was followed; None is
-    not judged, and counts as followed. `source` names the run of another system that it was imported from.
+    not judged, and counts as followed. `purpose` says what it was run for: `run` (a user's task, or a lineage's own), `later`
+    (a sibling task, to judge a text by), `gate` (a held-out task, to decide a promotion) or `replay` (what is live at the end
+    of an `evolve`). `also` are further skills that were in the prompt, by `skill_id@version`, each with its own adherence.
+    `source` names the run of another system that it was imported from.
     """
 
     generation: int
@@ -145,6 +162,8 @@ class Rollout:
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_s: float | None = None
+    purpose: Purpose = "run"
+    also: Mapping[str, float | None] = field(default_factory=dict)
     source: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -199,7 +218,8 @@ class Generation:
 
     A history is a sequence of these, the current skill's last; several candidates of one prompt have one number. `text` is
     the SKILL.md text that was tried; None is no skill, or a revision that was malformed, in which case `error` says why and
-    there are no rollouts. `rejected` says why the gate on other tasks refused it.
+    there are no rollouts. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
+    family, where the rollouts are of that one.
     """
 
     number: int
@@ -208,6 +228,7 @@ class Generation:
     rollouts: tuple[Rollout, ...] = ()
     error: str | None = None
     rejected: str | None = None
+    task: str | None = None
 
     @property
     def mean_reward(self) -> float | None:

@@ -26,18 +26,19 @@ from skill_plugin.store import namespaces, outbox
 from skill_plugin.store.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
+from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     CheckpointRow,
     EmbeddingRow,
     EventRow,
     EvolveRunRow,
-    ItemRow,
-    ItemVectorRow,
     NamespaceRow,
     OutcomeRow,
     RevisionRow,
+    RevisionTaskRow,
     RolloutRow,
+    SharedUseRow,
     SkillRow,
     SkillVersionRow,
     Table,
@@ -56,7 +57,9 @@ TABLES: tuple[type[Table], ...] = (
     SkillVersionRow,
     EmbeddingRow,
     RevisionRow,
+    RevisionTaskRow,
     RolloutRow,
+    SharedUseRow,
     OutcomeRow,
     EventRow,
     CheckpointRow,

@@ -116,7 +116,15 @@ class Evolving(StoreBase):
         with self.database.read() as session:
             rows = session.exec(mine.order_by(col(TaskRow.created_at).desc(), col(TaskRow.id)).limit(limit)).all()
             return [
-                Task(row.input, family=row.family, reference=row.reference, verifier=row.verifier, split=split)
+                Task(
+                    row.input,
+                    family=row.family,
+                    reference=row.reference,
+                    verifier=row.verifier,
+                    split=split,
+                    chain=row.chain,
+                    position=row.position,
+                )
                 for row in rows
             ]
 

@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
-from skill_plugin.store.tables import ItemRow, ItemVectorRow, utc_now
+from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
+from skill_plugin.store.tables import utc_now
 from skill_plugin.store.vectors import Vector
 
 Labels = tuple[str, ...]

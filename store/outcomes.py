@@ -32,7 +32,7 @@ FALL_BACK_DROP = 0.2
 FALL_BACK_USES = 20
 """Uses that both versions must have before they are compared."""
 
-_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld")]
+_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also")]
 
 
 def insert_task(session: Session, namespace: str, task: Task) -> None:
@@ -49,6 +49,8 @@ def task_values(namespace: str, task: Task) -> dict[str, Any]:
         "reference": task.reference,
         "verifier": task.verifier,
         "split": task.split,
+        "chain": task.chain,
+        "position": task.position,
         "content_hash": task.content_hash,
         "created_at": utc_now(),
     }

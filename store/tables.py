@@ -31,7 +31,7 @@ PREFIX = "skillp_"
 _Counter = BigInteger().with_variant(Integer, "sqlite")
 
 # What is looked up by its beginning is ordered by its characters' numbers, not by a language's rules, as SQLite does it.
-_Prefixed = String().with_variant(String(collation="C"), "postgresql")
+PrefixedText = String().with_variant(String(collation="C"), "postgresql")
 
 
 def utc_now() -> datetime:
@@ -97,6 +97,8 @@ class TaskRow(Table, table=True):
     verifier: dict[str, Any] | None = Field(default=None, sa_type=JSON)
     split: str
     content_hash: str
+    chain: str | None = None
+    position: int | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -126,7 +128,7 @@ class SkillRow(Table, table=True):
 
 
 class SkillVersionRow(Table, table=True):
-    """The text never changes; `utility`, `uses` and `wins` are of the time that this version was live."""
+    """The text never changes; `utility`, `uses`, `wins` and `total_reward` are of the time that this version was live."""
 
     __tablename__ = f"{PREFIX}skill_version"
     __table_args__ = (ForeignKeyConstraint(["skill_id"], [f"{PREFIX}skill.id"]),)
@@ -144,6 +146,7 @@ class SkillVersionRow(Table, table=True):
     utility: float | None = None
     uses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     wins: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    total_reward: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -204,8 +207,21 @@ class RevisionRow(Table, table=True):
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
+class RevisionTaskRow(Table, table=True):
+    """A further task that the prompt of a candidate group showed, beside the one in its revisions' `task_id`."""
+
+    __tablename__ = f"{PREFIX}revision_task"
+
+    namespace: str = Field(primary_key=True)
+    group_id: str = Field(primary_key=True)
+    content_hash: str = Field(primary_key=True)
+
+
 class RolloutRow(Table, table=True):
-    """`credited` says whether it moved the skill's utility. A control rollout names the version that was withheld."""
+    """`credited` says whether it moved the skill's utility. A control rollout names the version that was withheld.
+
+    `purpose` is `Rollout.purpose`: what it was run for.
+    """
 
     __tablename__ = f"{PREFIX}rollout"
     __table_args__ = (
@@ -240,8 +256,25 @@ class RolloutRow(Table, table=True):
     error: str | None = None
     adherence: float | None = None
     credited: bool = False
+    purpose: str = Field(default="run", sa_column_kwargs={"server_default": "run"})
     source: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+class SharedUseRow(Table, table=True):
+    """A further skill that was in the prompt of a rollout, beside the one in the rollout's own row."""
+
+    __tablename__ = f"{PREFIX}shared_use"
+    __table_args__ = (Index(None, "skill_id"),)
+
+    namespace: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    generation: int = Field(primary_key=True)
+    k: int = Field(primary_key=True)
+    skill_id: str = Field(primary_key=True)
+    version: int
+    adherence: float | None = None
+    credited: bool = False
 
 
 class TaskEmbeddingRow(Table, table=True):
@@ -358,41 +391,3 @@ class IndexChangeRow(Table, table=True):
     seq: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
     namespace: str
     skill_id: str
-
-
-class ItemRow(Table, table=True):
-    """A named value of an agent's own, such as a memory. It is gone from `expires_at` on, whether or not it is still here.
-
-    `path` holds its labels, a dot after each (`memories.anna.`). `value` is JSON. `texts` are what it is found by.
-    """
-
-    __tablename__ = f"{PREFIX}item"
-    __table_args__ = (Index(None, "namespace", "updated_at"), Index(None, "namespace", "expires_at"))
-
-    namespace: str = Field(primary_key=True)
-    path: str = Field(primary_key=True, sa_type=_Prefixed)
-    key: str = Field(primary_key=True)
-    value: str
-    texts: list[str] = Field(default_factory=list, sa_type=JSON)
-    ttl_minutes: float | None = None
-    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-    updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-
-
-class ItemVectorRow(Table, table=True):
-    """The vector of an item's text with this number, under one embedder."""
-
-    __tablename__ = f"{PREFIX}item_vector"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["namespace", "path", "key"], [f"{PREFIX}item.namespace", f"{PREFIX}item.path", f"{PREFIX}item.key"]
-        ),
-    )
-
-    namespace: str = Field(primary_key=True)
-    path: str = Field(primary_key=True, sa_type=_Prefixed)
-    key: str = Field(primary_key=True)
-    number: int = Field(primary_key=True)
-    signature: str = Field(primary_key=True)
-    vector: bytes = Field(sa_type=LargeBinary)

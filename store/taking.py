@@ -18,7 +18,7 @@ OTHER_CONTENT = "an id that is there already, with other content"
 _ASKED = 400
 """Keys that one statement asks for."""
 
-_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld")]
+_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also")]
 
 Key = tuple[str, int, int]
 """Run, generation and k."""

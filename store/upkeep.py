@@ -16,10 +16,11 @@ from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import Database, insert_if_absent, schema_revision
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.indexer import Indexer
+from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
 from skill_plugin.store.items import vector_row
 from skill_plugin.store.outbox import mark_changed
 from skill_plugin.store.search import QueryVectors
-from skill_plugin.store.tables import EmbeddingRow, ItemRow, ItemVectorRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
 from skill_plugin.store.worker import WorkerError
 

@@ -1,0 +1,50 @@
+"""What the next tasks say: chains, what a rollout was run for, further tasks of a prompt, further skills of a rollout"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("skillp_task", sa.Column("chain", sa.String(), nullable=True))
+    op.add_column("skillp_task", sa.Column("position", sa.Integer(), nullable=True))
+    op.add_column("skillp_skill_version", sa.Column("total_reward", sa.Float(), server_default="0", nullable=False))
+    # Graded rewards of earlier uses are not known; the passes among them are.
+    op.execute("UPDATE skillp_skill_version SET total_reward = wins")
+    op.add_column("skillp_rollout", sa.Column("purpose", sa.String(), server_default="run", nullable=False))
+    # Until now a run of the gate was told by its id alone.
+    op.execute("UPDATE skillp_rollout SET purpose = 'gate' WHERE run_id LIKE 'ev\\_%:gate:%' ESCAPE '\\'")
+    op.create_table(
+        "skillp_revision_task",
+        sa.Column("namespace", sa.String(), nullable=False),
+        sa.Column("group_id", sa.String(), nullable=False),
+        sa.Column("content_hash", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "group_id", "content_hash", name="pk_skillp_revision_task"),
+    )
+    op.create_table(
+        "skillp_shared_use",
+        sa.Column("namespace", sa.String(), nullable=False),
+        sa.Column("run_id", sa.String(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("k", sa.Integer(), nullable=False),
+        sa.Column("skill_id", sa.String(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("adherence", sa.Float(), nullable=True),
+        sa.Column("credited", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "run_id", "generation", "k", "skill_id", name="pk_skillp_shared_use"),
+    )
+    op.create_index("ix_skillp_shared_use_skill_id", "skillp_shared_use", ["skill_id"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_skillp_shared_use_skill_id", "skillp_shared_use")
+    op.drop_table("skillp_shared_use")
+    op.drop_table("skillp_revision_task")
+    op.drop_column("skillp_rollout", "purpose")
+    op.drop_column("skillp_skill_version", "total_reward")
+    op.drop_column("skillp_task", "position")
+    op.drop_column("skillp_task", "chain")
