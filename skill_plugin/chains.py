@@ -1,0 +1,114 @@
+"""What a text is worth: rewards on its own task and on the tasks that come next, and which tasks those are.
+
+    R_own(c)   = mean_k r(x0, c, k)
+    R_later(c) = mean_j mean_k r(xj, c, k),  j = 1..m siblings
+    R(c)       = (1 - w) R_own(c) + w R_later(c) + b [R_own(c) = 1 and R_later(c) > 0 and used(c) > 0]
+
+`skill-r1` (w = 0, b = 0) counts the task alone that the text was written from (Skill-R1, arXiv:2605.09359); `evolving-rl`
+(1, 0) never counts it, so that a text that holds its answer earns nothing (Evolving-RL); `sage` (.5, .5) counts both, with a
+bonus for a function that was used (SAGE, arXiv:2512.17102, in shape: the size of its bonus is not published).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.records import Task
+
+DEFAULT_CREDIT = "evolving-rl"
+
+LEAST_SIBLINGS = 2
+"""With fewer siblings that have a verdict a text is worth what its own task says."""
+
+LEAST_COSINE, MOST_COSINE = 0.3, 0.95
+"""Siblings are about the same kind of thing (SkillOS keeps 0.30 to 0.85) and are not copies of the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """How a text's reward is made of its own task's rewards and its siblings'.
+
+    Args:
+        later_weight: w, from 0 to 1.
+        bonus: b, from 0.
+
+    Raises:
+        ConfigurationError: a number is outside its range.
+    """
+
+    later_weight: float = 1.0
+    bonus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.later_weight <= 1:
+            raise ConfigurationError(f"later_weight is {self.later_weight!r}; give a number from 0 to 1")
+        if not 0 <= self.bonus < float("inf"):
+            raise ConfigurationError(f"bonus is {self.bonus!r}; give a number from 0")
+
+    @classmethod
+    def of(cls, name: "str | Credit") -> "Credit":
+        """Returns the credit with this name, or the object itself.
+
+        Raises:
+            ConfigurationError: no credit has this name.
+        """
+        if isinstance(name, Credit):
+            return name
+        if name not in CREDITS:
+            raise ConfigurationError(f"{name!r} is not a way to credit a text; use one of {', '.join(CREDITS)}")
+        return CREDITS[name]
+
+
+CREDITS: Mapping[str, Credit] = {
+    "skill-r1": Credit(0.0, 0.0),
+    "evolving-rl": Credit(1.0, 0.0),
+    "sage": Credit(0.5, 0.5),
+}
+
+
+def text_reward(
+    own: Sequence[float], later: Sequence[Sequence[float]], credit: Credit, *, used: float = 0.0
+) -> float | None:
+    """Returns R(c); None where nothing has a verdict.
+
+    Args:
+        own: Rewards on the task that the text was written from, shape [K].
+        later: Rewards on its siblings, shape [m][K_j]; a sibling without a verdict is left out.
+        credit: The weights.
+        used: The share of the siblings' rollouts that used a function of the text.
+    """
+    judged = [fmean(rewards) for rewards in later if rewards]
+    if len(judged) < LEAST_SIBLINGS:
+        return fmean(own) if own else None
+    r_later, weight = fmean(judged), credit.later_weight
+    if not own:
+        return r_later if weight > 0 else None
+    r_own = fmean(own)
+    earned = credit.bonus if r_own >= 1 and r_later > 0 and used > 0 else 0.0
+    return (1 - weight) * r_own + weight * r_later + earned
+
+
+def siblings(task: Task, tasks: Sequence[Task], cosines: Mapping[str, float], most: int) -> list[Task]:
+    """Returns the tasks that judge a text that was written for `task`: at most `most` other `train` tasks of its family.
+
+    In a chain those are the tasks that follow it. Elsewhere a task whose cosine to `task` is outside
+    `[LEAST_COSINE, MOST_COSINE]` is left out, and content hashes choose among the others, so that every candidate of the task
+    is judged by the same ones on every machine.
+
+    Args:
+        task: The task that the text was written from.
+        tasks: All tasks; those that cannot judge are passed over.
+        cosines: Cosine to `task` by `Task.id`; a task that is not in it is taken to be in the band.
+        most: How many.
+    """
+    others = [
+        one
+        for one in tasks
+        if one.split == "train" and one.family == task.family and one.content_hash != task.content_hash
+    ]
+    if task.chain is not None:
+        following = [one for one in others if one.chain == task.chain and (one.position or 0) > (task.position or 0)]
+        return sorted(following, key=lambda one: one.position or 0)[:most]
+    near = [one for one in others if LEAST_COSINE <= cosines.get(one.id, LEAST_COSINE) <= MOST_COSINE]
+    return sorted(near, key=lambda one: one.content_hash)[:most]
