@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from skill_plugin import skill_md
-from skill_plugin.errors import VerifierError
+from skill_plugin.errors import StoreError, VerifierError
 from skill_plugin.records import Revision, Rollout, Task, Verdict
 from skill_plugin.store import outcomes, revisions
 from skill_plugin.store.base import StoreBase
@@ -114,24 +114,45 @@ class Ledger(StoreBase):
         group_id: str,
         generation: int,
         parent: str | None,
+        also: Sequence[Task] = (),
+        first: int = 0,
     ) -> list[StagedRevision]:
         """Appends what the generator wrote from one prompt; each well-formed text becomes a staged version.
+
+        A group may be written in parts: `first` says how many candidates of it there were, and the part is numbered from
+        there. A part that is there already is returned as it is, so sending it twice is sending it once.
 
         Args:
             task: The task it was written for.
             proposed: The candidates, in order.
             run_id: The run that asked.
-            group_id: Names the prompt; a group that is there already is returned as it is.
+            group_id: Names the prompt.
             generation: The step g of the lineage, from 1.
             parent: `skill_id@version` that was revised; None for a first skill.
+            also: Further tasks whose failures the prompt showed. A text is never credited on a task that it was written from.
+            first: The number of the first of `proposed` within the group, from 0.
+
+        Returns:
+            The candidates from number `first` on, in order.
+
+        Raises:
+            StoreError: the group has fewer candidates than `first`.
         """
         candidates = [self._candidate(revision) for revision in proposed]
         with self._write() as session, session.no_autoflush:
-            return revisions.find_group(session, self.namespace, group_id) or revisions.write_group(
+            known = revisions.find_group(session, self.namespace, group_id)
+            if len(known) < first:
+                raise StoreError(
+                    f"the group {group_id!r} has {len(known)} candidates and cannot go on from number {first}; "
+                    "give first=len(store.staged(group_id))"
+                )
+            return known[first:] or revisions.write_group(
                 session,
                 self.namespace,
                 task,
                 candidates,
+                also=also,
+                first=first,
                 run_id=run_id,
                 group_id=group_id,
                 generation=generation,

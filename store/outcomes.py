@@ -16,6 +16,7 @@ from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.tables import (
     OutcomeRow,
     RevisionRow,
+    RevisionTaskRow,
     RolloutRow,
     SkillRow,
     SkillVersionRow,
@@ -112,8 +113,8 @@ class Use(NamedTuple):
 def _may_credit(session: Session, use: Use) -> bool:
     """Whether this use says something of the skill.
 
-    Only the live version moves the skill's utility, because a staged one is judged by the gate; and never on the task
-    that it, or a version before it, was written from: there its success says nothing.
+    Only the live version moves the skill's utility, because a staged one is judged by the gate; and never on a task whose
+    failures the prompt of it, or of a version before it, showed: there its success says nothing.
     """
     return session.connection().execute(_MAY_CREDIT, use.bound()).scalar() is not None
 
@@ -184,7 +185,22 @@ _BORN_FROM = (
     )
 )
 
-_MAY_CREDIT = select(SkillRow.id).where(*_IS_LIVE, ~_BORN_FROM.exists())
+_SHOWN_TO_ITS_WRITER = (
+    select(RevisionRow.id)
+    .join(
+        RevisionTaskRow,
+        (col(RevisionTaskRow.namespace) == col(RevisionRow.namespace))
+        & (col(RevisionTaskRow.group_id) == col(RevisionRow.group_id)),
+    )
+    .where(
+        col(RevisionRow.namespace) == bindparam("b_namespace"),
+        col(RevisionRow.skill_id) == bindparam("b_skill_id"),
+        col(RevisionRow.version) <= bindparam("b_version"),
+        col(RevisionTaskRow.content_hash) == bindparam("b_content_hash"),
+    )
+)
+
+_MAY_CREDIT = select(SkillRow.id).where(*_IS_LIVE, ~_BORN_FROM.exists(), ~_SHOWN_TO_ITS_WRITER.exists())
 
 _CREDIT_SKILL = update(SkillRow).where(*_IS_LIVE).values(**_counted(SkillRow))
 

@@ -9,8 +9,9 @@ from sqlmodel import Session, col, select
 from skill_plugin.records import Revision, Skill, Task, split_ref
 from skill_plugin.skill_md import SkillDocument
 from skill_plugin.store import versions
+from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.outcomes import insert_task
-from skill_plugin.store.tables import RevisionRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector
 
 T = TypeVar("T")
@@ -44,14 +45,20 @@ def write_group(
     task: Task,
     candidates: Sequence[Candidate],
     *,
+    also: Sequence[Task],
+    first: int,
     run_id: str,
     group_id: str,
     generation: int,
     parent: str | None,
     signature: str,
 ) -> list[StagedRevision]:
-    """Appends the candidates of one prompt; each well-formed one becomes a staged version."""
+    """Appends the candidates of one prompt, numbered from `first`; each well-formed one becomes a staged version."""
     insert_task(session, namespace, task)
+    for other in also:
+        insert_task(session, namespace, other)
+        shown = {"namespace": namespace, "group_id": group_id, "content_hash": other.content_hash}
+        insert_if_absent(session, RevisionTaskRow, shown)
     parent_id, parent_number = split_ref(parent) if parent else (None, None)
     # Candidates of one prompt are mostly of one skill: it and its newest number are looked up once, and their rows are
     # written together at the end.
@@ -60,7 +67,7 @@ def write_group(
     texts: dict[tuple[str, str], SkillVersionRow] = {}
     vectors: list[tuple[SkillVersionRow, Vector]] = []
     staged = []
-    for number, candidate in enumerate(candidates):
+    for number, candidate in enumerate(candidates, first):
         revision_id = f"rev_{secrets.token_hex(8)}"
         version, skill, is_new = None, None, False
         if candidate.document is not None and candidate.vector is not None and candidate.revision.text is not None:

@@ -2,7 +2,7 @@ import multiprocessing
 
 import pytest
 
-from fakes import MACHINE, TopicEmbedder
+from fakes import MACHINE, TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import RunNotFoundError, VerifierError
 from skill_plugin.store import SkillStore
@@ -70,9 +70,9 @@ def test_only_the_live_version_moves_the_skills_utility(store, skill):
     assert numbers(store) == (None, 0, 0)
 
 
-def stage(store, parent, task=TASK, group="g"):
-    revision = Revision(completion=MACHINE, text=MACHINE)
-    return store.stage(task, [revision], run_id="r", group_id=group, generation=1, parent=parent)[0].skill
+def stage(store, parent, task=TASK, group="g", text=MACHINE, **more):
+    revision = Revision(completion=text, text=text)
+    return store.stage(task, [revision], run_id="r", group_id=group, generation=1, parent=parent, **more)[-1].skill
 
 
 def test_a_skill_is_never_credited_on_the_task_it_was_born_from(store, skill):
@@ -82,6 +82,18 @@ def test_a_skill_is_never_credited_on_the_task_it_was_born_from(store, skill):
     for number, task in enumerate((TASK, same_question, Task("What is 3 + 3?"))):
         store.record(task, [rollout(born, 1.0)], run_id=str(number))
 
+    assert numbers(store) == (1.0, 1, 1)
+
+
+def test_nor_on_a_further_task_whose_failures_its_prompt_showed(store, skill):
+    shown = [Task("What is 5 + 5?"), Task("What is 6 + 6?")]
+    born = stage(store, skill.ref, also=shown)
+    later = stage(store, skill.ref, text=skill_text(body="Count twice."), also=shown, first=1)
+    store.promote(later.ref)
+    for number, task in enumerate([*shown, Task(shown[0].input, family="elsewhere"), Task("What is 3 + 3?")]):
+        store.record(task, [rollout(later, 1.0)], run_id=str(number))
+
+    assert later.ref != born.ref
     assert numbers(store) == (1.0, 1, 1)
 
 
