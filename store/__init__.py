@@ -1,7 +1,8 @@
 """The store: SQL tables are the truth, Chroma is a rebuildable index."""
 
+from skill_plugin.store.evolving import RecordedRollout, TextWorth
 from skill_plugin.store.revisions import StagedRevision
 from skill_plugin.store.search import DEFAULT_MIN_SCORE
 from skill_plugin.store.skill_store import SkillStore
 
-__all__ = ["DEFAULT_MIN_SCORE", "SkillStore", "StagedRevision"]
+__all__ = ["DEFAULT_MIN_SCORE", "RecordedRollout", "SkillStore", "StagedRevision", "TextWorth"]

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,17 @@ from sqlmodel import Session, col, select
 from skill_plugin.budget import Usage
 from skill_plugin.errors import BusyError, InvalidTaskError
 from skill_plugin.gate import GateDecision
-from skill_plugin.records import Split, Task
+from skill_plugin.records import Rollout, Split, Task
+from skill_plugin.store import versions
 from skill_plugin.store.base import StoreBase
-from skill_plugin.store.outcomes import insert_task
+from skill_plugin.store.outcomes import as_rollout, insert_task
 from skill_plugin.store.owner import job_owner
 from skill_plugin.store.tables import EventRow, EvolveRunRow, RevisionRow, RolloutRow, TaskRow, utc_now
+
+TRIED = "tried"
+"""The kind of event that says what a candidate was worth on its task and on the tasks that come next."""
+
+_DECISIONS = 1000
 
 _LOOK_AGAIN_S = 0.5
 _IDS_A_QUERY = 500
@@ -25,18 +32,43 @@ _IDS_A_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class EvolveRun:
-    """A run of `evolve`. `resumed` says that an earlier start has begun it; `spent` is what that has recorded."""
+    """A run of `evolve`.
+
+    Args:
+        id: Its id.
+        resumed: Whether an earlier start has begun it.
+        task_usage: What that recorded of the task LLM.
+        generator_usage: What it recorded of the generator.
+        malformed: Recorded candidates that are not a skill.
+    """
 
     id: str
     resumed: bool
     task_usage: Usage = field(default_factory=Usage)
     generator_usage: Usage = field(default_factory=Usage)
+    malformed: int = 0
 
 
 class EvolveProgress(NamedTuple):
     id: str
     progress: Mapping[str, Any]
     outcome: str | None
+
+
+class RecordedRollout(NamedTuple):
+    """A rollout with its run's id and its task's id."""
+
+    run_id: str
+    task_id: str
+    rollout: Rollout
+
+
+class TextWorth(NamedTuple):
+    """What a text was worth: its `skill_id@version`, the worth in words, and the rewards behind it."""
+
+    ref: str
+    reason: str
+    evidence: Mapping[str, Any]
 
 
 class Evolving(StoreBase):
@@ -59,7 +91,8 @@ class Evolving(StoreBase):
                 )
                 session.add(row)
                 return EvolveRun(row.id, resumed=False)
-            return EvolveRun(row.id, True, *(_usage(session, self.namespace, row.id, of) for of in _LOGS))
+            usages = [_usage(session, self.namespace, row.id, of) for of in (RolloutRow, RevisionRow)]
+            return EvolveRun(row.id, True, *usages, _malformed(session, self.namespace, row.id))
 
     def save_evolve(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
         """Keeps how far a run is, and at the end what it came to."""
@@ -74,6 +107,40 @@ class Evolving(StoreBase):
             mine = select(EvolveRunRow).where(EvolveRunRow.namespace == self.namespace)
             rows = session.exec(mine.order_by(col(EvolveRunRow.created_at))).all()
             return [EvolveProgress(row.id, row.progress, row.outcome) for row in rows]
+
+    def evolve_rollouts(self, run_id: str) -> list[RecordedRollout]:
+        """Returns every rollout that a run of `evolve` has recorded, oldest first."""
+        mine = select(RolloutRow).where(
+            RolloutRow.namespace == self.namespace, col(RolloutRow.run_id).startswith(f"{run_id}:")
+        )
+        with self.database.read() as session:
+            rows = session.exec(mine.order_by(col(RolloutRow.id))).all()
+            return [RecordedRollout(row.run_id, row.task_id, as_rollout(row)) for row in rows]
+
+    def log_worth(self, by: str, texts: Sequence[TextWorth]) -> None:
+        """Appends to each text's history what it was worth; each task's verdict on a version once for every `by`."""
+        with self._write() as session:
+            for ref, reason, evidence in texts:
+                skill, version = versions.resolve(session, self.namespace, ref)
+                known = select(EventRow.evidence).where(
+                    EventRow.skill_id == skill.id,
+                    EventRow.version == version.number,
+                    EventRow.kind == TRIED,
+                    EventRow.by == by,
+                )
+                if all(one["task"] != evidence["task"] for one in session.exec(known)):
+                    versions.log_event(
+                        session, skill, TRIED, by=by, version=version.number, reason=reason, evidence=evidence
+                    )
+
+    def judged(self) -> Counter[str]:
+        """Returns how many of the newest gate decisions each held-out task has judged, by content hash."""
+        with self.database.read() as session:
+            mine = select(EventRow.evidence).where(
+                EventRow.namespace == self.namespace, col(EventRow.kind).in_(["promoted", "refused"])
+            )
+            newest = session.exec(mine.order_by(col(EventRow.id).desc()).limit(_DECISIONS)).all()
+        return Counter(judge for evidence in newest for judge in evidence.get("judges", ()))
 
     def gate_decisions(self, by: str) -> dict[str, GateDecision]:
         """What a gate that called itself `by` decided, by `skill_id@version`."""
@@ -163,12 +230,19 @@ class Evolving(StoreBase):
             owner.release()
 
 
-_LOGS = (RolloutRow, RevisionRow)
-
-
 def _usage(session: Session, namespace: str, run_id: str, log: type[RolloutRow] | type[RevisionRow]) -> Usage:
     """What a run has recorded of one model. Ours are letters and digits, so nothing in the pattern is special."""
     summed = select(func.count(), func.sum(col(log.input_tokens)), func.sum(col(log.output_tokens))).where(
         log.namespace == namespace, col(log.run_id).startswith(f"{run_id}:")
     )
     return Usage(*(value or 0 for value in session.exec(summed).one()))
+
+
+def _malformed(session: Session, namespace: str, run_id: str) -> int:
+    """Returns how many candidates of a run are not a skill."""
+    bad = select(func.count()).where(
+        RevisionRow.namespace == namespace,
+        col(RevisionRow.run_id).startswith(f"{run_id}:"),
+        col(RevisionRow.error).is_not(None),
+    )
+    return session.exec(bad).one()

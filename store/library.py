@@ -10,7 +10,7 @@ from skill_plugin.skill_md import SkillDocument
 from skill_plugin.store import pruning, versions
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.search import DEFAULT_K, DEFAULT_MIN_SCORE
+from skill_plugin.store.search import DEFAULT_K, DEFAULT_MIN_SCORE, beginning
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
 # The class has a method called `list`, which hides the type inside it.
@@ -184,6 +184,10 @@ class Library(StoreBase):
         hits = self._search(query, k=k, min_score=min_score, strategy=strategy, family=family)
         self._notify()
         return hits
+
+    def cosine(self, text: str, other: str) -> float:
+        """Returns how alike two texts are to the store's embedder, from -1 to 1; only their beginnings are read."""
+        return float(self._vectors(beginning(text)) @ self._vectors(beginning(other)))
 
     def _make_live(
         self,

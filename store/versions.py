@@ -1,8 +1,9 @@
 """Skills and their versions as rows: finding, adding, revising, promoting. All within the caller's transaction."""
 
 import secrets
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import get_args
+from typing import Any, get_args
 
 from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
@@ -226,6 +227,7 @@ def log_event(
     by: str,
     version: int | None = None,
     reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
     decision: GateDecision | None = None,
 ) -> None:
     """Appends to the skill's life; a gate's decision is the reason and the evidence."""
@@ -237,7 +239,7 @@ def log_event(
             kind=kind,
             by=by,
             reason=decision.reason if decision else reason,
-            evidence=decision.to_json() if decision else {},
+            evidence=decision.to_json() if decision else dict(evidence or {}),
         )
     )
 
