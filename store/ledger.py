@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from skill_plugin import skill_md
 from skill_plugin.errors import StoreError, VerifierError
-from skill_plugin.records import Revision, Rollout, Task, Verdict
+from skill_plugin.records import Revision, Rollout, Task, Verdict, split_ref
 from skill_plugin.store import outcomes, revisions
 from skill_plugin.store.base import StoreBase
-from skill_plugin.store.revisions import Candidate, StagedRevision
+from skill_plugin.store.revisions import Candidate, Group, StagedRevision
 
 
 class Ran(NamedTuple):
@@ -138,7 +137,10 @@ class Ledger(StoreBase):
         Raises:
             StoreError: the group has fewer candidates than `first`.
         """
-        candidates = [self._candidate(revision) for revision in proposed]
+        revised = split_ref(parent) if parent else (None, None)
+        group = Group(self.namespace, group_id, task, run_id, generation, revised, also, first)
+        candidates = [Candidate.of(revision) for revision in proposed]
+        self._embed_ahead(group, candidates)
         with self._write() as session, session.no_autoflush:
             known = revisions.find_group(session, self.namespace, group_id)
             if len(known) < first:
@@ -147,17 +149,7 @@ class Ledger(StoreBase):
                     "give first=len(store.staged(group_id))"
                 )
             return known[first:] or revisions.write_group(
-                session,
-                self.namespace,
-                task,
-                candidates,
-                also=also,
-                first=first,
-                run_id=run_id,
-                group_id=group_id,
-                generation=generation,
-                parent=parent,
-                signature=self._claim_signature(session),
+                session, group, candidates, embed=self._vectors, signature=self._claim_signature(session)
             )
 
     def staged(self, group_id: str) -> list[StagedRevision]:
@@ -165,8 +157,10 @@ class Ledger(StoreBase):
         with self.database.read() as session:
             return revisions.find_group(session, self.namespace, group_id)
 
-    def _candidate(self, revision: Revision) -> Candidate:
-        if revision.text is None:
-            return Candidate(revision, None, None)
-        document = skill_md.parse(revision.text)
-        return Candidate(revision, document, self._vectors(document.embedded_text))
+    def _embed_ahead(self, group: Group, candidates: Sequence[Candidate]) -> None:
+        """Embeds the texts under the names that they are about to get, so that no writer waits for a model meanwhile."""
+        with self.database.read() as session:
+            named = revisions.named(session, group, candidates)
+        for candidate in named:
+            if candidate.document is not None:
+                self._vectors(candidate.document.embedded_text)

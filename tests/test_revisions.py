@@ -77,14 +77,11 @@ def test_a_group_is_written_in_parts_each_of_them_once(store):
         stage(store, MACHINE, first=5)
 
 
-def test_a_new_name_is_a_new_skill_and_a_known_one_its_next_version(store):
+def test_a_new_name_is_a_new_skill(store):
     parent = store.add_text(skill_text())
-    store.add_text(skill_text(name="sorting", description="How to sort"))
-    [(_, new)], _ = stage(store, skill_text(name="shipping"), group="a", parent=parent.ref)
-    [(_, namesake)], _ = stage(store, skill_text(name="sorting", body="Better."), group="b", parent=parent.ref)
+    [(_, new)], _ = stage(store, skill_text(name="shipping"), parent=parent.ref)
 
     assert (new.name, new.version, new.parent) == ("shipping", 1, None)
-    assert (namesake.name, namesake.version, namesake.parent, namesake.status) == ("sorting", 2, 1, "staged")
 
 
 def test_the_same_text_again_is_the_version_that_is_there(store):
