@@ -1,6 +1,7 @@
 """Advantages: by hand, and what holds for all of them."""
 
 import math
+from functools import partial
 from itertools import chain, pairwise
 
 import pytest
@@ -23,8 +24,9 @@ BEFORE = [0.0, 0.0, 1.0, 0.0]  # mean 1/4
 numbers = st.floats(0, 1, allow_subnormal=False)
 some = st.lists(numbers, min_size=1, max_size=6)
 groups = st.lists(some, min_size=1, max_size=6)
+literal = partial(AdvantageSettings, credit="skill-r1")
 settings = st.builds(
-    AdvantageSettings,
+    literal,
     intra=st.sampled_from(["candidate", "rollout"]),
     inter_weight=st.floats(0, 4),
     first_inter=st.sampled_from(["baseline", "zero"]),
@@ -59,10 +61,10 @@ def test_the_first_edit_is_compared_with_generation_0_or_with_nothing():
 
 def test_both_terms_add_up_by_lambda():
     half = AdvantageSettings(inter_weight=0.5)
-    literal = AdvantageSettings(intra="rollout", inter_weight=0.5)
+    paper = literal(intra="rollout", inter_weight=0.5)
 
     assert advantages_C_K(REWARDS, BEFORE, half, generation=1) == [[0.5] * 4, [-0.25] * 4, [0.125] * 4]
-    assert advantages_C_K(REWARDS, BEFORE, literal, generation=1) == [
+    assert advantages_C_K(REWARDS, BEFORE, paper, generation=1) == [
         [0.5, -0.5, 0.5, 0.5],
         [-0.25, -0.25, 0.75, -0.25],
         [0.125] * 4,
@@ -99,18 +101,18 @@ def test_nothing_in_nothing_out():
 
 def test_one_candidate_in_the_papers_wording_pulls_and_pushes_alike():
     """What algorithms say of it: the K-sum collapses to lambda times the inter term."""
-    alone = advantages_C_K([[1.0, 0.0, 0.0, 0.0]], BEFORE, AdvantageSettings(intra="rollout"), generation=1)
-    better = advantages_C_K([[1.0, 0.0, 1.0, 0.0]], BEFORE, AdvantageSettings(intra="rollout"), generation=1)
+    alone = advantages_C_K([[1.0, 0.0, 0.0, 0.0]], BEFORE, literal(intra="rollout"), generation=1)
+    better = advantages_C_K([[1.0, 0.0, 1.0, 0.0]], BEFORE, literal(intra="rollout"), generation=1)
 
     assert parts(alone[0]) == (0.1875, -0.1875)
     assert sum(parts(better[0])) == 0.25
 
 
 def test_a_form_without_a_gradient_is_said():
-    assert "intra is 'rollout'" in warning(AdvantageSettings(intra="rollout", inter_weight=0), 4)
+    assert "intra is 'rollout'" in warning(literal(intra="rollout", inter_weight=0), 4)
     assert "one candidate a prompt" in warning(AdvantageSettings(inter_weight=0), 1)
     assert warning(AdvantageSettings(inter_weight=0), 2) is None
-    assert warning(AdvantageSettings(intra="rollout"), 1) is None
+    assert warning(literal(intra="rollout"), 1) is None
 
 
 @given(groups, some, settings, st.integers(1, 3))

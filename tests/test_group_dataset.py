@@ -37,7 +37,7 @@ def row(candidate=0, rewards=(1.0, 0.0), *, group="g0", **fields):
         "format": columns.FORMAT, "kind": "revision", "content_hash": f"hash of {group}", "family": "f", "split": "train",
         "generation": 1, "group_id": group, "candidate": candidate, "skill": f"s{candidate}@1", "error": None,
         "sampling": PLAIN, "prompt_token_ids": [1, 2, 3], "completion_token_ids": [4, 5], "logprobs": [-0.5, -0.25],
-        "rewards": list(rewards), "previous_rewards": [0.0, 0.5], "checkpoint": None, "base_model": "qwen", "source": None,
+        "rewards": list(rewards), "previous_rewards": [0.0, 0.5], "later": [], "checkpoint": None, "base_model": "qwen", "source": None,
         "created_at": "2026-11-20T08:00:00+00:00", **fields,
     }  # fmt: skip
 
@@ -100,16 +100,16 @@ def test_a_group_is_what_was_written_from_one_prompt(tmp_path):
 
     assert asdict(group) == {
         "id": "g0", "task": "hash of g0", "family": "f", "generation": 1, "prompt_ids": (1, 2, 3), "temperature": 1.0,
-        "previous_rewards": (0.0, 0.5),
+        "previous_rewards": (0.0, 0.5), "siblings": (),
         "candidates": (
             {"number": 0, "completion_ids": (4, 5), "behaviour_logprobs": (-0.5, -0.25), "rewards": (1.0, 0.0), "pull": 0.5,
-             "push": 0.0, "checkpoint": None, "well_formed": True},
+             "push": 0.0, "checkpoint": None, "well_formed": True, "reward": 0.5, "gain": 0.25},
             {"number": 1, "completion_ids": (9,), "behaviour_logprobs": (0.0,), "rewards": (0.0,), "pull": 0.0,
-             "push": -0.5, "checkpoint": "c1", "well_formed": True},
+             "push": -0.5, "checkpoint": "c1", "well_formed": True, "reward": 0.0, "gain": -0.25},
         ),
     }  # fmt: skip
     assert asdict(report) == {
-        "read": 2, "groups": 1, "validation_groups": 0, "candidates": 2, "rollouts": 3, "tokens": 3, "refused": {},
+        "read": 2, "groups": 1, "validation_groups": 0, "groups_by_siblings": 0, "groups_by_own_task": 1, "candidates": 2, "rollouts": 3, "tokens": 3, "refused": {},
         "groups_without_signal": 0, "reward_mean": pytest.approx(1 / 3), "share_malformed": 0.0,
         "reward_sd": pytest.approx(statistics.stdev([1, 0, 0])), "checkpoints": {"base model": 1, "c1": 1},
         "since": "2026-11-20T08:00:00+00:00", "until": "2026-11-20T08:00:00+00:00",
@@ -242,7 +242,7 @@ def test_what_was_not_finished_has_no_report(tmp_path):
     ("change", "message"),
     [
         ({"format": None}, "row 2 of the histories is not a row that histories export wrote; give a file"),
-        ({"format": "skill-plugin histories 2"}, "is in the format 'skill-plugin histories 2', and this release reads"),
+        ({"format": "skill-plugin histories 3"}, "is in the format 'skill-plugin histories 3', and this release reads"),
         ({"rewards": [1.5]}, "row 2 of the histories is damaged: rewards are not from 0 to 1; export them again"),
         ({"previous_rewards": [float("nan")]}, "damaged: previous_rewards are not from 0 to 1"),
         ({"rewards": ["much"]}, "damaged: could not convert string to float"),
@@ -289,8 +289,9 @@ any_rows = st.lists(st.lists(st.tuples(rewards, odd), min_size=1, max_size=4), m
 @given(any_rows, st.sampled_from([0.0, 0.5, None]), st.sampled_from(["candidate", "rollout"]))
 def test_every_revision_is_learned_from_or_refused(made, worth, intra):
     rows = [row(c, r, group=f"g{g}") | o for g, group in enumerate(made) for c, (r, o) in enumerate(group)]
+    form = AdvantageSettings(credit="skill-r1", intra=intra, malformed_reward=worth)
     with tempfile.TemporaryDirectory() as folder:
-        groups, report = build(Path(folder), rows, advantage=AdvantageSettings(intra=intra, malformed_reward=worth))
+        groups, report = build(Path(folder), rows, advantage=form)
 
     assert report.read == report.candidates + sum(report.refused.values()) == len(rows)
     assert report.candidates == sum(len(group.candidates) for group in groups)
@@ -359,7 +360,7 @@ def test_gzip_is_told_from_its_bytes(tmp_path):
 
 
 def test_a_file_that_cannot_be_used_is_said_at_once(tmp_path):
-    other = json.dumps(row() | {"format": "skill-plugin histories 2"})
+    other = json.dumps(row() | {"format": "skill-plugin histories 3"})
     table = pa.table({"a": [1]})
     pq.write_table(table, tmp_path / "other.parquet")
     pq.write_table(pa.Table.from_pylist([row()]).drop(["rewards"]), tmp_path / "less.parquet")
@@ -373,7 +374,7 @@ def test_a_file_that_cannot_be_used_is_said_at_once(tmp_path):
         (texts(tmp_path / "a.jsonl", '{"task_id": 1}\n'), "a.jsonl:1 is not a row that histories export wrote"),
         (texts(tmp_path / "b.jsonl", "[1]\n"), "b.jsonl:1 is not a row that histories export wrote"),
         (texts(tmp_path / "c.jsonl", "{\n"), "c.jsonl:1 is broken JSON"),
-        (texts(tmp_path / "d.jsonl", other), "d.jsonl:1 is in the format 'skill-plugin histories 2', and this release"),
+        (texts(tmp_path / "d.jsonl", other), "d.jsonl:1 is in the format 'skill-plugin histories 3', and this release"),
         (texts(tmp_path / "e.jsonl", json.dumps(less)), "e.jsonl:1 has no 'rewards'"),
         (tmp_path / "other.parquet", "other.parquet' has no column 'format'"),
         (tmp_path / "less.parquet", "less.parquet' has no column 'rewards'"),

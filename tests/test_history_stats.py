@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 
 from lineages import learned, lineage, written
 from recorded import TRIALS, write
+from skill_plugin.chains import CREDITS
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.histories.credit import Judged, has_signal, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     Ancestry,
     Example,
     ages,
     group_temperature,
-    has_signal,
     refusal,
     temperature_of,
 )
@@ -44,6 +45,7 @@ def test_a_complete_revision_is_learned_from_wherever_it_came_from():
         ("no log-probs", {"logprobs": 0}),
         ("token ids and log-probs differ in number", {"logprobs": 1}),
         ("log-probs that cannot be", {"wrong_logprobs": True}),
+        ("judged on other tasks than its group", {"other_tasks": True, "rewards": 0}),
         ("no rollouts with a reward", {"rewards": 0}),
         ("heldout task", {"split": "heldout"}),
         ("other base model", {"base_model": "llama"}),
@@ -99,12 +101,16 @@ def test_a_group_has_the_temperature_of_most_of_it():
 
 
 def test_a_group_says_something_if_its_candidates_differ_or_the_generation_before_did():
-    assert has_signal([0.5, 0.75], None)
-    assert has_signal([0.5], 0.25)
-    assert not has_signal([0.5, 0.5], 0.5)
-    assert not has_signal([0.5, None], None)
-    assert not has_signal([None], 0.5)
-    assert not has_signal([0.1 + 0.2, 0.3], None)  # rounding
+    def says(rewards, *before):
+        judged = [Judged([] if one is None else [one]) for one in rewards]
+        return has_signal(worths_of(judged, before, CREDITS["evolving-rl"]).candidates)
+
+    assert says([0.5, 0.75])
+    assert says([0.5], 0.25)
+    assert not says([0.5, 0.5], 0.5)
+    assert not says([0.5, None])
+    assert not says([None], 0.5)
+    assert not says([0.1 + 0.2, 0.3])  # rounding
 
 
 def test_the_age_of_a_checkpoint_is_its_distance_from_the_live_one():
