@@ -3,5 +3,6 @@
 from skill_plugin.store.revisions import StagedRevision
 from skill_plugin.store.search import DEFAULT_MIN_SCORE
 from skill_plugin.store.skill_store import SkillStore
+from skill_plugin.store.supposed import Supposed
 
-__all__ = ["DEFAULT_MIN_SCORE", "SkillStore", "StagedRevision"]
+__all__ = ["DEFAULT_MIN_SCORE", "SkillStore", "StagedRevision", "Supposed"]

@@ -123,6 +123,10 @@ class Lexicon:
         kept = {skill_id: bag for skill_id, bag in self._terms.items() if skill_id not in without}
         return Lexicon({**kept, **{skill_id: Counter(terms(text)) for skill_id, text in texts.items()}})
 
+    def has(self, skill_id: str, text: str) -> bool:
+        """Whether the id is there with just these words."""
+        return self._terms.get(skill_id) == Counter(terms(text))
+
     def _sort(self) -> None:
         count = len(self.ids)
         numbers = self._term_numbers

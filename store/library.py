@@ -11,6 +11,7 @@ from skill_plugin.store import pruning, versions
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.search import DEFAULT_K, DEFAULT_MIN_SCORE
+from skill_plugin.store.supposed import Supposed
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
 # The class has a method called `list`, which hides the type inside it.
@@ -166,6 +167,7 @@ class Library(StoreBase):
         min_score: float = DEFAULT_MIN_SCORE,
         strategy: str = "hybrid",
         family: str | None = None,
+        instead: str | Supposed | None = None,
     ) -> SkillHits:
         """The live skills for a task, best first; an empty result says why in its `reason`.
 
@@ -176,12 +178,18 @@ class Library(StoreBase):
             strategy: `hybrid` (text and meaning), `dense` (meaning), `lexical` (text), `same-family` (skills that served
                 tasks of `family`) or `query-embedding` (skills that served the tasks nearest to this one).
             family: For `same-family`.
+            instead: A version that counts as its skill's live one in this search, staged or not (`name@2`); or
+                `Supposed(text)` for a text that is not in the store. What would be found if it were promoted.
 
         Raises:
-            ConfigurationError: the query is empty, `k` is not from 1 to 20, or there is no such strategy.
+            ConfigurationError: the query is empty, `k` is not from 1 to 20, there is no such strategy, or `instead` does
+                not name a version.
             EmbedderMismatchError: the namespace's vectors were made by another embedder.
+            SkillNotFoundError: `instead` names a skill or a version that does not exist.
+            InvalidSkillError: the text of `instead` breaks the rules of SKILL.md.
+            StoreError: the skill of `instead` is retired or quarantined.
         """
-        hits = self._search(query, k=k, min_score=min_score, strategy=strategy, family=family)
+        hits = self._search(query, k=k, min_score=min_score, strategy=strategy, family=family, instead=instead)
         self._notify()
         return hits
 

@@ -24,6 +24,7 @@ from skill_plugin.store.live import LiveSkills
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.ranking import Candidate, collapse, dense_share, mix, rerank
 from skill_plugin.store.recent import Found, RecentSearches, Use
+from skill_plugin.store.supposed import StandIn, Supposed, SupposedWords, from_store, from_text, replacing
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
 
@@ -124,6 +125,7 @@ class _State(NamedTuple):
     signature: str
     epoch: int
     pending: bool
+    stand_in: StandIn | None = None
 
 
 class Search:
@@ -136,22 +138,35 @@ class Search:
         self._vectors = vectors
         self._exact = ExactSearch(namespace)
         self._live = LiveSkills(namespace)
+        self._supposed_words = SupposedWords()
         self._recent = RecentSearches()
         self._in_use = False
 
-    def __call__(self, query: str, *, k: int, min_score: float, strategy: str, family: str | None) -> SkillHits:
+    def __call__(
+        self,
+        query: str,
+        *,
+        k: int,
+        min_score: float,
+        strategy: str,
+        family: str | None,
+        instead: str | Supposed | None = None,
+    ) -> SkillHits:
         check_request(query, k, strategy, family)
         # The model works before the session begins, so that no connection waits for it; but not for an empty library.
+        new = from_text(instead, self._vectors) if isinstance(instead, Supposed) else None
         if not self._in_use:
             with self._database.read() as session:
                 self._in_use = self._state(session) is not None
-        if not self._in_use:
+        if not self._in_use and instead is None:
             return SkillHits(reason="the library has no skills")
         vector = self._vectors(beginning(query)) if strategy != "lexical" else None
         if strategy == "query-embedding":
             self._embed_tasks()
         with self._database.read() as session:
             state = self._state(session)
+            if instead is not None:
+                state = self._supposing(session, state, instead, new)
             if state is None:
                 return SkillHits(reason="the library has no skills")
             if strategy in _BY_USE:
@@ -163,8 +178,10 @@ class Search:
             if not kept:
                 return SkillHits(reason=_why_none(candidates, min_score, strategy))
             chosen = collapse(rerank(kept), k)
-            if new := [candidate.skill_id for candidate in chosen if candidate.skill_id not in found.texts]:
-                found.texts.update(fetch(session, _TEXTS, ids=new))
+            if unread := [candidate.skill_id for candidate in chosen if candidate.skill_id not in found.texts]:
+                found.texts.update(fetch(session, _TEXTS, ids=unread))
+            if state.stand_in is not None:
+                found.texts[state.stand_in.skill_id] = state.stand_in.text
         return SkillHits(
             _hit(candidate, found.texts[candidate.skill_id], rank, strategy, found.engine)
             for rank, candidate in enumerate(chosen, start=1)
@@ -183,6 +200,19 @@ class Search:
         check_signature(self._namespace, rows[0].signature, self._vectors.signature)
         return _State(*rows[0])
 
+    def _supposing(
+        self, session: Session, state: _State | None, instead: str | Supposed, new: StandIn | None
+    ) -> _State:
+        """The state with a version that counts as live; an empty library has one too then."""
+        known = state or _State(self._vectors.signature, epoch=-1, pending=False)
+        if not isinstance(instead, Supposed) or new is None:
+            return known._replace(
+                stand_in=from_store(session, self._namespace, str(instead), signature=known.signature)
+            )
+        if instead.skill is not None:
+            new = replacing(session, self._namespace, new, instead.skill)
+        return known._replace(stand_in=new)
+
     def _embed_tasks(self) -> None:
         signature, embedder = self._vectors.signature, self._vectors.embedder
         served.embed_tasks(self._database, self._namespace, signature=signature, embedder=embedder)
@@ -191,6 +221,8 @@ class Search:
         self, session: Session, state: _State, query: str, vector: Vector | None, *, pool: int, strategy: str
     ) -> Found:
         """The candidates of a query, from the last search for it if the library is still the same."""
+        if state.stand_in is not None:
+            return Found(*self._candidates(session, state, query, vector, pool=pool, strategy=strategy))
         request = (query, pool, strategy)
         known = self._recent.get((state.signature, state.epoch), request)
         if known is None:
@@ -224,11 +256,15 @@ class Search:
         if vector is not None:
             nearest, engine = self._nearest(session, state, vector, pool)
             ids.update(dict.fromkeys(nearest))
+            if state.stand_in is not None:
+                ids.setdefault(state.stand_in.skill_id)
         share = 1.0 if strategy == "dense" else 0.0 if strategy == "lexical" else dense_share(query)
         if share == 1.0:
             candidates = self._facts(session, state, list(ids), vector)
         else:
             lexicon = self._live.lexicon(session, state.epoch)
+            if state.stand_in is not None:
+                lexicon = self._supposed_words.lexicon(lexicon, state.stand_in)
             scores, possible = lexicon.scores(query)
             ids.update(dict.fromkeys(lexicon.ids[i] for i in top(scores, pool)))
             candidates = self._facts(session, state, list(ids), vector)
@@ -257,6 +293,9 @@ class Search:
             Candidate(skill_id, version, name, description, utility, uses, from_bytes(blob))
             for skill_id, version, name, description, utility, uses, blob in facts
         ]
+        if state.stand_in is not None and state.stand_in.skill_id in ids:
+            replaced = state.stand_in.skill_id
+            candidates = [one for one in candidates if one.skill_id != replaced] + [state.stand_in.candidate()]
         if vector is not None:
             for candidate in candidates:
                 candidate.cosine = float(candidate.vector @ vector)
