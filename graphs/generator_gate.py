@@ -131,7 +131,8 @@ async def agate_generator(
             raise ConfigurationError(f"{name} is {number!r}; give a whole number from 1")
     judge = None if verifier is None else verifiers.as_verifier(verifier)
     named = None if judge is None else verifiers.spec(judge)
-    judges = _heldout(tasks, judge)
+    judges = _heldout(tasks)
+    otherwise = verifiers.check_verifiers(judges, judge)
     writers = (as_generator(candidate), as_generator(live))
     execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
     done = progress if progress is not None else GeneratorGate()
@@ -162,7 +163,7 @@ async def agate_generator(
             done=done,
         )
         pairs = await compare(judges)
-    hold, note = None, _note(done)
+    hold, note = None, "; ".join(filter(None, (otherwise, _note(done))))
     if trials.stopped is not None:
         hold = f"stopped after {done.compared} of {done.tasks} held-out tasks: {trials.stopped}"
     decision = decide(
@@ -321,19 +322,17 @@ def _note(done: GeneratorGate) -> str:
     return "; ".join(said)
 
 
-def _heldout(tasks: Sequence[Task], verifier: Verifier | None) -> list[Task]:
+def _heldout(tasks: Sequence[Task]) -> list[Task]:
     """The held-out tasks, in the order of their content hashes.
 
     Raises:
-        InvalidTaskError: one cannot be verified, or is there twice.
+        InvalidTaskError: one is there twice.
     """
     found: dict[str, Task] = {}
     for task in tasks:
         if task.split != "heldout":
             continue
         shown = f"the task {task.input[:60]!r}"
-        if verifier is None and task.verifier is None:
-            raise InvalidTaskError(f"{shown} names no verifier; add one to it, or give one for all")
         if task.content_hash in found:
             raise InvalidTaskError(f"{shown} is there twice; leave one out")
         found[task.content_hash] = task

@@ -1,6 +1,7 @@
 """The node that judges the answer."""
 
 import json
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
@@ -17,6 +18,8 @@ from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import history, reads_with, run_of
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
+
+_log = logging.getLogger(__name__)
 
 AnswerFrom = Callable[[Mapping[str, Any]], str]
 
@@ -36,8 +39,9 @@ def verify_node(
     agent that is no answer: one without text, or one that the token limit cut off.
 
     Args:
-        verifier: An object with `verify(task, answer)`, or a function of the same; a task's own verifier goes first.
-            Without either there is no reward now, and `store.record_outcome` can give it later.
+        verifier: An object with `verify(task, answer)`, or a function of the same. It judges tasks that name none, and those
+            that were logged with it; a name that can be loaded goes first (see `verifiers.verifier_of`). Without either there
+            is no reward now, and `store.record_outcome` can give it later.
         adherence: Says how far the skill was followed, in [0, 1]; it weighs the skill's credit. Where it fails, the answer
             counts as if it had not been judged.
         timeout: Seconds until a verifier counts as hung.
@@ -47,13 +51,21 @@ def verify_node(
     default = None if verifier is None else _Judge.of(verifiers.as_verifier(verifier))
     named = default and verifiers.spec(default.verifier)
 
+    @lru_cache(maxsize=1024)
+    def judge_of(spec: str) -> _Judge:
+        logged, own = json.loads(spec), default and default.verifier
+        found = verifiers.verifier_of(logged, own)
+        if said := verifiers.otherwise([Task("a task", verifier=logged)], own):
+            _log.warning("%s", said)
+        return default if default is not None and found is own else _Judge.of(found)
+
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
         task = Task.from_json(run["task"])
         judge = default
         if task.verifier is not None:
             spec = canonical_json(task.verifier)
-            judge = yield Step(lambda: _load(spec))  # its fingerprint reads a source file
+            judge = yield Step(lambda: judge_of(spec))  # its fingerprint reads a source file
         answer = answer_from(state) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         attempt = state.get("skillp_attempt") or {}
@@ -181,8 +193,3 @@ class _Judge(NamedTuple):
     @classmethod
     def of(cls, verifier: Verifier) -> Self:
         return cls(verifier, verifiers.fingerprint(verifier))
-
-
-@lru_cache(maxsize=1024)
-def _load(spec_json: str) -> _Judge:
-    return _Judge.of(verifiers.load(json.loads(spec_json)))

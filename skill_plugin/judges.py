@@ -3,20 +3,19 @@
 The first few tasks by any fixed order see only what those few show: what the others would have shown never goes live.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
+from statistics import fmean
 
-from skill_plugin.records import Task, sha256
+from skill_plugin.drawing import waiting_time
+from skill_plugin.records import Task
 
 
 def draw_judges(tasks: Sequence[Task], n: int, covered: Mapping[str, int], seed: str) -> list[Task]:
-    """Draws up to `n` tasks, the families in turn, without putting any back.
+    """Draws up to `n` tasks, the families in turn, without putting any back (see `drawing`).
 
-    A task that `c` decisions have covered has the weight 1 / (1 + c): each waits for a time that is drawn from the exponential
-    distribution of that rate, and those that wait the shortest are taken (Efraimidis and Spirakis, 2006, "Weighted random
-    sampling with a reservoir"). The order of families is drawn in the same way, from how often each was covered in the mean.
+    A task that `c` decisions have covered has the weight 1 / (1 + c), and a family the same of the mean `c` of its tasks.
 
     Args:
         tasks: To draw from, in any order. Tasks that ask the same question count once.
@@ -32,15 +31,14 @@ def draw_judges(tasks: Sequence[Task], n: int, covered: Mapping[str, int], seed:
         families[task.family].setdefault(task.content_hash, task)
 
     def wait(what: str, times: float) -> float:
-        return (1 + times) * -math.log((int(sha256(f"{seed}\n{what}")[:13], 16) + 1) / 2**52)
+        return waiting_time(seed, what, 1 / (1 + times))
 
-    def family_wait(name: str) -> float:
-        hashes = families[name]
-        return wait(f"family {name}", sum(covered.get(one, 0) for one in hashes) / len(hashes))
+    def turn(family: str) -> float:
+        return wait(f"family {family}", fmean(covered.get(one, 0) for one in families[family]))
 
     drawn = [
         sorted(families[name].values(), key=lambda task: wait(task.content_hash, covered.get(task.content_hash, 0)))
-        for name in sorted(families, key=family_wait)
+        for name in sorted(families, key=turn)
     ]
     in_turn = (task for task in chain.from_iterable(zip_longest(*drawn)) if task is not None)
     return [task for task, _ in zip(in_turn, range(n), strict=False)]
