@@ -28,6 +28,7 @@ _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)(?P<bo
 _NAME_LINE = re.compile(
     r"^(?P<key>[\"']?name[\"']?[ \t]*:[ \t]*)[\"']?[a-z0-9-]+[\"']?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE
 )
+_OPENED = re.compile(r"---[ \t]*(?:\n|\Z)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -147,6 +148,11 @@ def front_matter(text: str) -> dict[Any, Any]:
 def _split(text: str) -> tuple[dict[Any, Any], str]:
     text = check_text(text).removeprefix("\ufeff")
     found = _FRONT_MATTER.match(text)
+    if found is None and _OPENED.match(text):
+        raise InvalidSkillError(
+            f"the front matter that begins {text[4:44].strip()!r} is not closed; put a line '---' below 'description:', and the "
+            "procedure below that"
+        )
     if found is None:
         raise InvalidSkillError(
             f"no front matter: the text begins with {text[:40]!r}; begin with '---', then 'name:' and 'description:', "
