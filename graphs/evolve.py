@@ -263,7 +263,8 @@ class _Work:
 
     async def _lineage(self, family: Family, task: Task, config: RunnableConfig) -> None:
         run_id = f"{self._run_id}:{task.id}"
-        lineage = Lineage(self._shared, task, run_id, family, self._recorded.pop(run_id, []), config)
+        recorded = self._recorded.pop(run_id, [])
+        lineage = Lineage(self._shared, task, run_id=run_id, family=family, recorded=recorded, config=config)
         await lineage()
         result = self._result
         if lineage.failed is not None:

@@ -21,7 +21,7 @@ class EvolveSettings:
         controls: Rollouts without the first skill, where a task begins with one.
         siblings: Other train tasks of the family that judge a text, at most; 0 judges it by its own task alone.
         credit: How a text's reward is made of both: `evolving-rl`, `skill-r1`, `sage` or a `chains.Credit`.
-        minibatch: Failing tasks of the family that one prompt shows, the lineage's own included.
+        minibatch: Failing tasks of the family that one prompt shows, the lineage's own included; at most 3.
         adaptive: Write one candidate first and the others only where it does not help, and stop the rollouts of a text when
             the first two agree. Off, every generation has C candidates with K rollouts each.
         lineages: Lineages of a family that begin without a live skill, and that write, at a time.

@@ -20,6 +20,7 @@ from skill_plugin.graphs.rollout import Trial, Tried
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.variants import NOT_FOUND, Variant
+from skill_plugin.minibatch import MAX_OTHERS, minibatch
 from skill_plugin.records import Generation, Rollout, Skill, Task
 from skill_plugin.selection import Selection
 from skill_plugin.store import SkillStore, StagedRevision, TextWorth
@@ -96,6 +97,7 @@ class Lineage:
         self,
         shared: Shared,
         task: Task,
+        *,
         run_id: str,
         family: Family,
         recorded: Sequence[Rollout],
@@ -193,9 +195,7 @@ class Lineage:
 
     async def _generation(self, parent: Variant) -> list[Variant]:
         """Has candidates written from one prompt and tries them: one at first where that may be enough, else all."""
-        failing = await self._failing(parent)
-        history = self._history(parent, failing)
-        also = [task for task, _ in failing]
+        history, also = await self._reading(parent)
         wanted, first = self._plan.candidates, 1 if self._plan.adaptive else self._plan.candidates
         fresh, written = await self._written(parent, history, also, first, [])
         helps = any(one.worth(self._plan.credit) > parent.worth(self._plan.credit) for one in fresh)
@@ -265,34 +265,36 @@ class Lineage:
 
     # What the generator reads
 
-    async def _failing(self, parent: Variant) -> list[tuple[Task, Sequence[Rollout]]]:
-        """Returns further train tasks of the family that fail under the text that is revised, with their rollouts.
-
-        Never siblings: a text is not judged on a task that its generator has read.
-        """
-        wanted = self._plan.minibatch - 1
-        used = {self._task.id, *(one.id for one in await self._judging_tasks())}
-        others = [task for task in self._family.after(self._task) if task.id not in used]
-        known = [(task, await self._shared.replays.known(task, parent.skill)) for task in others] if wanted else []
-        failing = [(task, rollouts) for task, rollouts in known if _fails(rollouts)][:wanted]
-        missing = [task for task, rollouts in known if not rollouts][: wanted - len(failing)]
-        tried = await asyncio.gather(
-            *(self._shared.replays.run(task, parent.skill, "later", self._config) for task in missing)
-        )
-        return failing + [(task, rollouts) for task, rollouts in zip(missing, tried, strict=True) if _fails(rollouts)]
-
-    def _history(self, parent: Variant, failing: Sequence[tuple[Task, Sequence[Rollout]]]) -> list[Generation]:
-        """Returns what the generator reads, the text that is revised last."""
+    async def _reading(self, parent: Variant) -> tuple[list[Generation], list[Task]]:
+        """Returns the history that the generator reads, the text that is revised last, and the further tasks in it."""
         own = [
             one.generation(self._plan.credit) if isinstance(one, Variant) else one
             for one in self._past
             if one is not parent
         ]
-        known = {one.skill for one in own}
-        refused = [one for one in self._family.refused if one.skill not in known]
-        current = parent.generation(self._plan.credit)
-        also = [replace(current, rollouts=tuple(rollouts), task=task.input, worth=None) for task, rollouts in failing]
-        return [*refused, *own, *also, current]
+        own.append(replace(parent.generation(self._plan.credit), rejected=None))
+        failing = await self._failing(parent)
+        history = minibatch(self._task, own, failing, self._family.refused)
+        shown = {one.task for one in history if one.task is not None and one.rejected is None}
+        return history, [task for task, _ in failing if task.input in shown]
+
+    async def _failing(self, parent: Variant) -> list[tuple[Task, Sequence[Rollout]]]:
+        """Returns further train tasks of the family that fail under the text that is revised, with their rollouts.
+
+        Never siblings: a text is not judged on a task that its generator has read.
+        """
+        wanted = min(MAX_OTHERS, self._plan.minibatch - 1)
+        if not wanted:
+            return []
+        used = {self._task.id, *(one.id for one in await self._judging_tasks())}
+        others = [task for task in self._family.after(self._task) if task.id not in used]
+        known = [(task, await self._shared.replays.known(task, parent.skill)) for task in others]
+        failing = [(task, rollouts) for task, rollouts in known if _fails(rollouts)]
+        missing = [task for task, rollouts in known if not rollouts][: max(0, wanted - len(failing))]
+        tried = await asyncio.gather(
+            *(self._shared.replays.run(task, parent.skill, "later", self._config) for task in missing)
+        )
+        return failing + [(task, rollouts) for task, rollouts in zip(missing, tried, strict=True) if _fails(rollouts)]
 
     # Trying texts
 

@@ -91,8 +91,13 @@ class Evolving(StoreBase):
                 )
                 session.add(row)
                 return EvolveRun(row.id, resumed=False)
-            usages = [_usage(session, self.namespace, row.id, of) for of in (RolloutRow, RevisionRow)]
-            return EvolveRun(row.id, True, *usages, _malformed(session, self.namespace, row.id))
+            return EvolveRun(
+                row.id,
+                resumed=True,
+                task_usage=_usage(session, self.namespace, row.id, RolloutRow),
+                generator_usage=_usage(session, self.namespace, row.id, RevisionRow),
+                malformed=_malformed(session, self.namespace, row.id),
+            )
 
     def save_evolve(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
         """Keeps how far a run is, and at the end what it came to."""
