@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from skill_plugin.errors import ConfigurationError
 
@@ -45,7 +45,11 @@ class GateDecision:
     judges: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"judges": list(self.judges)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**{**value, "judges": tuple(value.get("judges", ()))})
 
 
 def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision:
