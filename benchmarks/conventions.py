@@ -5,7 +5,7 @@ nobody is told. A task names two of the six; it passes if both have the house's 
 writes what it reads in the rules that it is shown and `?` elsewhere. The verifier's feedback names one broken field and its value.
 
 The writer keeps the rules that the text before it had, and adds at most two of those that the feedback it is shown names and that the
-text does not have right. In the share `error` of its texts it spoils one of the text's rules. Both sides of a comparison use it: one
+text does not have right. In the share `error` of its texts it spoils one of those that it adds. Both sides of a comparison use it: one
 text is `wrote(rules, feedback, ...)`, whatever the feedback was collected from.
 """
 
@@ -110,10 +110,10 @@ def wrote(rules: Mapping[str, str], feedback: Iterable[str], *, error: float, dr
     """The simulated writer: the rules of its next text."""
     named = dict(found.groups() for one in feedback if (found := _FEEDBACK.search(one)))
     broken = sorted(key for key, value in named.items() if rules.get(key) != value)
-    new = {**rules, **{key: named[key] for key in draw.sample(broken, min(ADDS, len(broken)))}}
-    if new and draw.random() < error:
-        new[draw.choice(sorted(new))] = "spoilt"
-    return new
+    added = {key: named[key] for key in draw.sample(broken, min(ADDS, len(broken)))}
+    if added and draw.random() < error:
+        added[draw.choice(sorted(added))] = "spoilt"
+    return {**rules, **added}
 
 
 def shown(history: Sequence[Generation]) -> list[str]:
