@@ -225,7 +225,11 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             means = {side: fmean(run[side][what] for run in runs) for side in ("gepa", "ours")}
             each = [run["ours"][what] / max(run["gepa"][what], 1) for run in runs]
             found[setup][what] = facts(
-                **means, ratio=means["ours"] / means["gepa"], least=min(each), most=max(each), median=sorted(each)[len(each) // 2]
+                **means,
+                ratio=means["ours"] / means["gepa"],
+                least=min(each),
+                most=max(each),
+                median=sorted(each)[len(each) // 2],
             )
     return found
 

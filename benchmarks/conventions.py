@@ -72,9 +72,7 @@ def house(seed: int, *, families: int, train: int, heldout: int, unseen: int = 2
         numbers = iter(draw.sample(range(1000, 10000), train + heldout + unseen))
         for part, count in (("train", train), ("heldout", heldout), ("unseen", unseen)):
             split = "train" if part == "train" else "heldout"
-            made[part] += [
-                task(seed, next(numbers), paper, draw.sample(FIELDS[paper], 2), split) for _ in range(count)
-            ]
+            made[part] += [task(seed, next(numbers), paper, draw.sample(FIELDS[paper], 2), split) for _ in range(count)]
     return House(*(tuple(made[part]) for part in ("train", "heldout", "unseen")))
 
 

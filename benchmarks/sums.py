@@ -122,9 +122,7 @@ def vague_description(
     return figures
 
 
-def leak(
-    options: Options, *, tasks: int = 50, right: float = 0.75, kinds: Sequence[str] = KINDS
-) -> dict[str, Any]:
+def leak(options: Options, *, tasks: int = 50, right: float = 0.75, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
     """Three candidates a prompt: the answer of the task, a rule that is right 3 of 4 times, and a useless one."""
     seeds = [_leak(options, seed, tasks, right, kinds) for seed in range(options.seeds or 10)]
     means = {kind: fmean(one["advantage"][kind] for one in seeds) for kind in kinds}

@@ -5,7 +5,7 @@ The loop is that of Skill-R1 (arXiv:2605.09359) with C candidates from one promp
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -247,19 +247,25 @@ class _Work:
             async with asyncio.TaskGroup() as group:
                 for name, tasks in self._by_family.items():
                     judges = self._judges.get(name, ()) if self._settings.gate_tasks else ()
-                    family = Family(tasks, judges, at_once=self._settings.lineages, places=places)
-                    waiting = iter(tasks)
-                    for _ in range(min(self._settings.concurrency, len(tasks))):
+                    most = min(self._settings.concurrency, len(tasks))
+                    family = Family(tasks, judges, at_once=self._settings.lineages, most=most, places=places)
+                    waiting = list(tasks)
+                    for _ in range(most):
                         group.create_task(self._worker(family, waiting, config))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
         await self._replayed(config)
 
-    async def _worker(self, family: Family, waiting: Iterator[Task], config: RunnableConfig) -> None:
-        for task in waiting:
-            if self.stopped:
-                return
-            await self._lineage(family, task, config)
+    async def _worker(self, family: Family, waiting: list[Task], config: RunnableConfig) -> None:
+        while waiting and not self.stopped:
+            async with family.begun():
+                if waiting and not self.stopped:
+                    await self._lineage(family, self._next(family, waiting), config)
+
+    def _next(self, family: Family, waiting: list[Task]) -> Task:
+        """Takes the next task: one that is known to fail under what went live last, else the first."""
+        failing = (at for at, task in enumerate(waiting) if self._shared.replays.fails(task, family.newest))
+        return waiting.pop(next(failing, 0) if family.newest is not None else 0)
 
     async def _lineage(self, family: Family, task: Task, config: RunnableConfig) -> None:
         run_id = f"{self._run_id}:{task.id}"

@@ -22,9 +22,10 @@ class EvolveSettings:
         siblings: Other train tasks of the family that judge a text, at most; 0 judges it by its own task alone.
         credit: How a text's reward is made of both: `evolving-rl`, `skill-r1`, `sage` or a `chains.Credit`.
         minibatch: Failing tasks of the family that one prompt shows, the lineage's own included; at most 3.
-        adaptive: Write one candidate first and the others only where it does not help, and stop the rollouts of a text when
-            the first two agree. Off, every generation has C candidates with K rollouts each.
-        lineages: Lineages of a family that begin without a live skill, and that write, at a time.
+        adaptive: Write one candidate first and the others only where it does not help (it is worth no more and fails in the
+            same way), stop the rollouts of a text when the first two agree, and run controls of a skill until its lift is
+            known. Off, every generation has C candidates with K rollouts each.
+        lineages: Lineages of a family that begin at first, and that write, at a time; see `families.Family`.
         gate_tasks: Held-out tasks of a family that judge one decision, at most; 0 leaves everything staged.
         stop_when_solved: End a task when every rollout under its best text passes.
         order: `file`, or `half-solved`: tasks that were solved about half of the time first.
@@ -46,7 +47,7 @@ class EvolveSettings:
     credit: str | Credit = DEFAULT_CREDIT
     minibatch: int = 3
     adaptive: bool = True
-    lineages: int = 2
+    lineages: int = 1
     gate_tasks: int = 8
     stop_when_solved: bool = True
     order: str = "file"

@@ -22,6 +22,10 @@ ELSEWHERE = 8
 """Held-out tasks of each other family that are asked whether they would be shown the candidate."""
 
 
+CLEAR = 2
+"""Repairs without a regression among the first half of the judges that make the others unnecessary."""
+
+
 class Shown(NamedTuple):
     """What a run of a task is shown today, and what it would be shown if the candidate were live."""
 
@@ -78,15 +82,13 @@ class Gatekeeper:
     def stopped(self) -> bool:
         return self._trials.stopped is not None
 
-    async def decide(
-        self, task: Task, ref: str, siblings: Sequence[Task], config: RunnableConfig
-    ) -> GateDecision | None:
+    async def decide(self, task: Task, ref: str, others: Sequence[Task], config: RunnableConfig) -> GateDecision | None:
         """Decides on a version that is worth more than what is live; None without held-out tasks or when stopped.
 
         Args:
             task: The task that it was written from.
             ref: `skill_id@version`.
-            siblings: Train tasks of the family that its generator did not read.
+            others: Train tasks of the family that its generator did not read.
             config: For LangGraph.
         """
         if not self._most or not self._judges.get(task.family):
@@ -94,7 +96,7 @@ class Gatekeeper:
         async with self._families[task.family]:
             if ref in self._decided:
                 return self._decided[ref]
-            decision = await self._judged(task, ref, siblings, config)
+            decision = await self._judged(task, ref, others, config)
             if decision is None:
                 return None
             await self._trials.recorder.call(lambda: self._keep(ref, decision))
@@ -104,7 +106,7 @@ class Gatekeeper:
         return decision
 
     async def _judged(
-        self, task: Task, ref: str, siblings: Sequence[Task], config: RunnableConfig
+        self, task: Task, ref: str, others: Sequence[Task], config: RunnableConfig
     ) -> GateDecision | None:
         """Runs what the decision needs; None when stopped, because a decision on half of the tasks would be kept."""
         judges = draw_judges(self._judges[task.family], self._most, self._covered, seed=ref)
@@ -113,20 +115,22 @@ class Gatekeeper:
             lambda: [self._store.cosine(task.input, judge.input) >= LEAST_COSINE for judge in judges]
         )
         found = [_ref(one.then) == ref for one in shown]
-        pairs = await self._pairs(shown, config, hard=True)
+        half = (len(shown) + 1) // 2
+        asked, pairs = shown[:half], await self._both(shown[:half], config)
+        if not _clear(pairs):
+            asked, pairs = shown, await self._pairs(shown, config, hard=True)
         train, taken, easy = 0, list[tuple[float, float]](), 0
         if not any(a > b for b, a in pairs):
-            train = await self._train_repairs(ref, siblings, config)
-        if train > 0 or any(a > b for b, a in pairs):  # else the rest could only make the refusal clearer
-            pairs += await self._pairs(shown, config, hard=False)
+            train = await self._train_repairs(ref, others, config)
+        if train > 0 or any(a > b for b, a in pairs):
+            pairs = await self._both(asked, config)
             elsewhere = await asyncio.to_thread(self._elsewhere, task.family, ref)
-            for hard in (True, False):
-                taken += await self._pairs(elsewhere, config, hard=hard)
-        else:
+            taken = await self._both(elsewhere, config)
+        else:  # the judges that are solved today could only make the refusal clearer
             easy = len(shown) - len(pairs)
         if self.stopped:
             return None
-        self._covered.update(judge.content_hash for judge in judges)
+        self._covered.update(one.task.content_hash for one in asked)
         return judge_version(
             [b for b, _ in pairs],
             [a for _, a in pairs],
@@ -135,7 +139,7 @@ class Gatekeeper:
             elsewhere=taken,
             train_repairs=train,
             easy=easy,
-            judges=[judge.content_hash for judge in judges],
+            judges=[one.task.content_hash for one in asked],
         )
 
     def _shown(self, task: Task, ref: str) -> Shown:
@@ -146,6 +150,10 @@ class Gatekeeper:
         asked = (task for name, tasks in self._judges.items() if name != family for task in tasks[:ELSEWHERE])
         shown = (Shown(task, None, self._finder(task, instead=ref)) for task in asked)
         return [one._replace(today=self._finder(one.task)) for one in shown if _ref(one.then) == ref]
+
+    async def _both(self, shown: Sequence[Shown], config: RunnableConfig) -> list[tuple[float, float]]:
+        """Returns the rewards today and then, first of the tasks that are not solved today."""
+        return [pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard)]
 
     async def _pairs(
         self, shown: Sequence[Shown], config: RunnableConfig, *, hard: bool, purpose: Purpose = "gate"
@@ -164,12 +172,12 @@ class Gatekeeper:
         then = await asyncio.gather(*(self._replays.run(one.task, one.then, purpose, config) for one, _ in wanted))
         return [(b, a) for (_, b), ran in zip(wanted, then, strict=True) if (a := _reward(ran)) is not None]
 
-    async def _train_repairs(self, ref: str, siblings: Sequence[Task], config: RunnableConfig) -> int:
-        """Returns how many failing siblings the candidate repairs, less those that it breaks.
+    async def _train_repairs(self, ref: str, others: Sequence[Task], config: RunnableConfig) -> int:
+        """Returns how many failing train tasks the candidate repairs, less those that it breaks.
 
         One rollout may pass by chance, so a repair counts only if it is repeated.
         """
-        shown = await asyncio.to_thread(lambda: [self._shown(task, ref) for task in siblings])
+        shown = await asyncio.to_thread(lambda: [self._shown(task, ref) for task in others])
         pairs = [
             pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard, purpose="later")
         ]
@@ -187,6 +195,11 @@ class Gatekeeper:
             self._store.promote(ref, by=self._by, decision=decision)
         else:
             self._store.refuse(ref, by=self._by, decision=decision)
+
+
+def _clear(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Whether so few judges are enough: two repairs and no regression are more than a gain over all of them asks for."""
+    return sum(a > b for b, a in pairs) >= CLEAR and not any(a < b for b, a in pairs)
 
 
 def gate_name(run_id: str) -> str:

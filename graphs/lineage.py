@@ -5,8 +5,10 @@ kill repeats its decisions from what is recorded and pays only for what is not.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from langchain_core.runnables import RunnableConfig
 
@@ -21,14 +23,21 @@ from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.variants import NOT_FOUND, Variant
 from skill_plugin.minibatch import MAX_OTHERS, minibatch
-from skill_plugin.records import Generation, Rollout, Skill, Task
+from skill_plugin.records import Generation, Rollout, Skill, Task, split_ref
 from skill_plugin.selection import Selection
 from skill_plugin.store import SkillStore, StagedRevision, TextWorth
+from skill_plugin.store.evidence import ENOUGH
 
 GENERATOR = "generator"
 
 AGREE = 2
 """Rollouts that are enough where they agree."""
+
+PATIENCE = 2
+"""Generations that a lineage writes before another of its family has its turn."""
+
+OTHERS = 4
+"""Failing train tasks beside the siblings that the gate counts repairs of, at most."""
 
 JUDGED = 2
 """Candidates of a generation that go to the gate, at most."""
@@ -64,6 +73,7 @@ class Shared:
         plan: How many of what.
         by: The name of this `evolve` in a skill's history.
         resumed: Whether an earlier start was interrupted; if not, nothing is looked up.
+        controls: Rollouts without a skill so far, by its id.
     """
 
     store: SkillStore
@@ -76,6 +86,7 @@ class Shared:
     plan: Plan
     by: str
     resumed: bool
+    controls: Counter[str] = field(default_factory=Counter)
 
 
 class Lineage:
@@ -111,30 +122,39 @@ class Lineage:
         self._recorded = {(one.generation, one.k): one for one in recorded}
         self._siblings: list[Task] | None = None
         self._error: str | None = None
+        self._ended = False
+        self._read: set[str] = set()
         self._past: list[Variant | Generation] = []
         self._number = 0
 
     async def __call__(self) -> None:
-        """Runs the lineage to its end."""
+        """Runs the lineage to its end, in a place that its family has given it."""
         begins = await self._begins()
-        async with self._family.begun(with_skill=begins is not None):
-            if begins is None and not self._recorded:  # something may have gone live while it waited
-                begins = await asyncio.to_thread(self._shared.finder, self._task)
-            self.first = self.best = await self._tried(begins, 0, 0, controls=self._plan.controls if begins else 0)
-            if self.first is None:
-                self.failed = None if self._stopped else self._error
-                return
-            self._past.append(self.first)
-            while not self._done():
-                live = self._family.live
-                if not await self._looked_again():
-                    async with self._family.turn(live) as mine:
-                        if mine:
-                            await self._revised()
+        self.first = self.best = await self._tried(begins, 0, 0, controls=self._controls(begins))
+        if self.first is None:
+            self.failed = None if self._stopped else self._error
+            return
+        self._past.append(self.first)
+        if self.first.solves:
+            await self._family.widen()
+        while not self._done():
+            self._family.narrow()
+            live = self._family.live
+            if not await self._looked_again():
+                async with self._family.turn(live) as mine:
+                    if mine:
+                        await self._revised()
+
+    def _controls(self, skill: PinnedSkill | None) -> int:
+        """Returns how many rollouts without its first skill it runs: none where other tasks have shown its lift."""
+        if skill is None or (self._plan.adaptive and self._shared.controls[split_ref(skill["ref"])[0]] >= ENOUGH):
+            return 0
+        self._shared.controls[split_ref(skill["ref"])[0]] += self._plan.controls
+        return self._plan.controls
 
     def _done(self) -> bool:
         solved = self.best is not None and self.best.solves and self._plan.stop_when_solved
-        last = self._number >= self._plan.generations
+        last = self._ended or self._number >= self._plan.generations
         return solved or last or self.best is None or self.failed is not None or self._stopped
 
     @property
@@ -172,16 +192,21 @@ class Lineage:
     # Generations
 
     async def _revised(self) -> None:
-        """Writes generation after generation until something goes live, by this lineage or by another."""
-        while not self._done():
-            if await self._looked_again():
+        """Writes a few generations, until something goes live by this lineage or by another."""
+        for _ in range(PATIENCE):
+            if self._done() or await self._looked_again():
                 return
-            self._number += 1
             parent = self._parent()
             await self._look_ahead(parent)
-            fresh = await self._generation(parent)
+            history, also = await self._reading(parent)
+            if parent.solves and not also:
+                self._ended = True  # nothing that fails is left to write from
+                return
+            self._number += 1
+            fresh = await self._generation(parent, history, also)
             if await self._judged(fresh):
                 return
+        await self._family.widen()
 
     def _parent(self) -> Variant:
         """Returns the variant that is revised next."""
@@ -193,12 +218,11 @@ class Lineage:
         chosen = self._plan.select(judged, f"{self._run_id}:{self._number - 1}")
         return next(one for one, seen in zip(variants, generations, strict=True) if seen is chosen)
 
-    async def _generation(self, parent: Variant) -> list[Variant]:
+    async def _generation(self, parent: Variant, history: Sequence[Generation], also: Sequence[Task]) -> list[Variant]:
         """Has candidates written from one prompt and tries them: one at first where that may be enough, else all."""
-        history, also = await self._reading(parent)
         wanted, first = self._plan.candidates, 1 if self._plan.adaptive else self._plan.candidates
         fresh, written = await self._written(parent, history, also, first, [])
-        helps = any(one.worth(self._plan.credit) > parent.worth(self._plan.credit) for one in fresh)
+        helps = any(one.helps(parent, self._plan.credit) for one in fresh)
         if written == first < wanted and not helps and not self._stopped and self.failed is None:
             more, _ = await self._written(parent, history, also, wanted - first, fresh)
             fresh += more
@@ -276,7 +300,9 @@ class Lineage:
         failing = await self._failing(parent)
         history = minibatch(self._task, own, failing, self._family.refused)
         shown = {one.task for one in history if one.task is not None and one.rejected is None}
-        return history, [task for task, _ in failing if task.input in shown]
+        also = [task for task, _ in failing if task.input in shown]
+        self._read.update(task.id for task in also)
+        return history, also
 
     async def _failing(self, parent: Variant) -> list[tuple[Task, Sequence[Rollout]]]:
         """Returns further train tasks of the family that fail under the text that is revised, with their rollouts.
@@ -386,11 +412,12 @@ class Lineage:
         for one in fresh:
             if len(siblings) >= LEAST_SIBLINGS and one.later and one.found == 0:
                 self._reject(one, NOT_FOUND.format(found=0, asked=len(siblings)))
-        bar = self.best.worth(credit)
-        rivals = [one for one in fresh if one.rejected is None and one.worth(credit) > bar]
-        for rival in sorted(rivals, key=lambda one: -one.worth(credit))[:JUDGED]:
+        bar = self.best.merit(credit)
+        rivals = [one for one in fresh if one.rejected is None and one.merit(credit) > bar]
+        for rival in sorted(rivals, key=lambda one: one.merit(credit), reverse=True)[:JUDGED]:
             assert rival.ref is not None  # noqa: S101 - what was written has a version
-            decision = await self._shared.gate.decide(self._task, rival.ref, siblings, self._config)
+            others = [*siblings, *self._others_that_fail()]
+            decision = await self._shared.gate.decide(self._task, rival.ref, others, self._config)
             if self._shared.gate.stopped:
                 return False
             if decision is None:
@@ -398,10 +425,17 @@ class Lineage:
                 return False
             if decision.promote:
                 self.best = rival
-                await self._family.went_live()
+                await self._family.went_live(rival.ref)
                 return True
             self._reject(rival, decision.reason)
         return False
+
+    def _others_that_fail(self) -> list[Task]:
+        """Returns train tasks that fail today and that no prompt of this lineage has shown, beside the siblings."""
+        ref = self.best.ref if self.best else None
+        known = {self._task.id, *self._read, *(one.id for one in self._siblings or ())}
+        others = (task for task in self._family.after(self._task) if task.id not in known)
+        return list(islice((task for task in others if self._shared.replays.fails(task, ref)), OTHERS))
 
     def _reject(self, variant: Variant, reason: str) -> None:
         """Keeps a text from being revised further, and shows it to every lineage of the family."""

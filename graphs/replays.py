@@ -43,6 +43,11 @@ class Replays:
             ended.set_result(rollout)
             self._runs[rollout.skill, task_id].append(ended)
 
+    def fails(self, task: Task, ref: str | None) -> bool:
+        """Returns whether a rollout of a text on a task has ended and not passed."""
+        ended = (one.result() for one in self._runs.get((ref, task.id), []) if one.done() and not one.cancelled())
+        return any(one is not None and one.passed is False for one in ended)
+
     async def known(self, task: Task, skill: PinnedSkill | None) -> list[Rollout]:
         """Returns the rollouts of a text on a task so far, those included that are under way."""
         runs = self._runs.get((skill["ref"] if skill else None, task.id), [])

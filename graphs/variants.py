@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from skill_plugin.chains import LEAST_SIBLINGS, Credit, text_reward
@@ -46,6 +47,24 @@ class Variant:
         own = [one.reward for one in self.own if one.reward is not None and one.arm == "skill"]
         worth = text_reward(own, [rewards_of(rollouts) for rollouts in self.later.values()], credit)
         return -1.0 if worth is None else worth
+
+    def merit(self, credit: Credit) -> tuple[float, float]:
+        """Returns by what it competes: its worth, and among equals its own task's mean reward.
+
+        Siblings that pass already cannot show a repair of a task that differs from them; the gate can.
+        """
+        own = rewards_of([one for one in self.own if one.arm == "skill"])
+        return self.worth(credit), fmean(own) if own else -1.0
+
+    def helps(self, parent: "Variant", credit: Credit) -> bool:
+        """Whether it is worth more than what it revised, or is worth the same and fails in another way."""
+        worth, before = self.worth(credit), parent.worth(credit)
+        return worth > before or (worth == before and self._failures() != parent._failures())
+
+    def _failures(self) -> set[tuple[str, str]]:
+        """Returns what was said of its failing rollouts, each with its task; none where nothing has a verdict."""
+        by_task = {"": self.own, **self.later}
+        return {(task, one.feedback) for task, runs in by_task.items() for one in runs if one.passed is False}
 
     def generation(self, credit: Credit) -> Generation:
         """Returns it as the generator's history shows it."""

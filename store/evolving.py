@@ -152,7 +152,9 @@ class Evolving(StoreBase):
         with self.database.read() as session:
             mine = select(EventRow).where(EventRow.namespace == self.namespace, EventRow.by == by)
             rows = session.exec(mine.where(col(EventRow.kind).in_(["promoted", "refused"]))).all()
-            return {f"{row.skill_id}@{row.version}": GateDecision.from_json(row.evidence) for row in rows if row.evidence}
+            return {
+                f"{row.skill_id}@{row.version}": GateDecision.from_json(row.evidence) for row in rows if row.evidence
+            }
 
     def claim_splits(self, tasks: Sequence[Task]) -> None:
         """Keeps the tasks with their splits. A question stays in the split that it had first: else the generator would know
