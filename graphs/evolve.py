@@ -4,7 +4,7 @@ The loop is that of Skill-R1 (arXiv:2605.09359) with C candidates from one promp
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -34,8 +34,9 @@ from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
-from skill_plugin.records import Rollout, Task, canonical_json, sha256
+from skill_plugin.records import Rollout, Task, canonical_json, sha256, split_ref
 from skill_plugin.store import RecordedRollout, SkillStore
+from skill_plugin.store.evidence import ENOUGH
 
 SAVE_EVERY_S = 5.0
 
@@ -200,9 +201,12 @@ class _Work:
         self._train, self._judges = train, judges
         trials.on_rollout, trials.on_proposed = self._heard, self._proposed
         self._recorded: defaultdict[str, list[Rollout]] = defaultdict(list)
+        self._controls: Counter[str] = Counter()
         for run, _, rollout in recorded or ():
             self._recorded[run].append(rollout)
             self._heard(rollout)
+            if rollout.withheld is not None:
+                self._controls[split_ref(rollout.withheld)[0]] += 1
         by = gate_name(run_id)
         decided = {} if recorded is None else store.gate_decisions(by)
         for ref, decision in decided.items():
@@ -287,6 +291,8 @@ class _Work:
         ran = await asyncio.gather(
             *(self._last(task, skill, config) for task, skill in zip(self._train, shown, strict=True))
         )
+        if self._settings.adaptive and self._settings.controls:
+            await self._controlled(shown, config)
         result = self._result
         solved = [all(one.passed for one in rollouts) if rollouts else None for rollouts in ran]
         result.replayed = sum(one is not None for one in solved)
@@ -295,6 +301,17 @@ class _Work:
         result.uncovered = [
             {"family": task.family, "task": task.input} for task in failing if not await self._judge_fails(task.family)
         ]
+
+    async def _controlled(self, shown: Sequence[PinnedSkill | None], config: RunnableConfig) -> None:
+        """Runs a few tasks of each skill that is shown at the end without it, until its lift can be told."""
+        wanted: defaultdict[str, list[tuple[Task, str]]] = defaultdict(list)
+        for task, skill in zip(self._train, shown, strict=True):
+            if skill is not None:
+                wanted[split_ref(skill["ref"])[0]].append((task, skill["ref"]))
+        missing = [
+            one for skill_id, tasks in wanted.items() for one in tasks[: max(0, ENOUGH - self._controls[skill_id])]
+        ]
+        await asyncio.gather(*(self._shared.replays.control(task, ref, config) for task, ref in missing))
 
     async def _last(self, task: Task, skill: PinnedSkill | None, config: RunnableConfig) -> list[Rollout]:
         """Returns the rollouts of a task under what is shown for it that have a verdict."""

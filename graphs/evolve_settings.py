@@ -18,13 +18,13 @@ class EvolveSettings:
         generations: G, how often a task's skill is revised. More of them resume a run that ended.
         candidates: C, how many texts are sampled from one prompt.
         rollouts: K, how often each is tried on its own task.
-        controls: Rollouts without the first skill, where a task begins with one.
+        controls: Rollouts without the first skill, where a task begins with one; 0 measures no lift.
         siblings: Other train tasks of the family that judge a text, at most; 0 judges it by its own task alone.
         credit: How a text's reward is made of both: `evolving-rl`, `skill-r1`, `sage` or a `chains.Credit`.
         minibatch: Failing tasks of the family that one prompt shows, the lineage's own included; at most 3.
         adaptive: Write one candidate first and the others only where it does not help (it is worth no more and fails in the
-            same way), stop the rollouts of a text when the first two agree, and run controls of a skill until its lift is
-            known. Off, every generation has C candidates with K rollouts each.
+            same way), stop the rollouts of a text when the first two agree, and run controls at the end, only until the lift
+            of what is live can be told. Off, every generation has C candidates with K rollouts each.
         lineages: Lineages of a family that begin at first, and that write, at a time; see `families.Family`.
         gate_tasks: Held-out tasks of a family that judge one decision, at most; 0 leaves everything staged.
         stop_when_solved: End a task when every rollout under its best text passes.

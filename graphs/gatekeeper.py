@@ -15,7 +15,7 @@ from skill_plugin.graphs.replays import Replays
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.judges import draw_judges
-from skill_plugin.records import Purpose, Rollout, Task
+from skill_plugin.records import Purpose, Rollout, Task, sha256
 from skill_plugin.store import SkillStore
 
 ELSEWHERE = 8
@@ -23,7 +23,7 @@ ELSEWHERE = 8
 
 
 CLEAR = 2
-"""Repairs without a regression among the first half of the judges that make the others unnecessary."""
+"""Repairs without a regression among the first judges that make the others unnecessary."""
 
 
 class Shown(NamedTuple):
@@ -109,16 +109,14 @@ class Gatekeeper:
         self, task: Task, ref: str, others: Sequence[Task], config: RunnableConfig
     ) -> GateDecision | None:
         """Runs what the decision needs; None when stopped, because a decision on half of the tasks would be kept."""
-        judges = draw_judges(self._judges[task.family], self._most, self._covered, seed=ref)
+        text = await asyncio.to_thread(lambda: self._store.get(ref).text)
+        judges = draw_judges(self._judges[task.family], self._most, self._covered, seed=sha256(text))
         shown = await asyncio.to_thread(lambda: [self._shown(judge, ref) for judge in judges])
         kind = await asyncio.to_thread(
             lambda: [self._store.cosine(task.input, judge.input) >= LEAST_COSINE for judge in judges]
         )
         found = [_ref(one.then) == ref for one in shown]
-        half = (len(shown) + 1) // 2
-        asked, pairs = shown[:half], await self._both(shown[:half], config)
-        if not _clear(pairs):
-            asked, pairs = shown, await self._pairs(shown, config, hard=True)
+        asked, pairs = await self._looked(shown, config)
         train, taken, easy = 0, list[tuple[float, float]](), 0
         if not any(a > b for b, a in pairs):
             train = await self._train_repairs(ref, others, config)
@@ -150,6 +148,21 @@ class Gatekeeper:
         asked = (task for name, tasks in self._judges.items() if name != family for task in tasks[:ELSEWHERE])
         shown = (Shown(task, None, self._finder(task, instead=ref)) for task in asked)
         return [one._replace(today=self._finder(one.task)) for one in shown if _ref(one.then) == ref]
+
+    async def _looked(
+        self, shown: Sequence[Shown], config: RunnableConfig
+    ) -> tuple[Sequence[Shown], list[tuple[float, float]]]:
+        """Looks at 2, 4, 8, ... judges until they are clear; returns those that were asked and their rewards.
+
+        Where not even all of them are clear, only those that are not solved today have been run under the candidate.
+        """
+        at = CLEAR
+        while at < len(shown):
+            pairs = await self._both(shown[:at], config)
+            if _clear(pairs):
+                return shown[:at], pairs
+            at *= 2
+        return shown, await self._pairs(shown, config, hard=True)
 
     async def _both(self, shown: Sequence[Shown], config: RunnableConfig) -> list[tuple[float, float]]:
         """Returns the rewards today and then, first of the tasks that are not solved today."""

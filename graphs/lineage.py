@@ -5,9 +5,8 @@ kill repeats its decisions from what is recorded and pays only for what is not.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from langchain_core.runnables import RunnableConfig
@@ -23,10 +22,9 @@ from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.variants import NOT_FOUND, Variant
 from skill_plugin.minibatch import MAX_OTHERS, minibatch
-from skill_plugin.records import Generation, Rollout, Skill, Task, split_ref
+from skill_plugin.records import Generation, Rollout, Skill, Task
 from skill_plugin.selection import Selection
 from skill_plugin.store import SkillStore, StagedRevision, TextWorth
-from skill_plugin.store.evidence import ENOUGH
 
 GENERATOR = "generator"
 
@@ -73,7 +71,6 @@ class Shared:
         plan: How many of what.
         by: The name of this `evolve` in a skill's history.
         resumed: Whether an earlier start was interrupted; if not, nothing is looked up.
-        controls: Rollouts without a skill so far, by its id.
     """
 
     store: SkillStore
@@ -86,7 +83,6 @@ class Shared:
     plan: Plan
     by: str
     resumed: bool
-    controls: Counter[str] = field(default_factory=Counter)
 
 
 class Lineage:
@@ -130,7 +126,9 @@ class Lineage:
     async def __call__(self) -> None:
         """Runs the lineage to its end, in a place that its family has given it."""
         begins = await self._begins()
-        self.first = self.best = await self._tried(begins, 0, 0, controls=self._controls(begins))
+        # Adaptive runs measure the lift of what is live at the end instead.
+        controls = 0 if self._plan.adaptive else self._plan.controls
+        self.first = self.best = await self._tried(begins, 0, 0, controls=controls)
         if self.first is None:
             self.failed = None if self._stopped else self._error
             return
@@ -144,13 +142,6 @@ class Lineage:
                 async with self._family.turn(live) as mine:
                     if mine:
                         await self._revised()
-
-    def _controls(self, skill: PinnedSkill | None) -> int:
-        """Returns how many rollouts without its first skill it runs: none where other tasks have shown its lift."""
-        if skill is None or (self._plan.adaptive and self._shared.controls[split_ref(skill["ref"])[0]] >= ENOUGH):
-            return 0
-        self._shared.controls[split_ref(skill["ref"])[0]] += self._plan.controls
-        return self._plan.controls
 
     def _done(self) -> bool:
         solved = self.best is not None and self.best.solves and self._plan.stop_when_solved

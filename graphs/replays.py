@@ -62,14 +62,27 @@ class Replays:
             runs.append(asyncio.ensure_future(self._run(task, skill, purpose, config)))
         return [one for one in await asyncio.gather(*runs[:n]) if one is not None]
 
+    async def control(self, task: Task, withheld: str, config: RunnableConfig) -> None:
+        """Runs a task without the skill that it would be shown, to measure that one's lift."""
+        await self._run(task, None, "replay", config, withheld=withheld)
+
     async def _run(
-        self, task: Task, skill: PinnedSkill | None, purpose: Purpose, config: RunnableConfig
+        self,
+        task: Task,
+        skill: PinnedSkill | None,
+        purpose: Purpose,
+        config: RunnableConfig,
+        *,
+        withheld: str | None = None,
     ) -> Rollout | None:
         ref = skill["ref"] if skill else "none"
         parts = (purpose, ref, task.id) if purpose == "gate" else (purpose, task.id, ref)
         run_id = ":".join((self._run_id, *parts))
         k = self._next_k[run_id]
         self._next_k[run_id] += 1
-        trial = Trial(run=dict(self._trials.run_for(run_id, task)), skill=skill, generation=0, k=k, purpose=purpose)
+        run = dict(self._trials.run_for(run_id, task))
+        if withheld is not None:
+            run |= {"arm": "control", "withheld": withheld}
+        trial = Trial(run=run, skill=skill, generation=0, k=k, purpose=purpose)
         tried = await self._trials.run(trial, config)
         return Rollout.from_json(tried["rollout"]) if tried["rollout"] else None

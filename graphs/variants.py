@@ -59,10 +59,11 @@ class Variant:
     def helps(self, parent: "Variant", credit: Credit) -> bool:
         """Whether it is worth more than what it revised, or is worth the same and fails in another way."""
         worth, before = self.worth(credit), parent.worth(credit)
-        return worth > before or (worth == before and self._failures() != parent._failures())
+        return worth > before or (worth == before and self.failures != parent.failures)
 
-    def _failures(self) -> set[tuple[str, str]]:
-        """Returns what was said of its failing rollouts, each with its task; none where nothing has a verdict."""
+    @property
+    def failures(self) -> set[tuple[str, str]]:
+        """What was said of its failing rollouts, each with its task."""
         by_task = {"": self.own, **self.later}
         return {(task, one.feedback) for task, runs in by_task.items() for one in runs if one.passed is False}
 
