@@ -77,11 +77,17 @@ def credit(
     connection = session.connection()
     connection.execute(_CREDIT_SKILL, given)
     uses, total = connection.execute(_CREDIT_VERSION, given).one()
-    if _is_due(uses - int(new), uses):
+    if is_due(uses - int(new), uses):
         _fall_back(session, use, _sample(uses, total))
 
 
-def _is_due(before: int, after: int) -> bool:
+def is_worse(record: Sample, earlier: Sample) -> bool:
+    """Whether a version's rewards are so far below those of the one before it that it gives way."""
+    gap, _, high = interval_of_samples(record, earlier, z=FALL_BACK_Z)
+    return gap <= -FALL_BACK_GAP and high < 0
+
+
+def is_due(before: int, after: int) -> bool:
     """Whether 20, 40, 80, ... lies above `before` and not above `after`."""
     look = FALL_BACK_USES
     while look <= before:
@@ -103,10 +109,10 @@ def _fall_back(session: Session, use: Use, record: Sample) -> None:
     else:
         return
     known = _sample(earlier.uses, earlier.total_reward)
-    gap, low, high = interval_of_samples(record, known, z=FALL_BACK_Z)
-    if gap > -FALL_BACK_GAP or high >= 0:
+    if not is_worse(record, known):
         return
     versions.go_live(session, skill, earlier)
+    gap, low, high = interval_of_samples(record, known, z=FALL_BACK_Z)
     reason = (
         f"version {use.version} has a mean reward of {record.mean:.2f} over {record.number} uses, version {number} had "
         f"{known.mean:.2f} over {known.number}: {gap:+.2f} (99 % interval {low:+.2f} to {high:+.2f})"

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, text
 from fakes import MACHINE, TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.store import SkillStore, migrations
-from skill_plugin.store.credit import _is_due
+from skill_plugin.store.credit import is_due
 from skill_plugin.store.ledger import Ran
 
 pytestmark = pytest.mark.both_backends
@@ -80,7 +80,7 @@ def test_one_that_was_promoted_again_is_looked_at_at_its_next_doubling(store, sk
     ("before", "after", "due"), [(0, 19, False), (19, 20, True), (20, 20, False), (20, 39, False), (39, 90, True)]
 )
 def test_uses_that_jump_over_a_look_are_looked_at(before, after, due):
-    assert _is_due(before, after) is due
+    assert is_due(before, after) is due
 
 
 def test_without_a_parent_it_is_the_version_that_was_live_before(store, skill):
