@@ -33,7 +33,7 @@ def retrieve_node(
 
     Args:
         store: The library.
-        k: How many skills to put in the prompt; the first is the one that is credited and revised.
+        k: How many skills to put in the prompt. Each is credited; the first is the one that is revised.
         min_score: The floor; see `SkillStore.search`.
         strategy: How to search; see `SkillStore.search`.
         control_share: Share of the runs, drawn at random, in which the skill that was found is withheld, so that there is

@@ -3,8 +3,8 @@
 import json
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import lru_cache
-from itertools import takewhile
+from functools import lru_cache, partial
+from itertools import takewhile, zip_longest
 from typing import Any, NamedTuple, Self
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -15,7 +15,7 @@ from skill_plugin.adherence import Adherence, adherence_of
 from skill_plugin.errors import InvalidTaskError, ModelError, VerifierError
 from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import history, reads_with, run_of
+from skill_plugin.graphs.state import PinnedSkill, history, reads_with, run_of
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
 
@@ -42,8 +42,8 @@ def verify_node(
         verifier: An object with `verify(task, answer)`, or a function of the same. It judges tasks that name none, and those
             that were logged with it; a name that can be loaded goes first (see `verifiers.verifier_of`). Without either there
             is no reward now, and `store.record_outcome` can give it later.
-        adherence: Says how far the skill was followed, in [0, 1]; it weighs the skill's credit. Where it fails, the answer
-            counts as if it had not been judged.
+        adherence: Says how far a skill was followed, in [0, 1]; it weighs the skill's credit, and is asked about each skill that
+            was shown. Where it fails, the answer counts as if it had not been judged.
         timeout: Seconds until a verifier counts as hung.
         answer_from: Finds the answer in the state; by default what `execute` left, else the last AI message.
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
@@ -80,10 +80,9 @@ def verify_node(
                 )
             except VerifierError as exc:
                 error = str(exc)
-        followed = attempt.get("adherence")
-        if followed is None and adherence is not None and verdict is not None and state.get("skillp_skills"):
-            text = state["skillp_skills"][0]["text"]
-            followed = yield Step(lambda: adherence_of(adherence, task, answer, text))
+        followed: list[float | None] = [attempt.get("adherence")]
+        if adherence is not None and verdict is not None:
+            followed = yield from _followed(adherence, task, answer, state.get("skillp_skills") or [], *followed)
         generation = judged(
             state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint, adherence=followed
         )
@@ -93,7 +92,8 @@ def verify_node(
             "reward": verdict.reward if verdict else None,
             "passed": verdict.passed if verdict else None,
         }
-        facts = {**said, "adherence": followed, "verifier_failed": error is not None}
+        adhered = generation.rollouts[0].adherence
+        facts = {**said, "adherence": adhered, "verifier_failed": error is not None}
         emit("verified", facts, **said, feedback=verdict.feedback if verdict else "", error=error)
         if task.verifier is None and default is not None:
             run = {**run, "verifier": named}
@@ -113,19 +113,23 @@ def judged(
     *,
     error: str | None = None,
     verifier_hash: str | None = None,
-    adherence: float | None = None,
+    adherence: Sequence[float | None] = (),
 ) -> Generation:
-    """The generation that an answer and its verdict make."""
+    """The generation that an answer and its verdict make; `adherence` is of each skill that was shown, where it is known."""
     skills = state.get("skillp_skills") or []
     attempt = state.get("skillp_attempt") or _used(state.get("messages") or [])
     number = len(history(state))
+    followed = dict(zip_longest((skill["ref"] for skill in skills), adherence))
+    first = skills[0]["ref"] if skills else None
+    own = followed.pop(first, None)
     rollout = Rollout(
         generation=number,
         answer=answer,
-        skill=skills[0]["ref"] if skills else None,
+        skill=first,
+        also=followed,
         withheld=run_of(state)["withheld"],
         arm=run_of(state)["arm"],
-        adherence=attempt.get("adherence") if adherence is None else adherence,
+        adherence=attempt.get("adherence") if own is None else own,
         reward=verdict.reward if verdict else None,
         passed=verdict.passed if verdict else None,
         feedback=verdict.feedback if verdict else "",
@@ -139,6 +143,17 @@ def judged(
     return Generation(
         number=number, skill=rollout.skill, text=skills[0]["text"] if skills else None, rollouts=(rollout,)
     )
+
+
+def _followed(
+    judge: Adherence, task: Task, answer: str, skills: Sequence[PinnedSkill], first: float | None
+) -> Generator[Step, Any, list[float | None]]:
+    """How far each skill was followed; `first` says it of the first one, where that is known already."""
+    followed: list[float | None] = [] if first is None else [first]
+    for skill in skills[len(followed) :]:
+        score: float | None = yield Step(partial(adherence_of, judge, task, answer, skill["text"]))
+        followed.append(score)
+    return followed
 
 
 def current_answer(state: Mapping[str, Any]) -> str:

@@ -122,12 +122,14 @@ class Library(StoreBase):
     def rollback(self, name: str, version: int | None = None, *, reason: str = "") -> Skill:
         """Makes an earlier version live again: the one named, else the parent of the live one.
 
+        A live version that its generator wrote without seeing another has no parent; then it is the one that was live before.
+
         Raises:
-            SkillNotFoundError: there is no such version, or the live one has no parent.
+            SkillNotFoundError: there is no such version, or nothing was before the live one.
         """
         if version is None and split_ref(name)[1] is None:
             with self.database.read() as session:
-                version = versions.parent_of_live(session, versions.find_skill(session, self.namespace, name))
+                version = versions.before_live(session, versions.find_skill(session, self.namespace, name))
         return self._make_live(name, version, "rolled back", by="human", reason=reason)
 
     def get(self, name: str) -> Skill:

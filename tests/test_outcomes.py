@@ -22,13 +22,16 @@ def numbers(store):
     return skill.utility, skill.uses, skill.wins
 
 
-def test_utility_begins_at_the_first_reward_and_moves_by_a_twentieth(store, skill):
-    store.record(TASK, [rollout(skill, 1.0)], run_id="a")
-    assert numbers(store) == (1.0, 1, 1)
-    store.record(TASK, [rollout(skill, 0.0)], run_id="b")
-    assert numbers(store) == (pytest.approx(0.95), 2, 1)
-    store.record(TASK, [rollout(skill, 0.5)], run_id="c")
-    assert numbers(store) == (pytest.approx(0.9275), 3, 1)
+def test_utility_begins_as_a_mean_and_moves_by_a_twentieth_from_the_twentieth_use_on(store, skill):
+    rewards = [1.0, 0.0, 0.5, *[1.0] * 8, *[0.25] * 8]
+    for number, reward in enumerate(rewards, 1):
+        store.record(TASK, [rollout(skill, reward)], run_id=str(number))
+        assert numbers(store)[:2] == (pytest.approx(sum(rewards[:number]) / number), number)
+    expected = sum(rewards) / 19
+    for number in range(20, 24):
+        store.record(TASK, [rollout(skill, 1.0)], run_id=str(number))
+        expected += 0.05 * (1 - expected)
+        assert numbers(store) == (pytest.approx(expected), number, number - 10)
 
 
 def test_a_first_reward_of_0_begins_at_0(store, skill):
@@ -122,7 +125,7 @@ def test_feedback_on_a_verified_run_moves_utility_but_is_no_new_use(store, skill
     store.record(TASK, [rollout(skill, 1.0)], run_id="a")
     store.record_outcome("a", 0.0, "wrong after all")
 
-    assert numbers(store) == (pytest.approx(0.95), 1, 1)
+    assert numbers(store) == (0.5, 1, 1)
 
 
 def test_feedback_goes_to_the_skill_that_gave_the_answer(store, skill):
@@ -203,4 +206,4 @@ def test_processes_that_record_at_once_lose_nothing(store, backend, skill):
         worker.join(120)
 
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert numbers(store) == (pytest.approx(1 - 0.95**300), 301, 300)
+    assert numbers(store) == (pytest.approx(1 - 0.05 * 0.95**281), 301, 300)
