@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineages import learned, lineage, written
+from lineages import in_evolve, leaks, learned, lineage, rolled, written
 from recorded import TRIALS, write
+from skill_plugin import Task
 from skill_plugin.chains import CREDITS
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.histories.credit import Judged, has_signal, worths_of
@@ -154,6 +155,7 @@ def test_histories_are_counted(evolved):
     assert found.tasks == {"train": 5, "heldout": 1}
     assert (found.lineages, found.generations, found.groups, found.candidates) == (6, 11, 6, 11)
     assert (found.rollouts, found.by_source) == (28, {"own": 28, "imported": 0})
+    assert [row["purpose"] for row in found.by_purpose] == ["run"]
     assert found.reward_by_generation == [
         {"generation": 0, "source": "own", "rollouts": 10, "mean": 0.5, "passed": 0.5},
         {"generation": 1, "source": "own", "rollouts": 13, "mean": 8 / 13, "passed": 8 / 13},
@@ -185,6 +187,46 @@ def test_histories_are_counted(evolved):
             "no rollouts with a reward": 1,
         },
     }
+
+
+@pytest.mark.both_backends
+def test_rollouts_on_siblings_of_the_gate_and_of_replays_are_counted_apart(store):
+    """Everything of the gate passes: that is not a reward of generation 0, and they are not lineages."""
+    task, other = (Task(f"add {number}", split="train") for number in range(2))
+    [ref] = in_evolve(store, task, [written(1)], [(1.0, 0.5)], baseline=(0.0, 0.0))
+    for purpose, rewards in (("later", (1.0,)), ("gate", (1.0, 1.0, 0.0)), ("replay", (1.0, None))):
+        rolled(store, other, ref, rewards, purpose=purpose)
+    found = store.history_stats()
+
+    assert (found.lineages, found.generations, found.rollouts, found.by_source["own"]) == (1, 2, 10, 10)
+    assert [(row["generation"], row["rollouts"], row["mean"]) for row in found.reward_by_generation] == [
+        (0, 2, 0.0),
+        (1, 2, 0.75),
+    ]
+    assert found.by_purpose == [
+        {"purpose": "run", "rollouts": 4, "mean": 0.375, "passed": 0.25},
+        {"purpose": "later", "rollouts": 1, "mean": 1.0, "passed": 1.0},
+        {"purpose": "gate", "rollouts": 3, "mean": 2 / 3, "passed": 2 / 3},
+        {"purpose": "replay", "rollouts": 2, "mean": 1.0, "passed": 1.0},
+    ]
+
+
+@pytest.mark.both_backends
+def test_the_inter_term_is_of_the_tasks_that_texts_are_compared_on(store):
+    """On siblings the answers and the useless texts gain 0, the rules 3/4: 4 rollouts on each of 4."""
+    leaks(store)
+    found = store.history_stats()
+
+    assert (found.groups, found.groups_by_siblings, found.groups_with_signal) == (5, 5, 5)
+    assert found.inter_term == pytest.approx(
+        {
+            "candidates": 15,
+            "rollouts_a_candidate": 16,
+            "mean_reward": statistics.fmean([0.0, 0.75, 0.0]),
+            "noise_sd": inter_noise(0.25, 16),
+            "measured_sd": statistics.stdev([0.0, 0.75, 0.0] * 5),
+        }
+    )
 
 
 @pytest.mark.both_backends

@@ -193,6 +193,11 @@ def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     held = learned["validation_groups"]
     came = f"{learned['groups']} groups, {held} of them held back; {learned['candidates']} revisions, {learned['rollouts']} rollouts"
     yield {"what": "learned from", "came": came}
+    if (
+        count := learned.get("groups_by_siblings")
+    ) is not None:  # a run that was begun by an earlier release does not say
+        came = f"{count} groups by sibling tasks, {learned['groups_by_own_task']} by their own task alone"
+        yield {"what": "texts compared", "came": came}
     yield {"what": "refused", "came": refused or "none"}
     if learned["reward_mean"] is not None:
         yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}
