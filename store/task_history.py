@@ -1,11 +1,13 @@
 """How tasks went so far: what a curriculum and a draw of judges ask of the record."""
 
+from collections import Counter
+
 from sqlalchemy import case, func, select
 from sqlmodel import col
 
 from skill_plugin.curriculum import TaskRecord
 from skill_plugin.store.base import StoreBase
-from skill_plugin.store.tables import EventRow, RevisionRow, RolloutRow, SkillVersionRow, TaskRow
+from skill_plugin.store.tables import CheckpointEventRow, EventRow, RevisionRow, RolloutRow, SkillVersionRow, TaskRow
 
 RECENT = 20
 """Rollouts of a task that say how it goes today."""
@@ -99,3 +101,12 @@ class TaskHistory(StoreBase):
             times = times.where(~col(RolloutRow.run_id).startswith(without, autoescape=True))
         with self.database.read() as session:
             return dict(session.connection().execute(times).all())
+
+    def times_judged_checkpoints(self) -> dict[str, int]:
+        """Returns how many checkpoints each held-out task has judged, by content hash; decisions by logs alone name none."""
+        mine = select(col(CheckpointEventRow.evidence)).where(
+            col(CheckpointEventRow.namespace) == self.namespace, col(CheckpointEventRow.kind).in_(["promoted", "kept"])
+        )
+        with self.database.read() as session:
+            gates = [evidence.get("gate") or {} for (evidence,) in session.connection().execute(mine)]
+        return dict(Counter(content_hash for gate in gates for content_hash in gate.get("judges", ())))

@@ -127,6 +127,9 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     assert first["gate"]["kind"] == "paired"
     assert not (night / "training" / first["run_id"] / "adapter").exists()  # there is one copy, that of the registry
     assert first["gate"]["after"] > first["gate"]["before"]
+    with opened(night) as store:
+        assert store.times_judged_checkpoints() == dict.fromkeys(first["gate"]["judges"], 1)
+        assert len(first["gate"]["judges"]) == 20
     [listed] = json.loads(cli("checkpoints", "list", "--json"))
     assert (listed["id"], listed["status"]) == (first["checkpoint"], "live")
 
