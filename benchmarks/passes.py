@@ -8,10 +8,12 @@ from typing import Any
 
 from conventions import Calls, Draws, House, Writer, answer, judged
 from serving import facts
+from sqlmodel import func, select
 
 from skill_plugin.graphs import Evolved, EvolveSettings, aevolve
 from skill_plugin.records import Task
 from skill_plugin.store import SkillStore
+from skill_plugin.store.tables import RolloutRow
 
 LIMIT = 20_000
 """Calls after which a side has failed."""
@@ -89,7 +91,16 @@ class Ours:
                 except asyncio.CancelledError:
                     break
                 self._check()
-            return until(self.calls, self.solved_at, share=self.share(), passes=self.passes)
+            return until(
+                self.calls, self.solved_at, share=self.share(), passes=self.passes, recorded=purposes(self._store)
+            )
+
+
+def purposes(store: SkillStore) -> dict[str, int]:
+    """What the recorded rollouts were run for."""
+    asked = select(RolloutRow.purpose, func.count()).group_by(RolloutRow.purpose)
+    with store.database.read() as session:
+        return dict(session.exec(asked).all())
 
 
 def ours(

@@ -56,9 +56,9 @@ class Options:
         return Remembering(embedders.load(self.embedder))
 
     def settings(self, **given: Any) -> EvolveSettings:
-        """The defaults with what is given and `--set`; what this version has no setting for is left out."""
+        """The defaults with what is given, as far as this version has such settings, and with `--set`."""
         known = {one.name for one in fields(EvolveSettings)}
-        return EvolveSettings(**{name: value for name, value in {**given, **self.changes}.items() if name in known})
+        return EvolveSettings(**{name: given[name] for name in given.keys() & known} | dict(self.changes))
 
     @contextmanager
     def store(self) -> Iterator[SkillStore]:
