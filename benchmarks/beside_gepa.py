@@ -18,106 +18,23 @@ parent, ours of all attempts that our history shows.
 """
 
 import argparse
-import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from conventions import Calls, Draws, House, Writer, answer, facts, house, judged, lines, rules_in, wrote
+from conventions import Calls, Draws, House, answer, house, judged, lines, rules_in, wrote
 from gepa import optimize
 from gepa.core.adapter import EvaluationBatch
+from passes import LIMIT, ours, until
+from serving import changed, facts
 
-from skill_plugin.graphs import Evolved, EvolveSettings, aevolve
+from skill_plugin.graphs import EvolveSettings
 from skill_plugin.records import Task
-from skill_plugin.store import SkillStore
 
 SETUPS = {"one": {"families": 1, "train": 40, "heldout": 20}, "five": {"families": 5, "train": 20, "heldout": 20}}
-LIMIT = 20_000
-
-
-class Ours:
-    """`evolve` in passes, stopped when the live library solves every unseen task."""
-
-    def __init__(self, world: House, *, error: float, seed: int, settings: EvolveSettings, limit: int) -> None:
-        self.calls, self.passes, self.solved_at = Calls(), 0, None
-        self.solved_at: Calls | None
-        self._world, self._settings, self._limit = world, settings, limit
-        self._scripted = Writer(error, Draws(seed), self.calls)
-        self._progress, self._looked, self._running = Evolved(), 0, None
-        self._running: asyncio.Task[Evolved] | None
-        self._store: SkillStore | None = None
-
-    def propose(self, task: Task, history: Any, *, n: int) -> Any:
-        return self._scripted.propose(task, history, n=n)
-
-    async def apropose(self, task: Task, history: Any, *, n: int) -> Any:
-        self._look()
-        return self.propose(task, history, n=n)
-
-    async def _agent(self, given: Any) -> str:
-        self._look()
-        self.calls.agent += 1
-        return answer(given["task"], given["guidance"])
-
-    def _look(self) -> None:
-        """Looks at the unseen tasks where something was promoted since the last look."""
-        if len(self._progress.accepted) != self._looked:
-            self._looked = len(self._progress.accepted)
-            self._check()
-        if (self.solved_at or self.calls.all >= self._limit) and self._running is not None:
-            self._running.cancel()
-
-    def _check(self) -> None:
-        if self.solved_at is None and self.share() == 1:
-            self.solved_at = Calls(self.calls.agent, self.calls.writer)
-
-    def share(self) -> float:
-        """Of unseen tasks that the live library solves."""
-        return fmean(self._solves(task) for task in self._world.unseen)
-
-    def _solves(self, task: Task) -> bool:
-        assert self._store is not None  # noqa: S101 - it is open while anything runs
-        hits = self._store.search(task.input, k=1, family=task.family)
-        return bool(judged(task, answer(task.input, hits[0].text if hits else "")).passed)
-
-    async def run(self, folder: Path, *, passes: int) -> dict[str, Any]:
-        """What it took."""
-        tasks = [*self._world.train, *self._world.heldout]
-        with SkillStore.open(folder, embedder="hashing", chroma=False) as self._store:
-            while self.solved_at is None and self.passes < passes and self.calls.all < self._limit:
-                self._progress, self._looked = Evolved(), 0
-                self.passes += 1
-                self._running = asyncio.create_task(
-                    aevolve(
-                        tasks,
-                        store=self._store,
-                        llm=self._agent,
-                        generator=self,
-                        verifier=judged,
-                        settings=self._settings,
-                        new=True,
-                        progress=self._progress,
-                    )
-                )
-                try:
-                    await self._running
-                except asyncio.CancelledError:
-                    break
-                self._check()
-            return _figures(self.calls, self.solved_at, share=self.share(), passes=self.passes)
-
-
-def ours(
-    world: House, *, error: float, seed: int, settings: EvolveSettings, passes: int = 8, limit: int = LIMIT
-) -> dict[str, Any]:
-    """Calls of `evolve` until the unseen tasks are solved."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Ours(world, error=error, seed=seed, settings=settings, limit=limit)
-        return asyncio.run(made.run(Path(folder), passes=passes))
 
 
 class Adapter:
@@ -179,13 +96,7 @@ def gepa(world: House, *, error: float, seed: int, limit: int = LIMIT) -> dict[s
         logger=_Silent(),
         seed=seed,
     )
-    return _figures(adapter.calls, adapter.solved_at, share=adapter.best)
-
-
-def _figures(calls: Calls, solved_at: Calls | None, **more: Any) -> dict[str, Any]:
-    """At the moment that it was solved, else at the end."""
-    at = solved_at or calls
-    return facts(solved=solved_at is not None, calls=at.all, agent=at.agent, writer=at.writer, **more)
+    return until(adapter.calls, adapter.solved_at, share=adapter.best)
 
 
 def compare(
@@ -234,18 +145,6 @@ def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def settings_of(changes: Sequence[str]) -> EvolveSettings:
-    """Our defaults with `NAME=VALUE` changed; values as in JSON, else texts."""
-    given: dict[str, Any] = {}
-    for one in changes:
-        name, _, value = one.partition("=")
-        try:
-            given[name] = json.loads(value)
-        except ValueError:
-            given[name] = value
-    return EvolveSettings(**given)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
@@ -259,7 +158,7 @@ def main() -> None:
         seeds=arguments.seeds,
         setups=arguments.setups,
         errors=arguments.errors,
-        settings=settings_of(arguments.set),
+        settings=EvolveSettings(**changed(arguments.set)),
         limit=arguments.limit,
     )
     print(json.dumps(ratios(rows), indent=2))

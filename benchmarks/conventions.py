@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+
+from serving import luck
 
 from skill_plugin.records import Generation, Revision, Task, Verdict
 from skill_plugin.skill_md import parse
@@ -49,12 +50,12 @@ class House:
 
 def wanted(seed: int, paper: str, name: str) -> str:
     """What the house wants in a field."""
-    return f"style-{Random(f'{seed} {paper} {name}').randrange(100, 1000)}"
+    return f"style-{luck(seed, paper, name).randrange(100, 1000)}"
 
 
 def task(seed: int, number: int, paper: str, names: Sequence[str], split: str) -> Task:
     """A task that needs some fields of a paper."""
-    draw = Random(f"{seed} {number}")
+    draw = luck(seed, number)
     return Task(
         f"Prepare {paper} {number} for {draw.choice(CLIENTS)} in {draw.choice(CITIES)}. "
         f"Settle its {names[0]} and its {names[1]}.",
@@ -66,7 +67,7 @@ def task(seed: int, number: int, paper: str, names: Sequence[str], split: str) -
 
 def house(seed: int, *, families: int, train: int, heldout: int, unseen: int = 20) -> House:
     """Draws the tasks of some families, so many of each."""
-    draw = Random(seed)
+    draw = luck(seed)
     made: dict[str, list[Task]] = {"train": [], "heldout": [], "unseen": []}
     for paper in list(FIELDS)[:families]:
         numbers = iter(draw.sample(range(1000, 10000), train + heldout + unseen))
@@ -142,7 +143,7 @@ class Draws:
     def __call__(self, rules: Mapping[str, str], feedback: Sequence[str]) -> Random:
         prompt = f"{self.seed} {sorted(rules.items())} {sorted(feedback)}"
         self.asked[prompt] += 1
-        return Random(f"{prompt} {self.asked[prompt]}")
+        return luck(prompt, self.asked[prompt])
 
 
 class Writer:
@@ -169,8 +170,3 @@ def skill(name: str, paper: str, rules: Mapping[str, str]) -> str:
     """A SKILL.md of a paper's rules."""
     said = f"How to prepare each {paper}, so that its {', '.join(FIELDS[paper])} are as the house wants them."
     return f"---\nname: {name}\ndescription: {said}\n---\n\nSettle each field so:\n{lines(rules) or '- nothing yet'}\n"
-
-
-def facts(**figures: Any) -> dict[str, Any]:
-    """Figures with their floats rounded, for people and JSON."""
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}

@@ -1,11 +1,13 @@
 """What the proofs of benchmarks/what_users_get.py share: a store, the graph as users run it, settings, intervals. Not run itself."""
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from statistics import fmean, stdev
 from typing import Any
 
@@ -16,6 +18,11 @@ from skill_plugin.graphs import EvolveSettings, create_skill_graph
 from skill_plugin.protocols import Embedder
 from skill_plugin.records import Task
 from skill_plugin.store import SkillStore
+
+
+def luck(*words: object) -> Random:
+    """Draws that are the same in each run."""
+    return Random(" ".join(map(str, words)))  # noqa: S311 - it has to be repeatable
 
 
 class Remembering:
@@ -41,7 +48,7 @@ class Options:
 
     seeds: int | None = None
     data: Path | None = None
-    embedder: str = "minilm"
+    embedder: str | Embedder = "minilm"
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -49,16 +56,18 @@ class Options:
         return Remembering(embedders.load(self.embedder))
 
     def settings(self, **given: Any) -> EvolveSettings:
-        """The defaults with what is given and `--set`; what this version has no setting for is left out."""
+        """The defaults with what is given, as far as this version has such settings, and with `--set`."""
         known = {one.name for one in fields(EvolveSettings)}
-        return EvolveSettings(**{name: value for name, value in {**given, **self.changes}.items() if name in known})
+        return EvolveSettings(**{name: given[name] for name in given.keys() & known} | dict(self.changes))
 
     @contextmanager
     def store(self) -> Iterator[SkillStore]:
         """A new one."""
-        with tempfile.TemporaryDirectory() as folder:
-            with SkillStore.open(Path(folder, "store"), embedder=self.encoder, chroma=False) as store:
-                yield store
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            SkillStore.open(Path(folder, "store"), embedder=self.encoder, chroma=False) as store,
+        ):
+            yield store
 
 
 def served(store: SkillStore, agent: Any, tasks: Sequence[Task], verifier: Any) -> list[dict[str, Any]]:
@@ -77,6 +86,18 @@ def passed(outputs: Sequence[Mapping[str, Any]]) -> int:
 def facts(**figures: Any) -> dict[str, Any]:
     """Figures with their floats rounded, for people and JSON."""
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
+
+
+def changed(changes: Sequence[str]) -> dict[str, Any]:
+    """What `NAME=VALUE` says of settings; values as in JSON, else texts."""
+    given: dict[str, Any] = {}
+    for one in changes:
+        name, _, value = one.partition("=")
+        try:
+            given[name] = json.loads(value)
+        except ValueError:
+            given[name] = value
+    return given
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -9,12 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from pathlib import Path
-from random import Random
 from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from serving import Options, facts, passed, served
+from serving import Options, facts, luck, passed, served
 
 from skill_plugin import verifiers
 from skill_plugin.graphs import Evolved, EvolveSettings, evolve
@@ -144,9 +143,9 @@ def _leak(options: Options, seed: int, tasks: int, right: float, kinds: Sequence
     decks: defaultdict[str, list[str]] = defaultdict(list)
     asked: Counter[str] = Counter()
 
-    def luck(question: str) -> bool:
+    def helps(question: str) -> bool:
         asked[question] += 1
-        return Random(f"{seed} {question} {asked[question]}").random() < right
+        return luck(seed, question, asked[question]).random() < right
 
     def write(task: Task, _history: Sequence[Generation], n: int) -> list[tuple[int, str]]:
         texts = {"leak": f"The answer is {total(task.input)}.", "rule": RULE, "useless": "Think hard."}
@@ -159,7 +158,7 @@ def _leak(options: Options, seed: int, tasks: int, right: float, kinds: Sequence
     with options.store() as store, TemporaryDirectory() as folder:
         settings = options.settings(generations=1, candidates=3, rollouts=4)
         numbers = range(1000 * seed, 1000 * seed + tasks)
-        result = night(store, sums(numbers), adder(luck), Scripted(write), settings)
+        result = night(store, sums(numbers), adder(helps), Scripted(write), settings)
         build_groups(
             store.history_rows(),
             Path(folder),
