@@ -17,6 +17,7 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import chains, chat_models, protocols, selection, verifiers
 from skill_plugin.budget import Budget, Spending
 from skill_plugin.chains import Credit
+from skill_plugin.curriculum import order_tasks
 from skill_plugin.errors import InvalidTaskError, ModelError
 from skill_plugin.gate import GateDecision
 from skill_plugin.generators import as_generator
@@ -100,7 +101,8 @@ async def aevolve(
     """
     settings = settings or EvolveSettings()
     judge = None if verifier is None else verifiers.as_verifier(verifier)
-    train, judges = _split(tasks, judge)
+    verifiers.check_verifiers(tasks, judge)
+    train, judges = _split(tasks)
     writer = as_generator(generator)
     execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
     facts = {
@@ -119,6 +121,8 @@ async def aevolve(
         result.run_id, result.tasks, result.heldout = run.id, len(train), len(tasks) - len(train)
         result.recorded_before = run.task_usage.calls
         result.candidates, result.malformed = run.generator_usage.calls, run.malformed
+        if settings.order == "half-solved":
+            train = order_tasks(train, await asyncio.to_thread(store.task_records), seed=run.id)
         spending = Spending(budget or Budget(), task=run.task_usage, generator=run.generator_usage)
         result.spending = spending
         async with Recorder(store) as recorder:
@@ -221,6 +225,7 @@ class _Work:
             judges,
             most=settings.gate_tasks,
             by=by,
+            covered=store.times_judged(without=f"{run_id}:"),
             decided=decided,
             on_decision=self._decided,
         )
@@ -373,18 +378,16 @@ async def _saving(store: SkillStore, recorder: Recorder, run_id: str, result: Ev
         await recorder.call(partial(store.save_evolve, run_id, result.to_json()))
 
 
-def _split(tasks: Sequence[Task], judge: Verifier | None) -> tuple[list[Task], dict[str, list[Task]]]:
+def _split(tasks: Sequence[Task]) -> tuple[list[Task], dict[str, list[Task]]]:
     """Returns the tasks to evolve on, and by family those that judge what was written, in the order of their hashes.
 
     Raises:
-        InvalidTaskError: no task is a train task, one is there twice or in both splits, or one cannot be verified.
+        InvalidTaskError: no task is a train task, or one is there twice or in both splits.
     """
     seen: dict[str, Task] = {}
     judges: defaultdict[str, list[Task]] = defaultdict(list)
     for task in tasks:
         shown = f"the task {task.input[:60]!r}"
-        if judge is None and task.verifier is None:
-            raise InvalidTaskError(f"{shown} names no verifier; add one to it, or give one for all")
         if (other := seen.setdefault(task.content_hash, task)) is not task:
             both = f"is there as {other.split} and as {task.split}" if other.split != task.split else "is there twice"
             raise InvalidTaskError(f"{shown} {both}; leave one out")

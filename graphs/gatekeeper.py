@@ -3,16 +3,13 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.chains import LEAST_COSINE
 from skill_plugin.gate import GateDecision, judge_version
-from skill_plugin.graphs.finding import Finder
+from skill_plugin.graphs.finding import Finder, Shown
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.replays import Replays
-from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.judges import draw_judges
 from skill_plugin.records import Purpose, Rollout, Task, sha256
@@ -24,14 +21,6 @@ ELSEWHERE = 8
 
 CLEAR = 2
 """Repairs without a regression among the first judges that make the others unnecessary."""
-
-
-class Shown(NamedTuple):
-    """What a run of a task is shown today, and what it would be shown if the candidate were live."""
-
-    task: Task
-    today: PinnedSkill | None
-    then: PinnedSkill | None
 
 
 class Gatekeeper:
@@ -49,6 +38,7 @@ class Gatekeeper:
         judges: Held-out tasks by family.
         most: How many of a family judge one decision, at most.
         by: The name recorded as the author of gate decisions.
+        covered: How often earlier runs' decisions asked each held-out task, by content hash.
         decided: Decisions of an earlier, interrupted start, by `skill_id@version`.
         on_decision: Is told of every decision.
     """
@@ -63,6 +53,7 @@ class Gatekeeper:
         *,
         most: int,
         by: str,
+        covered: Mapping[str, int],
         decided: Mapping[str, GateDecision],
         on_decision: Callable[[str, GateDecision], None],
     ) -> None:
@@ -75,7 +66,9 @@ class Gatekeeper:
         self._by = by
         self._decided = dict(decided)
         self._on_decision = on_decision
-        self._covered: Counter[str] = store.judged()
+        self._covered = Counter(covered)
+        for decision in decided.values():
+            self._covered.update(decision.judges)
         self._families: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -111,11 +104,8 @@ class Gatekeeper:
         """Runs what the decision needs; None when stopped, because a decision on half of the tasks would be kept."""
         text = await asyncio.to_thread(lambda: self._store.get(ref).text)
         judges = draw_judges(self._judges[task.family], self._most, self._covered, seed=sha256(text))
-        shown = await asyncio.to_thread(lambda: [self._shown(judge, ref) for judge in judges])
-        kind = await asyncio.to_thread(
-            lambda: [self._store.cosine(task.input, judge.input) >= LEAST_COSINE for judge in judges]
-        )
-        found = [_ref(one.then) == ref for one in shown]
+        shown = await asyncio.to_thread(lambda: [self._finder.shows(judge, ref) for judge in judges])
+        of_kind = await asyncio.to_thread(lambda: [one for one in shown if self._finder.is_like(one.task, [task])])
         asked, pairs = await self._looked(shown, config)
         train, taken, easy = 0, list[tuple[float, float]](), 0
         if not any(a > b for b, a in pairs):
@@ -132,22 +122,18 @@ class Gatekeeper:
         return judge_version(
             [b for b, _ in pairs],
             [a for _, a in pairs],
-            found=sum(one for one, of_kind in zip(found, kind, strict=True) if of_kind),
-            of_kind=sum(kind),
+            found=sum(one.finds(ref) for one in of_kind),
+            of_kind=len(of_kind),
             elsewhere=taken,
             train_repairs=train,
             easy=easy,
             judges=[one.task.content_hash for one in asked],
         )
 
-    def _shown(self, task: Task, ref: str) -> Shown:
-        return Shown(task, self._finder(task), self._finder(task, instead=ref))
-
     def _elsewhere(self, family: str, ref: str) -> list[Shown]:
         """Returns the held-out tasks of other families that would be shown the candidate."""
         asked = (task for name, tasks in self._judges.items() if name != family for task in tasks[:ELSEWHERE])
-        shown = (Shown(task, None, self._finder(task, instead=ref)) for task in asked)
-        return [one._replace(today=self._finder(one.task)) for one in shown if _ref(one.then) == ref]
+        return [one for task in asked if (one := self._finder.shows(task, ref)).finds(ref)]
 
     async def _looked(
         self, shown: Sequence[Shown], config: RunnableConfig
@@ -190,14 +176,18 @@ class Gatekeeper:
 
         One rollout may pass by chance, so a repair counts only if it is repeated.
         """
-        shown = await asyncio.to_thread(lambda: [self._shown(task, ref) for task in others])
+        shown = await asyncio.to_thread(lambda: [self._finder.shows(task, ref) for task in others])
         pairs = [
             pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard, purpose="later")
         ]
         if sum(b < a for b, a in pairs) <= sum(b > a for b, a in pairs):
             return 0
         again = await asyncio.gather(
-            *(self._replays.run(one.task, skill, "later", config, n=2) for one in shown for skill in one[1:])
+            *(
+                self._replays.run(one.task, skill, "later", config, n=2)
+                for one in shown
+                for skill in (one.today, one.then)
+            )
         )
         both = [(_reward(before), _reward(after)) for before, after in zip(again[::2], again[1::2], strict=True)]
         repaired = sum(b is not None and b < 1 and a == 1 for b, a in both)
@@ -217,10 +207,6 @@ def _clear(pairs: Sequence[tuple[float, float]]) -> bool:
 
 def gate_name(run_id: str) -> str:
     return f"evolve {run_id}"
-
-
-def _ref(skill: PinnedSkill | None) -> str | None:
-    return skill["ref"] if skill else None
 
 
 def _reward(rollouts: Sequence[Rollout]) -> float | None:

@@ -20,10 +20,11 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import protocols, skill_md, verifiers
 from skill_plugin.budget import Budget, Spending
 from skill_plugin.checkpoint_gate import CheckpointDecision, decide
-from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError, StoreError
+from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.finding import Finder
 from skill_plugin.graphs.recorder import Recorder
 from skill_plugin.graphs.rollout import Trial, generation_of
 from skill_plugin.graphs.state import PinnedSkill
@@ -35,7 +36,6 @@ from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore, Supposed
 from skill_plugin.store.ledger import Ran
 
 T = TypeVar("T")
-Finds = Callable[[Task, Supposed | None], PinnedSkill | None]
 
 CONCURRENCY = 8
 
@@ -151,12 +151,6 @@ async def agate_generator(
     done.tasks, done.spending = len(judges), Spending(budget or Budget())
     await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in judges])
 
-    def finds(task: Task, instead: Supposed | None = None) -> PinnedSkill | None:
-        hits = store.search(
-            task.input, k=1, min_score=min_score, strategy=strategy, family=task.family, instead=instead
-        )
-        return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
-
     async with _Unrecorded(store) as recorder:
         trials = Trials(
             execute,
@@ -169,7 +163,7 @@ async def agate_generator(
         compare = _Comparing(
             trials,
             writers,
-            finds,
+            Finder(store, min_score, strategy),
             tried_on=tried_on,
             candidates=candidates,
             rollouts=rollouts,
@@ -215,7 +209,7 @@ class _Comparing:
         self,
         trials: Trials,
         writers: Sequence[protocols.Generator],
-        finds: Finds,
+        finder: Finder,
         *,
         tried_on: Mapping[str, Task],
         candidates: int,
@@ -223,7 +217,7 @@ class _Comparing:
         config: RunnableConfig,
         done: GeneratorGate,
     ) -> None:
-        self._trials, self._writers, self._finds, self._tried_on = trials, writers, finds, tried_on
+        self._trials, self._writers, self._finder, self._tried_on = trials, writers, finder, tried_on
         self._candidates, self._rollouts, self._config, self._done = candidates, rollouts, config, done
         self._ran: dict[tuple[str, str | None], asyncio.Task[Generation]] = {}
 
@@ -246,7 +240,7 @@ class _Comparing:
             return None
 
     async def _first(self, task: Task) -> Generation:
-        return await self._under(task, await asyncio.to_thread(self._finds, task, None))
+        return await self._under(task, await asyncio.to_thread(self._finder, task))
 
     async def _under(self, task: Task, skill: PinnedSkill | None) -> Generation:
         """K rollouts of a task under what search shows, run once for all who ask."""
@@ -288,10 +282,7 @@ class _Comparing:
 
     async def _worth(self, task: Task, text: str, revised: str | None) -> float:
         """Returns the mean reward of a text in place of the skill that it revises, reached through search."""
-        try:
-            shown = await asyncio.to_thread(self._finds, task, Supposed(text, revised))
-        except StoreError as exc:  # the skill that it revises was retired meanwhile
-            raise _LostError(str(exc)) from exc
+        shown = await asyncio.to_thread(lambda: self._finder(task, instead=Supposed(text, revised)))
         self._done.texts += 1
         if shown is not None and shown["text"] == text:
             tried = await self._tried(task, shown, 1)

@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,8 +22,6 @@ from skill_plugin.store.tables import EventRow, EvolveRunRow, RevisionRow, Rollo
 
 TRIED = "tried"
 """The kind of event that says what a candidate was worth on its task and on the tasks that come next."""
-
-_DECISIONS = 1000
 
 _LOOK_AGAIN_S = 0.5
 _IDS_A_QUERY = 500
@@ -114,13 +111,13 @@ class Evolving(StoreBase):
             return [EvolveProgress(row.id, row.progress, row.outcome) for row in rows]
 
     def evolve_rollouts(self, run_id: str) -> list[RecordedRollout]:
-        """Returns every rollout that a run of `evolve` has recorded, oldest first."""
+        """Returns every rollout that a run of `evolve` has recorded, oldest first; each was shown one skill at most."""
         mine = select(RolloutRow).where(
             RolloutRow.namespace == self.namespace, col(RolloutRow.run_id).startswith(f"{run_id}:")
         )
         with self.database.read() as session:
             rows = session.exec(mine.order_by(col(RolloutRow.id))).all()
-            return [RecordedRollout(row.run_id, row.task_id, as_rollout(row)) for row in rows]
+            return [RecordedRollout(row.run_id, row.task_id, as_rollout(row, {})) for row in rows]
 
     def log_worth(self, by: str, texts: Sequence[TextWorth]) -> None:
         """Appends to each text's history what it was worth; each task's verdict on a version once for every `by`."""
@@ -137,15 +134,6 @@ class Evolving(StoreBase):
                     versions.log_event(
                         session, skill, TRIED, by=by, version=version.number, reason=reason, evidence=evidence
                     )
-
-    def judged(self) -> Counter[str]:
-        """Returns how many of the newest gate decisions each held-out task has judged, by content hash."""
-        with self.database.read() as session:
-            mine = select(EventRow.evidence).where(
-                EventRow.namespace == self.namespace, col(EventRow.kind).in_(["promoted", "refused"])
-            )
-            newest = session.exec(mine.order_by(col(EventRow.id).desc()).limit(_DECISIONS)).all()
-        return Counter(judge for evidence in newest for judge in evidence.get("judges", ()))
 
     def gate_decisions(self, by: str) -> dict[str, GateDecision]:
         """What a gate that called itself `by` decided, by `skill_id@version`."""
