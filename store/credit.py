@@ -99,7 +99,9 @@ def _fall_back(session: Session, use: Use, record: Sample) -> None:
     """Makes the version before this one live again if its mean reward is clearly higher, both having been used enough."""
     skill = session.exec(select(SkillRow).where(SkillRow.id == use.skill_id).with_for_update()).one()
     session.refresh(skill)
-    if skill.live_version != use.version:
+    if (
+        skill.status != "live" or skill.live_version != use.version
+    ):  # one that was taken out must not come back by itself
         return
     for number in versions.before(session, skill, use.version):
         earlier = versions.find_version(session, skill, number)

@@ -76,6 +76,15 @@ def test_one_that_was_promoted_again_is_looked_at_at_its_next_doubling(store, sk
     assert use(store, [0.0] * 30, "v2 again") == 40
 
 
+def test_a_retired_skill_does_not_come_back_by_falling_back(store, skill):
+    use(store, [1.0] * 20, "v1")
+    revised(store)
+    store.retire("adding")
+
+    assert use(store, [0.0] * 40, "v2") is None
+    assert (store.get("adding").status, store.get("adding").version) == ("retired", 2)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "due"), [(0, 19, False), (19, 20, True), (20, 20, False), (20, 39, False), (39, 90, True)]
 )
