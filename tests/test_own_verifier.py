@@ -78,6 +78,10 @@ def test_the_operators_verifier_judges_what_no_name_loads_and_no_other(logged, o
         ("os:system", None, "are not imported"),
         ("nummeric", OWN, "no verifier is called 'nummeric'; use one of"),
         ({"name": "tone"}, OWN, "no verifier is called 'tone'"),
+        ({"name": []}, OWN, "no verifier is called"),
+        ({"name": "weighted", "params": {"parts": 5}}, OWN, "cannot be made with"),
+        ({"name": "weighted", "params": {"parts": [7]}}, OWN, "cannot be made with"),
+        ({"name": "numeric", "params": 5}, OWN, "no verifier is called 'numeric'"),
         (verifiers.spec(verifiers.weighted([(1, judge)])), OWN, "give it again: verifier=... in Python"),
     ],
 )

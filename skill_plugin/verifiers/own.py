@@ -68,7 +68,7 @@ def otherwise(tasks: Sequence[Task], own: Verifier | None) -> str:
     if own is None:
         return ""
     logged = [_whole(task.verifier) for task in tasks if task.verifier is not None]
-    names = Counter(str(one["name"]) for one in logged if not _is_known(one) and one != spec(own))
+    names = Counter(one["name"] for one in logged if not _is_known(one) and one != spec(own))
     if not names:
         return ""
     first, others = next(iter(names)), len(names) - 1
@@ -83,18 +83,21 @@ def _whole(logged: str | Mapping[str, Any]) -> dict[str, Any]:
     """Returns a logged verifier in the form that `spec` gives."""
     if isinstance(logged, str):
         return {"name": logged, "params": {}}
-    return {"name": logged.get("name"), "params": logged.get("params") or {}}
+    return {"name": str(logged.get("name")), "params": logged.get("params") or {}}
 
 
 def _is_function(logged: Mapping[str, Any]) -> bool:
-    return isinstance(logged["name"], str) and ":" in logged["name"]
+    return ":" in logged["name"]
 
 
 def _is_known(logged: Any) -> bool:
-    """Whether `VERIFIERS` has its name, and those of all its parts."""
+    """Whether `VERIFIERS` has its name, and those of all its parts. What is malformed in it, loading says."""
     if not isinstance(logged, str | Mapping):
         return False
     whole = _whole(logged)
     params = whole["params"] if isinstance(whole["params"], Mapping) else {}
-    parts = params.get("parts", ()) if whole["name"] == "weighted" else ()
-    return whole["name"] in VERIFIERS and all(_is_known(part) for _, part in parts)
+    parts = params.get("parts") if whole["name"] == "weighted" else None
+    pairs = (
+        [pair for pair in parts if isinstance(pair, list | tuple) and pair] if isinstance(parts, list | tuple) else []
+    )
+    return whole["name"] in VERIFIERS and all(_is_known(pair[-1]) for pair in pairs)
