@@ -18,6 +18,9 @@ from skill_plugin.store.tables import RolloutRow
 LIMIT = 20_000
 """Calls after which a side has failed."""
 
+SECONDS = 0.02
+"""What a call takes, so that what `evolve` does side by side is under way at the same time, as with a real model."""
+
 PASSES = 5
 """Runs of `evolve` over the same tasks after which ours has failed."""
 
@@ -39,11 +42,13 @@ class Ours:
 
     async def apropose(self, task: Task, history: Any, *, n: int) -> Any:
         self._look()
+        await asyncio.sleep(SECONDS)
         return self.propose(task, history, n=n)
 
     async def _agent(self, given: Any) -> str:
         self._look()
         self.calls.agent += 1
+        await asyncio.sleep(SECONDS)
         return answer(given["task"], given["guidance"])
 
     def _look(self) -> None:
