@@ -25,7 +25,10 @@ NIGHT = (
     "--gate-candidates", "4", "--gate-rollouts", "1",
 )  # fmt: skip
 SETTINGS = [word for name, value in LEARNS_IN_A_NIGHT.items() for word in ("--set", f"{name}={value}")]
-SMALL = ("--candidates", "4", "--rollouts", "1", "--generations", "1")
+# Every text is a group of its own four, written from one task and judged by it: what so small a model can read and learn from.
+SMALL = (
+    "--candidates", "4", "--rollouts", "1", "--generations", "1", "--full-groups", "--minibatch", "1", "--credit", "skill-r1",
+)  # fmt: skip
 
 
 def variables(home, writer):
