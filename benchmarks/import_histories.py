@@ -102,7 +102,7 @@ def on_siblings(number: int, siblings: int, lineages: int) -> Iterator[dict[str,
     for place in range(1, siblings + 1):
         task = made_up_task((number + place * FAMILIES) % lineages)
         for skill in (None, *(f"sk_{number}@{candidate + 1}" for candidate in range(CANDIDATES))):
-            later = {**rollouts(skill, number + place, 0)[0], "purpose": "later"}
+            later = {**rollouts(skill, number + place * FAMILIES, 0)[0], "purpose": "later"}
             run_id = f"{EVOLVE}:later:{task.id}:{skill or 'none'}"
             yield {**row_of(task, run_id), "kind": "rollouts", "generation": 0, "rollouts": [later]}
 
