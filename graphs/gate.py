@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.gate import GateDecision, choose, judge_version
 from skill_plugin.graphs.finding import Finder, Shown
 from skill_plugin.graphs.observe import emit, span
@@ -64,10 +64,16 @@ def gate_versions(
 
     Raises:
         ConfigurationError: the versions are of several skills, or none is given.
+        StoreError: the skill is retired or quarantined.
     """
     if len({split_ref(ref)[0] for ref in refs}) != 1:
         raise ConfigurationError(
             f"the gate chooses among versions of one skill, got {list(refs)}; call it for each skill"
+        )
+    status = store.get(refs[0]).status
+    if status in ("retired", "quarantined"):
+        raise StoreError(
+            f"skill {split_ref(refs[0])[0]!r} is {status}; only a person restores it: skill-plugin skills restore"
         )
     finder = Finder(store, min_score, strategy)
     replays = _Replays(graph, max_concurrency)

@@ -190,7 +190,7 @@ class Lineage:
             parent = self._parent()
             await self._look_ahead(parent)
             history, also = await self._reading(parent)
-            if parent.solves and not also:
+            if parent.solves and not also and self._plan.stop_when_solved:
                 self._ended = True  # nothing that fails is left to write from
                 return
             self._number += 1
