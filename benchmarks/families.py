@@ -126,14 +126,15 @@ ALL_AT_ONCE = 1_000_000
 """More lineages than a family has tasks."""
 
 OFF: dict[str, Any] = {
-    "siblings": 0, "credit": "skill-r1", "adaptive": False, "lineages": ALL_AT_ONCE, "order": "file"
+    "siblings": 0, "credit": "skill-r1", "minibatch": 1, "adaptive": False, "lineages": ALL_AT_ONCE, "order": "file"
 }  # fmt: skip
 PARTS: dict[str, dict[str, Any]] = {
     "none": {**OFF},
     "siblings": {**OFF, "siblings": 4, "credit": "evolving-rl"},
     "sage credit": {**OFF, "siblings": 4, "credit": "sage"},
+    "minibatch": {**OFF, "minibatch": 3},
     "adaptive": {**OFF, "adaptive": True},
-    "lineages": {**OFF, "lineages": 2},
+    "lineages": {**OFF, "lineages": 1},
     "half-solved": {**OFF, "order": "half-solved"},
     "defaults": {},
 }

@@ -118,7 +118,8 @@ def _short_gepa(found: Figures) -> str:
         return f"{one['ratio']:.2f} ({one['least']:.2f} to {one['most']:.2f})"
 
     return "; ".join(
-        f"{setup}: calls {ratio(one['calls'])}, writer {ratio(one['writer'])}, unsolved {one['unsolved']['ours']}"
+        f"{setup}: calls {ratio(one['calls'])}, {one['calls']['ratio_to_gepa_8']:.2f} of GEPA's with 8 validation tasks a family, "
+        f"writer {ratio(one['writer'])}, unsolved {one['unsolved']['ours']}"
         for setup, one in found["ratios"].items()
     )
 
