@@ -248,7 +248,12 @@ class _Work:
 
     def _finds(self, task: Task) -> PinnedSkill | None:
         hits = self._store.search(
-            task.input, k=1, min_score=self._settings.min_score, strategy=self._settings.strategy, family=task.family
+            task.input,
+            k=1,
+            min_score=self._settings.min_score,
+            experience=self._settings.experience,
+            strategy=self._settings.strategy,
+            family=task.family,
         )
         return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
 

@@ -28,7 +28,7 @@ from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 from skill_plugin.store.ledger import Ran
 
 T = TypeVar("T")
@@ -81,6 +81,7 @@ async def agate_generator(
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     min_score: float = DEFAULT_MIN_SCORE,
+    experience: float = DEFAULT_EXPERIENCE,
     strategy: str = "hybrid",
     verifier_timeout: float = 30.0,
     elsewhere: bool = False,
@@ -113,6 +114,7 @@ async def agate_generator(
         to_input: See `execute_node`.
         from_output: See `execute_node`.
         min_score: The floor of retrieval; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; likewise.
         verifier_timeout: Seconds until a verifier counts as hung.
         elsewhere: Try each text on the next held-out task of its family, and not on the one that it was written from: a text
@@ -139,7 +141,9 @@ async def agate_generator(
     await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in judges])
 
     def finds(task: Task) -> PinnedSkill | None:
-        hits = store.search(task.input, k=1, min_score=min_score, strategy=strategy, family=task.family)
+        hits = store.search(
+            task.input, k=1, min_score=min_score, experience=experience, strategy=strategy, family=task.family
+        )
         return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
 
     async with _Unrecorded(store) as recorder:

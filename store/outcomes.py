@@ -11,8 +11,9 @@ from sqlmodel import Session, col, select, update
 
 from skill_plugin.errors import RunNotFoundError
 from skill_plugin.records import Rollout, Task, Verdict, canonical_json, sha256, split_ref
-from skill_plugin.store import versions
+from skill_plugin.store import experience_rows, versions
 from skill_plugin.store.database import insert_if_absent
+from skill_plugin.store.query_vectors import QueryVectors
 from skill_plugin.store.tables import (
     OutcomeRow,
     RevisionRow,
@@ -65,6 +66,7 @@ def record_rollout(
     run_id: str,
     thread_id: str | None,
     chosen: bool,
+    vectors: QueryVectors,
 ) -> bool:
     """Appends one rollout and credits its skill; False if it was there already."""
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
@@ -93,6 +95,8 @@ def record_rollout(
     )
     if inserted and use is not None and credited:
         _credit(session, use, rollout.reward or 0.0, bool(rollout.passed), new_use=True, adherence=rollout.adherence)
+        if rollout.passed:
+            experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
     return inserted
 
 
@@ -198,7 +202,7 @@ _CREDIT_VERSION = (
 )
 
 
-def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict) -> bool:
+def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict, *, vectors: QueryVectors) -> bool:
     """Appends feedback on a run's answer and credits its skill; False if the same feedback was there already.
 
     Raises:
@@ -232,6 +236,8 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
     if inserted and task is not None and rollout.skill_id and rollout.version:
         use = Use(namespace, rollout.skill_id, rollout.version, task.content_hash)
         if _may_credit(session, use):
+            if verdict.passed:
+                experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
             new_use = rollout.reward is None and not earlier
             _credit(session, use, verdict.reward, bool(verdict.passed), new_use=new_use, adherence=rollout.adherence)
     return inserted
