@@ -8,8 +8,8 @@ Names become names by the rules of SKILL.md, descriptions end after 1,024 charac
 that is in none of the files counts as not found.
 
 Ours: `store.search(query, k=20, min_score=-1)` with real MiniLM and Chroma, for the strategies `hybrid`, `dense` and
-`lexical`; `same-family` and `query-embedding` need outcomes of earlier tasks, which such files do not have. The store is
-opened anew for each strategy, so that no query's vector is in its cache.
+`lexical`; `same-family`, `query-embedding` and `query-ngram` need outcomes of earlier tasks, which such files do not have; for
+those see `experience.py`. The store is opened anew for each strategy, so that no query's vector is in its cache.
 
 The baselines see the same texts: `bm25` (name and description, lower-cased words, no stemming, k1 = 1.5, b = 0.75),
 `minilm` (exact cosine), `rrf` (1 / (60 + rank), over the best 100 of both; a skill without a common word is in no list).

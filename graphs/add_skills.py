@@ -20,7 +20,7 @@ from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, tas
 from skill_plugin.graphs.verify import AnswerFrom, verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
 
@@ -39,6 +39,7 @@ def add_skills(
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
+    experience: float = DEFAULT_EXPERIENCE,
     strategy: str = "hybrid",
     control_share: float = 0.0,
     adherence: Adherence | None = None,
@@ -63,6 +64,7 @@ def add_skills(
         verifier: Judges the answer in `skillp_verify`; without one, outcomes come later (`store.record_outcome`).
         k: See `retrieve_node`, as for `min_score`, `strategy` and `control_share`.
         min_score: As above.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: As above.
         control_share: As above.
         adherence: See `verify_node`.
@@ -89,6 +91,7 @@ def add_skills(
         store,
         k=k,
         min_score=min_score,
+        experience=experience,
         strategy=strategy,
         control_share=control_share,
         task_from=task_from or task_from_state,

@@ -215,7 +215,7 @@ class _Work:
         decided = {} if recorded is None else store.gate_decisions(by)
         for ref, decision in decided.items():
             self._decided(ref, decision)
-        finder = Finder(store, settings.min_score, settings.strategy)
+        finder = Finder(store, settings.min_score, settings.strategy, settings.experience)
         replays = Replays(trials, run_id, recorded or ())
         gate = Gatekeeper(
             store,

@@ -7,7 +7,7 @@ from skill_plugin import selection
 from skill_plugin.chains import DEFAULT_CREDIT, Credit
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.selection import Selection
-from skill_plugin.store import DEFAULT_MIN_SCORE
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class EvolveSettings:
         selection: Which text is revised next: `best-mean`, `frontier`, or a function; see `skill_plugin.selection`.
         concurrency: Calls at once, of the task LLM and the generator together.
         min_score: The floor of retrieval; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; see `SkillStore.search`.
         strategy: How to search; see `SkillStore.search`.
         verifier_timeout: Seconds until a verifier counts as hung.
 
@@ -54,6 +55,7 @@ class EvolveSettings:
     selection: str | Selection = "best-mean"
     concurrency: int = 8
     min_score: float = DEFAULT_MIN_SCORE
+    experience: float = DEFAULT_EXPERIENCE
     strategy: str = "hybrid"
     verifier_timeout: float = 30.0
 

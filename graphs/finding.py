@@ -7,7 +7,7 @@ from skill_plugin.chains import LEAST_COSINE
 from skill_plugin.errors import StoreError
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import SkillHits, Task
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore, Supposed
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class Finder:
         store: The library.
         min_score: The floor; see `SkillStore.search`.
         strategy: How to search; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count; see `SkillStore.search`.
     """
 
     store: SkillStore
     min_score: float = DEFAULT_MIN_SCORE
     strategy: str = "hybrid"
+    experience: float = DEFAULT_EXPERIENCE
 
     def __call__(self, task: Task, *, instead: str | Supposed | None = None) -> PinnedSkill | None:
         """Returns the skill that a run of the task is shown, or None.
@@ -50,7 +52,13 @@ class Finder:
 
     def _search(self, task: Task, instead: str | Supposed | None) -> SkillHits:
         return self.store.search(
-            task.input, k=1, min_score=self.min_score, strategy=self.strategy, family=task.family, instead=instead
+            task.input,
+            k=1,
+            min_score=self.min_score,
+            experience=self.experience,
+            strategy=self.strategy,
+            family=task.family,
+            instead=instead,
         )
 
 

@@ -32,7 +32,7 @@ from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore, Supposed
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
 from skill_plugin.store.ledger import Ran
 
 T = TypeVar("T")
@@ -88,6 +88,7 @@ async def agate_generator(
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     min_score: float = DEFAULT_MIN_SCORE,
+    experience: float = DEFAULT_EXPERIENCE,
     strategy: str = "hybrid",
     verifier_timeout: float = 30.0,
     elsewhere: bool = False,
@@ -122,6 +123,7 @@ async def agate_generator(
         to_input: See `execute_node`.
         from_output: See `execute_node`.
         min_score: The floor of retrieval; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; likewise.
         verifier_timeout: Seconds until a verifier counts as hung.
         elsewhere: Try each text on the next held-out task of its family, and not on the one that it was written from: a text
@@ -163,7 +165,7 @@ async def agate_generator(
         compare = _Comparing(
             trials,
             writers,
-            Finder(store, min_score, strategy),
+            Finder(store, min_score, strategy, experience),
             tried_on=tried_on,
             candidates=candidates,
             rollouts=rollouts,

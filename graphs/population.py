@@ -23,7 +23,7 @@ from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Task
 from skill_plugin.selection import reward
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 Next = Literal["propose", "record"]
 
@@ -45,6 +45,7 @@ def create_population_graph(
     rollouts: int = 4,
     max_generations: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
+    experience: float = DEFAULT_EXPERIENCE,
     strategy: str = "hybrid",
     system_prompt: str | None = None,
     to_input: ToInput | None = None,
@@ -69,6 +70,7 @@ def create_population_graph(
         rollouts: K, how often to try each.
         max_generations: How many times to sample candidates.
         min_score: The floor; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
         system_prompt: Stands before the skill's text.
         to_input: See `execute_node`.
@@ -89,6 +91,7 @@ def create_population_graph(
         retrieve_node(
             store,
             min_score=min_score,
+            experience=experience,
             strategy=strategy,
             task_from=task_from_input,
             state_schema=SkillInput,

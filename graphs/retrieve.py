@@ -12,7 +12,7 @@ from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, reads_with, task_from_state
 from skill_plugin.records import DEFAULT_FAMILY, Arm, Task, split_ref
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 from skill_plugin.store.search import check_request
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str]
@@ -23,6 +23,7 @@ def retrieve_node(
     *,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
+    experience: float = DEFAULT_EXPERIENCE,
     strategy: str = "hybrid",
     control_share: float = 0.0,
     task_from: TaskFrom = task_from_state,
@@ -35,6 +36,7 @@ def retrieve_node(
         store: The library.
         k: How many skills to put in the prompt. Each is credited; the first is the one that is revised.
         min_score: The floor; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
         control_share: Share of the runs, drawn at random, in which the skill that was found is withheld, so that there is
             something to measure its lift against. Such runs are not revised. 0 withholds nothing.
@@ -60,7 +62,9 @@ def retrieve_node(
             skills = [PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"pinned": True})]
         else:
             hits = yield Step(
-                lambda: store.search(task.input, k, min_score=min_score, strategy=strategy, family=task.family)
+                lambda: store.search(
+                    task.input, k, min_score=min_score, experience=experience, strategy=strategy, family=task.family
+                )
             )
             skills = [
                 PinnedSkill(ref=hit.ref, name=hit.name, text=hit.text, score=hit.score, why=dict(hit.why))

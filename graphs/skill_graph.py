@@ -16,7 +16,7 @@ from skill_plugin.graphs.state import SkillInput, SkillOutput, SkillState
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
 """What one run's input says must not be taken for the next one's, on a thread that is used again."""
@@ -32,6 +32,7 @@ def create_skill_graph(
     approve: bool = False,
     k: int = 1,
     min_score: float = DEFAULT_MIN_SCORE,
+    experience: float = DEFAULT_EXPERIENCE,
     strategy: str = "hybrid",
     control_share: float = 0.0,
     adherence: Adherence | None = None,
@@ -57,6 +58,7 @@ def create_skill_graph(
         approve: Ask a person before a revision is tried; see `approve_node`. Needs a checkpointer.
         k: How many skills to show.
         min_score: The floor; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
         control_share: Share of the runs that withhold the skill, to measure its lift; see `retrieve_node`.
         adherence: Says how far the skill was followed; see `verify_node`.
@@ -81,6 +83,7 @@ def create_skill_graph(
             store,
             k=k,
             min_score=min_score,
+            experience=experience,
             strategy=strategy,
             control_share=control_share,
             task_from=task_from_input,

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.integrations import tools
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 
 class SkillRetriever(BaseRetriever):
@@ -26,6 +26,7 @@ class SkillRetriever(BaseRetriever):
         store: The library.
         k: How many at most, from 1 to 20.
         min_score: The floor; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
     """
 
@@ -34,6 +35,7 @@ class SkillRetriever(BaseRetriever):
     store: SkillStore
     k: int = tools.DEFAULT_K
     min_score: float = DEFAULT_MIN_SCORE
+    experience: float = DEFAULT_EXPERIENCE
     strategy: str = "hybrid"
 
     def _get_relevant_documents(
@@ -64,7 +66,9 @@ class SkillRetriever(BaseRetriever):
                     "why": dict(hit.why),
                 },
             )
-            for hit in self.store.search(query, wanted, min_score=self.min_score, strategy=self.strategy)
+            for hit in self.store.search(
+                query, wanted, min_score=self.min_score, experience=self.experience, strategy=self.strategy
+            )
         ]
 
 

@@ -20,7 +20,7 @@ from skill_plugin.graphs.state import Attempt, PinnedSkill, Run, SkillOutput, la
 from skill_plugin.graphs.verify import failed_call, verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
@@ -76,6 +76,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         store: The library.
         k: How many skills to show. Each is credited; the first is the one that is measured by control runs.
         min_score: The floor; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
         control_share: Share of the runs that withhold the skill, to measure its lift; see `retrieve_node`.
         verifier: Judges the final answer; see `verify_node`. Without one, outcomes come later with
@@ -99,6 +100,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         *,
         k: int = 1,
         min_score: float = DEFAULT_MIN_SCORE,
+        experience: float = DEFAULT_EXPERIENCE,
         strategy: str = "hybrid",
         control_share: float = 0.0,
         verifier: Verifier | Callable[[Task, str], Any] | None = None,
@@ -112,6 +114,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             store,
             k=k,
             min_score=min_score,
+            experience=experience,
             strategy=strategy,
             control_share=control_share,
             task_from=lambda state: state["task"],

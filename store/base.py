@@ -11,7 +11,8 @@ from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.indexer import Indexer
 from skill_plugin.store.items import Items
 from skill_plugin.store.outbox import CHANGED
-from skill_plugin.store.search import QueryVectors, Search
+from skill_plugin.store.query_vectors import QueryVectors
+from skill_plugin.store.search import Search
 from skill_plugin.store.tables import NamespaceRow
 
 

@@ -106,10 +106,14 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session that is one transaction: committed at the end, rolled back on any error."""
+    def write(self, *, wait: bool = True) -> Iterator[Session]:
+        """A session that is one transaction: committed at the end, rolled back on any error.
+
+        Args:
+            wait: Off, SQLite gives up at once if another process writes (`StoreUnavailableError`).
+        """
         self._check_same_file()
-        engine = self.engine.execution_options(write=True)
+        engine = self.engine.execution_options(write=True, wait=wait)
         with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
@@ -294,5 +298,12 @@ def _tune_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        options = connection.get_execution_options()
+        if options.get("wait", True):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
+            return
+        connection.exec_driver_sql("PRAGMA busy_timeout=0")
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")

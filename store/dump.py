@@ -22,10 +22,11 @@ from sqlmodel import Session
 
 from skill_plugin.checkpoint_record import LIVE
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
-from skill_plugin.store import namespaces, outbox
+from skill_plugin.store import experience_rows, namespaces, outbox
 from skill_plugin.store.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
+from skill_plugin.store.experience_rows import ExperienceRow
 from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
 from skill_plugin.store.tables import (
     CheckpointEventRow,
@@ -67,6 +68,7 @@ TABLES: tuple[type[Table], ...] = (
     TrainingRunRow,
     EvolveRunRow,
     TaskEmbeddingRow,
+    ExperienceRow,
     ItemRow,
     ItemVectorRow,
 )
@@ -132,6 +134,8 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
             crashpoint("load.middle")
             for namespace, ids in new.skills.items():
                 outbox.mark_changed(session, namespace, ids)
+            for namespace in sorted(new.experience):
+                experience_rows.mark_all_changed(session, namespace)
     except StoreError as exc:
         if isinstance(exc, StoreUnavailableError):
             raise
@@ -180,11 +184,12 @@ def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @dataclass
 class _New:
-    """What a load has brought, whose further rows are wanted: skills by namespace, checkpoints, and items."""
+    """What a load has brought, whose further rows are wanted: skills by namespace, checkpoints, items, and whose experience."""
 
     skills: dict[str, list[str]] = field(default_factory=dict)
     checkpoints: set[tuple[str, str]] = field(default_factory=set)
     items: set[tuple[str, str, str]] = field(default_factory=set)
+    experience: set[str] = field(default_factory=set)
 
 
 def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
@@ -217,6 +222,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
                 f"{row['namespace']!r}; load it into a database of its own"
             )
     new.checkpoints.update([(row["namespace"], row["id"])] if table is CheckpointRow and inserted else ())
+    new.experience.update([row["namespace"]] if table is ExperienceRow and inserted else ())
     new.items.update([_item(row)] if table is ItemRow and inserted else ())
     return inserted
 

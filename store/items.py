@@ -22,7 +22,7 @@ from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.item_reading import Labels, Name, Reading, escape, path_of
 from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
-from skill_plugin.store.search import QueryVectors
+from skill_plugin.store.query_vectors import QueryVectors
 from skill_plugin.store.tables import NamespaceRow, utc_now
 from skill_plugin.store.vectors import Vector, to_bytes, unit_vector
 

@@ -45,6 +45,7 @@ class Ledger(StoreBase):
                     run_id=run_id,
                     thread_id=thread_id,
                     chosen=rollout is chosen,
+                    vectors=self._vectors,
                 )
                 for rollout in rollouts
             )
@@ -63,6 +64,7 @@ class Ledger(StoreBase):
                     run_id=one.run_id,
                     thread_id=None,
                     chosen=False,
+                    vectors=self._vectors,
                 )
                 for one in ran
             )
@@ -76,7 +78,7 @@ class Ledger(StoreBase):
         """
         verdict = Verdict(reward, feedback=feedback)
         with self._write() as session:
-            return outcomes.record_outcome(session, self.namespace, run_id, verdict)
+            return outcomes.record_outcome(session, self.namespace, run_id, verdict, vectors=self._vectors)
 
     def record_feedback(
         self, run_id: str, *, key: str, score: float | bool | None, value: object = None, comment: str = ""

@@ -7,10 +7,12 @@ from skill_plugin.errors import StoreError
 from skill_plugin.gate import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
 from skill_plugin.skill_md import SkillDocument
-from skill_plugin.store import pruning, versions
+from skill_plugin.store import experience_rows, pruning, versions
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.search import DEFAULT_K, DEFAULT_MIN_SCORE, beginning
+from skill_plugin.store.query_vectors import beginning
+from skill_plugin.store.ranking import DEFAULT_EXPERIENCE
+from skill_plugin.store.search import DEFAULT_K, DEFAULT_MIN_SCORE
 from skill_plugin.store.supposed import Supposed
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
@@ -170,6 +172,7 @@ class Library(StoreBase):
         strategy: str = "hybrid",
         family: str | None = None,
         instead: str | Supposed | None = None,
+        experience: float = DEFAULT_EXPERIENCE,
     ) -> SkillHits:
         """The live skills for a task, best first; an empty result says why in its `reason`.
 
@@ -178,10 +181,13 @@ class Library(StoreBase):
             k: How many at most, up to 20.
             min_score: The floor: a skill whose cosine is under it is left out, unless half of the query's words are its own.
             strategy: `hybrid` (text and meaning), `dense` (meaning), `lexical` (text), `same-family` (skills that served
-                tasks of `family`) or `query-embedding` (skills that served the tasks nearest to this one).
+                tasks of `family`), `query-embedding` or `query-ngram` (skills that served the tasks nearest to this one, by
+                meaning or by words in common).
             family: For `same-family`.
             instead: A version that counts as its skill's live one in this search, staged or not (`name@2`); or
-                `Supposed(text)` for a text that is not in the store. What would be found if it were promoted.
+                `Supposed(text)` for a text that is not in the store. What would be found if it were promoted, but for the
+                tasks that it passed while it was staged.
+            experience: How much the tasks that a skill has passed count in `hybrid`, from 0 (not at all) to 1.
 
         Raises:
             ConfigurationError: the query is empty, `k` is not from 1 to 20, there is no such strategy, or `instead` does
@@ -191,7 +197,9 @@ class Library(StoreBase):
             InvalidSkillError: the text of `instead` breaks the rules of SKILL.md.
             StoreError: the skill of `instead` is retired or quarantined.
         """
-        hits = self._search(query, k=k, min_score=min_score, strategy=strategy, family=family, instead=instead)
+        hits = self._search(
+            query, k=k, min_score=min_score, strategy=strategy, family=family, instead=instead, experience=experience
+        )
         self._notify()
         return hits
 
@@ -226,6 +234,7 @@ class Library(StoreBase):
 
     def _go_live(self, session: Session, skill: SkillRow, version: SkillVersionRow) -> None:
         versions.go_live(session, skill, version)
+        experience_rows.note_promotion(session, self.namespace, skill.id, version.number, self._vectors)
         pruning.make_room(session, self.namespace, capacity=self.capacity, newcomer=skill.id)
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:

@@ -30,10 +30,16 @@ def check_namespace(namespace: object) -> str:
 def ensure(session: Session, namespace: str) -> None:
     """Makes the namespace unless it is there.
 
-    Its epoch begins anywhere, so that one that was erased and made again is not taken for the old one by who remembers it.
+    Its epoch, and the count of its experience, begin anywhere, so that one that was erased and made again is not taken for the old one by who remembers it.
     """
     epoch = secrets.randbelow(2**30)
-    row = {"name": namespace, "epoch": epoch, "index_key": new_index_key(), "created_at": utc_now()}
+    row = {
+        "name": namespace,
+        "epoch": epoch,
+        "experience": epoch,
+        "index_key": new_index_key(),
+        "created_at": utc_now(),
+    }
     insert_if_absent(session, NamespaceRow, row)
 
 
@@ -45,6 +51,14 @@ def lock(session: Session, namespace: str) -> None:
     """
     if session.get_bind().dialect.name != "sqlite":
         session.exec(select(NamespaceRow.name).where(NamespaceRow.name == namespace).with_for_update()).first()
+
+
+def try_lock(session: Session, namespace: str) -> bool:
+    """As `lock`, but waits for nobody; whether the namespace is there and free."""
+    statement = select(NamespaceRow.name).where(NamespaceRow.name == namespace)
+    if session.get_bind().dialect.name != "sqlite":
+        statement = statement.with_for_update(skip_locked=True)
+    return session.exec(statement).first() is not None
 
 
 def erase(session: Session, namespace: str) -> dict[str, int]:

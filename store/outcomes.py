@@ -11,8 +11,10 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import RunNotFoundError
 from skill_plugin.records import Rollout, Task, Verdict, canonical_json, sha256, split_ref
+from skill_plugin.store import experience_rows
 from skill_plugin.store.credit import Use, credit, may_credit
 from skill_plugin.store.database import insert_if_absent
+from skill_plugin.store.query_vectors import QueryVectors
 from skill_plugin.store.tables import OutcomeRow, RolloutRow, SharedUseRow, TaskRow, utc_now
 
 _SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also")]
@@ -48,6 +50,7 @@ def record_rollout(
     run_id: str,
     thread_id: str | None,
     chosen: bool,
+    vectors: QueryVectors,
 ) -> bool:
     """Appends one rollout and credits every skill that its prompt showed; False if it was there already."""
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
@@ -82,6 +85,8 @@ def record_rollout(
     for use, adherence in uses.values():
         reward, passed = rollout.reward or 0.0, bool(rollout.passed)
         credit(session, use, reward, passed=passed, adherence=adherence, before=None)
+        if passed:
+            experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
     return True
 
 
@@ -102,7 +107,7 @@ def _creditable(
     return uses
 
 
-def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict) -> bool:
+def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict, *, vectors: QueryVectors) -> bool:
     """Appends feedback on a run's answer and credits its skills; False if the same feedback was there already.
 
     Raises:
@@ -143,6 +148,8 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
             before = verdict.reward  # it was not live at that time, so there is nothing to replace
         if may_credit(session, use):
             passed = bool(verdict.passed)
+            if passed:
+                experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
             credit(session, use, verdict.reward, passed=passed, adherence=one.adherence, before=before)
     return True
 

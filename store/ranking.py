@@ -1,17 +1,18 @@
 """How candidates become hits: mixing two kinds of evidence, re-ranking by use, collapsing copies. Pure functions.
 
 relevance = a * cosine / best cosine + (1 - a) * bm25 / best bm25, with `a` from the query's length: on whole instructions
-lexical evidence is the better half, on short requests the dense one (LOG.md). The final score adds at most 0.05 for
+lexical evidence is the better half, on short requests the dense one (LOG.md). Then the tasks that a skill has passed count. The final score adds at most 0.05 for
 utility and 0.05 for curiosity, so use never lifts a skill over one that is clearly more relevant.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from skill_plugin.store.experience import Nearest
 from skill_plugin.store.vectors import Vector
 
 SHORT_QUERY, LONG_QUERY = 12, 100
@@ -32,6 +33,13 @@ SAME_SKILL = 0.95
 """Cosine of two skills from which the lower one is a copy. Of such pairs in public archives nine in ten are (LOG.md)."""
 
 
+DEFAULT_EXPERIENCE = 0.5
+"""How much the tasks that a skill has passed count (LOG.md)."""
+
+SAME_KIND = 0.45
+"""Cosine from which two tasks are of a kind; requests for different tools are this near one time in two (LOG.md)."""
+
+
 @dataclass(slots=True)
 class Candidate:
     """A skill that may be a hit. `relevance` is in [0, 1] within one search; `cosine` and `bm25` are absolute."""
@@ -46,6 +54,7 @@ class Candidate:
     cosine: float = 0.0
     bm25: float = 0.0
     coverage: float = 0.0
+    task_cosine: float = 0.0
     relevance: float = 0.0
     bonus: float = 0.0
     score: float = 0.0
@@ -69,6 +78,37 @@ def mix(candidates: Sequence[Candidate], share: float) -> None:
         dense = max(candidate.cosine, 0.0) / best_cosine if best_cosine > 0 else 0.0
         lexical = candidate.bm25 / best_bm25 if best_bm25 > 0 else 0.0
         candidate.relevance = share * dense + (1 - share) * lexical
+
+
+def mix_experience(candidates: Sequence[Candidate], tasks: Mapping[str, Nearest], weight: float) -> None:
+    """Lets the tasks that skills have passed count: relevance <- (1 - weight) * relevance + weight * past.
+
+    past = max(cosine of the nearest task, best cosine * relevance) / the best of all cosines, where a task under a cosine
+    of 0.45 does not count. A skill without tasks competes by its own words, so it loses little to those that have some,
+    and where no skill has any, nothing changes.
+
+    Args:
+        candidates: With their relevance by text.
+        tasks: The nearest task by skill id.
+        weight: From 0 to 1.
+    """
+    for candidate in candidates:
+        nearest = tasks.get(candidate.skill_id)
+        candidate.task_cosine = nearest.cosine if nearest is not None and nearest.cosine >= SAME_KIND else 0.0
+    by_text = max([0.0, *(candidate.cosine for candidate in candidates)])
+    by_task = max([0.0, *(candidate.task_cosine for candidate in candidates)])
+    for candidate in candidates:
+        past = candidate.relevance
+        if by_task > 0:
+            past = max(candidate.task_cosine, by_text * candidate.relevance) / max(by_text, by_task)
+        nearest = tasks.get(candidate.skill_id)
+        candidate.extra = {
+            "experience": weight,
+            "past": round(past, 4),
+            "nearest_task": nearest.task_id if nearest else None,
+            "nearest_task_cosine": round(nearest.cosine, 4) if nearest else None,
+        }
+        candidate.relevance += weight * (past - candidate.relevance)
 
 
 def rerank(candidates: Sequence[Candidate]) -> list[Candidate]:

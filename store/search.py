@@ -4,31 +4,38 @@ Candidates are only ids. Status, version, text and the cosine itself are read fr
 never retired, staged, stale or foreign, whatever another process did a moment ago and whatever the index believes.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from sqlalchemy import Executable, bindparam, exists, select
 from sqlmodel import Session, col
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.protocols import Embedder
 from skill_plugin.records import SkillHit, SkillHits
-from skill_plugin.store import forks, served
+from skill_plugin.store import experience_rows, served
 from skill_plugin.store.database import Database, fetch
+from skill_plugin.store.experience import Experience
 from skill_plugin.store.index import ChromaIndex
 from skill_plugin.store.lexical import top
 from skill_plugin.store.live import LiveSkills
 from skill_plugin.store.namespaces import check_signature
-from skill_plugin.store.ranking import Candidate, collapse, dense_share, mix, rerank
+from skill_plugin.store.query_vectors import QueryVectors, beginning
+from skill_plugin.store.ranking import (
+    DEFAULT_EXPERIENCE,
+    SAME_KIND,
+    Candidate,
+    collapse,
+    dense_share,
+    mix,
+    mix_experience,
+    rerank,
+)
 from skill_plugin.store.recent import Found, RecentSearches, Use
 from skill_plugin.store.supposed import StandIn, Supposed, SupposedWords, from_store, from_text, replacing
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
-from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live, unit_vector
+from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live
 
-STRATEGIES = ("hybrid", "dense", "lexical", "same-family", "query-embedding")
+STRATEGIES = ("hybrid", "dense", "lexical", "same-family", "query-embedding", "query-ngram")
 
 DEFAULT_K = 3
 MAX_K = 20
@@ -43,51 +50,12 @@ ENOUGH_WORDS = 0.5
 POOL = 30
 """Candidates from each side; enough for 20 hits after copies are collapsed."""
 
-QUERY_WORDS = 80
-
-CACHED_QUERIES = 1024
-
-
-def beginning(query: str) -> str:
-    """What is embedded of a query. Longer ones find no better, and take a model three times as long (LOG.md)."""
-    words = query.split(maxsplit=QUERY_WORDS)
-    return query[: -len(words[-1])].rstrip() if len(words) > QUERY_WORDS else query
-
-
-class QueryVectors:
-    """An embedder behind a cache of the last queries: a revise loop asks for the same task again and again."""
-
-    def __init__(self, embedder: Embedder, size: int = CACHED_QUERIES) -> None:
-        self.embedder = embedder
-        self._size = size
-        self._lock = threading.Lock()
-        self._vectors: OrderedDict[str, Vector] = OrderedDict()
-
-    @cached_property
-    def signature(self) -> str:
-        return self.embedder.signature
-
-    def __call__(self, text: str) -> Vector:
-        with forks.no_fork():  # an embedder has locks too
-            return self._vector(text)
-
-    def _vector(self, text: str) -> Vector:
-        with self._lock:
-            if text in self._vectors:
-                self._vectors.move_to_end(text)
-                return self._vectors[text]
-        vector = unit_vector(self.embedder.embed([text])[0], self.signature)
-        with self._lock:
-            self._vectors[text] = vector
-            if len(self._vectors) > self._size:
-                self._vectors.popitem(last=False)
-        return vector
-
-
 # Statements that every search runs are made once: building one costs more than running it.
 _STATE = select(
     col(NamespaceRow.signature),
     col(NamespaceRow.epoch),
+    col(NamespaceRow.experience),
+    col(NamespaceRow.index_key),
     exists().where(col(IndexChangeRow.namespace) == col(NamespaceRow.name)).label("pending"),
 ).where(col(NamespaceRow.name) == bindparam("namespace"))
 
@@ -115,8 +83,11 @@ _TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text)).where(
 )
 
 
-_BY_USE = ("same-family", "query-embedding")
+_BY_USE = ("same-family", "query-embedding", "query-ngram")
 """Strategies that go by what runs did, and so find something else after every run."""
+
+_BY_WORDS = ("lexical", "query-ngram")
+"""Strategies that need no model."""
 
 
 class _State(NamedTuple):
@@ -124,6 +95,8 @@ class _State(NamedTuple):
 
     signature: str
     epoch: int
+    experience: int
+    index_key: str
     pending: bool
     stand_in: StandIn | None = None
 
@@ -139,6 +112,7 @@ class Search:
         self._exact = ExactSearch(namespace)
         self._live = LiveSkills(namespace)
         self._supposed_words = SupposedWords()
+        self._experience = Experience(namespace)
         self._recent = RecentSearches()
         self._in_use = False
 
@@ -151,8 +125,10 @@ class Search:
         strategy: str,
         family: str | None,
         instead: str | Supposed | None = None,
+        experience: float = DEFAULT_EXPERIENCE,
     ) -> SkillHits:
-        check_request(query, k, strategy, family)
+        check_request(query, k, strategy, family, experience)
+        weight = experience if strategy == "hybrid" else 0.0
         # The model works before the session begins, so that no connection waits for it; but not for an empty library.
         new = from_text(instead, self._vectors) if isinstance(instead, Supposed) else None
         if not self._in_use:
@@ -160,9 +136,10 @@ class Search:
                 self._in_use = self._state(session) is not None
         if not self._in_use and instead is None:
             return SkillHits(reason="the library has no skills")
-        vector = self._vectors(beginning(query)) if strategy != "lexical" else None
+        vector = self._vector(query, catch_up=weight > 0) if strategy not in _BY_WORDS else None
         if strategy == "query-embedding":
             self._embed_tasks()
+        asked = _Asked(query, vector, max(POOL, 2 * k), strategy, weight)
         with self._database.read() as session:
             state = self._state(session)
             if instead is not None:
@@ -170,9 +147,9 @@ class Search:
             if state is None:
                 return SkillHits(reason="the library has no skills")
             if strategy in _BY_USE:
-                found = self._found_by_use(session, state, vector, strategy, family)
+                found = self._found_by_use(session, state, asked, family)
             else:
-                found = self._found(session, state, query, vector, pool=max(POOL, 2 * k), strategy=strategy)
+                found = self._found(session, state, asked)
             candidates = found.candidates
             kept = [candidate for candidate in candidates if _passes(candidate, min_score, strategy)]
             if not kept:
@@ -204,7 +181,7 @@ class Search:
         self, session: Session, state: _State | None, instead: str | Supposed, new: StandIn | None
     ) -> _State:
         """The state with a version that counts as live; an empty library has one too then."""
-        known = state or _State(self._vectors.signature, epoch=-1, pending=False)
+        known = state or _State(self._vectors.signature, epoch=-1, experience=0, index_key="", pending=False)
         if not isinstance(instead, Supposed) or new is None:
             return known._replace(
                 stand_in=from_store(session, self._namespace, str(instead), signature=known.signature)
@@ -217,45 +194,62 @@ class Search:
         signature, embedder = self._vectors.signature, self._vectors.embedder
         served.embed_tasks(self._database, self._namespace, signature=signature, embedder=embedder)
 
-    def _found(
-        self, session: Session, state: _State, query: str, vector: Vector | None, *, pool: int, strategy: str
-    ) -> Found:
+    def _vector(self, query: str, *, catch_up: bool) -> Vector:
+        """The query's vector; a model that has to be asked makes up for tasks whose vectors are missing."""
+        pending = self._experience.pending() if catch_up else ()
+        text = beginning(query)
+        if not pending or self._vectors.known(text) is not None:
+            return self._vectors(text)
+        vector = self._vectors(text, [one.text for one in pending])
+        made = [(one, made) for one in pending if (made := self._vectors.known(one.text)) is not None]
+        experience_rows.keep_if_free(self._database, self._namespace, self._vectors.signature, made)
+        return vector
+
+    def _found(self, session: Session, state: _State, asked: "_Asked") -> Found:
         """The candidates of a query, from the last search for it if the library is still the same."""
         if state.stand_in is not None:
-            return Found(*self._candidates(session, state, query, vector, pool=pool, strategy=strategy))
-        request = (query, pool, strategy)
-        known = self._recent.get((state.signature, state.epoch), request)
+            return Found(*self._candidates(session, state, asked))
+        now = (state.signature, state.epoch, state.experience, state.index_key)
+        request = (asked.query, asked.pool, asked.strategy, asked.weight)
+        known = self._recent.get(now, request)
         if known is None:
-            known = Found(*self._candidates(session, state, query, vector, pool=pool, strategy=strategy))
-            self._recent.keep((state.signature, state.epoch), request, known)
+            known = Found(*self._candidates(session, state, asked))
+            self._recent.keep(now, request, known)
             return known.again()
         uses = fetch(session, _USES, ids=[candidate.skill_id for candidate in known.candidates])
         return known.again({skill_id: Use(utility, count) for skill_id, utility, count in uses})
 
-    def _found_by_use(
-        self, session: Session, state: _State, vector: Vector | None, strategy: str, family: str | None
-    ) -> Found:
+    def _found_by_use(self, session: Session, state: _State, asked: "_Asked", family: str | None) -> Found:
+        query, vector, strategy = asked.query, asked.vector, asked.strategy
         if strategy == "same-family":
-            by_family = served.by_family(session, self._namespace, family or "")
-            candidates = self._facts(session, state, list(by_family), vector)
-            for candidate in candidates:
-                candidate.relevance, candidate.extra = by_family[candidate.skill_id]
-        elif vector is not None:
-            by_task = served.by_task(session, self._namespace, vector, signature=state.signature)
-            candidates = self._facts(session, state, list(by_task), vector)
-            for candidate in candidates:
-                candidate.cosine, candidate.extra = by_task[candidate.skill_id]
-            mix(candidates, 1.0)
+            found = served.by_family(session, self._namespace, family or "")
+        elif vector is None:
+            found = served.by_words(session, self._namespace, query)
+        else:
+            found = served.by_task(session, self._namespace, vector, signature=state.signature)
+        candidates = self._facts(session, state, list(found), vector)
+        for candidate in candidates:
+            score, candidate.extra = found[candidate.skill_id]
+            if strategy == "same-family":
+                candidate.relevance = score
+            elif strategy == "query-ngram":
+                candidate.bm25 = score
+            else:
+                candidate.cosine = score
+        if strategy != "same-family":
+            mix(candidates, 0.0 if strategy == "query-ngram" else 1.0)
         return Found(candidates, "sql")
 
-    def _candidates(
-        self, session: Session, state: _State, query: str, vector: Vector | None, *, pool: int, strategy: str
-    ) -> tuple[list[Candidate], str]:
+    def _candidates(self, session: Session, state: _State, asked: "_Asked") -> tuple[list[Candidate], str]:
+        query, vector, pool, strategy, weight = asked
         ids: dict[str, None] = {}
         engine = "sql"
         if vector is not None:
             nearest, engine = self._nearest(session, state, vector, pool)
             ids.update(dict.fromkeys(nearest))
+            if weight:
+                self._experience.follow(session, key=state.index_key, signature=state.signature, seq=state.experience)
+                ids.update(dict.fromkeys(self._experience.nearest(vector, pool // 2, least=SAME_KIND)))
             if state.stand_in is not None:
                 ids.setdefault(state.stand_in.skill_id)
         share = 1.0 if strategy == "dense" else 0.0 if strategy == "lexical" else dense_share(query)
@@ -273,6 +267,9 @@ class Search:
                 candidate.bm25 = float(scores[at]) if at is not None else 0.0
                 candidate.coverage = lexicon.coverage(query, candidate.skill_id, possible) if candidate.bm25 else 0.0
         mix(candidates, share)
+        if weight and vector is not None:
+            tasks = self._experience.of(vector, [candidate.skill_id for candidate in candidates])
+            mix_experience(candidates, tasks, weight)
         return candidates, engine
 
     def _nearest(self, session: Session, state: _State, vector: Vector, pool: int) -> tuple[Sequence[str], str]:
@@ -294,15 +291,28 @@ class Search:
             for skill_id, version, name, description, utility, uses, blob in facts
         ]
         if state.stand_in is not None and state.stand_in.skill_id in ids:
-            replaced = state.stand_in.skill_id
-            candidates = [one for one in candidates if one.skill_id != replaced] + [state.stand_in.candidate()]
+            place = next((at for at, one in enumerate(candidates) if one.skill_id == state.stand_in.skill_id), None)
+            at = slice(len(candidates), None) if place is None else slice(place, place + 1)
+            candidates[at] = [state.stand_in.candidate()]
         if vector is not None:
             for candidate in candidates:
                 candidate.cosine = float(candidate.vector @ vector)
         return candidates
 
 
-def check_request(query: str, k: int, strategy: str, family: str | None) -> None:
+class _Asked(NamedTuple):
+    """What is looked for, and how: by words, or a vector, or both; `pool` candidates of each kind."""
+
+    query: str
+    vector: Vector | None
+    pool: int
+    strategy: str
+    weight: float
+
+
+def check_request(
+    query: str, k: int, strategy: str, family: str | None, experience: float = DEFAULT_EXPERIENCE
+) -> None:
     if not isinstance(query, str) or not query.strip():
         raise ConfigurationError(f"the query is empty ({query!r}); say what the task is")
     if not isinstance(k, int) or not 1 <= k <= MAX_K:
@@ -311,18 +321,23 @@ def check_request(query: str, k: int, strategy: str, family: str | None) -> None
         raise ConfigurationError(f"no strategy is called {strategy!r}; use one of {', '.join(STRATEGIES)}")
     if strategy == "same-family" and not family:
         raise ConfigurationError("the strategy 'same-family' needs a family; pass family='...'")
+    if isinstance(experience, bool) or not isinstance(experience, int | float) or not 0 <= experience <= 1:
+        raise ConfigurationError(f"experience is {experience!r}; give how much past tasks count, from 0 (not) to 1")
 
 
 def _passes(candidate: Candidate, min_score: float, strategy: str) -> bool:
     if strategy == "same-family":
         return True
-    if strategy == "lexical":
+    if strategy in _BY_WORDS:
         return candidate.bm25 > 0
-    return candidate.cosine >= min_score or candidate.coverage >= ENOUGH_WORDS
+    alike = candidate.task_cosine >= max(min_score, SAME_KIND)
+    return candidate.cosine >= min_score or candidate.coverage >= ENOUGH_WORDS or alike
 
 
 def _why_none(candidates: Sequence[Candidate], min_score: float, strategy: str) -> str:
     if not candidates:
+        if strategy in ("query-embedding", "query-ngram"):
+            return "no live skill has served a task like this one"
         return "no live skill has served this family" if strategy == "same-family" else "the library has no live skills"
     nearest = max(candidates, key=lambda candidate: candidate.cosine)
     return (

@@ -1,5 +1,6 @@
-"""Which skills have served which tasks: the two strategies of retrieval that go by experience instead of by text."""
+"""Which skills have served which tasks: the three strategies of retrieval that go by experience instead of by text."""
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import bindparam, func, select
@@ -7,6 +8,7 @@ from sqlmodel import Session, col
 
 from skill_plugin.protocols import Embedder
 from skill_plugin.store.database import Database, fetch, insert_if_absent
+from skill_plugin.store.lexical import terms
 from skill_plugin.store.tables import RevisionRow, RolloutRow, TaskEmbeddingRow, TaskRow
 from skill_plugin.store.vectors import Vector, from_bytes, to_bytes, unit_vector
 
@@ -17,6 +19,9 @@ LONGEST_INPUT = 4000
 """Characters of a task that are embedded; MiniLM reads 256 tokens."""
 
 _BATCH = 64
+
+_LONGEST_GRAM = 3
+"""Words of the longest n-grams."""
 
 Found = dict[str, tuple[float, dict[str, Any]]]
 
@@ -101,6 +106,40 @@ def by_task(session: Session, namespace: str, vector: Vector, *, signature: str)
         if skill_id not in found or cosine > found[skill_id][0]:
             found[skill_id] = (cosine, {"nearest_task": task_id})
     return found
+
+
+def by_words(session: Session, namespace: str, query: str) -> Found:
+    """Skills by the task that each has served which has most n-grams in common with the query, weighed by the reward there.
+
+    The share of all n-grams of both texts that are in both (Jaccard), over stemmed words and runs of two and three of them
+    (SAGE's Query N-gram retrieval, arXiv:2512.17102).
+    """
+    rewards = _rewards_by_task(session, namespace)
+    tasks = sorted({task_id for _, task_id in rewards})
+    texts = dict(fetch(session, _INPUTS, namespace=namespace, task_ids=tasks))
+    own = grams(query)
+    shares = {task_id: _shared(own, grams(text)) for task_id, text in texts.items()}
+    found: Found = {}
+    for (skill_id, task_id), seen in rewards.items():
+        share = shares.get(task_id, 0.0) * sum(seen) / len(seen)
+        if share > 0 and (skill_id not in found or share > found[skill_id][0]):
+            found[skill_id] = (share, {"nearest_task": task_id})
+    return found
+
+
+@lru_cache(maxsize=2 * RECENT)
+def grams(text: str) -> frozenset[tuple[str, ...]]:
+    """Every run of one to three of the words that count, stemmed."""
+    words = terms(text)
+    return frozenset(
+        tuple(words[at : at + length])
+        for length in range(1, _LONGEST_GRAM + 1)
+        for at in range(len(words) - length + 1)
+    )
+
+
+def _shared(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) -> float:
+    return len(one & other) / len(one | other) if one or other else 0.0
 
 
 def embed_tasks(database: Database, namespace: str, *, signature: str, embedder: Embedder) -> None:

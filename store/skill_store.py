@@ -21,7 +21,7 @@ from skill_plugin.store.location import places
 from skill_plugin.store.owner import owner_of
 from skill_plugin.store.pruning import CAPACITY
 from skill_plugin.store.query import Querying
-from skill_plugin.store.search import QueryVectors
+from skill_plugin.store.query_vectors import QueryVectors
 from skill_plugin.store.task_history import TaskHistory
 from skill_plugin.store.training_runs import TrainingRuns
 

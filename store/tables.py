@@ -76,6 +76,8 @@ class Table(SQLModel):
 class NamespaceRow(Table, table=True):
     """A tenant's partition. `epoch` counts the changes that an index must follow; `signature` names its vectors.
 
+    `experience` counts the changes of what its skills have lived through.
+
     `index_key` is random and names its collections, because two databases with namespaces of one name may share a server.
     """
 
@@ -84,6 +86,7 @@ class NamespaceRow(Table, table=True):
     name: str = Field(primary_key=True)
     signature: str | None = None
     epoch: int = 0
+    experience: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     index_key: str = Field(default_factory=new_index_key, sa_column_kwargs={"server_default": ""})
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
@@ -282,7 +285,7 @@ class SharedUseRow(Table, table=True):
 
 
 class TaskEmbeddingRow(Table, table=True):
-    """The vector of a task's input; made when tasks are first searched for, so only of recent tasks."""
+    """The vector of a task's input: of recent tasks, and of those that skills have passed."""
 
     __tablename__ = f"{PREFIX}task_embedding"
 

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from skill_plugin.adapter_files import verify_adapter
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.skill_md import parse
-from skill_plugin.store import checkpoint_rows, namespaces
+from skill_plugin.store import checkpoint_rows, experience_rows, namespaces
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import Database, insert_if_absent, schema_revision
 from skill_plugin.store.index import ChromaIndex
@@ -19,7 +19,7 @@ from skill_plugin.store.indexer import Indexer
 from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
 from skill_plugin.store.items import vector_row
 from skill_plugin.store.outbox import mark_changed
-from skill_plugin.store.search import QueryVectors
+from skill_plugin.store.query_vectors import QueryVectors
 from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
 from skill_plugin.store.worker import WorkerError
@@ -91,6 +91,7 @@ class Upkeep:
             crashpoint("reembed.batch")
             done += len(batch)
         self._reembed_items(signature)
+        self._reembed_tasks(signature)
         if self._indexer is not None:
             self._indexer.prepare(signature)
         crashpoint("reembed.before-swap")
@@ -112,6 +113,20 @@ class Upkeep:
             )
             statement = select(SkillVersionRow).where(SkillVersionRow.namespace == self._namespace, ~has.exists())
             return list(session.exec(statement.limit(_BATCH)).all())
+
+    def _reembed_tasks(self, signature: str) -> None:
+        """Vectors of the tasks that skills have passed, where they are missing."""
+        while batch := self._unembedded_tasks(signature):
+            made = self._vectors.embedder.embed([task.text for task in batch])
+            vectors = [unit_vector(values, signature) for values in made]
+            with self._database.write() as session:
+                namespaces.lock(session, self._namespace)
+                pairs = list(zip(batch, vectors, strict=True))
+                experience_rows.keep_vectors(session, self._namespace, signature, pairs)
+
+    def _unembedded_tasks(self, signature: str) -> list[experience_rows.Pending]:
+        with self._database.read() as session:
+            return experience_rows.missing(session, self._namespace, signature, _BATCH)
 
     def _reembed_items(self, signature: str) -> None:
         while batch := self._unembedded_items(signature):

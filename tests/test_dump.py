@@ -19,13 +19,13 @@ NOT_DUMPED = {"skillp_index_change"}
 
 
 def rows(store):
-    """Every table as it is, but for numbers that count up and the epoch."""
+    """Every table as it is, but for numbers that count up, the epoch among them."""
     with store.database.read() as session:
         content = {}
         for table in TABLES:
             name = str(table.__tablename__)
             found = session.connection().execute(text(f"SELECT * FROM {name} ORDER BY 1, 2, 3")).mappings().all()
-            left_out = {"id"} if name in COUNTERS else {"epoch", "index_key"}
+            left_out = {"id"} if name in COUNTERS else {"epoch", "index_key", "experience", "seq"}
             content[name] = [{key: value for key, value in row.items() if key not in left_out} for row in found]
     return content
 
@@ -55,6 +55,8 @@ def full(store, open_store):
     store.record(Task("add 6 and 6"), [both], run_id="both")
     store.retire("resting", reason="why not")
     store.pin("adding")
+    passed = Rollout(generation=0, answer="5", skill=store.get("adding").ref, reward=1.0, passed=True)
+    store.record(Task("add 2 and 3"), [passed], run_id="passed")
     store.search("add 3", strategy="query-embedding")
     store.items.write([Change(("memories", "anna"), "é\0", {"text": "adds 漢"}, ["add", "漢"], ttl=60)])
     open_store(namespace="tenant").add_text(skill_text(body="Theirs."))

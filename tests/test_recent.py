@@ -27,7 +27,9 @@ def lookups(library, monkeypatch):
     seen = []
     search = library._search
     real = search._candidates
-    monkeypatch.setattr(search, "_candidates", lambda *given, **more: seen.append(given[2]) or real(*given, **more))
+    monkeypatch.setattr(
+        search, "_candidates", lambda *given, **more: seen.append(given[2].query) or real(*given, **more)
+    )
     return seen
 
 

@@ -46,6 +46,10 @@ def test_every_hit_says_why(library):
         "rank_before",
         "rank",
         "copies",
+        "experience",
+        "past",
+        "nearest_task",
+        "nearest_task_cosine",
     } == set(hit.why)
     assert (hit.why["strategy"], hit.why["rank"], hit.why["rank_before"]) == ("hybrid", 1, 1)
     assert hit.why["dense"] > 0

@@ -22,6 +22,7 @@ def library(store):
     store.add(name="add-numbers", description="How to add two numbers", body="Add.")
     store.add(name="refund-charges", description="How to refund a charge", body="Refund.")
     store.add(name="sort-lists", description="How to sort values", body="Sort.")
+    store.search(TASK.input)
     rollout = Rollout(generation=0, answer="", skill=store.get("refund-charges").ref, reward=1.0, passed=True)
     store.record(TASK, [rollout], run_id="r")
     return store

@@ -29,7 +29,9 @@ def search(
     settings: Settings,
     query: Annotated[str, typer.Argument(help="What the task is.", show_default=False)],
     k: Annotated[int, typer.Option("-k", help="How many skills at most.")] = 3,
-    strategy: Annotated[str, typer.Option(help="hybrid, dense, lexical, same-family or query-embedding.")] = "hybrid",
+    strategy: Annotated[
+        str, typer.Option(help="hybrid, dense, lexical, same-family, query-embedding or query-ngram.")
+    ] = "hybrid",
     family: Annotated[str | None, typer.Option(help="For same-family: whose tasks they served.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -8,6 +8,23 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+# The eight newest tasks of each skill that a version passed which is or was live.
+EXPERIENCE = """
+INSERT INTO skillp_experience (namespace, skill_id, task_id, seq, created_at)
+SELECT namespace, skill_id, task_id, 0, created_at FROM (
+    SELECT passed.*, row_number() OVER (PARTITION BY skill_id ORDER BY newest DESC) AS place FROM (
+        SELECT r.namespace, r.skill_id, r.task_id, max(r.created_at) AS created_at, max(r.id) AS newest
+        FROM skillp_rollout r JOIN skillp_skill s ON s.id = r.skill_id AND s.namespace = r.namespace
+        WHERE r.passed AND r.arm = 'skill' AND (r.adherence IS NULL OR r.adherence > 0)
+            AND (r.version = s.live_version OR EXISTS (
+                SELECT 1 FROM skillp_event e WHERE e.skill_id = r.skill_id AND e.version = r.version
+                    AND e.kind IN ('added', 'promoted', 'rolled back')))
+        GROUP BY r.namespace, r.skill_id, r.task_id
+    ) AS passed
+) AS placed
+WHERE place <= 8
+"""
+
 
 def upgrade() -> None:
     op.add_column("skillp_task", sa.Column("chain", sa.String(), nullable=True))
@@ -53,9 +70,24 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("namespace", "run_id", "generation", "k", "skill_id", name="pk_skillp_shared_use"),
     )
     op.create_index("ix_skillp_shared_use_skill_id", "skillp_shared_use", ["skill_id"])
+    op.add_column("skillp_namespace", sa.Column("experience", sa.Integer(), server_default="0", nullable=False))
+    op.create_table(
+        "skillp_experience",
+        sa.Column("namespace", sa.String(), nullable=False),
+        sa.Column("skill_id", sa.String(), nullable=False),
+        sa.Column("task_id", sa.String(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("namespace", "skill_id", "task_id", name="pk_skillp_experience"),
+    )
+    op.create_index("ix_skillp_experience_namespace_seq", "skillp_experience", ["namespace", "seq"])
+    op.execute(EXPERIENCE)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_skillp_experience_namespace_seq", "skillp_experience")
+    op.drop_table("skillp_experience")
+    op.drop_column("skillp_namespace", "experience")
     op.drop_index("ix_skillp_shared_use_skill_id", "skillp_shared_use")
     op.drop_table("skillp_shared_use")
     op.drop_table("skillp_revision_task")

@@ -1,0 +1,56 @@
+"""The vectors of queries and of tasks, from one embedder behind a cache."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cached_property
+
+from skill_plugin.protocols import Embedder
+from skill_plugin.store import forks
+from skill_plugin.store.vectors import Vector, unit_vector
+
+QUERY_WORDS = 80
+
+CACHED_QUERIES = 1024
+
+
+def beginning(query: str) -> str:
+    """What is embedded of a query. Longer ones find no better, and take a model three times as long (LOG.md)."""
+    words = query.split(maxsplit=QUERY_WORDS)
+    return query[: -len(words[-1])].rstrip() if len(words) > QUERY_WORDS else query
+
+
+class QueryVectors:
+    """An embedder behind a cache of the last queries: a revise loop asks for the same task again and again."""
+
+    def __init__(self, embedder: Embedder, size: int = CACHED_QUERIES) -> None:
+        self.embedder = embedder
+        self._size = size
+        self._lock = threading.Lock()
+        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+
+    @cached_property
+    def signature(self) -> str:
+        return self.embedder.signature
+
+    def __call__(self, text: str, also: Sequence[str] = ()) -> Vector:
+        """The vector of a text. If the model has to be asked for it, it makes those of further texts with it."""
+        known = self.known(text)
+        if known is not None:
+            return known
+        with forks.no_fork():  # an embedder has locks too
+            texts = [text, *also]
+            made = [unit_vector(values, self.signature) for values in self.embedder.embed(texts)]
+        with self._lock:
+            self._vectors.update(zip(texts, made, strict=True))
+            while len(self._vectors) > self._size:
+                self._vectors.popitem(last=False)
+        return made[0]
+
+    def known(self, text: str) -> Vector | None:
+        """The vector of a text that was embedded lately; never asks the model."""
+        with self._lock:
+            if text in self._vectors:
+                self._vectors.move_to_end(text)
+                return self._vectors[text]
+        return None
