@@ -212,8 +212,8 @@ class _Work:
             if rollout.withheld is not None:
                 self._controls[split_ref(rollout.withheld)[0]] += 1
         by = gate_name(run_id)
-        decided = {} if recorded is None else store.gate_decisions(by)
-        for ref, decision in decided.items():
+        decided = [] if recorded is None else store.gate_decisions(by)
+        for ref, decision in decided:
             self._decided(ref, decision)
         finder = Finder(store, settings.min_score, settings.strategy, settings.experience)
         replays = Replays(trials, run_id, recorded or ())

@@ -27,7 +27,8 @@ class Gatekeeper:
     """Decides whether a staged version goes live, and makes it so.
 
     The version is judged as if it were live, through search: a task for which search would not show it stays as it is today.
-    Every rollout of a text on a task is run once, whichever lineage asks first. Decisions of one family wait for each other:
+    A text that was refused and is written again from another task is judged again, by other judges: the first ones may have
+    been unable to see what it repairs. Every rollout of a text on a task is run once, whichever lineage asks first. Decisions of one family wait for each other:
     each is made against what is live at that moment, so of two that were written side by side the second must beat the first.
 
     Args:
@@ -54,7 +55,7 @@ class Gatekeeper:
         most: int,
         by: str,
         covered: Mapping[str, int],
-        decided: Mapping[str, GateDecision],
+        decided: Sequence[tuple[str, GateDecision]],
         on_decision: Callable[[str, GateDecision], None],
     ) -> None:
         self._store = store
@@ -64,10 +65,10 @@ class Gatekeeper:
         self._judges = judges
         self._most = most
         self._by = by
-        self._decided = dict(decided)
+        self._decided = {(ref, decision.task): decision for ref, decision in decided}
         self._on_decision = on_decision
         self._covered = Counter(covered)
-        for decision in decided.values():
+        for _, decision in decided:
             self._covered.update(decision.judges)
         self._families: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -87,13 +88,13 @@ class Gatekeeper:
         if not self._most or not self._judges.get(task.family):
             return None
         async with self._families[task.family]:
-            if ref in self._decided:
-                return self._decided[ref]
+            if known := self._decided.get((ref, task.content_hash)):
+                return known
             decision = await self._judged(task, ref, others, config)
             if decision is None:
                 return None
             await self._trials.recorder.call(lambda: self._keep(ref, decision))
-            self._decided[ref] = decision
+            self._decided[ref, task.content_hash] = decision
         emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
         self._on_decision(ref, decision)
         return decision
@@ -103,7 +104,9 @@ class Gatekeeper:
     ) -> GateDecision | None:
         """Runs what the decision needs; None when stopped, because a decision on half of the tasks would be kept."""
         text = await asyncio.to_thread(lambda: self._store.get(ref).text)
-        judges = draw_judges(self._judges[task.family], self._most, self._covered, seed=sha256(text))
+        judges = draw_judges(
+            self._judges[task.family], self._most, self._covered, seed=f"{task.content_hash} {sha256(text)}"
+        )
         shown = await asyncio.to_thread(lambda: [self._finder.shows(judge, ref) for judge in judges])
         of_kind = await asyncio.to_thread(lambda: [one for one in shown if self._finder.is_like(one.task, [task])])
         asked, pairs = await self._looked(shown, config)
@@ -128,6 +131,7 @@ class Gatekeeper:
             train_repairs=train,
             easy=easy,
             judges=[one.task.content_hash for one in asked],
+            task=task.content_hash,
         )
 
     def _elsewhere(self, family: str, ref: str) -> list[Shown]:

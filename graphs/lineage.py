@@ -37,6 +37,11 @@ PATIENCE = 2
 OTHERS = 4
 """Failing train tasks beside the siblings that the gate counts repairs of, at most."""
 
+SAID_BEFORE = "the text was written for this task before; change it"
+
+REPEATS = 2
+"""Prompts answered with texts of before that end a lineage: its generator has nothing new to say."""
+
 JUDGED = 2
 """Candidates of a generation that go to the gate, at most."""
 
@@ -119,6 +124,7 @@ class Lineage:
         self._siblings: list[Task] | None = None
         self._error: str | None = None
         self._ended = False
+        self._repeats = 0
         self._read: set[str] = set()
         self._past: list[Variant | Generation] = []
         self._number = 0
@@ -197,6 +203,9 @@ class Lineage:
             fresh = await self._generation(parent, history, also)
             if await self._judged(fresh):
                 return
+            if not fresh and self._repeats >= REPEATS and self._plan.stop_when_solved:
+                self._ended = True
+                return
         await self._family.widen()
 
     def _parent(self) -> Variant:
@@ -228,11 +237,12 @@ class Lineage:
         staged = await self._staged(parent, history, also, n, first)
         if staged is None:
             return [], 0
-        known = {parent.ref, *(one.ref for one in before)}
+        known = {one.ref for one in (*self._past, *before) if isinstance(one, Variant)}
         new = {skill.ref: pinned(skill) for _, skill in staged if skill is not None and skill.ref not in known}
         errors = [revision.error for revision, _ in staged if revision.error]
         if not errors and not new:
-            errors = ["the revision is the same as the current skill"]
+            errors = [SAID_BEFORE]
+            self._repeats += 1
         self._past += [
             Generation(number=self._number, text=None, skill=parent.ref, error=error) for error in dict.fromkeys(errors)
         ]
@@ -418,7 +428,7 @@ class Lineage:
                 self.best = rival
                 await self._family.went_live(rival.ref)
                 return True
-            self._reject(rival, decision.reason)
+            self._reject(rival, decision.reason, known=not decision.unseen)
         return False
 
     def _others_that_fail(self) -> list[Task]:
@@ -428,9 +438,11 @@ class Lineage:
         others = (task for task in self._family.after(self._task) if task.id not in known)
         return list(islice((task for task in others if self._shared.replays.fails(task, ref)), OTHERS))
 
-    def _reject(self, variant: Variant, reason: str) -> None:
-        """Keeps a text from being revised further, and shows it to every lineage of the family."""
+    def _reject(self, variant: Variant, reason: str, *, known: bool = True) -> None:
+        """Keeps a text from being revised further, and shows it to every lineage of the family if more is known against it."""
         variant.rejected = reason
+        if not known:
+            return
         refused = replace(variant.generation(self._plan.credit), rollouts=(), task=self._task.input)
         self._family.refused.append(refused)
 

@@ -27,7 +27,9 @@ class GateDecision:
         of_kind: Judges of its kind.
         shown_elsewhere: Tasks of other families for which search would show the version first.
         train_repairs: Failing train tasks of the family that it repairs, less those that it breaks.
+        easy: Judges that are solved today and were not run, because none of the others was repaired.
         judges: Content hashes of the held-out tasks that were drawn.
+        task: Content hash of the task that the version was written from, where there is one.
     """
 
     promote: bool
@@ -42,7 +44,14 @@ class GateDecision:
     of_kind: int = 0
     shown_elsewhere: int = 0
     train_repairs: int = 0
+    easy: int = 0
     judges: tuple[str, ...] = ()
+    task: str = ""
+
+    @property
+    def unseen(self) -> bool:
+        """Whether no judge fails today, so that none could show a repair."""
+        return not self.promote and self.tasks == 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"judges": list(self.judges)}
@@ -88,6 +97,7 @@ def judge_version(
     train_repairs: int = 0,
     easy: int = 0,
     judges: Sequence[str] = (),
+    task: str = "",
 ) -> GateDecision:
     """Decides on a version by what users would get if it were live, reached through search.
 
@@ -104,6 +114,7 @@ def judge_version(
         train_repairs: Failing train tasks that it repairs, less those that it breaks.
         easy: Judges that are solved today and were not run, because none of the others was repaired.
         judges: Content hashes of the judges.
+        task: Content hash of the task that it was written from.
 
     Raises:
         ConfigurationError: `before` and `after` differ in length.
@@ -141,7 +152,9 @@ def judge_version(
         of_kind=of_kind,
         shown_elsewhere=len(elsewhere),
         train_repairs=train_repairs,
+        easy=easy,
         judges=tuple(judges),
+        task=task,
     )
 
 

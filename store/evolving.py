@@ -135,14 +135,13 @@ class Evolving(StoreBase):
                         session, skill, TRIED, by=by, version=version.number, reason=reason, evidence=evidence
                     )
 
-    def gate_decisions(self, by: str) -> dict[str, GateDecision]:
-        """What a gate that called itself `by` decided, by `skill_id@version`."""
+    def gate_decisions(self, by: str) -> list[tuple[str, GateDecision]]:
+        """Returns what a gate that called itself `by` decided, oldest first, each with its `skill_id@version`."""
         with self.database.read() as session:
             mine = select(EventRow).where(EventRow.namespace == self.namespace, EventRow.by == by)
-            rows = session.exec(mine.where(col(EventRow.kind).in_(["promoted", "refused"]))).all()
-            return {
-                f"{row.skill_id}@{row.version}": GateDecision.from_json(row.evidence) for row in rows if row.evidence
-            }
+            decided = mine.where(col(EventRow.kind).in_(["promoted", "refused"])).order_by(col(EventRow.id))
+            rows = [row for row in session.exec(decided).all() if row.evidence]
+            return [(f"{row.skill_id}@{row.version}", GateDecision.from_json(row.evidence)) for row in rows]
 
     def claim_splits(self, tasks: Sequence[Task]) -> None:
         """Keeps the tasks with their splits. A question stays in the split that it had first: else the generator would know
