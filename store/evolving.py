@@ -16,12 +16,10 @@ from skill_plugin.gate import GateDecision
 from skill_plugin.records import Rollout, Split, Task
 from skill_plugin.store import versions
 from skill_plugin.store.base import StoreBase
+from skill_plugin.store.later import TRIED
 from skill_plugin.store.outcomes import as_rollout, insert_task
 from skill_plugin.store.owner import job_owner
 from skill_plugin.store.tables import EventRow, EvolveRunRow, RevisionRow, RolloutRow, TaskRow, utc_now
-
-TRIED = "tried"
-"""The kind of event that says what a candidate was worth on its task and on the tasks that come next."""
 
 _LOOK_AGAIN_S = 0.5
 _IDS_A_QUERY = 500

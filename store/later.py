@@ -1,6 +1,7 @@
-"""What the next tasks said of a text: its rollouts on sibling tasks, gathered from what one `evolve` recorded.
+"""What the next tasks said of a text, as the `evolve` that tried it noted in the text's history.
 
-Nothing of this is stored: it follows from the rollouts, so an export that is imported elsewhere gives it back.
+A sibling for which search would not have shown the text has the rewards of what a user would have got there instead: that is not
+to be seen from rollouts. Where nothing was noted, it follows from the rollouts that one `evolve` recorded on siblings.
 """
 
 from collections import defaultdict
@@ -14,7 +15,7 @@ from sqlmodel import Session, col
 
 from skill_plugin.histories.credit import Later
 from skill_plugin.store.lineages import Recorded
-from skill_plugin.store.tables import RevisionTaskRow, RolloutRow, TaskRow
+from skill_plugin.store.tables import EventRow, RevisionTaskRow, RolloutRow, TaskRow
 
 T = TypeVar("T")
 Ref = tuple[str, int]
@@ -29,22 +30,36 @@ _SKILLS = 100
 _ASKED = 400
 """Keys that one statement asks for."""
 
+TRIED = "tried"
+"""The kind of event that says what a candidate was worth on its task and on the tasks that come next."""
+
+_REWARDS = ("rewards", "before", "none")
+
 
 def later_of(session: Session, namespace: str, page: Sequence[Recorded]) -> Mapping[tuple[str, int], Sequence[Later]]:
     """Returns the rewards of the page's revisions on sibling tasks, by group and candidate, each revision's by content hash.
 
-    Of a text these are its rollouts for the purpose `later` in the `evolve` that it was written in, on `train` tasks but for those
+    What was noted when the text was tried goes first. Else these are its rollouts for the purpose `later` in the `evolve` that it was written in, on `train` tasks but for those
     that its prompt showed. Tasks with one content hash are one. `before` and `none` are rewards of what it revises and of no
     skill on the same task in the same `evolve`: those for the purpose `later`, and those of the task's own lineage.
     """
-    if not session.connection().execute(select(exists().where(_LATER))).scalar():
-        return {}
-    asked = [
+    written = [
         (lineage, revision, evolve)
         for lineage in page
         for revision in lineage.revisions
         if revision.skill_id and (evolve := _evolve(lineage)) is not None
     ]
+    noted = _noted(session, namespace, {(evolve, revision.skill_id) for _, revision, evolve in written})
+    found: dict[tuple[str, int], Sequence[Later]] = {}
+    asked = []
+    for lineage, revision, evolve in written:
+        note = noted.get((evolve, revision.skill_id, revision.version, lineage.task.content_hash))
+        if note is None:
+            asked.append((lineage, revision, evolve))
+        else:
+            found[revision.group_id, revision.candidate] = note
+    if not asked or not session.connection().execute(select(exists().where(_LATER))).scalar():
+        return found
     shown = prompt_tasks(session, namespace, page)
     tried = _tried(session, namespace, {(revision.skill_id, revision.version) for _, revision, _ in asked})
     places = {
@@ -55,7 +70,6 @@ def later_of(session: Session, namespace: str, page: Sequence[Recorded]) -> Mapp
         for parent in (_parent(revision), None)
     }
     known = _baselines(session, namespace, places)
-    found = {}
     for lineage, revision, evolve in asked:
         not_these = {lineage.task.content_hash, *shown.get(revision.group_id, ())}
         by_task: defaultdict[str, list[Any]] = defaultdict(list)
@@ -65,6 +79,28 @@ def later_of(session: Session, namespace: str, page: Sequence[Recorded]) -> Mapp
         found[revision.group_id, revision.candidate] = [
             _on(content_hash, rows, evolve, _parent(revision), known) for content_hash, rows in sorted(by_task.items())
         ]
+    return found
+
+
+def as_evidence(task: str, later: Sequence[Later]) -> dict[str, Any]:
+    """Returns what is noted of a text that was written from a task, as `later_of` reads it back."""
+    return {"task": task, "later": [one._asdict() for one in later]}
+
+
+def _noted(
+    session: Session, namespace: str, written: set[tuple[str, str]]
+) -> dict[tuple[str, str, int, str], list[Later]]:
+    """What was noted of texts, by `evolve`, skill, version and the content hash of the task that they were written from."""
+    events = select(col(EventRow.by), col(EventRow.skill_id), col(EventRow.version), col(EventRow.evidence)).where(
+        col(EventRow.namespace) == namespace, col(EventRow.kind) == TRIED
+    )
+    found = {}
+    for some in _chunks(sorted({skill_id for _, skill_id in written}), _ASKED):
+        for by, skill_id, version, evidence in session.connection().execute(
+            events.where(col(EventRow.skill_id).in_(some)).order_by(col(EventRow.id))
+        ):
+            later = [Later(**{**one, **{key: tuple(one[key]) for key in _REWARDS}}) for one in evidence["later"]]
+            found[by.removeprefix("evolve "), skill_id, version, evidence["task"]] = later
     return found
 
 

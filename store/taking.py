@@ -10,8 +10,10 @@ from sqlmodel import Session, col, select
 from skill_plugin.histories.records import Attempted, Episode, Written, made_id
 from skill_plugin.records import Rollout, split_ref
 from skill_plugin.store.database import insert_all_if_absent, storable
+from skill_plugin.store.later import TRIED, as_evidence
 from skill_plugin.store.outcomes import task_values
 from skill_plugin.store.tables import (
+    EventRow,
     RevisionRow,
     RevisionTaskRow,
     RolloutRow,
@@ -161,8 +163,24 @@ def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode
             kept.add(one.skill)
         count += one.generation > 0
         new.append(_revision_values(namespace, episode, one))
+        if one.later and one.skill:
+            session.add(_noted(namespace, episode, one))
     insert_all_if_absent(session, RevisionRow, new)
     return count
+
+
+def _noted(namespace: str, episode: Episode, one: Written) -> EventRow:
+    """What an imported text earned on siblings, where `later_of` looks for it."""
+    skill_id, version = split_ref(one.skill or "")
+    return EventRow(
+        namespace=namespace,
+        skill_id=skill_id,
+        version=version,
+        kind=TRIED,
+        by=f"evolve {episode.run_id.rpartition(':')[0]}",
+        reason="imported",
+        evidence=as_evidence(episode.task.content_hash, one.later),
+    )
 
 
 def _texts_that_are_kept(session: Session, namespace: str, starts: Sequence[Written]) -> set[str | None]:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns, fields
+from skill_plugin.histories.credit import Later
 from skill_plugin.histories.records import Attempted, Episode, Refused, Row, Written
 from skill_plugin.records import Purpose, Revision, Rollout, Task, split_ref
 
@@ -120,9 +121,18 @@ def _revision(value: Mapping[str, Any], generation: int, stem: str) -> list[Writ
             parent=_ref(value["parent"]),
             skill=_ref(value["skill"]),
             prompt_tasks=_tuple(value["prompt_tasks"], str) or (),
+            later=tuple(map(_later, value.get("later") or ())),
             created_at=fields.moment(value["created_at"]),
         )
     ]
+
+
+def _later(value: Any) -> Later:
+    checked = _checked(value, {"task": "text", "used": "float"})
+    rewards = {key: _tuple(checked[key], float) or () for key in ("rewards", "before", "none")}
+    if checked["task"] is None or not all(0 <= one <= 1 for found in rewards.values() for one in found):
+        raise InvalidHistoryError(NOT_OURS)
+    return Later(task=checked["task"], used=checked["used"], **rewards)
 
 
 def _start(value: Mapping[str, Any], stem: str) -> list[Written]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from skill_plugin.histories.credit import Later
 from skill_plugin.records import Revision, Rollout, Task, canonical_json, sha256
 
 
@@ -22,7 +23,7 @@ class Attempted:
 class Written:
     """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none.
 
-    `prompt_tasks` are content hashes of the further tasks that its prompt showed.
+    `prompt_tasks` are content hashes of the further tasks that its prompt showed; `later` is what the text earned on siblings.
     """
 
     revision: Revision
@@ -32,6 +33,7 @@ class Written:
     parent: str | None = None
     skill: str | None = None
     prompt_tasks: tuple[str, ...] = ()
+    later: tuple[Later, ...] = ()
     created_at: datetime | None = None
 
 
