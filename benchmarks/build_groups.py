@@ -3,7 +3,7 @@
     python benchmarks/build_groups.py --rollouts 1000000 [--from parquet|jsonl|stream] [--json OUT]
 
 Synthetic histories are made in the form that `histories export` writes (a new lineage for each group: --candidates of
---per-candidate rollouts, --prompt and --completion tokens), a hundredth and a tenth as many and all of them. They are written to a
+--per-candidate rollouts, judged on --siblings other tasks, --prompt and --completion tokens), a hundredth and a tenth as many and all of them. They are written to a
 file first and read from it, or with `stream` made as they are asked for. Each building is in a process of its own: its seconds,
 from opening the file to the report, are printed with those of the processor, which say more on a busy machine, and its highest
 memory. A few of the synthetic revisions are malformed, held out, without log-probs, or in a group without signal.
@@ -72,9 +72,15 @@ def synthetic(count: int, shape: argparse.Namespace) -> Iterator[dict[str, Any]]
                 "rewards": rewards,
                 "feedbacks": ["the currency is missing"] * len(rewards),
                 "previous_rewards": [0.0, 1.0, 0.0, 0.0],
+                "later": [] if malformed else [sibling(group, n, draw) for n in range(shape.siblings)],
                 "rollouts": [rollout(k, reward) for k, reward in enumerate(rewards)],
                 "created_at": WRITTEN,
             }
+
+
+def sibling(group: int, number: int, draw: random.Random) -> dict[str, Any]:
+    rewards = [float(draw.random() < 0.5)]
+    return {"task": f"{group + number + 1:064x}", "rewards": rewards, "before": [0.0], "none": [0.0], "used": None}
 
 
 def rollout(k: int, reward: float) -> dict[str, Any]:
@@ -98,6 +104,7 @@ def build(given: argparse.Namespace, home: Path, count: int) -> dict[str, Any]:
         "rollouts_a_second": round(count / seconds),
         "peak_mib": round(peak(), 1),
         "groups": report.groups,
+        "groups_by_siblings": report.groups_by_siblings,
         "candidates": report.candidates,
         "refused": report.refused,
         "groups_mib": round(size / 2**20, 1),
@@ -127,7 +134,7 @@ def at_size(given: argparse.Namespace, count: int) -> dict[str, Any]:
         return dict(json.loads(made.stdout))
 
 
-SHAPE = {"candidates": 4, "per_candidate": 4, "prompt": 512, "completion": 128}
+SHAPE = {"candidates": 4, "per_candidate": 4, "siblings": 4, "prompt": 512, "completion": 128}
 
 
 def main() -> None:

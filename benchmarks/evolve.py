@@ -3,7 +3,7 @@
     python benchmarks/evolve.py [--tasks 200] [--generations 5] [--candidates 4] [--rollouts 4] [--concurrency 32] [--json OUT]
 
 Our side: `evolve(...)` with LangGraph, a store in SQLite (synchronous=FULL), a simulated task LLM (an async function that
-sleeps), a simulated generator that answers at once, a verifier, and no gate. The ideal is calls x 50 ms / concurrency. The
+sleeps), a simulated generator that answers at once, a verifier, no siblings and no gate, and every generation has all its candidates and rollouts. The ideal is calls x 50 ms / concurrency. The
 peer, run before and after in the same process: the same sleeps by bare asyncio under a semaphore, with no record of anything.
 Target: at most 1.25 times the ideal.
 
@@ -69,6 +69,9 @@ def run(folder: Path, arguments: argparse.Namespace, log: int | None = None) -> 
         candidates=arguments.candidates,
         rollouts=arguments.rollouts,
         concurrency=arguments.concurrency,
+        adaptive=False,
+        siblings=0,
+        minibatch=1,
     )
     with SkillStore.open(folder, embedder="hashing", chroma=False) as store:
         started, used = time.perf_counter(), time.process_time()

@@ -9,8 +9,9 @@ DIR holds logs as JSON lines in folders of their own, as far as there are some: 
 its rows, and every run's mean reward is compared with the mean that a few lines here make of the raw rows: `difference` is the largest over its runs. `rows_a_second` counts rollouts, from opening the file to the last
 commit (SQLite, `synchronous=FULL`).
 
-With --rollouts, a file of our own format (lineages of one starting skill, 4 candidates, 4 rollouts each, 300 tokens a candidate)
-is made, imported, counted and exported to Parquet, each in a process of its own whose highest memory is printed.
+With --rollouts, a file of our own format (lineages without a starting skill, 4 candidates, 4 rollouts each, 300 tokens a candidate; with
+--siblings, each candidate once on so many other tasks of its family, and these once without a skill) is made, imported, counted and
+exported to Parquet, each in a process of its own whose highest memory is printed.
 """
 
 import argparse
@@ -44,6 +45,8 @@ LOGS = (
 CANDIDATES = 4
 ROLLOUTS = 4
 A_LINEAGE = ROLLOUTS * (1 + CANDIDATES)
+FAMILIES = 10
+EVOLVE = "ev_made_up"
 
 
 def own_means(path: Path) -> dict[str, float]:
@@ -83,22 +86,33 @@ def imported(path: Path) -> dict[str, Any]:
     }
 
 
-def made_up(lineages: int) -> Iterator[dict[str, Any]]:
-    """Rows as `histories export` writes them."""
+def made_up_task(number: int) -> Task:
+    family = f"family-{number % FAMILIES}"
+    return Task(f"Question {number}: what do both columns add up to?", family=family, reference="42", split="train")
+
+
+def row_of(task: Task, run_id: str) -> dict[str, Any]:
     empty = dict.fromkeys((*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON))
+    said = {"format": columns.FORMAT, "task_id": task.id, "content_hash": task.content_hash, **task.to_json()}
+    return {**empty, **said, "run_id": run_id, "created_at": "2026-11-20T08:00:00+00:00"}
+
+
+def on_siblings(number: int, siblings: int, lineages: int) -> Iterator[dict[str, Any]]:
+    """Rows of a lineage's candidates, and of no skill, on other tasks of its family."""
+    for place in range(1, siblings + 1):
+        task = made_up_task((number + place * FAMILIES) % lineages)
+        for skill in (None, *(f"sk_{number}@{candidate + 1}" for candidate in range(CANDIDATES))):
+            later = {**rollouts(skill, number + place, 0)[0], "purpose": "later"}
+            run_id = f"{EVOLVE}:later:{task.id}:{skill or 'none'}"
+            yield {**row_of(task, run_id), "kind": "rollouts", "generation": 0, "rollouts": [later]}
+
+
+def made_up(lineages: int, siblings: int = 0) -> Iterator[dict[str, Any]]:
+    """Rows as `histories export` writes them."""
     for number in range(lineages):
-        task = Task(
-            f"Question {number}: what do both columns add up to?", family=f"family-{number % 10}", reference="42"
-        )
-        same = {
-            **empty,
-            "format": columns.FORMAT,
-            "task_id": task.id,
-            "content_hash": task.content_hash,
-            **task.to_json(),
-            "run_id": f"run-{number}",
-            "created_at": "2026-11-20T08:00:00+00:00",
-        }
+        task = made_up_task(number)
+        same = row_of(task, f"{EVOLVE}:{task.id}")
+        yield from on_siblings(number, siblings, lineages)
         yield {**same, "kind": "rollouts", "generation": 0, "rollouts": rollouts(None, number, 0)}
         for candidate in range(CANDIDATES):
             skill = f"sk_{number}@{candidate + 1}"
@@ -129,7 +143,19 @@ def rollouts(skill: str | None, number: int, first: int) -> list[dict[str, Any]]
             "answer": "The answer, after looking it up in the table, is 42. " * 4,
             "feedback": "the currency is missing",
         }
-        made.append({**empty, **said, "k": k, "arm": "skill", "skill": skill, "reward": reward, "chosen": False})
+        made.append(
+            {
+                **empty,
+                **said,
+                "purpose": "run",
+                "also": {},
+                "k": k,
+                "arm": "skill",
+                "skill": skill,
+                "reward": reward,
+                "chosen": False,
+            }
+        )
     return made
 
 
@@ -150,9 +176,10 @@ def step(name: str, home: str) -> dict[str, Any]:
     return {"step": name, "seconds": round(seconds, 2), "peak_mib": round(peak), "result": result}
 
 
-def at_size(count: int) -> list[dict[str, Any]]:
+def at_size(count: int, siblings: int) -> list[dict[str, Any]]:
+    a_lineage = A_LINEAGE + siblings * CANDIDATES
     with tempfile.TemporaryDirectory() as home:
-        columns.write(Path(home, "made-up.jsonl.gz"), made_up(count // A_LINEAGE))
+        columns.write(Path(home, "made-up.jsonl.gz"), made_up(count // a_lineage, siblings))
         done = []
         for name in ("import", "stats", "export"):
             command = [sys.executable, __file__, "--step", name, "--home", home]
@@ -166,6 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--rollouts", type=int)
+    parser.add_argument("--siblings", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--home", help=argparse.SUPPRESS)
@@ -184,7 +212,7 @@ def main() -> None:
     if given.data and not figures:
         parser.error(f"{given.data} holds none of {', '.join(LOGS)}")
     if given.rollouts:
-        figures["at_size"] = at_size(given.rollouts)
+        figures["at_size"] = at_size(given.rollouts, given.siblings)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
 

@@ -1,12 +1,14 @@
-"""Does the trainer learn? Nights of evolve and training on a tiny real model, with and without the inter term.
+"""Does the trainer learn? Nights of evolve and training on a tiny real model, by how a text is credited.
 
-    python benchmarks/learning.py [--seeds 3] [--nights 3] [--families invoices ...] [--tasks 48] [--json OUT]
+    python benchmarks/learning.py [--seeds 3] [--nights 3] [--generations 1] [--families invoices ...] [--tasks 48] [--json OUT]
 
 For each seed a tiny model (tests/tiny_writer.py, 89,000 weights) is taught to write short skills of which one in four is right.
 Then, for each form of the advantage, nights: `evolve` with the model as local generator, a simulated task LLM, a real store and
 a verifier, on tasks that no other night has; the rows of its histories become groups; the trainer trains an adapter, which
-writes in the next night and is trained further then. Forms: `candidate` is intra over the C candidates, `inter 0` without
-R(g,c) - mean R(g-1); `rollout C=1` is the paper's wording with one candidate a prompt, where all signal is in the inter term.
+writes in the next night and is trained further then. Forms: `skill-r1` goes by the task that a text was written from,
+`evolving-rl` by four sibling tasks, `sage` by both; `single-level` is `skill-r1` without R(g,c) - mean R(g-1); `rollout C=1` is the
+paper's wording with one candidate a prompt, where all signal is in the inter term. Task calls are not the same in all forms: the
+table says how many there were.
 
 Reward before and after: of revisions that are freshly sampled for tasks of none of the nights, tried by the simulated task LLM,
 malformed ones 0; with a 95 % interval over tasks. KL: to the base model, nats a token, of the last step. Target: with C=4 the
@@ -23,7 +25,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for threads
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -41,12 +43,26 @@ from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
 from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried
 
+SIBLINGS = 4
+
+
+class Form(NamedTuple):
+    """C, K, how many siblings judge a text in `evolve`, and how rewards become advantages."""
+
+    candidates: int
+    rollouts: int
+    siblings: int
+    advantage: AdvantageSettings
+
+
 FORMS = {
-    "candidate, inter 1": (4, 1, AdvantageSettings(inter_weight=1.0)),
-    "candidate, inter 0": (4, 1, AdvantageSettings(inter_weight=0.0)),
-    "rollout C=1, inter 1": (1, 2, AdvantageSettings(intra="rollout", inter_weight=1.0)),
+    "skill-r1": Form(4, 1, 0, AdvantageSettings(credit="skill-r1")),
+    "evolving-rl": Form(4, 1, SIBLINGS, AdvantageSettings(credit="evolving-rl")),
+    "sage": Form(4, 1, SIBLINGS, AdvantageSettings(credit="sage")),
+    "single-level": Form(4, 1, 0, AdvantageSettings(credit="skill-r1", inter_weight=0.0)),
+    "rollout C=1": Form(1, 2, 0, AdvantageSettings(credit="skill-r1", intra="rollout")),
 }
-"""C, K and how rewards become advantages."""
+MODES = ["skill-r1", "evolving-rl", "sage", "single-level"]
 
 NEW_TOKENS = 60
 
@@ -66,8 +82,15 @@ def measured(generator: Any, *, families: Sequence[str], tasks: int, samples: in
 
 def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
     """Nights of one form, from the base model on."""
-    candidates, rollouts, advantage = FORMS[form]
-    settings = EvolveSettings(generations=1, candidates=candidates, rollouts=rollouts, concurrency=4)
+    chosen = FORMS[form]
+    settings = EvolveSettings(
+        generations=arguments.generations,
+        candidates=chosen.candidates,
+        rollouts=chosen.rollouts,
+        siblings=chosen.siblings,
+        credit=chosen.advantage.credit,
+        concurrency=4,
+    )
     train = TrainSettings(
         rank=8,
         alpha=16,
@@ -84,7 +107,7 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
             began, since = time.perf_counter(), datetime.now(UTC)
             generator = _generator(base, adapter)
             first = 100 + night * arguments.tasks
-            evolve(
+            run = evolve(
                 total_tasks(range(first, first + arguments.tasks), families=arguments.families),
                 store=store,
                 llm=simulated_clerk,
@@ -97,14 +120,14 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
                 folder / "data",
                 base_model=generator.path,
                 ages=None,
-                advantage=advantage,
+                advantage=chosen.advantage,
             )
             plan = Plan(
                 base_model=str(base),
                 parent=str(adapter) if adapter else None,
                 parent_checkpoint=generator.checkpoint,
                 train=train,
-                advantage=advantage,
+                advantage=chosen.advantage,
             )
             write_json(folder / PLAN, plan.to_json())
             trained = job.run(folder)
@@ -113,7 +136,9 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
             took = {"evolve_s": evolved - began, "train_s": time.perf_counter() - evolved}
             nights.append(
                 {
+                    "task_calls": run.spending.task.calls if run.spending else 0,
                     "groups": report.groups,
+                    "groups_by_siblings": report.groups_by_siblings,
                     "candidates": report.candidates,
                     "logged_reward": report.reward_mean,
                     "steps": trained.step,
@@ -152,10 +177,13 @@ def summary(rows: list[dict[str, Any]]) -> None:
             run["after"]["reward"] - run["after"]["half_95"] > run["before"]["reward"] + run["before"]["half_95"]
             for run in runs
         )
-        steps = fmean(sum(night["steps"] for night in run["nights"]) for run in runs)
+        steps, calls = (
+            fmean(sum(night[what] for night in run["nights"]) for run in runs) for what in ("steps", "task_calls")
+        )
         print(
             f"{form:22} {fmean(run['before']['reward'] for run in runs):.3f} -> {nights}; worst {min(ends):.3f}, best "
-            f"{max(ends):.3f}; {clear} above their first interval; {steps:.0f} steps"
+            f"{max(ends):.3f}; {clear} above their first interval; {steps:.0f} steps, {calls:.0f} task "
+            "calls"
         )
     for other in forms[1:] if seeds > 1 else []:
         for night in range(last):
@@ -174,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--nights", type=int, default=3)
+    parser.add_argument("--generations", type=int, default=1)
     parser.add_argument("--families", nargs="+", choices=WANTED, default=[next(iter(WANTED))])
     parser.add_argument("--tasks", type=int, default=48, help="of each family, a night")
     parser.add_argument("--learning-rate", type=float, default=3e-3)
@@ -181,7 +210,7 @@ def main() -> None:
     parser.add_argument("--groups-per-step", type=int, default=8)
     parser.add_argument("--measure", type=int, default=30, help="tasks of each family that measure")
     parser.add_argument("--samples", type=int, default=8, help="revisions for each of them")
-    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=MODES)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = []

@@ -42,8 +42,9 @@ def replayed(path: Path) -> tuple[float, int, int]:
         for reward, passed in connection.execute(
             "SELECT reward, passed FROM skillp_rollout WHERE credited ORDER BY id"
         ):
-            utility = utility + RATE * (reward - utility) if uses else reward
             uses, wins = uses + 1, wins + passed
+            rate = 1 / uses if uses < 1 / RATE else RATE
+            utility = utility + rate * (reward - utility) if uses > 1 else reward
     return utility, uses, wins
 
 

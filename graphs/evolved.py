@@ -1,4 +1,4 @@
-"""What `evolve` did, for people and programs; while it runs, what it has done so far."""
+"""Progress and result of an `evolve` run."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from skill_plugin.budget import Spending
 
 @dataclass
 class GenerationTally:
-    """What one generation came to, over all tasks."""
+    """The rollouts of one generation, over all tasks."""
 
     rollouts: int = 0
     reward: float = 0.0
@@ -21,12 +21,29 @@ class GenerationTally:
 
 @dataclass
 class Evolved:
-    """What `evolve` did, and while it runs has done so far.
+    """Progress of an `evolve` run, and at its end the result.
 
-    `outcome` is `finished`, or why it stopped; the same call goes on from there. `solved_before` and `solved_after` count
-    tasks whose rollouts all passed at generation 0, and under the best text at the end. `recorded_before` counts the
-    rollouts that an earlier start had run. `rolled_back` is the generator's live checkpoint, if the gate took clearly less of what it
-    wrote than of what its predecessor wrote; see `SkillStore.check_live`.
+    Args:
+        run_id: The run's id.
+        outcome: `finished`, or why it stopped; the same call resumes it.
+        tasks: Train tasks.
+        heldout: Held-out tasks.
+        done: Train tasks whose lineages have ended.
+        solved_before: Tasks whose rollouts all passed at generation 0, under no skill or one that this run had not changed.
+        solved_after: Tasks that pass under what search shows for them at the end.
+        replayed: Tasks of which that is known; fewer than `tasks` where the run was stopped.
+        solved_by_text: Tasks that the best text of their lineage solves, live or staged.
+        candidates: Texts that were written.
+        malformed: Those among them that are not a skill.
+        recorded_before: Rollouts that an earlier start had run.
+        generations: Rollouts and rewards of lineages by generation.
+        accepted: Versions that went live, each with its reason.
+        refused: Versions that the gate refused, each with its reason.
+        uncovered: Train tasks that still fail and whose family has no held-out task that fails: no judge can see their repair.
+        failed: Tasks whose lineage could not go on, each with its error.
+        rolled_back: The generator's live checkpoint, if the gate took clearly less of what it wrote than of what its
+            predecessor wrote; see `SkillStore.check_live`.
+        spending: Calls, tokens and dollars.
     """
 
     run_id: str = ""
@@ -36,12 +53,15 @@ class Evolved:
     done: int = 0
     solved_before: int = 0
     solved_after: int = 0
+    replayed: int = 0
+    solved_by_text: int = 0
     candidates: int = 0
     malformed: int = 0
     recorded_before: int = 0
     generations: dict[int, GenerationTally] = field(default_factory=dict)
     accepted: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
+    uncovered: list[dict[str, str]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     rolled_back: str | None = None
     spending: Spending | None = None

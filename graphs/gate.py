@@ -1,15 +1,17 @@
-"""The gate on held-out tasks: runs what is live and the candidates side by side, then promotes the best or none."""
+"""The gate on held-out tasks: runs what users get today and what they would get, then promotes the best version or none."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.gate import GateDecision, choose, paired_gate
+from skill_plugin.gate import GateDecision, choose, judge_version
+from skill_plugin.graphs.finding import Finder, Shown
 from skill_plugin.graphs.observe import emit, span
-from skill_plugin.graphs.state import SkillInput, SkillOutput
+from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
 from skill_plugin.records import Task, split_ref
-from skill_plugin.store import SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 
 def gate_version(
@@ -17,22 +19,18 @@ def gate_version(
     graph: Runnable[SkillInput, SkillOutput],
     ref: str,
     tasks: Sequence[Task],
-    *,
-    max_concurrency: int = 8,
+    **options: Any,
 ) -> GateDecision:
-    """Decides whether a staged version goes live, and does it: `store.promote` or `store.refuse`.
-
-    Every task is run twice as held out, so that nothing is revised: once with whatever retrieval finds today, once with
-    the candidate pinned. A pair in which a verifier failed is left out.
+    """Decides whether a staged version goes live, and makes it so: `store.promote` or `store.refuse`.
 
     Args:
         store: The library.
         graph: A compiled `create_skill_graph`.
         ref: `skill_id@version` of the candidate.
         tasks: Held-out tasks of the candidate's family; without any, the version stays staged.
-        max_concurrency: How many runs at once.
+        **options: Those of `gate_versions`.
     """
-    return gate_versions(store, graph, [ref], tasks, max_concurrency=max_concurrency)[ref]
+    return gate_versions(store, graph, [ref], tasks, **options)[ref]
 
 
 def gate_versions(
@@ -41,23 +39,41 @@ def gate_versions(
     refs: Sequence[str],
     tasks: Sequence[Task],
     *,
+    others: Sequence[Task] = (),
+    like: Sequence[Task] = (),
     max_concurrency: int = 8,
+    min_score: float = DEFAULT_MIN_SCORE,
+    strategy: str = "hybrid",
+    experience: float = DEFAULT_EXPERIENCE,
 ) -> dict[str, GateDecision]:
-    """As `gate_version`, for several versions of one skill: of those that pass, the one that replays best goes live.
+    """Decides among several versions of one skill; of those that pass, the one that replays best goes live.
+
+    Every task is run as held out, so that nothing is revised: under what search shows today, and, where it would show something
+    else if the version were live, under that. A pair in which a verifier failed is left out.
+
+    Args:
+        store: The library.
+        graph: A compiled `create_skill_graph`.
+        refs: `skill_id@version` of the candidates.
+        tasks: Held-out tasks of their family; without any, the versions stay staged.
+        others: Held-out tasks of other families; those for which search would show a candidate are run too.
+        like: Tasks that the versions were written for. Search has to find a version for the held-out tasks that are like them;
+            without any, for all.
+        max_concurrency: How many runs at once.
+        min_score: The floor of the graph's retrieval; see `SkillStore.search`.
+        strategy: How the graph searches; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in the graph's search, from 0 to 1; likewise.
 
     Raises:
-        ConfigurationError: the versions are of several skills, or there are none.
+        ConfigurationError: the versions are of several skills, or none is given.
     """
     if len({split_ref(ref)[0] for ref in refs}) != 1:
         raise ConfigurationError(
             f"the gate chooses among versions of one skill, got {list(refs)}; call it for each skill"
         )
-    arms = (None, *refs)
-    outputs = graph.batch(
-        [_held_out(task, pin) for task in tasks for pin in arms], {"max_concurrency": max_concurrency}
-    )
-    rewards = [[output["reward"] for output in outputs[at :: len(arms)]] for at in range(len(arms))]
-    decisions = choose({ref: _compared(rewards[0], after) for ref, after in zip(refs, rewards[1:], strict=True)})
+    finder = Finder(store, min_score, strategy, experience)
+    replays = _Replays(graph, max_concurrency)
+    decisions = choose({ref: _judged(finder, replays, ref, tasks, others=others, like=like) for ref in refs})
     for ref, decision in decisions.items():
         with span("gate"):
             emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
@@ -68,18 +84,60 @@ def gate_versions(
     return decisions
 
 
-def _compared(before: Sequence[float | None], after: Sequence[float | None]) -> GateDecision:
-    """The gate over the tasks that have a verdict both ways."""
-    pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
-    return paired_gate([b for b, _ in pairs], [a for _, a in pairs])
-
-
-def _held_out(task: Task, pin: str | None) -> SkillInput:
-    return SkillInput(
-        task=task.input,
-        reference=task.reference,
-        family=task.family,
-        verifier=task.verifier,
-        split="heldout",
-        pin=pin,
+def _judged(
+    finder: Finder,
+    replays: "_Replays",
+    ref: str,
+    tasks: Sequence[Task],
+    *,
+    others: Sequence[Task],
+    like: Sequence[Task],
+) -> GateDecision:
+    shown = [finder.shows(task, ref) for task in tasks]
+    elsewhere = [one for task in others if (one := finder.shows(task, ref)).finds(ref)]
+    of_kind = [one for one in shown if finder.is_like(one.task, like)]
+    pairs, taken = replays(shown), replays(elsewhere)
+    return judge_version(
+        [b for b, _ in pairs],
+        [a for _, a in pairs],
+        found=sum(one.finds(ref) for one in of_kind),
+        of_kind=len(of_kind),
+        elsewhere=taken,
+        judges=[task.content_hash for task in tasks],
     )
+
+
+class _Replays:
+    """Runs held-out tasks through a graph, each under each skill once."""
+
+    def __init__(self, graph: Runnable[SkillInput, SkillOutput], max_concurrency: int) -> None:
+        self._graph = graph
+        self._max_concurrency = max_concurrency
+        self._rewards: dict[tuple[str, str | None], float | None] = {}
+
+    def __call__(self, shown: Sequence[Shown]) -> list[tuple[float, float]]:
+        """Returns the rewards today and then, of the tasks that have a verdict both ways, shape [tasks][2]."""
+        runs = {_key(one.task, skill): (one.task, skill) for one in shown for skill in (one.today, one.then)}
+        missing = [key for key in runs if key not in self._rewards]
+        outputs = self._graph.batch(
+            [_held_out(*runs[key]) for key in missing], {"max_concurrency": self._max_concurrency}
+        )
+        self._rewards |= {key: output["reward"] for key, output in zip(missing, outputs, strict=True)}
+        pairs = [(self._rewards[_key(one.task, one.today)], self._rewards[_key(one.task, one.then)]) for one in shown]
+        return [(b, a) for b, a in pairs if b is not None and a is not None]
+
+
+def _key(task: Task, skill: PinnedSkill | None) -> tuple[str, str | None]:
+    return task.id, skill["ref"] if skill else None
+
+
+def _held_out(task: Task, skill: PinnedSkill | None) -> SkillInput:
+    """The input of a run under a skill, or under none."""
+    shown: SkillInput = {"task": task.input, "pin": skill["ref"]} if skill else {"task": task.input, "arm": "control"}
+    return {
+        **shown,
+        "reference": task.reference,
+        "family": task.family,
+        "verifier": task.verifier,
+        "split": "heldout",
+    }

@@ -1,120 +1,215 @@
-"""The gate inside `evolve`: a candidate against what users get today, on held-out tasks of the family."""
+"""The gate inside `evolve`: what users would get if a candidate were live, beside what they get today, on held-out tasks."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.gate import GateDecision, paired_gate
+from skill_plugin.gate import GateDecision, judge_version
+from skill_plugin.graphs.finding import Finder, Shown
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.rollout import Trial
-from skill_plugin.graphs.state import PinnedSkill
+from skill_plugin.graphs.replays import Replays
 from skill_plugin.graphs.trials import Trials
-from skill_plugin.records import Rollout, Task
+from skill_plugin.judges import draw_judges
+from skill_plugin.records import Purpose, Rollout, Task, sha256
 from skill_plugin.store import SkillStore
 
-Finds = Callable[[Task], PinnedSkill | None]
+ELSEWHERE = 8
+"""Held-out tasks of each other family that are asked whether they would be shown the candidate."""
+
+
+CLEAR = 2
+"""Repairs without a regression among the first judges that make the others unnecessary."""
 
 
 class Gatekeeper:
-    """Decides whether a staged version goes live, and does it.
+    """Decides whether a staged version goes live, and makes it so.
 
+    The version is judged as if it were live, through search: a task for which search would not show it stays as it is today.
     Every rollout of a text on a task is run once, whichever lineage asks first. Decisions of one family wait for each other:
     each is made against what is live at that moment, so of two that were written side by side the second must beat the first.
 
     Args:
         store: The library.
-        trials: Runs rollouts.
+        trials: Says whether everything is stopped, and writes.
+        replays: Runs texts on tasks.
+        finder: Says what a run is shown.
         judges: Held-out tasks by family.
-        finds: What retrieval shows a task today.
-        run_id: Of this `evolve`.
-        decided: What earlier starts decided, by `skill_id@version`.
-        past: What earlier starts recorded of a run, by its id.
-        on_decision: Hears of every decision.
+        most: How many of a family judge one decision, at most.
+        by: The name recorded as the author of gate decisions.
+        covered: How often earlier runs' decisions asked each held-out task, by content hash.
+        decided: Decisions of an earlier, interrupted start, by `skill_id@version`.
+        on_decision: Is told of every decision.
     """
 
     def __init__(
         self,
         store: SkillStore,
         trials: Trials,
+        replays: Replays,
+        finder: Finder,
         judges: Mapping[str, Sequence[Task]],
         *,
-        finds: Finds,
-        run_id: str,
+        most: int,
+        by: str,
+        covered: Mapping[str, int],
         decided: Mapping[str, GateDecision],
-        past: Callable[[str], Sequence[Rollout]],
-        on_decision: Callable[[str, GateDecision], None] | None = None,
+        on_decision: Callable[[str, GateDecision], None],
     ) -> None:
         self._store = store
         self._trials = trials
+        self._replays = replays
+        self._finder = finder
         self._judges = judges
-        self._finds = finds
-        self._run_id = run_id
+        self._most = most
+        self._by = by
         self._decided = dict(decided)
-        self._past = past
         self._on_decision = on_decision
-        self._replays: dict[str, asyncio.Task[float | None]] = {}
+        self._covered = Counter(covered)
+        for decision in decided.values():
+            self._covered.update(decision.judges)
         self._families: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    @property
-    def by(self) -> str:
-        """Whom the skill's history names."""
-        return gate_name(self._run_id)
 
     @property
     def stopped(self) -> bool:
         return self._trials.stopped is not None
 
-    async def decide(self, task: Task, ref: str, config: RunnableConfig) -> GateDecision | None:
-        """What becomes of a version that did better on its own task; None without other tasks to judge it by."""
-        judges = self._judges.get(task.family, ())
-        if not judges:
+    async def decide(self, task: Task, ref: str, others: Sequence[Task], config: RunnableConfig) -> GateDecision | None:
+        """Decides on a version that is worth more than what is live; None without held-out tasks or when stopped.
+
+        Args:
+            task: The task that it was written from.
+            ref: `skill_id@version`.
+            others: Train tasks of the family that its generator did not read.
+            config: For LangGraph.
+        """
+        if not self._most or not self._judges.get(task.family):
             return None
-        if ref in self._decided:
-            return self._decided[ref]
-        skill = self._store.get(ref)
-        candidate = PinnedSkill(ref=ref, name=skill.name, text=skill.text, score=None, why={})
-        after = await self._rewards([(judge, candidate) for judge in judges], config)
         async with self._families[task.family]:
             if ref in self._decided:
                 return self._decided[ref]
-            today = await asyncio.to_thread(lambda: [(judge, self._finds(judge)) for judge in judges])
-            before = await self._rewards(today, config)
-            if self.stopped:  # a decision on half of the tasks would be kept
+            decision = await self._judged(task, ref, others, config)
+            if decision is None:
                 return None
-            pairs = [(b, a) for b, a in zip(before, after, strict=True) if b is not None and a is not None]
-            decision = paired_gate([b for b, _ in pairs], [a for _, a in pairs])
             await self._trials.recorder.call(lambda: self._keep(ref, decision))
             self._decided[ref] = decision
         emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
-        if self._on_decision:
-            self._on_decision(ref, decision)
+        self._on_decision(ref, decision)
         return decision
+
+    async def _judged(
+        self, task: Task, ref: str, others: Sequence[Task], config: RunnableConfig
+    ) -> GateDecision | None:
+        """Runs what the decision needs; None when stopped, because a decision on half of the tasks would be kept."""
+        text = await asyncio.to_thread(lambda: self._store.get(ref).text)
+        judges = draw_judges(self._judges[task.family], self._most, self._covered, seed=sha256(text))
+        shown = await asyncio.to_thread(lambda: [self._finder.shows(judge, ref) for judge in judges])
+        of_kind = await asyncio.to_thread(lambda: [one for one in shown if self._finder.is_like(one.task, [task])])
+        asked, pairs = await self._looked(shown, config)
+        train, taken, easy = 0, list[tuple[float, float]](), 0
+        if not any(a > b for b, a in pairs):
+            train = await self._train_repairs(ref, others, config)
+        if train > 0 or any(a > b for b, a in pairs):
+            pairs = await self._both(asked, config)
+            elsewhere = await asyncio.to_thread(self._elsewhere, task.family, ref)
+            taken = await self._both(elsewhere, config)
+        else:  # the judges that are solved today could only make the refusal clearer
+            easy = len(shown) - len(pairs)
+        if self.stopped:
+            return None
+        self._covered.update(one.task.content_hash for one in asked)
+        return judge_version(
+            [b for b, _ in pairs],
+            [a for _, a in pairs],
+            found=sum(one.finds(ref) for one in of_kind),
+            of_kind=len(of_kind),
+            elsewhere=taken,
+            train_repairs=train,
+            easy=easy,
+            judges=[one.task.content_hash for one in asked],
+        )
+
+    def _elsewhere(self, family: str, ref: str) -> list[Shown]:
+        """Returns the held-out tasks of other families that would be shown the candidate."""
+        asked = (task for name, tasks in self._judges.items() if name != family for task in tasks[:ELSEWHERE])
+        return [one for task in asked if (one := self._finder.shows(task, ref)).finds(ref)]
+
+    async def _looked(
+        self, shown: Sequence[Shown], config: RunnableConfig
+    ) -> tuple[Sequence[Shown], list[tuple[float, float]]]:
+        """Looks at 2, 4, 8, ... judges until they are clear; returns those that were asked and their rewards.
+
+        Where not even all of them are clear, only those that are not solved today have been run under the candidate.
+        """
+        at = CLEAR
+        while at < len(shown):
+            pairs = await self._both(shown[:at], config)
+            if _clear(pairs):
+                return shown[:at], pairs
+            at *= 2
+        return shown, await self._pairs(shown, config, hard=True)
+
+    async def _both(self, shown: Sequence[Shown], config: RunnableConfig) -> list[tuple[float, float]]:
+        """Returns the rewards today and then, first of the tasks that are not solved today."""
+        return [pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard)]
+
+    async def _pairs(
+        self, shown: Sequence[Shown], config: RunnableConfig, *, hard: bool, purpose: Purpose = "gate"
+    ) -> list[tuple[float, float]]:
+        """Returns the rewards today and then, of the tasks that have a verdict both ways.
+
+        Args:
+            shown: The tasks.
+            config: For LangGraph.
+            hard: Of those that are not solved today, else of those that are.
+            purpose: What the rollouts are run for.
+        """
+        today = await asyncio.gather(*(self._replays.run(one.task, one.today, purpose, config) for one in shown))
+        before = [(one, reward) for one, ran in zip(shown, today, strict=True) if (reward := _reward(ran)) is not None]
+        wanted = [(one, reward) for one, reward in before if (reward < 1) == hard]
+        then = await asyncio.gather(*(self._replays.run(one.task, one.then, purpose, config) for one, _ in wanted))
+        return [(b, a) for (_, b), ran in zip(wanted, then, strict=True) if (a := _reward(ran)) is not None]
+
+    async def _train_repairs(self, ref: str, others: Sequence[Task], config: RunnableConfig) -> int:
+        """Returns how many failing train tasks the candidate repairs, less those that it breaks.
+
+        One rollout may pass by chance, so a repair counts only if it is repeated.
+        """
+        shown = await asyncio.to_thread(lambda: [self._finder.shows(task, ref) for task in others])
+        pairs = [
+            pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard, purpose="later")
+        ]
+        if sum(b < a for b, a in pairs) <= sum(b > a for b, a in pairs):
+            return 0
+        again = await asyncio.gather(
+            *(
+                self._replays.run(one.task, skill, "later", config, n=2)
+                for one in shown
+                for skill in (one.today, one.then)
+            )
+        )
+        both = [(_reward(before), _reward(after)) for before, after in zip(again[::2], again[1::2], strict=True)]
+        repaired = sum(b is not None and b < 1 and a == 1 for b, a in both)
+        return repaired - sum(b is not None and a is not None and a < b for b, a in both)
 
     def _keep(self, ref: str, decision: GateDecision) -> None:
         if decision.promote:
-            self._store.promote(ref, by=self.by, decision=decision)
+            self._store.promote(ref, by=self._by, decision=decision)
         else:
-            self._store.refuse(ref, by=self.by, decision=decision)
+            self._store.refuse(ref, by=self._by, decision=decision)
 
-    async def _rewards(
-        self, work: Sequence[tuple[Task, PinnedSkill | None]], config: RunnableConfig
-    ) -> list[float | None]:
-        return await asyncio.gather(*(self._replay(task, skill, config) for task, skill in work))
 
-    async def _replay(self, task: Task, skill: PinnedSkill | None, config: RunnableConfig) -> float | None:
-        run_id = f"{self._run_id}:gate:{skill['ref'] if skill else 'none'}:{task.id}"
-        if run_id not in self._replays:
-            self._replays[run_id] = asyncio.create_task(self._run(run_id, task, skill, config))
-        return await self._replays[run_id]
-
-    async def _run(self, run_id: str, task: Task, skill: PinnedSkill | None, config: RunnableConfig) -> float | None:
-        past = self._past(run_id)
-        trial = Trial(run=dict(self._trials.run_for(run_id, task)), skill=skill, generation=0, k=0)
-        tried = await self._trials.run(trial, config, past[0] if past else None)
-        return tried["rollout"]["reward"] if tried["rollout"] else None
+def _clear(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Whether so few judges are enough: two repairs and no regression are more than a gain over all of them asks for."""
+    return sum(a > b for b, a in pairs) >= CLEAR and not any(a < b for b, a in pairs)
 
 
 def gate_name(run_id: str) -> str:
     return f"evolve {run_id}"
+
+
+def _reward(rollouts: Sequence[Rollout]) -> float | None:
+    """Returns the mean reward; None where no rollout has a verdict."""
+    rewards = [one.reward for one in rollouts if one.reward is not None]
+    return sum(rewards) / len(rewards) if rewards else None

@@ -3,6 +3,9 @@
 A held-out task is put before a generator here and nowhere else, under three rules. Nothing of it is kept: no text becomes a
 skill version or a revision, no rollout is recorded or credited, so no training ever reads them. Both generators get the same
 history, of the same rollouts. And what decides is the pair, so that a task's own luck is in both of its halves.
+
+A text is worth what users would get of it: where search would not show it for the task that it is tried on, the task runs under
+what search shows instead.
 """
 
 import asyncio
@@ -21,14 +24,15 @@ from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTa
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.finding import Finder
 from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.rollout import Trial, Tried, generation_of
+from skill_plugin.graphs.rollout import Trial, generation_of
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
 from skill_plugin.store.ledger import Ran
 
 T = TypeVar("T")
@@ -41,13 +45,16 @@ class GeneratorGate:
     """What the gate has done so far, for whoever shows it, and the texts that it looked at.
 
     `lost` holds the tasks that could not be compared, each with its error; `solved` counts those of which every rollout before
-    a revision passed: they are left out, unless `all_solved`.
+    a revision passed: they are left out, unless `all_solved`. Of `texts` that were tried, `unseen` were not shown by search for the
+    task that they were tried on.
     """
 
     tasks: int = 0
     solved: int = 0
     all_solved: bool = False
     compared: int = 0
+    texts: int = 0
+    unseen: int = 0
     lost: list[dict[str, str]] = field(default_factory=list)
     candidate: list[Revision] = field(default_factory=list)
     live: list[Revision] = field(default_factory=list)
@@ -93,9 +100,11 @@ async def agate_generator(
     """Whether the candidate generator writes better skills than the live one, on the `heldout` tasks among `tasks`.
 
     Of each task: K rollouts under what retrieval finds today, or under no skill; then both generators write n texts from that
-    one history, and each text is tried K times. A task's reward for a generator is the mean over its texts, a malformed one
-    counting 0, and so one that changes nothing; a text that both wrote is tried once for both. Tasks that are solved before
-    any revision say nothing and are left out, unless all are. A task of which a call or a verdict failed is left out too.
+    one history, and each text is tried K times, as users would get it: search is asked as if the text were live in place of the
+    skill that it revises, and where it shows another skill or none, the task runs under that. A task's reward for a generator
+    is the mean over its texts, a malformed one counting 0, and so one that changes nothing; a text that both wrote is tried
+    once for both. Tasks that are solved before any revision say nothing and are left out, unless all are. A task of which a
+    call or a verdict failed is left out too.
 
     It takes at most `tasks * (K + 2n + 2nK)` calls. What the budget ends half-way promotes nothing.
 
@@ -105,7 +114,7 @@ async def agate_generator(
         llm: The frozen task LLM; see `execute_node`.
         candidate: The generator that may go live; see `generators`.
         live: The one that is live today: its adapter, or the base model.
-        verifier: Judges tasks that bring no verifier of their own.
+        verifier: Judges tasks that name no verifier, or one that nothing can load; see `verifiers.verifier_of`.
         candidates: n, texts of each generator for a task.
         rollouts: K, of each text.
         concurrency: Calls at once.
@@ -118,14 +127,15 @@ async def agate_generator(
         strategy: How to search; likewise.
         verifier_timeout: Seconds until a verifier counts as hung.
         elsewhere: Try each text on the next held-out task of its family, and not on the one that it was written from: a text
-            that only holds its own task's answer earns nothing there. A task alone in its family stays with its own.
+            that only holds its own task's answer earns nothing there. For a task that is alone in its family here, one of the
+            library's held-out tasks is taken; a task that is alone there too stays with its own.
         confident: See `checkpoint_gate.decide`.
         seed: Of the interval.
         config: For LangGraph: callbacks, tags, metadata.
         progress: Is kept up to date; holds the texts and what was spent.
 
     Raises:
-        ConfigurationError: an argument cannot work.
+        ConfigurationError: an argument cannot work, or a task's verifier cannot be loaded.
         InvalidTaskError: a held-out task names no verifier, is there twice, or was trained on in this library.
     """
     for name, number in (("candidates", candidates), ("rollouts", rollouts), ("concurrency", concurrency)):
@@ -133,18 +143,15 @@ async def agate_generator(
             raise ConfigurationError(f"{name} is {number!r}; give a whole number from 1")
     judge = None if verifier is None else verifiers.as_verifier(verifier)
     named = None if judge is None else verifiers.spec(judge)
-    judges = _heldout(tasks, judge)
+    judges = _heldout(tasks)
+    known = await asyncio.to_thread(store.tasks, split="heldout") if elsewhere else []
+    tried_on = _next_of_family(judges, known) if elsewhere else {}
+    otherwise = verifiers.check_verifiers([*judges, *tried_on.values()], judge)
     writers = (as_generator(candidate), as_generator(live))
     execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
     done = progress if progress is not None else GeneratorGate()
     done.tasks, done.spending = len(judges), Spending(budget or Budget())
     await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in judges])
-
-    def finds(task: Task) -> PinnedSkill | None:
-        hits = store.search(
-            task.input, k=1, min_score=min_score, experience=experience, strategy=strategy, family=task.family
-        )
-        return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
 
     async with _Unrecorded(store) as recorder:
         trials = Trials(
@@ -158,15 +165,15 @@ async def agate_generator(
         compare = _Comparing(
             trials,
             writers,
-            finds,
-            tried_on=_next_of_family(judges) if elsewhere else {},
+            Finder(store, min_score, strategy, experience),
+            tried_on=tried_on,
             candidates=candidates,
             rollouts=rollouts,
             config=config or {},
             done=done,
         )
         pairs = await compare(judges)
-    hold, note = None, _note(done)
+    hold, note = None, "; ".join(filter(None, (otherwise, _note(done))))
     if trials.stopped is not None:
         hold = f"stopped after {done.compared} of {done.tasks} held-out tasks: {trials.stopped}"
     decision = decide(
@@ -179,6 +186,7 @@ async def agate_generator(
         confident=confident,
         seed=seed,
     )
+    decision = replace(decision, judges=tuple(task.content_hash for task in judges))
     if pairs or not judges:
         return decision
     first = done.lost[0]["error"] if done.lost else "nothing was run"
@@ -203,7 +211,7 @@ class _Comparing:
         self,
         trials: Trials,
         writers: Sequence[protocols.Generator],
-        finds: Callable[[Task], PinnedSkill | None],
+        finder: Finder,
         *,
         tried_on: Mapping[str, Task],
         candidates: int,
@@ -211,8 +219,9 @@ class _Comparing:
         config: RunnableConfig,
         done: GeneratorGate,
     ) -> None:
-        self._trials, self._writers, self._finds, self._tried_on = trials, writers, finds, tried_on
+        self._trials, self._writers, self._finder, self._tried_on = trials, writers, finder, tried_on
         self._candidates, self._rollouts, self._config, self._done = candidates, rollouts, config, done
+        self._ran: dict[tuple[str, str | None], asyncio.Task[Generation]] = {}
 
     async def __call__(self, tasks: Sequence[Task]) -> list[tuple[float, float]]:
         """`(live, candidate)` of the tasks that could be compared."""
@@ -233,8 +242,14 @@ class _Comparing:
             return None
 
     async def _first(self, task: Task) -> Generation:
-        skill = await asyncio.to_thread(self._finds, task)
-        return generation_of(0, await self._tried(task, skill, 0))
+        return await self._under(task, await asyncio.to_thread(self._finder, task))
+
+    async def _under(self, task: Task, skill: PinnedSkill | None) -> Generation:
+        """K rollouts of a task under what search shows, run once for all who ask."""
+        key = (task.id, skill["ref"] if skill else None)
+        if key not in self._ran:
+            self._ran[key] = asyncio.create_task(self._tried(task, skill, 0))
+        return await self._ran[key]
 
     async def _pair(self, task: Task, first: Generation) -> tuple[float, float]:
         # `revise_prompt` refuses held-out tasks, which is right everywhere but here (see above).
@@ -245,7 +260,7 @@ class _Comparing:
             raise _LostError("the two generators made different prompts of it, so their texts cannot be compared")
         texts = [text for revision in (*of_candidate, *of_live) if (text := _text(revision)) is not None]
         once, on = list(dict.fromkeys(texts)), self._tried_on.get(task.id, task)
-        rewards = dict(zip(once, await _all(self._worth(on, text) for text in once), strict=True))
+        rewards = dict(zip(once, await _all(self._worth(on, text, first.skill) for text in once), strict=True))
         after, before = (
             fmean(0.0 if (text := _text(revision)) is None else rewards[text] for revision in revisions)
             for revisions in (of_candidate, of_live)
@@ -267,14 +282,18 @@ class _Comparing:
         (self._done.candidate, self._done.live)[which].extend(written)
         return written
 
-    async def _worth(self, task: Task, text: str) -> float:
-        """Mean reward of a text."""
-        name = skill_md.parse(text).name
-        skill = PinnedSkill(ref=f"{name}@1", name=name, text=text, score=None, why={})
-        tried = generation_of(1, await self._tried(task, skill, 1))
+    async def _worth(self, task: Task, text: str, revised: str | None) -> float:
+        """Returns the mean reward of a text in place of the skill that it revises, reached through search."""
+        shown = await asyncio.to_thread(lambda: self._finder(task, instead=Supposed(text, revised)))
+        self._done.texts += 1
+        if shown is not None and shown["text"] == text:
+            tried = await self._tried(task, shown, 1)
+        else:
+            self._done.unseen += 1
+            tried = await self._under(task, shown)
         return fmean(one.reward for one in tried.rollouts if one.reward is not None)
 
-    async def _tried(self, task: Task, skill: PinnedSkill | None, generation: int) -> list[Tried]:
+    async def _tried(self, task: Task, skill: PinnedSkill | None, generation: int) -> Generation:
         """K rollouts that all have a verdict."""
         run = dict(self._trials.run_for(f"gate:{task.id}", task))
         trials = [Trial(run=run, skill=skill, generation=generation, k=k) for k in range(self._rollouts)]
@@ -283,7 +302,7 @@ class _Comparing:
             error = one["error"] if one["rollout"] is None else _without_verdict(one["rollout"])
             if error is not None:
                 raise _LostError(error)
-        return tried
+        return generation_of(generation, tried)
 
 
 async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
@@ -320,37 +339,43 @@ def _note(done: GeneratorGate) -> str:
             if done.all_solved
             else f"{done.solved} tasks were solved without a revision and left out"
         )
+    if done.unseen:
+        said.append(f"search would not show {done.unseen} of {done.texts} texts for the task that they were tried on")
     if done.lost:
         said.append(f"{len(done.lost)} tasks could not be compared, the first because of {done.lost[0]['error']}")
     return "; ".join(said)
 
 
-def _heldout(tasks: Sequence[Task], verifier: Verifier | None) -> list[Task]:
+def _heldout(tasks: Sequence[Task]) -> list[Task]:
     """The held-out tasks, in the order of their content hashes.
 
     Raises:
-        InvalidTaskError: one cannot be verified, or is there twice.
+        InvalidTaskError: one is there twice.
     """
     found: dict[str, Task] = {}
     for task in tasks:
         if task.split != "heldout":
             continue
         shown = f"the task {task.input[:60]!r}"
-        if verifier is None and task.verifier is None:
-            raise InvalidTaskError(f"{shown} names no verifier; add one to it, or give one for all")
         if task.content_hash in found:
             raise InvalidTaskError(f"{shown} is there twice; leave one out")
         found[task.content_hash] = task
     return [found[content_hash] for content_hash in sorted(found)]
 
 
-def _next_of_family(tasks: Sequence[Task]) -> dict[str, Task]:
-    """Of each task, by its id, the one that follows it in its family; the first follows the last."""
+def _next_of_family(tasks: Sequence[Task], known: Sequence[Task]) -> dict[str, Task]:
+    """Of each task, by its id, the one that follows it in its family; the first follows the last. One that is alone is followed by
+    another of the family among the tasks that are `known`.
+    """
     families: defaultdict[str, list[Task]] = defaultdict(list)
     for task in tasks:
         families[task.family].append(task)
+    here = {task.content_hash for task in tasks}
+    spare = {task.family: task for task in known if task.content_hash not in here}
     return {
         task.id: after
-        for family in families.values()
-        for task, after in zip(family, [*family[1:], family[0]], strict=True)
+        for name, family in families.items()
+        for task, after in zip(
+            family, [*family[1:], family[0] if family[1:] else spare.get(name, family[0])], strict=True
+        )
     }

@@ -1,274 +1,443 @@
-"""One task's lineage as a graph: generations of candidates, each tried K times, the best tested on other tasks.
+"""One task's lineage: generations of texts, each tried on the task and on its siblings, the best judged by the gate.
 
-`try (K rollouts of each) -> select -> gate -> propose -> try ...`, until the task is solved, the generations are used up, or
-everything is stopped. All effects go through `Trials`, `Gate` and the store's own keys, so that a lineage that is run again
-after a kill repeats its decisions from what is recorded and pays only for what is not.
+All effects go through `Trials`, `Replays`, `Gatekeeper` and the store's own keys, so that a lineage that is run again after a
+kill repeats its decisions from what is recorded and pays only for what is not.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from itertools import islice
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Send
-from typing_extensions import TypedDict
 
 from skill_plugin import protocols
+from skill_plugin.chains import LEAST_SIBLINGS, Credit
+from skill_plugin.graphs.families import Family
+from skill_plugin.graphs.finding import Finder
 from skill_plugin.graphs.gatekeeper import Gatekeeper
-from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.rollout import Trial, Tried, collected, generation_of
-from skill_plugin.graphs.state import PinnedSkill, Run, run_of, task_of
+from skill_plugin.graphs.replays import Replays
+from skill_plugin.graphs.rollout import Trial, Tried
+from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.graphs.trials import Trials
-from skill_plugin.records import Generation, Rollout, Skill
-from skill_plugin.selection import Selection, reward
-from skill_plugin.store import SkillStore, StagedRevision
+from skill_plugin.graphs.variants import NOT_FOUND, Variant
+from skill_plugin.minibatch import MAX_OTHERS, minibatch
+from skill_plugin.records import Generation, Rollout, Skill, Task
+from skill_plugin.selection import Selection
+from skill_plugin.store import SkillStore, StagedRevision, TextWorth
 
 GENERATOR = "generator"
 
+AGREE = 2
+"""Rollouts that are enough where they agree."""
 
-class LineageState(TypedDict, total=False):
-    """What a lineage knows. `past` is its history: oldest first, the text that is revised next last.
+PATIENCE = 2
+"""Generations that a lineage writes before another of its family has its turn."""
 
-    `best` is the text that the lineage stands by: the best on its own task that no gate refused. `failed` says why it could
-    not go on.
-    """
+OTHERS = 4
+"""Failing train tasks beside the siblings that the gate counts repairs of, at most."""
 
-    skillp_run: Run
-    past: list[Generation]
-    skillp_tried: Annotated[list[Tried], collected]
-    number: int
-    candidates: list[PinnedSkill | None]
-    best: str | None
-    challenger: str | None
-    solved: bool
-    failed: str | None
+JUDGED = 2
+"""Candidates of a generation that go to the gate, at most."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a lineage goes: G generations of C candidates, K rollouts of each, and controls without the first skill."""
+    """How many of what a lineage runs; see `EvolveSettings`."""
 
     generations: int
     candidates: int
     rollouts: int
     controls: int
+    minibatch: int
+    adaptive: bool
+    credit: Credit
     stop_when_solved: bool
     select: Selection
 
 
-class Known:
-    """What earlier starts recorded of a lineage."""
-
-    def __init__(self, rollouts: Sequence[Rollout] = ()) -> None:
-        self._rollouts = {(one.generation, one.k): one for one in rollouts}
-
-    def of(self, trial: Trial) -> Rollout | None:
-        return self._rollouts.get((trial["generation"], trial["k"]))
-
-    @property
-    def first(self) -> Rollout | None:
-        """A rollout of generation 0, which pins the skill that the lineage began with."""
-        return next((one for one in self._rollouts.values() if one.generation == 0 and one.arm == "skill"), None)
-
-
-def create_lineage_graph(
-    *,
-    store: SkillStore,
-    writer: protocols.Generator,
-    trials: Trials,
-    gate: Gatekeeper,
-    plan: Plan,
-    known: Callable[[str], Known],
-    resumed: bool,
-) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """The graph that `evolve` runs for every task; it begins with `skillp_run`, `number` 0 and its first skill in `candidates`.
+@dataclass(frozen=True)
+class Shared:
+    """What all lineages of one `evolve` share.
 
     Args:
         store: The library.
         writer: The generator.
         trials: Runs rollouts.
+        replays: Remembers those on siblings and judges.
         gate: Decides what goes live.
+        finder: Says what a run is shown.
+        siblings: Chooses the tasks that judge a text beside its own.
         plan: How many of what.
-        known: What earlier starts recorded of a run, by its id.
-        resumed: Whether there were any; if not, nothing is looked up.
+        by: The name of this `evolve` in a skill's history.
+        resumed: Whether an earlier start was interrupted; if not, nothing is looked up.
     """
-    proposing = _Proposing(store, writer, trials, plan.candidates, resumed=resumed)
 
-    def fan_out(state: LineageState) -> list[Send] | str:
-        sends = [Send("try", trial) for trial in _trials(state, plan)]
-        return sends or "select"
-
-    async def attempt(trial: Any, config: RunnableConfig) -> dict[str, Any]:  # Any: its keys are not the state's
-        return {"skillp_tried": [await trials.run(trial, config, known(trial["run"]["run_id"]).of(trial))]}
-
-    async def select(state: LineageState) -> dict[str, Any]:  # a sync node would cost a thread
-        return _select(state, trials, plan)
-
-    async def judge(state: LineageState, config: RunnableConfig) -> dict[str, Any]:
-        return await _judge(state, config, gate, plan) if trials.stopped is None else {"challenger": None}
-
-    async def propose(state: LineageState) -> dict[str, Any]:
-        return await proposing(state)
-
-    def after_select(state: LineageState) -> Literal["judge", "propose", "__end__"]:
-        return "judge" if state.get("challenger") else after_judge(state)
-
-    def after_judge(state: LineageState) -> Literal["propose", "__end__"]:
-        done = state["solved"] and plan.stop_when_solved
-        last = state["number"] >= plan.generations
-        return "__end__" if done or last or state.get("failed") or trials.stopped else "propose"
-
-    def after_propose(state: LineageState) -> list[Send] | str:
-        return END if state.get("failed") or trials.stopped else fan_out(state)
-
-    builder = StateGraph(LineageState)
-    builder.add_node("try", attempt)  # type: ignore[call-overload] # the payload of a Send is no state
-    builder.add_node("select", select)
-    builder.add_node("judge", judge)
-    builder.add_node("propose", propose)
-    builder.add_conditional_edges(START, fan_out, ["try", "select"])
-    builder.add_edge("try", "select")
-    builder.add_conditional_edges("select", after_select, ["judge", "propose", END])
-    builder.add_conditional_edges("judge", after_judge, ["propose", END])
-    builder.add_conditional_edges("propose", after_propose, ["try", "select", END])
-    return builder.compile(name="lineage")
+    store: SkillStore
+    writer: protocols.Generator
+    trials: Trials
+    replays: Replays
+    gate: Gatekeeper
+    finder: Finder
+    siblings: Callable[[Task], list[Task]]
+    plan: Plan
+    by: str
+    resumed: bool
 
 
-def pinned(skill: Skill, **why: Any) -> PinnedSkill:
-    return PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why=why)
+class Lineage:
+    """The lineage of one task.
 
+    `first` is its generation 0, `best` the text that it stands by: what is live, or where nothing can go live what is worth
+    most. `failed` says why it could not go on.
 
-def _trials(state: LineageState, plan: Plan) -> list[Trial]:
-    """K rollouts of each candidate, and at the start the controls of the first skill."""
-    run, number = dict(run_of(state)), state["number"]
-    shown = [skill for skill in state["candidates"] for _ in range(plan.rollouts)]
-    trials = [Trial(run=run, skill=skill, generation=number, k=k) for k, skill in enumerate(shown)]
-    if number == 0 and (first := state["candidates"][0]) is not None:
-        control = {**run, "arm": "control", "withheld": first["ref"]}
-        trials += [Trial(run=control, skill=None, generation=0, k=len(shown) + n) for n in range(plan.controls)]
-    return trials
-
-
-def _select(state: LineageState, trials: Trials, plan: Plan) -> dict[str, Any]:
-    """Puts the generation into the history, and chooses who goes to the gate."""
-    number, past = state["number"], state["past"]
-    tried = sorted(
-        (one for one in state.get("skillp_tried") or [] if one["generation"] == number), key=lambda one: one["k"]
-    )
-    errors = [one["error"] for one in tried if one["error"]]
-    if trials.stopped or (errors and len(errors) == len(tried)):
-        return {"failed": errors[0] if errors and not trials.stopped else None, "challenger": None, "solved": False}
-    groups: defaultdict[str | None, list[Tried]] = defaultdict(list)
-    for one in tried:
-        # The controls of generation 0 belong to its only candidate: they are what it is compared with.
-        ref = one["skill"]["ref"] if one["skill"] else None
-        groups[state["candidates"][0]["ref"] if ref is None and state["candidates"][0] else ref].append(one)
-    everything = [*past, *(generation_of(number, group) for group in groups.values())]
-    fresh = everything[len(past) :]
-    best = _named(everything, state.get("best")) if past else fresh[0] if fresh else None
-    rivals = [one for one in fresh if reward(one) > reward(best)]
-    rival = max(rivals, key=reward, default=None)
-    update: dict[str, Any] = {"challenger": rival.skill if rival else None, "skillp_tried": None}
-    update["best"] = best.skill if best else None
-    update["solved"] = solved(best)
-    update["past"] = _ordered(everything, plan, state)
-    said: dict[str, Any] = {
-        "run_id": run_of(state)["run_id"],
-        "generation": number,
-        "reward": max(map(reward, fresh), default=None),
-    }
-    emit("selected", said, **said)
-    return update
-
-
-async def _judge(state: LineageState, config: RunnableConfig, gate: Gatekeeper, plan: Plan) -> dict[str, Any]:
-    """Tries the challenger on other tasks; what is refused stays in the history as a rejected edit."""
-    ref, everything = state["challenger"], state["past"]
-    assert ref is not None  # noqa: S101 - the edge leads here only then
-    decision = await gate.decide(task_of(state), ref, config)
-    if gate.stopped:
-        return {"challenger": None}
-    if decision is not None and not decision.promote:
-        everything = [replace(one, rejected=decision.reason) if one.skill == ref else one for one in everything]
-        return {"challenger": None, "past": _ordered(everything, plan, state)}
-    return {"challenger": None, "best": ref, "solved": solved(_named(everything, ref))}
-
-
-class _Proposing:
-    """Has candidates written from one prompt, and staged."""
+    Args:
+        shared: What it shares with the others.
+        task: The task.
+        run_id: Its run.
+        family: The lineages of its family.
+        recorded: Rollouts of its run that an earlier start recorded.
+        config: For LangGraph.
+    """
 
     def __init__(
-        self, store: SkillStore, writer: protocols.Generator, trials: Trials, candidates: int, *, resumed: bool
+        self,
+        shared: Shared,
+        task: Task,
+        *,
+        run_id: str,
+        family: Family,
+        recorded: Sequence[Rollout],
+        config: RunnableConfig,
     ) -> None:
-        self._store = store
-        self._writer = writer
-        self._trials = trials
-        self._candidates = candidates
-        self._resumed = resumed
+        self.first: Variant | None = None
+        self.best: Variant | None = None
+        self.failed: str | None = None
+        self._shared, self._plan, self._task, self._run_id = shared, shared.plan, task, run_id
+        self._family, self._config = family, config
+        self._recorded = {(one.generation, one.k): one for one in recorded}
+        self._siblings: list[Task] | None = None
+        self._error: str | None = None
+        self._ended = False
+        self._read: set[str] = set()
+        self._past: list[Variant | Generation] = []
+        self._number = 0
 
-    async def __call__(self, state: LineageState) -> dict[str, Any]:
-        run, past, number = run_of(state), state["past"], state["number"] + 1
-        group_id, parent, staged = f"{run['run_id']}:{number}", past[-1], []
-        if self._resumed:
-            staged = await self._trials.recorder.call(lambda: self._store.staged(group_id))
-        if not staged:
-            task = task_of(state)
-            try:
-                proposed = await self._trials.written(self._writer, task, past, self._candidates)
-            except Exception as exc:  # noqa: BLE001 - one lineage that cannot go on must not cost the others
-                error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
-                self._trials.heard(error, GENERATOR)
-                return {"failed": f"the generator failed: {error}"}
-            if proposed is None:
-                return {"failed": None}
-            self._trials.heard(None, GENERATOR)
-            staged = await self._trials.recorder.call(
-                lambda: self._store.stage(
-                    task, proposed, run_id=run["run_id"], group_id=group_id, generation=number, parent=parent.skill
-                )
-            )
-        self._trials.on_proposed(len(staged), sum(revision.error is not None for revision, _ in staged))
-        return self._update(run["run_id"], number, past, staged)
+    async def __call__(self) -> None:
+        """Runs the lineage to its end, in a place that its family has given it."""
+        begins = await self._begins()
+        # Adaptive runs measure the lift of what is live at the end instead.
+        controls = 0 if self._plan.adaptive else self._plan.controls
+        self.first = self.best = await self._tried(begins, 0, 0, controls=controls)
+        if self.first is None:
+            self.failed = None if self._stopped else self._error
+            return
+        self._past.append(self.first)
+        if self.first.solves:
+            await self._family.widen()
+        while not self._done():
+            self._family.narrow()
+            live = self._family.live
+            if not await self._looked_again():
+                async with self._family.turn(live) as mine:
+                    if mine:
+                        await self._revised()
 
-    def _update(
-        self, run_id: str, number: int, past: list[Generation], staged: Sequence[StagedRevision]
-    ) -> dict[str, Any]:
-        parent = past[-1]
-        new = {skill.ref: pinned(skill, revision=number) for _, skill in staged if skill is not None}
-        new.pop(parent.skill or "", None)
+    def _done(self) -> bool:
+        solved = self.best is not None and self.best.solves and self._plan.stop_when_solved
+        last = self._ended or self._number >= self._plan.generations
+        return solved or last or self.best is None or self.failed is not None or self._stopped
+
+    @property
+    def solved(self) -> bool:
+        """Whether every rollout under its best text passed."""
+        return self.best is not None and self.best.solves
+
+    @property
+    def _stopped(self) -> bool:
+        return self._shared.trials.stopped is not None
+
+    # Generation 0, and what others have made live
+
+    async def _begins(self) -> PinnedSkill | None:
+        """Returns the skill that it began with at an earlier start, else what search finds."""
+        began = next((one for (number, _), one in self._recorded.items() if number == 0 and one.arm == "skill"), None)
+        if began is None:
+            return await asyncio.to_thread(self._shared.finder, self._task)
+        ref = began.skill
+        return None if ref is None else await asyncio.to_thread(lambda: pinned(self._shared.store.get(ref)))
+
+    async def _looked_again(self) -> bool:
+        """Tries what has gone live since; returns whether there was anything new."""
+        shown = await asyncio.to_thread(self._shared.finder, self._task)
+        known = {one.ref for one in self._past if isinstance(one, Variant)}
+        if shown is None or shown["ref"] in known or self._stopped:
+            return False
+        least = min(AGREE, self._plan.rollouts)
+        own = await self._shared.replays.run(self._task, shown, "later", self._config, n=least)
+        live = Variant(shown, self._number, own)
+        self._past.append(live)
+        self.best = live
+        return True
+
+    # Generations
+
+    async def _revised(self) -> None:
+        """Writes a few generations, until something goes live by this lineage or by another."""
+        for _ in range(PATIENCE):
+            if self._done() or await self._looked_again():
+                return
+            parent = self._parent()
+            await self._look_ahead(parent)
+            history, also = await self._reading(parent)
+            if parent.solves and not also:
+                self._ended = True  # nothing that fails is left to write from
+                return
+            self._number += 1
+            fresh = await self._generation(parent, history, also)
+            if await self._judged(fresh):
+                return
+        await self._family.widen()
+
+    def _parent(self) -> Variant:
+        """Returns the variant that is revised next."""
+        variants = [one for one in self._past if isinstance(one, Variant) and one.rejected is None]
+        generations = [one.generation(self._plan.credit) for one in variants]
+        judged = [one for one in generations if one.mean_reward is not None]
+        if not judged:
+            return variants[-1]
+        chosen = self._plan.select(judged, f"{self._run_id}:{self._number - 1}")
+        return next(one for one, seen in zip(variants, generations, strict=True) if seen is chosen)
+
+    async def _generation(self, parent: Variant, history: Sequence[Generation], also: Sequence[Task]) -> list[Variant]:
+        """Has candidates written from one prompt and tries them: one at first where that may be enough, else all."""
+        wanted, first = self._plan.candidates, 1 if self._plan.adaptive else self._plan.candidates
+        fresh, written = await self._written(parent, history, also, first, [])
+        helps = any(one.helps(parent, self._plan.credit) for one in fresh)
+        if written == first < wanted and not helps and not self._stopped and self.failed is None:
+            more, _ = await self._written(parent, history, also, wanted - first, fresh)
+            fresh += more
+        self._past += fresh
+        return fresh
+
+    async def _written(
+        self, parent: Variant, history: Sequence[Generation], also: Sequence[Task], n: int, before: Sequence[Variant]
+    ) -> tuple[list[Variant], int]:
+        """Returns `n` more candidates of the generation, tried, and how many texts were written."""
+        first = len(before) and 1
+        staged = await self._staged(parent, history, also, n, first)
+        if staged is None:
+            return [], 0
+        known = {parent.ref, *(one.ref for one in before)}
+        new = {skill.ref: pinned(skill) for _, skill in staged if skill is not None and skill.ref not in known}
         errors = [revision.error for revision, _ in staged if revision.error]
-        if not errors and len(new) == 0:
+        if not errors and not new:
             errors = ["the revision is the same as the current skill"]
-        refused = [
-            Generation(number=number, text=None, skill=parent.skill, error=error) for error in dict.fromkeys(errors)
+        self._past += [
+            Generation(number=self._number, text=None, skill=parent.ref, error=error) for error in dict.fromkeys(errors)
         ]
-        said: dict[str, Any] = {"run_id": run_id, "generation": number, "skills": list(new)}
-        emit("proposed", {**said, "malformed": len(errors)}, **said, errors=errors)
-        return {
-            "number": number,
-            "candidates": list(new.values()),
-            "past": [*past[:-1], *refused, parent],
-        }
+        tried = await asyncio.gather(
+            *(self._tried(skill, self._number, len(before) + at) for at, skill in enumerate(new.values()))
+        )
+        fresh = [one for one in tried if one is not None]
+        await asyncio.gather(*(self._look_ahead(one) for one in fresh))
+        await self._noted(parent, fresh)
+        return fresh, len(staged)
+
+    async def _staged(
+        self, parent: Variant, history: Sequence[Generation], also: Sequence[Task], n: int, first: int
+    ) -> list[StagedRevision] | None:
+        """Returns `n` candidates, those of an earlier start where there are any; None where none could be written."""
+        shared, group_id = self._shared, f"{self._run_id}:{self._number}"
+        if shared.resumed:
+            staged = await shared.trials.recorder.call(lambda: shared.store.staged(group_id))
+            if staged[first:]:
+                return staged[first : first + n]
+        try:
+            proposed = await shared.trials.written(shared.writer, self._task, history, n)
+        except Exception as exc:  # noqa: BLE001 - one lineage that cannot go on must not cost the others
+            error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+            shared.trials.heard(error, GENERATOR)
+            self.failed = f"the generator failed: {error}"
+            return None
+        if proposed is None:
+            return None
+        shared.trials.heard(None, GENERATOR)
+        staged = await shared.trials.recorder.call(
+            lambda: shared.store.stage(
+                self._task,
+                proposed,
+                run_id=self._run_id,
+                group_id=group_id,
+                generation=self._number,
+                parent=parent.ref,
+                also=also,
+                first=first,
+            )
+        )
+        shared.trials.on_proposed(len(staged), sum(revision.error is not None for revision, _ in staged))
+        return staged
+
+    # What the generator reads
+
+    async def _reading(self, parent: Variant) -> tuple[list[Generation], list[Task]]:
+        """Returns the history that the generator reads, the text that is revised last, and the further tasks in it."""
+        own = [
+            one.generation(self._plan.credit) if isinstance(one, Variant) else one
+            for one in self._past
+            if one is not parent
+        ]
+        own.append(replace(parent.generation(self._plan.credit), rejected=None))
+        failing = await self._failing(parent)
+        history = minibatch(self._task, own, failing, self._family.refused)
+        shown = {one.task for one in history if one.task is not None and one.rejected is None}
+        also = [task for task, _ in failing if task.input in shown]
+        self._read.update(task.id for task in also)
+        return history, also
+
+    async def _failing(self, parent: Variant) -> list[tuple[Task, Sequence[Rollout]]]:
+        """Returns further train tasks of the family that fail under the text that is revised, with their rollouts.
+
+        Never siblings: a text is not judged on a task that its generator has read.
+        """
+        wanted = min(MAX_OTHERS, self._plan.minibatch - 1)
+        if not wanted:
+            return []
+        used = {self._task.id, *(one.id for one in await self._judging_tasks())}
+        others = [task for task in self._family.after(self._task) if task.id not in used]
+        known = [(task, await self._shared.replays.known(task, parent.skill)) for task in others]
+        failing = [(task, rollouts) for task, rollouts in known if _fails(rollouts)]
+        missing = [task for task, rollouts in known if not rollouts][: max(0, wanted - len(failing))]
+        tried = await asyncio.gather(
+            *(self._shared.replays.run(task, parent.skill, "later", self._config) for task in missing)
+        )
+        return failing + [(task, rollouts) for task, rollouts in zip(missing, tried, strict=True) if _fails(rollouts)]
+
+    # Trying texts
+
+    async def _tried(self, skill: PinnedSkill | None, number: int, place: int, *, controls: int = 0) -> Variant | None:
+        """Tries a text on the lineage's task, as often as its rollouts differ; None where every call failed.
+
+        Args:
+            skill: The text.
+            number: Its generation.
+            place: Its place among the generation's candidates.
+            controls: Rollouts without it.
+        """
+        at, most = place * self._plan.rollouts, self._plan.rollouts
+        few = min(AGREE, most) if self._plan.adaptive else most
+        tried = await asyncio.gather(
+            *(self._trial(skill, number, at + k) for k in range(few)),
+            *(self._control(skill, most + k) for k in range(controls) if skill is not None),
+        )
+        rewards = {one.reward for one in tried[:few] if one is not None}
+        if few < most and (len(rewards) != 1 or None in tried[:few]):
+            tried += await asyncio.gather(*(self._trial(skill, number, at + k) for k in range(few, most)))
+        rollouts = [one for one in tried if one is not None]
+        return Variant(skill, number, rollouts) if rollouts or not tried else None
+
+    async def _trial(self, skill: PinnedSkill | None, number: int, k: int) -> Rollout | None:
+        return await self._run(Trial(run=self._run_of_task(), skill=skill, generation=number, k=k))
+
+    async def _control(self, withheld: PinnedSkill | None, k: int) -> Rollout | None:
+        run = {**self._run_of_task(), "arm": "control", "withheld": withheld and withheld["ref"]}
+        return await self._run(Trial(run=run, skill=None, generation=0, k=k))
+
+    async def _run(self, trial: Trial) -> Rollout | None:
+        known = self._recorded.get((trial["generation"], trial["k"]))
+        tried: Tried = await self._shared.trials.run(trial, self._config, known)
+        if tried["rollout"] is None:
+            self._error = tried["error"]
+            return None
+        rollout = Rollout.from_json(tried["rollout"])
+        if known is None and rollout.arm == "skill":
+            self._shared.replays.keep(self._task.id, [rollout])
+        return rollout
+
+    def _run_of_task(self) -> dict[str, object]:
+        return dict(self._shared.trials.run_for(self._run_id, self._task))
+
+    async def _judging_tasks(self) -> list[Task]:
+        """Returns the siblings."""
+        if self._siblings is None:
+            self._siblings = await asyncio.to_thread(self._shared.siblings, self._task)
+        return self._siblings
+
+    async def _look_ahead(self, variant: Variant) -> None:
+        """Runs the siblings under what they would be shown if the text were live."""
+        siblings = await self._judging_tasks()
+        if variant.later or not siblings or self._stopped:
+            return
+        finder, ref = self._shared.finder, variant.ref
+        shown = await asyncio.to_thread(lambda: [finder(task, instead=ref) for task in siblings])
+        variant.found = sum(one is not None and one["ref"] == ref for one in shown)
+        rollouts = await asyncio.gather(
+            *(
+                self._shared.replays.run(task, one, "later", self._config)
+                for task, one in zip(siblings, shown, strict=True)
+            )
+        )
+        variant.later = {task.content_hash: found for task, found in zip(siblings, rollouts, strict=True)}
+
+    async def _noted(self, parent: Variant, fresh: Sequence[Variant]) -> None:
+        """Writes what each text was worth into its history."""
+        credit, none = self._plan.credit, {}
+        for task in await self._judging_tasks():
+            none[task.content_hash] = await self._shared.replays.known(task, None)
+        worth = [
+            TextWorth(one.ref, one.said(credit, parent), one.evidence(self._task, credit, parent, none))
+            for one in fresh
+            if one.ref is not None
+        ]
+        if worth and not self._stopped:
+            await self._shared.trials.recorder.call(lambda: self._shared.store.log_worth(self._shared.by, worth))
+
+    # Deciding
+
+    async def _judged(self, fresh: Sequence[Variant]) -> bool:
+        """Takes the candidates that are worth more than the best so far to the gate; returns whether one went live."""
+        if self._stopped or self.best is None:
+            return False
+        await self._look_ahead(self.best)
+        credit, siblings = self._plan.credit, await self._judging_tasks()
+        for one in fresh:
+            if len(siblings) >= LEAST_SIBLINGS and one.later and one.found == 0:
+                self._reject(one, NOT_FOUND.format(found=0, asked=len(siblings)))
+        bar = self.best.merit(credit)
+        rivals = [one for one in fresh if one.rejected is None and one.merit(credit) > bar]
+        for rival in sorted(rivals, key=lambda one: one.merit(credit), reverse=True)[:JUDGED]:
+            assert rival.ref is not None  # noqa: S101 - what was written has a version
+            others = [*siblings, *self._others_that_fail()]
+            decision = await self._shared.gate.decide(self._task, rival.ref, others, self._config)
+            if self._shared.gate.stopped:
+                return False
+            if decision is None:
+                self.best = rival
+                return False
+            if decision.promote:
+                self.best = rival
+                await self._family.went_live(rival.ref)
+                return True
+            self._reject(rival, decision.reason)
+        return False
+
+    def _others_that_fail(self) -> list[Task]:
+        """Returns train tasks that fail today and that no prompt of this lineage has shown, beside the siblings."""
+        ref = self.best.ref if self.best else None
+        known = {self._task.id, *self._read, *(one.id for one in self._siblings or ())}
+        others = (task for task in self._family.after(self._task) if task.id not in known)
+        return list(islice((task for task in others if self._shared.replays.fails(task, ref)), OTHERS))
+
+    def _reject(self, variant: Variant, reason: str) -> None:
+        """Keeps a text from being revised further, and shows it to every lineage of the family."""
+        variant.rejected = reason
+        refused = replace(variant.generation(self._plan.credit), rollouts=(), task=self._task.input)
+        self._family.refused.append(refused)
 
 
-def _ordered(everything: Sequence[Generation], plan: Plan, state: Mapping[str, Any]) -> list[Generation]:
-    """The history with the text that is revised next at its end."""
-    variants = [one for one in everything if one.rejected is None and one.error is None and one.mean_reward is not None]
-    if not variants:
-        return list(everything)
-    chosen = plan.select(variants, f"{run_of(state)['run_id']}:{state['number']}")
-    return [*(one for one in everything if one is not chosen), chosen]
+def pinned(skill: Skill) -> PinnedSkill:
+    return PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={})
 
 
-def _named(everything: Sequence[Generation], ref: str | None) -> Generation | None:
-    """The newest generation that tried a text, or no skill."""
-    return next((one for one in reversed(everything) if one.skill == ref and one.error is None), None)
-
-
-def solved(generation: Generation | None) -> bool:
-    """Whether every rollout that has a verdict passed, controls left out."""
-    judged = [one for one in generation.rollouts if one.reward is not None and one.arm == "skill"] if generation else []
-    return bool(judged) and all(one.passed for one in judged)
+def _fails(rollouts: Sequence[Rollout]) -> bool:
+    return any(one.reward is not None and not one.passed for one in rollouts)

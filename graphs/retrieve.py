@@ -34,7 +34,7 @@ def retrieve_node(
 
     Args:
         store: The library.
-        k: How many skills to put in the prompt; the first is the one that is credited and revised.
+        k: How many skills to put in the prompt. Each is credited; the first is the one that is revised.
         min_score: The floor; see `SkillStore.search`.
         experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.

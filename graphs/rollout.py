@@ -1,7 +1,7 @@
 """One rollout as a parallel task of a graph: what is to be tried, what became of it, and the node between."""
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, NotRequired
 
 from langchain_core.runnables import RunnableConfig
 from typing_extensions import TypedDict
@@ -9,16 +9,20 @@ from typing_extensions import TypedDict
 from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.records import Generation, Rollout
+from skill_plugin.records import Generation, Purpose, Rollout
 
 
 class Trial(TypedDict):
-    """One rollout to run, the payload of a `Send`: number `k` of its generation, under `skill` or under none."""
+    """One rollout to run, the payload of a `Send`: number `k` of its generation, under `skill` or under none.
+
+    `purpose` is `Rollout.purpose`; `run` where it is left out.
+    """
 
     run: dict[str, Any]
     skill: PinnedSkill | None
     generation: int
     k: int
+    purpose: NotRequired[Purpose]
 
 
 class Tried(TypedDict):
@@ -59,7 +63,8 @@ def begun(trial: Trial) -> dict[str, Any]:
 
 def ended(trial: Trial, state: Mapping[str, Any]) -> Tried:
     """What `verify` left, under the trial's own numbers."""
-    rollout = {**state["skillp_history"][0]["rollouts"][0], "generation": trial["generation"], "k": trial["k"]}
+    numbers = {"generation": trial["generation"], "k": trial["k"], "purpose": trial.get("purpose", "run")}
+    rollout = {**state["skillp_history"][0]["rollouts"][0], **numbers}
     return tried(trial, rollout=rollout, verifier=state["skillp_run"]["verifier"])
 
 

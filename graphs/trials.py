@@ -28,8 +28,8 @@ GIVE_UP_AFTER = 3
 class Trials:
     """What the rollouts of one `evolve` share. Of one event loop.
 
-    `stopped` says why nothing more is begun; what runs then still ends, and is recorded. `on_rollout` hears of every rollout,
-    whether it ran now or was known, with its run's id; `on_proposed` of how many candidates were written, and malformed.
+    `stopped` says why nothing more is begun; what runs then still ends, and is recorded. `on_rollout` is told of every
+    rollout that ran, `on_proposed` of how many candidates were written, and malformed.
 
     Args:
         execute: Has the agent answer; see `execute_node`.
@@ -51,7 +51,7 @@ class Trials:
         verifier: dict[str, Any] | None,
     ) -> None:
         self.stopped: str | None = None
-        self.on_rollout: Callable[[str, Rollout], None] = lambda run_id, rollout: None  # noqa: ARG005
+        self.on_rollout: Callable[[Rollout], None] = lambda rollout: None  # noqa: ARG005
         self.on_proposed: Callable[[int, int], None] = lambda candidates, malformed: None  # noqa: ARG005
         self.gone: str | None = None
         self.recorder = recorder
@@ -69,7 +69,6 @@ class Trials:
         """What became of a trial: `known` where it ran at an earlier start."""
         run = trial["run"]
         if known is not None:
-            self.on_rollout(run["run_id"], known)
             return tried(trial, rollout=known.to_json())
         state = begun(trial)
         async with self._slots:
@@ -89,7 +88,7 @@ class Trials:
         rollout = Rollout.from_json(done["rollout"] or {})
         self.spending.task.add(input_tokens=rollout.input_tokens, output_tokens=rollout.output_tokens)
         self.recorder.add(Ran(run["run_id"], task_of({"skillp_run": run}), rollout))
-        self.on_rollout(run["run_id"], rollout)
+        self.on_rollout(rollout)
         return done
 
     def run_for(self, run_id: str, task: Task) -> Run:

@@ -1,9 +1,10 @@
 """The node that judges the answer."""
 
 import json
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import lru_cache
-from itertools import takewhile
+from functools import lru_cache, partial
+from itertools import takewhile, zip_longest
 from typing import Any, NamedTuple, Self
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
@@ -14,9 +15,11 @@ from skill_plugin.adherence import Adherence, adherence_of
 from skill_plugin.errors import InvalidTaskError, ModelError, VerifierError
 from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import history, reads_with, run_of
+from skill_plugin.graphs.state import PinnedSkill, history, reads_with, run_of
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
+
+_log = logging.getLogger(__name__)
 
 AnswerFrom = Callable[[Mapping[str, Any]], str]
 
@@ -36,10 +39,11 @@ def verify_node(
     agent that is no answer: one without text, or one that the token limit cut off.
 
     Args:
-        verifier: An object with `verify(task, answer)`, or a function of the same; a task's own verifier goes first.
-            Without either there is no reward now, and `store.record_outcome` can give it later.
-        adherence: Says how far the skill was followed, in [0, 1]; it weighs the skill's credit. Where it fails, the answer
-            counts as if it had not been judged.
+        verifier: An object with `verify(task, answer)`, or a function of the same. It judges tasks that name none, and those
+            that were logged with it; a name that can be loaded goes first (see `verifiers.verifier_of`). Without either there
+            is no reward now, and `store.record_outcome` can give it later.
+        adherence: Says how far a skill was followed, in [0, 1]; it weighs the skill's credit, and is asked about each skill that
+            was shown. Where it fails, the answer counts as if it had not been judged.
         timeout: Seconds until a verifier counts as hung.
         answer_from: Finds the answer in the state; by default what `execute` left, else the last AI message.
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
@@ -47,13 +51,21 @@ def verify_node(
     default = None if verifier is None else _Judge.of(verifiers.as_verifier(verifier))
     named = default and verifiers.spec(default.verifier)
 
+    @lru_cache(maxsize=1024)
+    def judge_of(spec: str) -> _Judge:
+        logged, own = json.loads(spec), default and default.verifier
+        found = verifiers.verifier_of(logged, own)
+        if said := verifiers.otherwise([Task("a task", verifier=logged)], own):
+            _log.warning("%s", said)
+        return default if default is not None and found is own else _Judge.of(found)
+
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
         task = Task.from_json(run["task"])
         judge = default
         if task.verifier is not None:
             spec = canonical_json(task.verifier)
-            judge = yield Step(lambda: _load(spec))  # its fingerprint reads a source file
+            judge = yield Step(lambda: judge_of(spec))  # its fingerprint reads a source file
         answer = answer_from(state) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         attempt = state.get("skillp_attempt") or {}
@@ -68,10 +80,9 @@ def verify_node(
                 )
             except VerifierError as exc:
                 error = str(exc)
-        followed = attempt.get("adherence")
-        if followed is None and adherence is not None and verdict is not None and state.get("skillp_skills"):
-            text = state["skillp_skills"][0]["text"]
-            followed = yield Step(lambda: adherence_of(adherence, task, answer, text))
+        followed: list[float | None] = [attempt.get("adherence")]
+        if adherence is not None and verdict is not None:
+            followed = yield from _followed(adherence, task, answer, state.get("skillp_skills") or [], *followed)
         generation = judged(
             state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint, adherence=followed
         )
@@ -81,7 +92,8 @@ def verify_node(
             "reward": verdict.reward if verdict else None,
             "passed": verdict.passed if verdict else None,
         }
-        facts = {**said, "adherence": followed, "verifier_failed": error is not None}
+        adhered = generation.rollouts[0].adherence
+        facts = {**said, "adherence": adhered, "verifier_failed": error is not None}
         emit("verified", facts, **said, feedback=verdict.feedback if verdict else "", error=error)
         if task.verifier is None and default is not None:
             run = {**run, "verifier": named}
@@ -101,19 +113,23 @@ def judged(
     *,
     error: str | None = None,
     verifier_hash: str | None = None,
-    adherence: float | None = None,
+    adherence: Sequence[float | None] = (),
 ) -> Generation:
-    """The generation that an answer and its verdict make."""
+    """The generation that an answer and its verdict make; `adherence` is of each skill that was shown, where it is known."""
     skills = state.get("skillp_skills") or []
     attempt = state.get("skillp_attempt") or _used(state.get("messages") or [])
     number = len(history(state))
+    followed = dict(zip_longest((skill["ref"] for skill in skills), adherence))
+    first = skills[0]["ref"] if skills else None
+    own = followed.pop(first, None)
     rollout = Rollout(
         generation=number,
         answer=answer,
-        skill=skills[0]["ref"] if skills else None,
+        skill=first,
+        also=followed,
         withheld=run_of(state)["withheld"],
         arm=run_of(state)["arm"],
-        adherence=attempt.get("adherence") if adherence is None else adherence,
+        adherence=attempt.get("adherence") if own is None else own,
         reward=verdict.reward if verdict else None,
         passed=verdict.passed if verdict else None,
         feedback=verdict.feedback if verdict else "",
@@ -127,6 +143,17 @@ def judged(
     return Generation(
         number=number, skill=rollout.skill, text=skills[0]["text"] if skills else None, rollouts=(rollout,)
     )
+
+
+def _followed(
+    judge: Adherence, task: Task, answer: str, skills: Sequence[PinnedSkill], first: float | None
+) -> Generator[Step, Any, list[float | None]]:
+    """How far each skill was followed; `first` says it of the first one, where that is known already."""
+    followed: list[float | None] = [] if first is None else [first]
+    for skill in skills[len(followed) :]:
+        score: float | None = yield Step(partial(adherence_of, judge, task, answer, skill["text"]))
+        followed.append(score)
+    return followed
 
 
 def current_answer(state: Mapping[str, Any]) -> str:
@@ -181,8 +208,3 @@ class _Judge(NamedTuple):
     @classmethod
     def of(cls, verifier: Verifier) -> Self:
         return cls(verifier, verifiers.fingerprint(verifier))
-
-
-@lru_cache(maxsize=1024)
-def _load(spec_json: str) -> _Judge:
-    return _Judge.of(verifiers.load(json.loads(spec_json)))

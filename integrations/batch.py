@@ -122,13 +122,17 @@ def _gate(
             heldout[task.family].append(task)
     # By skill and version, the families that the version passed tasks of.
     skills: defaultdict[str, defaultdict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    passed: defaultdict[str, list[Task]] = defaultdict(list)
     for task, result in outcomes:
         if result["passed"] and result["generations"] and result["skill"]:
             skills[split_ref(result["skill"])[0]][result["skill"]][task.family] += 1
-    for passes in skills.values():
+            passed[split_ref(result["skill"])[0]].append(task)
+    for skill_id, passes in skills.items():
         candidates = [ref for ref in sorted(passes, key=_version) if store.get(ref).status == "staged"]
         candidates.sort(key=lambda ref: -passes[ref].total())
-        judges = heldout[sum(passes.values(), Counter()).most_common(1)[0][0]]
+        family = sum(passes.values(), Counter()).most_common(1)[0][0]
+        judges = heldout[family]
+        others = [task for name, tasks in heldout.items() if name != family for task in tasks]
         for ref in candidates[GATED_PER_SKILL:] if judges else candidates:
             reason = f"{GATED_PER_SKILL} versions passed more tasks" if judges else "no held-out tasks in its family"
             summary.waiting.append(_row(store, ref, reason))
@@ -136,7 +140,9 @@ def _gate(
         if not chosen:
             continue
         try:
-            decisions = gate_versions(store, graph, chosen, judges, max_concurrency=concurrency)
+            decisions = gate_versions(
+                store, graph, chosen, judges, others=others, like=passed[skill_id], max_concurrency=concurrency
+            )
         except Exception as exc:  # noqa: BLE001 - the model failed; what was learned so far stays
             reason = " ".join(f"the gate could not run: {type(exc).__name__}: {exc}".split())
             summary.waiting.extend(_row(store, ref, reason) for ref in chosen)

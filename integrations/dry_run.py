@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from skill_plugin.base_models import model_folder
+from skill_plugin.integrations.needs import check_needs
 from skill_plugin.integrations.night import Night, nothing_in
+from skill_plugin.protocols import Verifier
 from skill_plugin.store import SkillStore
 from skill_plugin.training.dataset import TRAIN
 from skill_plugin.training.groups import Groups
@@ -24,6 +25,7 @@ class DryRun:
         unfinished: Runs that were begun and not ended; the night goes on with one that has the same settings.
         judged_by: See `Night.judged_by`.
         heldout: Held-out tasks that would judge.
+        verifier: Which tasks would be judged by another verifier than they were logged with; empty where there are none.
         learned_from: What the groups are; see `training.dataset.GroupReport`.
         forecast: See `training.forecast.Forecast`; None where nothing would be trained.
     """
@@ -35,6 +37,7 @@ class DryRun:
     unfinished: list[str]
     judged_by: str
     heldout: int
+    verifier: str
     learned_from: dict[str, Any]
     forecast: dict[str, Any] | None
 
@@ -42,21 +45,31 @@ class DryRun:
         return asdict(self)
 
 
-def dry_run(store: SkillStore, night: Night, *, task_llm: bool, gate_tasks: int = 50, sleep: bool = False) -> DryRun:
+def dry_run(
+    store: SkillStore,
+    night: Night,
+    *,
+    task_llm: bool,
+    verifier: Verifier | None = None,
+    gate_tasks: int = 50,
+    sleep: bool = False,
+) -> DryRun:
     """What `retrain` would do now. The store and the disk stay as they are.
 
     Args:
         store: Histories and registry.
         night: What to do.
         task_llm: Whether there is one for the gate.
+        verifier: The operator's own.
         gate_tasks: Held-out tasks that judge, at most.
         sleep: A vLLM server would be put to sleep, so memory that is taken now may be free then.
 
     Raises:
-        ConfigurationError: something cannot work as it is set.
+        ConfigurationError: something cannot work as it is set, or is missing; see `check_needs`.
+        InvalidTaskError: a held-out task names no verifier, and none is given.
         InvalidHistoryError: the base model can compute none of the groups.
     """
-    model_folder(night.base_model)
+    said = check_needs(store, night, task_llm=task_llm, verifier=verifier)
     judged_by = night.judged_by(store, task_llm=task_llm)
     live = store.live_checkpoint(night.logged_as)
     plan, since = night.plan(live), night.window(store)
@@ -84,6 +97,7 @@ def dry_run(store: SkillStore, night: Night, *, task_llm: bool, gate_tasks: int 
         unfinished=[run.id for run in store.training_runs() if run.outcome is None],
         judged_by=judged_by,
         heldout=len(store.tasks(split="heldout", limit=gate_tasks)),
+        verifier=said,
         learned_from=report,
         forecast=forecast,
     )

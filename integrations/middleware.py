@@ -74,7 +74,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
 
     Args:
         store: The library.
-        k: How many skills to show; the first is the one that is credited.
+        k: How many skills to show. Each is credited; the first is the one that is measured by control runs.
         min_score: The floor; see `SkillStore.search`.
         experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
@@ -84,7 +84,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         adherence: Says how far the skill was followed; see `verify_node`.
         verifier_timeout: Seconds until a verifier counts as hung.
         load_skill: Show names and descriptions only, and give the agent a tool `load_skill` that returns a skill. Then a
-            skill counts as used if it was loaded.
+            skill counts as used if it was loaded, and only then.
         task_from: Finds the task in the agent's state; by default the text of the last human message. No text is no task:
             nothing is retrieved and nothing recorded.
 
@@ -214,6 +214,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             skills = calls["loaded"]
         elif self._load_skill and skills:
             attempt["adherence"] = 0.0  # it was on offer and not read: recorded, but neither praised nor blamed
+            skills = skills[:1]  # the others were not shown either
         counts: dict[str, Any] = {
             key: calls[key] for key in ("steps", "tool_calls", "tool_errors", "input_tokens", "output_tokens")
         }

@@ -14,15 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skill_plugin.base_models import model_folder
 from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.checkpoint_record import Checkpoint
 from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations import trainer_process
+from skill_plugin.integrations.needs import check_needs
 from skill_plugin.integrations.night import Night, nothing_in
 from skill_plugin.integrations.retrained import Retrained
-from skill_plugin.protocols import Generator
+from skill_plugin.judges import draw_judges
+from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.store.training_runs import TrainingRun
@@ -54,6 +55,7 @@ def retrain(
     *,
     writer: Writer,
     compare: Compare | None = None,
+    verifier: Verifier | None = None,
     gate_tasks: int = 50,
     server: VllmServer | None = None,
     sleep: bool = False,
@@ -67,7 +69,8 @@ def retrain(
         night: What to do.
         writer: Makes generators, for the gate.
         compare: Runs tasks; None where no task LLM is there.
-        gate_tasks: Held-out tasks that judge, at most.
+        verifier: The operator's own, which `compare` judges with; it is looked at before training.
+        gate_tasks: Held-out tasks that judge, at most; see `judges.draw_judges`.
         server: Where the generator is served; a promoted adapter is loaded into it.
         sleep: Put the server to sleep while training has its GPU.
         wait: Wait for another retrain of this namespace to end.
@@ -76,15 +79,15 @@ def retrain(
     Raises:
         BusyError: another one runs, and `wait` is off.
         InvalidHistoryError: there are no histories, or none that can be learned from.
-        ConfigurationError: something cannot work as it is set.
+        ConfigurationError: something cannot work as it is set, or is missing; see `check_needs`.
+        InvalidTaskError: a held-out task names no verifier, and none is given.
         TrainingError: the trainer died.
     """
-    model_folder(night.base_model)  # before anything is begun: what is not there will not be there in an hour
-    night.judged_by(store, task_llm=compare is not None)  # likewise
+    tell = tell or (lambda _: None)
+    if said := check_needs(store, night, task_llm=compare is not None, verifier=verifier):
+        tell(said)
     with store.alone(BY, wait=wait):
-        return _Night(store, night, server, tell or (lambda _: None)).pass_(
-            writer, compare, gate_tasks=gate_tasks, sleep=sleep
-        )
+        return _Night(store, night, server, tell).pass_(writer, compare, gate_tasks=gate_tasks, sleep=sleep)
 
 
 class _Night:
@@ -196,11 +199,12 @@ class _Night:
         store, wanted = self._store, self._night.gate
         self._await_server(candidate)
         live = store.live_checkpoint(self._night.logged_as)
-        tasks = [] if wanted == "off-policy" else store.tasks(split="heldout", limit=gate_tasks)
+        heldout = [] if wanted == "off-policy" else store.tasks(split="heldout")
+        tasks = draw_judges(heldout, gate_tasks, store.times_judged_checkpoints(), candidate.id)
         note = ""
         if compare is not None and tasks:
             self._tell(
-                f"the gate: {len(tasks)} held-out tasks under the texts of {candidate.id} and of the live generator"
+                f"the gate: {len(tasks)} of {len(heldout)} held-out tasks under the texts of {candidate.id} and of the live generator"
             )
             decision = compare(tasks, writer(candidate), writer(live))
             if decision.kind == "paired" or wanted == "paired":

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def train(folder: Path, *, launcher: str | None = None, tell: Callable[[str], No
         ConfigurationError: the launcher cannot be started, or the trainer says that it cannot work; with its line.
         TrainingError: it died.
     """
-    start = shlex.split(launcher) if launcher else [sys.executable]
+    start = _start(launcher)
     command = [*start, "-m", "skill_plugin.training", str(folder)]
     try:
         process = subprocess.Popen(  # noqa: S603 - the operator's own launcher
@@ -44,9 +45,7 @@ def train(folder: Path, *, launcher: str | None = None, tell: Callable[[str], No
             errors="replace",
         )
     except OSError as exc:
-        raise ConfigurationError(
-            f"the launcher {start[0]!r} cannot be started: {exc.strerror}; see --launcher"
-        ) from exc
+        raise _no_launcher(start[0], exc.strerror) from exc
     last: deque[str] = deque(maxlen=20)
     try:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
@@ -64,6 +63,24 @@ def train(folder: Path, *, launcher: str | None = None, tell: Callable[[str], No
                 pipe.close()
     if code not in {_TRAINED, _MADE_NONE}:
         raise _failed(code, list(last))
+
+
+def check_launcher(launcher: str | None) -> None:
+    """Raises `ConfigurationError` where what starts the processes is not there."""
+    start = _start(launcher)
+    if shutil.which(start[0]) is None:
+        raise _no_launcher(start[0], "there is no such program")
+
+
+def _start(launcher: str | None) -> list[str]:
+    try:
+        return shlex.split(launcher or "") or [sys.executable]
+    except ValueError as exc:
+        raise ConfigurationError(f"the launcher {launcher!r} is not a command: {exc}; see --launcher") from exc
+
+
+def _no_launcher(program: str, why: str | None) -> ConfigurationError:
+    return ConfigurationError(f"the launcher {program!r} cannot be started: {why}; see --launcher")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -62,7 +62,7 @@ def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tup
         ConfigurationError: a task has no verifier.
     """
     verifier = judge(settings)
-    tasks = read_tasks(path)
+    tasks = read_tasks(path, own=verifier)
     if verifier is None and (bare := next((task for task in tasks if task.verifier is None), None)):
         raise ConfigurationError(f"the task {bare.input[:60]!r} names no verifier; add one to it, or pass --verifier")
     if self_check:

@@ -33,6 +33,12 @@ def model_folder(path: str | Path) -> str:
     return path
 
 
+def check_model(path: str | Path) -> None:
+    """Raises `ConfigurationError` where a folder holds no model in safetensors; a name on the hub is not asked for."""
+    if (folder := Path(model_folder(path))).is_dir():
+        _files(folder)
+
+
 def adapter_folder(adapter: str | Path) -> Path:
     """The folder of an adapter in safetensors.
 
@@ -61,17 +67,22 @@ def base_revision(path: str | Path) -> str:
     folder = Path(found)
     if not folder.is_dir():
         return _commit(found) or found
-    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-    if len(files) == 1 or not files[0].is_file():
-        lacks = "config.json" if len(files) > 1 else "*.safetensors"
-        raise ConfigurationError(f"{str(path)!r} holds no model, it has no {lacks}; {GET_ONE}")
     digest = sha256()
-    for file in files:
+    for file in _files(folder):
         digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as content:
             while some := content.read(1 << 20):
                 digest.update(some)
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+def _files(folder: Path) -> list[Path]:
+    """The configuration and the weights of a model's folder."""
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    if len(files) == 1 or not files[0].is_file():
+        lacks = "config.json" if len(files) > 1 else "*.safetensors"
+        raise ConfigurationError(f"{str(folder)!r} holds no model, it has no {lacks}; {GET_ONE}")
+    return files
 
 
 def _commit(name: str) -> str | None:

@@ -9,8 +9,9 @@
 bonus for a function that was used (SAGE, arXiv:2512.17102, in shape: the size of its bonus is not published).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from statistics import fmean
 
 from skill_plugin.errors import ConfigurationError
@@ -89,17 +90,17 @@ def text_reward(
     return (1 - weight) * r_own + weight * r_later + earned
 
 
-def siblings(task: Task, tasks: Sequence[Task], cosines: Mapping[str, float], most: int) -> list[Task]:
+def siblings(task: Task, tasks: Sequence[Task], cosine: Callable[[Task], float], most: int) -> list[Task]:
     """Returns the tasks that judge a text that was written for `task`: at most `most` other `train` tasks of its family.
 
-    In a chain those are the tasks that follow it. Elsewhere a task whose cosine to `task` is outside
-    `[LEAST_COSINE, MOST_COSINE]` is left out, and content hashes choose among the others, so that every candidate of the task
-    is judged by the same ones on every machine.
+    In a chain those are the tasks that follow it. Elsewhere content hashes order the family's tasks, and the first ones whose
+    cosine to `task` is in `[LEAST_COSINE, MOST_COSINE]` are taken, so that every candidate is judged by the same ones on every
+    machine.
 
     Args:
         task: The task that the text was written from.
         tasks: All tasks; those that cannot judge are passed over.
-        cosines: Cosine to `task` by `Task.id`; a task that is not in it is taken to be in the band.
+        cosine: Cosine of a task's input to the input of `task`; asked for as few tasks as possible.
         most: How many.
     """
     others = [
@@ -110,5 +111,5 @@ def siblings(task: Task, tasks: Sequence[Task], cosines: Mapping[str, float], mo
     if task.chain is not None:
         following = [one for one in others if one.chain == task.chain and (one.position or 0) > (task.position or 0)]
         return sorted(following, key=lambda one: one.position or 0)[:most]
-    near = [one for one in others if LEAST_COSINE <= cosines.get(one.id, LEAST_COSINE) <= MOST_COSINE]
-    return sorted(near, key=lambda one: one.content_hash)[:most]
+    in_order = sorted(others, key=lambda one: one.content_hash)
+    return list(islice((one for one in in_order if LEAST_COSINE <= cosine(one) <= MOST_COSINE), most))

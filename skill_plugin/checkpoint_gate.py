@@ -65,6 +65,7 @@ class CheckpointDecision:
         low: Lower end of the gain's 95 % interval over tasks.
         high: Upper end.
         checks: What was looked at in the candidate's texts.
+        judges: The held-out tasks that were drawn, by content hash; the next draws rather take others.
         estimate: What the logs said, where they were asked.
     """
 
@@ -80,6 +81,7 @@ class CheckpointDecision:
     low: float = 0.0
     high: float = 0.0
     checks: tuple[Check, ...] = ()
+    judges: tuple[str, ...] = ()
     estimate: OffPolicyEstimate | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 The three are those of Skill-SD (arXiv:2604.10674): `success_analysis`, `mistake_analysis` and `golden_workflow`. There a
 model writes them; here they are made of rewards, feedback and line differences alone, so that one history gives one digest.
+
+A history may also hold what the task's family has seen. A generation with a `task` is of another task: rejected, it is a text
+that another lineage wrote; else its rollouts are those of the current text (or of no skill) on that task. Neither is one of
+the attempts on the own task, nor ever the current skill.
 """
 
 from collections import Counter
@@ -12,7 +16,7 @@ from skill_plugin.records import Generation, Rollout, mean_reward
 from skill_plugin.skill_md import body_of
 
 MAX_QUOTED = 120
-"""Characters of a feedback or of a skill's line that the digest quotes."""
+"""Characters of a feedback, a task or a skill's line that is quoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,11 @@ class Attempt:
 
 
 def attempts(history: Sequence[Generation]) -> list[Attempt]:
-    """The history's generations with their places.
+    """The generations of the history's own task, with their places.
 
-    The current skill is the last that was neither refused nor rejected; where that one is no skill, there is none.
+    The current skill is the last that was neither refused nor rejected; where that one has no text, there is no current skill.
     """
+    history = [one for one in history if one.task is None]
     standing = [at for at, one in enumerate(history) if one.error is None and one.rejected is None]
     current = standing[-1] if standing and history[standing[-1]].text is not None else None
     sizes, seen = Counter(generation.number for generation in history), Counter[int]()
@@ -82,21 +87,42 @@ def current_text(history: Sequence[Generation]) -> str | None:
     return next((attempt.text for attempt in attempts(history) if attempt.is_current), None)
 
 
+def other_tasks(history: Sequence[Generation]) -> list[Attempt]:
+    """The attempts on other tasks of the family, in the history's order."""
+    return [Attempt(one) for one in history if one.task is not None and one.rejected is None and one.error is None]
+
+
+def refused_elsewhere(history: Sequence[Generation]) -> list[Attempt]:
+    """The texts that other lineages of the family wrote and that were rejected, in the history's order.
+
+    Each text once, with the newest reason; one that the own task's attempts hold as rejected is left out.
+    """
+    known = {one.text for one in history if one.task is None and one.rejected is not None}
+    newest = {one.text: at for at, one in enumerate(history) if one.task is not None and one.rejected is not None}
+    return [Attempt(history[at]) for at in sorted(newest.values()) if history[at].text not in known]
+
+
 def feedback_counts(rollouts: Iterable[Rollout]) -> list[tuple[str, int]]:
     """Each distinct feedback and how many rollouts it was given to, the most frequent first."""
     return Counter(text for rollout in rollouts if (text := rollout.feedback.strip())).most_common()
 
 
-def digest(tried: Sequence[Attempt]) -> list[str]:
-    """The three lines."""
+def digest(tried: Sequence[Attempt], others: Sequence[Attempt] = (), refused: Sequence[Attempt] = ()) -> list[str]:
+    """The three lines.
+
+    Args:
+        tried: The attempts on the own task; what succeeds is told of these alone.
+        others: Those on other tasks of the family.
+        refused: Texts that other lineages of the family wrote.
+    """
     current = next((attempt for attempt in tried if attempt.is_current), None)
     scored = [attempt for attempt in tried if attempt.mean is not None and attempt.generation.rejected is None]
     # Of equals the current skill is the best, then the newest.
     best = max(reversed(scored), key=lambda attempt: (attempt.mean or 0.0, attempt.is_current), default=None)
     return [
         f"Success: {_success(best, scored)}.",
-        f"Mistakes: {_mistakes(current, tried)}.",
-        f"Workflow: {_workflow(current, best, tried)}.",
+        f"Mistakes: {_mistakes(current, tried, others, refused)}.",
+        f"Workflow: {_workflow(current, best, tried, others, refused)}.",
     ]
 
 
@@ -118,7 +144,9 @@ def _success(best: Attempt | None, scored: Sequence[Attempt]) -> str:
     return f"{said}; what it says and {_shown(rival)} does not: {lines}" if rival is not None and lines else said
 
 
-def _mistakes(current: Attempt | None, tried: Sequence[Attempt]) -> str:
+def _mistakes(
+    current: Attempt | None, tried: Sequence[Attempt], others: Sequence[Attempt], refused: Sequence[Attempt]
+) -> str:
     said = []
     latest = current or next((attempt for attempt in reversed(tried) if attempt.rollouts), None)
     if latest is not None and (told := feedback_counts(latest.failing)):
@@ -126,6 +154,10 @@ def _mistakes(current: Attempt | None, tried: Sequence[Attempt]) -> str:
         said.append(
             f'{_shown(latest)} fails most often with "{one_line(text, MAX_QUOTED)}" ({times} of {len(latest.judged)})'
         )
+    if told := feedback_counts(rollout for attempt in others for rollout in attempt.failing):
+        text, times = told[0]
+        judged = sum(len(attempt.judged) for attempt in others)
+        said.append(f'other tasks fail most often with "{one_line(text, MAX_QUOTED)}" ({times} of {judged})')
     if current is not None and current.mean is not None:
         worse = [one for one in tried if one.text is not None and one.mean is not None and one.mean < current.mean]
         worst = min(worse, key=lambda attempt: attempt.mean or 0.0, default=None)
@@ -133,33 +165,45 @@ def _mistakes(current: Attempt | None, tried: Sequence[Attempt]) -> str:
             said.append(f"{_shown(worst)} did worse, {_score(worst)}, with {lines}")
     for what, number in (
         ("refused for its form", sum(attempt.generation.error is not None for attempt in tried)),
-        ("rejected on other tasks", sum(attempt.generation.rejected is not None for attempt in tried)),
+        ("rejected on other tasks", len(_rejected(tried)) + len(refused)),
     ):
         if number:
             said.append(f"{number} {'text was' if number == 1 else 'texts were'} {what}")
     return "; ".join(said) or "none is known"
 
 
-def _workflow(current: Attempt | None, best: Attempt | None, tried: Sequence[Attempt]) -> str:
-    steps = []
+def _workflow(
+    current: Attempt | None,
+    best: Attempt | None,
+    tried: Sequence[Attempt],
+    others: Sequence[Attempt],
+    refused: Sequence[Attempt],
+) -> str:
+    steps, passes = [], current is not None and bool(current.judged) and not current.failing
     if current is None:
         steps.append("write the first skill, with what the feedback shows to be missing")
-    elif current.judged and not current.failing:
+    elif passes and not any(attempt.failing for attempt in others):
         steps.append("keep the current skill, which passes, and change as little as you can")
     else:
         without = mean_reward(_without_skill(tried))
-        if without is not None and current.mean is not None and current.mean <= without:
+        if not passes and without is not None and current.mean is not None and current.mean <= without:
             steps.append(f"the current skill does no better than none ({without:.3g}): replace what misleads")
         elif current.passing:
             steps.append("keep what the passing answers followed")
         if best is not None and best.text is not None and (best.mean or 0.0) > (current.mean or 0.0):
             steps.append(f"take over what {_shown(best)} says otherwise")
         steps.append("correct or add what the most frequent feedback names")
-    if any(attempt.generation.rejected is not None for attempt in tried):
-        steps.append("leave what was rejected alone")
+    if others:
+        steps.append("write what serves all the tasks shown")
+    if _rejected(tried) or refused:
+        steps.append("write no rejected text again as it stands")
     if any(attempt.generation.error is not None for attempt in tried):
         steps.append("keep to the form of the answer, to the letter")
     return "; ".join(steps)
+
+
+def _rejected(tried: Sequence[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in tried if attempt.generation.rejected is not None]
 
 
 def _without_skill(tried: Sequence[Attempt]) -> list[Rollout]:

@@ -30,9 +30,15 @@ from skill_plugin.skill_md import SkillDocument, check_text, parse, render
 MAX_CHANGE = 0.5
 """How much edits may add and delete together, as a share of the body's characters."""
 
+FREE_CHANGE = 300
+"""Characters that edits may add and delete together in any body: a line of a short skill is a large share of it."""
+
 _MARK = "=== "
 _END = "=== end"
-_FORM = f"write '=== replace: ## Heading', '=== add: ## Heading' or '=== delete: ## Heading', and '{_END}' last"
+_FORM = (
+    "write '=== replace: description', '=== replace: ## Heading', '=== add: ## Heading' or '=== delete: ## Heading', and "
+    f"'{_END}' last"
+)
 _EDIT = re.compile(r"=== (?P<operation>replace|add|delete): *(?P<target>\S.*)")
 _BEGUN = re.compile(r"\A===|^=== (?:replace|add|delete):", re.MULTILINE)
 _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t](?P<title>.*))?")
@@ -71,7 +77,8 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
     Args:
         current: The SKILL.md text.
         edits: In the form above.
-        limit: The share of the body's characters that may be added and deleted together; None is no limit.
+        limit: The share of the body's characters that may be added and deleted together, at least `FREE_CHANGE` characters;
+            0 leaves the description alone to change; None is no limit.
 
     Raises:
         InvalidSkillError: the edits are malformed, name no section or an ambiguous one, overlap, change nothing or too
@@ -126,7 +133,8 @@ def check_change(what: str, before: str, after: str, limit: float | None) -> Non
     Counted in whole lines with their ends: those that only one of the two has. A line that moved is not counted.
 
     Raises:
-        InvalidSkillError: more than `limit` was added and deleted together, as a share of the characters before.
+        InvalidSkillError: more than `limit` was added and deleted together, as a share of the characters before, and more
+            than `FREE_CHANGE` characters; with a limit of 0, anything.
         ConfigurationError: the limit is no share.
     """
     if limit is None:
@@ -137,10 +145,11 @@ def check_change(what: str, before: str, after: str, limit: float | None) -> Non
         )
     old, new = Counter(before.split("\n")), Counter(after.split("\n"))
     added, deleted, whole = _size(new - old), _size(old - new), _size(old)
-    if added + deleted > limit * whole:
+    most = max(limit * whole, FREE_CHANGE) if limit else 0
+    if added + deleted > most:
         raise InvalidSkillError(
             f"{what} change {(added + deleted) / whole:.1%} of the body ({added} characters added and {deleted} deleted, "
-            f"of {whole}), the limit is {limit:.1%}; change less at a time"
+            f"of {whole}), the limit is {limit:.1%}, here {most:.0f} characters; change less at a time"
         )
 
 

@@ -1,17 +1,33 @@
-"""The gate: whether a version goes live, and which, from paired rewards on held-out tasks. Pure; it runs nothing itself."""
+"""The gate: whether a version goes live, and which, from what users would get with it and without. Pure; it runs nothing itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from skill_plugin.errors import ConfigurationError
+
+LEAST_OF_KIND = 3
+"""With fewer tasks of its kind, how many of them search finds a text for says too little to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateDecision:
-    """What the gate said and why. `before` and `after` are mean rewards in [0, 1] over the same tasks.
+    """The gate's decision on a version, with its reason and evidence.
 
-    `replay` is the candidate's score over hard and easy tasks, by which the best of several is chosen.
+    Args:
+        promote: Whether the version goes live.
+        reason: Why, in one line that the generator reads too.
+        tasks: Held-out tasks that were compared.
+        repairs: Those on which the reward rises.
+        regressions: Those on which it falls.
+        before: Mean reward over the tasks with what is live now, in [0, 1].
+        after: Mean reward over the same tasks as if the version were live.
+        replay: Score over hard and easy tasks, by which the best of several versions is chosen; see `replay_score`.
+        found: Judges of its kind for which search would show the version; None where search was not asked.
+        of_kind: Judges of its kind.
+        shown_elsewhere: Tasks of other families for which search would show the version first.
+        train_repairs: Failing train tasks of the family that it repairs, less those that it breaks.
+        judges: Content hashes of the held-out tasks that were drawn.
     """
 
     promote: bool
@@ -22,9 +38,18 @@ class GateDecision:
     before: float
     after: float
     replay: float = 0.0
+    found: int | None = None
+    of_kind: int = 0
+    shown_elsewhere: int = 0
+    train_repairs: int = 0
+    judges: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"judges": list(self.judges)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(**{**value, "judges": tuple(value.get("judges", ()))})
 
 
 def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision:
@@ -51,6 +76,73 @@ def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision
     reason = f"{repairs} repaired {sign} {regressions} regressed of {tasks} held-out tasks"
     means = (sum(before) / tasks, sum(after) / tasks)
     return GateDecision(promote, reason, tasks, repairs, regressions, *means, replay_score(before, after))
+
+
+def judge_version(
+    before: Sequence[float],
+    after: Sequence[float],
+    *,
+    found: int,
+    of_kind: int,
+    elsewhere: Sequence[tuple[float, float]] = (),
+    train_repairs: int = 0,
+    easy: int = 0,
+    judges: Sequence[str] = (),
+) -> GateDecision:
+    """Decides on a version by what users would get if it were live, reached through search.
+
+    It goes live on a strict paired gain over held-out tasks; where those show neither a gain nor a loss, failing train tasks
+    that it repairs count. It is refused in spite of a gain where search finds it for less than half of the tasks of its kind,
+    and where it takes tasks of other families and breaks more of them than it repairs.
+
+    Args:
+        before: Rewards of the family's held-out tasks with what is live now, shape [tasks].
+        after: Rewards of the same tasks as if the version were live, shape [tasks].
+        found: Judges of its kind for which search would show it.
+        of_kind: Judges of its kind.
+        elsewhere: Rewards before and after of tasks of other families that it would take, shape [tasks][2].
+        train_repairs: Failing train tasks that it repairs, less those that it breaks.
+        easy: Judges that are solved today and were not run, because none of the others was repaired.
+        judges: Content hashes of the judges.
+
+    Raises:
+        ConfigurationError: `before` and `after` differ in length.
+    """
+    paired_gate(before, after)  # refuses what is not paired
+    counted = paired_gate([*before, *(b for b, _ in elsewhere)], [*after, *(a for _, a in elsewhere)])
+    promote, reasons = counted.promote, [counted.reason]
+    if easy:
+        failing = (
+            f"of {len(before)} held-out tasks that fail today" if before else "because no held-out task fails today"
+        )
+        reasons = [f"0 repaired {failing}, {easy} are solved without it"]
+    if not promote and counted.tasks and not counted.regressions and train_repairs > 0:
+        promote = True
+        reasons.append(f"{train_repairs} failing train tasks repaired and nothing held out regressed")
+    if found < of_kind:
+        missed = f"search found it for {found} of {of_kind} tasks of its kind"
+        if 2 * found < of_kind:
+            missed += ": the description does not say when to use it"
+            promote = promote and of_kind < LEAST_OF_KIND
+        reasons.append(missed)
+    if elsewhere:
+        broken = sum(a < b for b, a in elsewhere)
+        reasons.append(
+            f"search would show it for {len(elsewhere)} tasks of other families, of which {broken} regressed"
+        )
+        if broken > sum(a > b for b, a in elsewhere):
+            promote = False
+            reasons[-1] += ": the description says too much"
+    return replace(
+        counted,
+        promote=promote,
+        reason="; ".join(reasons),
+        found=found,
+        of_kind=of_kind,
+        shown_elsewhere=len(elsewhere),
+        train_repairs=train_repairs,
+        judges=tuple(judges),
+    )
 
 
 def replay_score(before: Sequence[float], after: Sequence[float]) -> float:

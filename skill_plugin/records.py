@@ -219,7 +219,8 @@ class Generation:
     A history is a sequence of these, the current skill's last; several candidates of one prompt have one number. `text` is
     the SKILL.md text that was tried; None is no skill, or a revision that was malformed, in which case `error` says why and
     there are no rollouts. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
-    family, where the rollouts are of that one.
+    family, where the rollouts are of that one or the rejected text was written for it. `worth` is the text's reward on the
+    tasks that come next, where it is known (see `chains`).
     """
 
     number: int
@@ -229,6 +230,7 @@ class Generation:
     error: str | None = None
     rejected: str | None = None
     task: str | None = None
+    worth: float | None = None
 
     @property
     def mean_reward(self) -> float | None:

@@ -45,9 +45,14 @@ def load(selection: str | Selection) -> Selection:
 
 
 def reward(generation: Generation | None) -> float:
-    """The mean reward; below every reward where there is none."""
-    mean = generation.mean_reward if generation else None
-    return -1.0 if mean is None else mean
+    """Returns what a variant is worth: on the tasks that come next where that is known, else its mean reward.
+
+    -1, below every reward, where it has no verdict.
+    """
+    if generation is None:
+        return -1.0
+    worth = generation.mean_reward if generation.worth is None else generation.worth
+    return -1.0 if worth is None else worth
 
 
 def _dominates(one: Generation, other: Generation) -> bool:

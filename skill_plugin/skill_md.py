@@ -7,7 +7,7 @@ refused, because a few hundred bytes of either can unfold into gigabytes or exha
 import re
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,6 +25,10 @@ MAX_DEPTH = 10
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)(?P<body>.*)\Z", re.DOTALL | re.MULTILINE)
+_NAME_LINE = re.compile(
+    r"^(?P<key>[\"']?name[\"']?[ \t]*:[ \t]*)[\"']?[a-z0-9-]+[\"']?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE
+)
+_OPENED = re.compile(r"---[ \t]*(?:\n|\Z)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -144,6 +148,11 @@ def front_matter(text: str) -> dict[Any, Any]:
 def _split(text: str) -> tuple[dict[Any, Any], str]:
     text = check_text(text).removeprefix("\ufeff")
     found = _FRONT_MATTER.match(text)
+    if found is None and _OPENED.match(text):
+        raise InvalidSkillError(
+            f"the front matter that begins {text[4:44].strip()!r} is not closed; put a line '---' below 'description:', and the "
+            "procedure below that"
+        )
     if found is None:
         raise InvalidSkillError(
             f"no front matter: the text begins with {text[:40]!r}; begin with '---', then 'name:' and 'description:', "
@@ -168,6 +177,25 @@ def _front(text: str) -> dict[Any, Any]:
     if not isinstance(front, dict):
         raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {text[:80]!r}")
     return front
+
+
+def renamed(text: str, name: str) -> str:
+    """The same text under another name: only the front matter's `name` line changes.
+
+    A front matter that has no such line (`{name: ..., ...}`) is written anew.
+
+    Raises:
+        InvalidSkillError: the text is no skill, or becomes too long.
+    """
+    document = parse(text)
+    wanted = replace(document, name=check_name(name))
+    made = _NAME_LINE.sub(lambda line: line["key"] + name + line["rest"], text, count=1)
+    try:
+        if parse(made) == wanted:
+            return made
+    except InvalidSkillError:
+        pass
+    return render(wanted)
 
 
 def body_of(text: str) -> str:

@@ -2,12 +2,13 @@
 
     {"task": "How many ...?", "reference": "4", "family": "orders", "verifier": "numeric", "split": "train"}
 
-Only `task` must be there. `verifier` is a name or `{"name": ..., "params": {...}}`; `id` (its own, if it has one) and
-`metadata` are allowed and left alone.
+Only `task` must be there. `verifier` is a name or `{"name": ..., "params": {...}}`; `chain` and `position` (from 0) put tasks
+of one family one after the other; `id` (its own, if it has one) and `metadata` are allowed and left alone.
 """
 
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +17,33 @@ from skill_plugin.errors import ConfigurationError, InvalidTaskError, VerifierEr
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 
-KEYS = ("task", "reference", "family", "verifier", "split")
+KEYS = ("task", "reference", "family", "verifier", "split", "chain", "position")
 _IGNORED = ("id", "metadata")
 
 
-def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None) -> list[Task]:
+def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None, own: Verifier | None = None) -> list[Task]:
     """The tasks of a file, in order.
 
     Args:
         path: The file.
         verifier: The verifier of tasks that name none.
+        own: The operator's verifier: a line may name it too, though nothing could load it.
 
     Raises:
-        InvalidTaskError: the file cannot be read or is empty, or a line is wrong; says which.
+        InvalidTaskError: the file cannot be read or is empty, a line is wrong, or a chain is not whole; says which.
     """
     lines = (read_text(f"@{path}") or "").splitlines()
     name = Path(path).name
     ids: dict[str, int] = {}
-    tasks = [_task(line, name, number, verifier, ids) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not tasks:
+    numbered = {
+        number: _task(line, name, number, verifier=verifier, own=own, ids=ids)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    }
+    if not numbered:
         raise InvalidTaskError(f"the tasks file {str(path)!r} holds no task; write one JSON object a line")
-    return tasks
+    _check_chains(numbered, name)
+    return list(numbered.values())
 
 
 def read_text(given: str | None) -> str | None:
@@ -63,7 +70,7 @@ def check_references(tasks: Sequence[Task], verifier: Verifier | None = None) ->
         InvalidTaskError: a reference does not pass its own verifier.
     """
     for task in tasks:
-        judge = verifiers.load(task.verifier) if task.verifier else verifier
+        judge = verifiers.verifier_of(task.verifier, verifier) if task.verifier else verifier
         if judge is None or task.reference is None or isinstance(judge, verifiers.llm_judge | verifiers.weighted):
             continue
         try:
@@ -74,11 +81,48 @@ def check_references(tasks: Sequence[Task], verifier: Verifier | None = None) ->
 
 def write_tasks(path: str | Path, tasks: Sequence[Task]) -> None:
     """Writes tasks so that `read_tasks` reads them back."""
-    rows = ({"task": task.input, **{key: getattr(task, key) for key in KEYS[1:]}} for task in tasks)
-    Path(path).write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
+    rows = (
+        {"task": task.input, **{key: getattr(task, key) for key in KEYS[1 : None if task.chain else -2]}}
+        for task in tasks
+    )
+    lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    Path(path).write_text("".join(lines), encoding="utf-8")
 
 
-def _task(line: str, name: str, number: int, verifier: dict[str, Any] | None, ids: dict[str, int]) -> Task:
+def _check_chains(tasks: Mapping[int, Task], name: str) -> None:
+    """Raises `InvalidTaskError` where a chain has a hole, a position twice, or tasks of two families; tasks by line number."""
+    chains: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for number, task in tasks.items():
+        if task.chain is None or task.position is None:
+            continue
+        lines = chains[task.chain]
+        where = f"{name}:{number}: the chain {task.chain!r}"
+        if (first := lines.setdefault(task.position, number)) != number:
+            raise InvalidTaskError(
+                f"{where} has its position {task.position} on line {first} too; give each task of a chain its own"
+            )
+        if (family := tasks[next(iter(lines.values()))].family) != task.family:
+            raise InvalidTaskError(
+                f"{where} has a task of the family {task.family!r} and one of {family!r}; a chain is of one family"
+            )
+    for chain, lines in chains.items():
+        missing = next(position for position in range(len(lines) + 1) if position not in lines)
+        if missing < len(lines):
+            number = lines[min(position for position in lines if position > missing)]
+            raise InvalidTaskError(
+                f"{name}:{number}: the chain {chain!r} has no task at position {missing}; number its tasks 0, 1, 2, ..."
+            )
+
+
+def _task(
+    line: str,
+    name: str,
+    number: int,
+    *,
+    verifier: dict[str, Any] | None,
+    own: Verifier | None,
+    ids: dict[str, int],
+) -> Task:
     """The task of a line; `ids` are those of the lines before it, with their numbers."""
     where = f"{name}:{number}"
     try:
@@ -91,10 +135,9 @@ def _task(line: str, name: str, number: int, verifier: dict[str, Any] | None, id
         raise InvalidTaskError(f"{where}: unknown key {unknown[0]!r}; known are {', '.join(KEYS + _IGNORED)}")
     if (given := row.get("id")) is not None and (first := ids.setdefault(repr(given), number)) != number:
         raise InvalidTaskError(f"{where}: the id {given!r} is that of line {first}; give every task its own, or none")
-    own = row.get("verifier")
-    if own is not None:
+    if (named := row.get("verifier")) is not None:
         try:
-            own = verifiers.spec(verifiers.load(own))
+            named = _named(named, own)
         except (ConfigurationError, AttributeError) as exc:
             raise InvalidTaskError(f"{where}: {exc}") from exc
     try:
@@ -102,8 +145,18 @@ def _task(line: str, name: str, number: int, verifier: dict[str, Any] | None, id
             row["task"],
             family=row.get("family") or DEFAULT_FAMILY,
             reference=row.get("reference"),
-            verifier=own or verifier,
+            verifier=named or verifier,
             split=row.get("split"),
+            chain=row.get("chain"),
+            position=row.get("position"),
         )
     except InvalidTaskError as exc:
         raise InvalidTaskError(f"{where}: {exc}") from exc
+
+
+def _named(given: str | Mapping[str, Any], own: Verifier | None) -> dict[str, Any] | None:
+    """Returns the verifier that a line names, as it is logged."""
+    name = given if isinstance(given, str) else given.get("name")
+    if own is not None and name not in verifiers.VERIFIERS and name == (verifiers.spec(own) or {}).get("name"):
+        return verifiers.spec(own)
+    return verifiers.spec(verifiers.load(given))

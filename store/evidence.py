@@ -9,13 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select, union_all
 from sqlmodel import Session, col
 
 from skill_plugin.store.database import fetch
-from skill_plugin.store.tables import RolloutRow
+from skill_plugin.store.tables import RolloutRow, SharedUseRow
 
 WINDOW = 1000
 """Rollouts of each kind that are looked back on, newest first."""
@@ -24,6 +24,8 @@ ENOUGH = 5
 """Pairs, or rollouts in each of two groups, from which there is a lift at all."""
 
 Z_95 = 1.96
+
+_ROLLOUT_KEY = ("namespace", "run_id", "generation", "k")
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,29 @@ class Lift:
         return f"{verdict}: {self.value:+.2f} reward (95 % interval {self.low:+.2f} to {self.high:+.2f}) over {basis}."
 
 
-_USES = (
-    select(col(RolloutRow.task_id), col(RolloutRow.reward))
-    .where(col(RolloutRow.skill_id) == bindparam("skill_id"), col(RolloutRow.credited).is_(True))
-    .order_by(col(RolloutRow.id).desc())
-    .limit(WINDOW)
-)
+class Sample(NamedTuple):
+    """How many rewards in [0, 1] there are, and their sum."""
+
+    number: int
+    total: float
+
+    @classmethod
+    def of(cls, rewards: Sequence[float]) -> Self:
+        return cls(len(rewards), math.fsum(rewards))
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.number
+
+
+_CREDITED = select(col(RolloutRow.id), col(RolloutRow.task_id), col(RolloutRow.reward))
+_FIRST = _CREDITED.where(col(RolloutRow.skill_id) == bindparam("skill_id"), col(RolloutRow.credited).is_(True))
+_FURTHER = _CREDITED.join(
+    SharedUseRow,
+    and_(*(col(getattr(SharedUseRow, key)) == col(getattr(RolloutRow, key)) for key in _ROLLOUT_KEY)),
+).where(col(SharedUseRow.skill_id) == bindparam("skill_id"), col(SharedUseRow.credited).is_(True))
+_EITHER = union_all(_FIRST, _FURTHER).subquery()
+_USES = select(_EITHER.c.task_id, _EITHER.c.reward).order_by(_EITHER.c.id.desc()).limit(WINDOW)
 _WITHHELD = (
     select(col(RolloutRow.task_id), col(RolloutRow.reward))
     .where(
@@ -82,7 +101,10 @@ _CONTROLS = select(col(RolloutRow.task_id), col(RolloutRow.reward)).where(
 
 
 def lift_of(session: Session, namespace: str, skill_id: str) -> Lift:
-    """The lift of a skill, from its credited uses: never on the task that it was written from."""
+    """The lift of a skill, from its credited uses: never on the task that it was written from.
+
+    Where further skills were shown with it, their effect is a part of it: a control rollout had none of them.
+    """
     uses = fetch(session, _USES, skill_id=skill_id)
     withheld = fetch(session, _WITHHELD, skill_id=skill_id)
     controls = fetch(session, _CONTROLS, namespace=namespace, task_ids=sorted({task_id for task_id, _ in uses}))
@@ -105,16 +127,23 @@ def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
     return fmean(differences), max(-1.0, mean - half), min(1.0, mean + half)
 
 
-def unpaired_interval(treated: Sequence[float], control: Sequence[float]) -> tuple[float, float, float]:
-    """Difference of means and its interval, from rewards in [0, 1], shapes [uses] and [controls]."""
+def unpaired_interval(
+    treated: Sequence[float], control: Sequence[float], *, z: float = Z_95
+) -> tuple[float, float, float]:
+    """Difference of means and its interval, from rewards in [0, 1], shapes [uses] and [controls]; `z` as for a normal one."""
+    return interval_of_samples(Sample.of(treated), Sample.of(control), z=z)
+
+
+def interval_of_samples(treated: Sample, control: Sample, *, z: float = Z_95) -> tuple[float, float, float]:
+    """As `unpaired_interval`, where only counts and sums are known."""
     means, variance = [], 0.0
-    for rewards in (treated, control):
-        count = len(rewards) + 2
-        mean = (sum(rewards) + 1) / count
+    for sample in (treated, control):
+        count = sample.number + 2
+        mean = (sample.total + 1) / count
         means.append(mean)
         variance += mean * (1 - mean) / count
-    middle, half = means[0] - means[1], Z_95 * math.sqrt(variance)
-    return fmean(treated) - fmean(control), max(-1.0, middle - half), min(1.0, middle + half)
+    middle, half = means[0] - means[1], z * math.sqrt(variance)
+    return treated.mean - control.mean, max(-1.0, middle - half), min(1.0, middle + half)
 
 
 def _pairs(uses: Sequence[tuple[str, float]], controls: Sequence[tuple[str, float]]) -> list[float]:

@@ -13,11 +13,15 @@ from sqlmodel import Session, col, select
 from skill_plugin.budget import Usage
 from skill_plugin.errors import BusyError, InvalidTaskError
 from skill_plugin.gate import GateDecision
-from skill_plugin.records import Split, Task
+from skill_plugin.records import Rollout, Split, Task
+from skill_plugin.store import versions
 from skill_plugin.store.base import StoreBase
-from skill_plugin.store.outcomes import insert_task
+from skill_plugin.store.outcomes import as_rollout, insert_task
 from skill_plugin.store.owner import job_owner
 from skill_plugin.store.tables import EventRow, EvolveRunRow, RevisionRow, RolloutRow, TaskRow, utc_now
+
+TRIED = "tried"
+"""The kind of event that says what a candidate was worth on its task and on the tasks that come next."""
 
 _LOOK_AGAIN_S = 0.5
 _IDS_A_QUERY = 500
@@ -25,18 +29,43 @@ _IDS_A_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class EvolveRun:
-    """A run of `evolve`. `resumed` says that an earlier start has begun it; `spent` is what that has recorded."""
+    """A run of `evolve`.
+
+    Args:
+        id: Its id.
+        resumed: Whether an earlier start has begun it.
+        task_usage: What that recorded of the task LLM.
+        generator_usage: What it recorded of the generator.
+        malformed: Recorded candidates that are not a skill.
+    """
 
     id: str
     resumed: bool
     task_usage: Usage = field(default_factory=Usage)
     generator_usage: Usage = field(default_factory=Usage)
+    malformed: int = 0
 
 
 class EvolveProgress(NamedTuple):
     id: str
     progress: Mapping[str, Any]
     outcome: str | None
+
+
+class RecordedRollout(NamedTuple):
+    """A rollout with its run's id and its task's id."""
+
+    run_id: str
+    task_id: str
+    rollout: Rollout
+
+
+class TextWorth(NamedTuple):
+    """What a text was worth: its `skill_id@version`, the worth in words, and the rewards behind it."""
+
+    ref: str
+    reason: str
+    evidence: Mapping[str, Any]
 
 
 class Evolving(StoreBase):
@@ -59,7 +88,13 @@ class Evolving(StoreBase):
                 )
                 session.add(row)
                 return EvolveRun(row.id, resumed=False)
-            return EvolveRun(row.id, True, *(_usage(session, self.namespace, row.id, of) for of in _LOGS))
+            return EvolveRun(
+                row.id,
+                resumed=True,
+                task_usage=_usage(session, self.namespace, row.id, RolloutRow),
+                generator_usage=_usage(session, self.namespace, row.id, RevisionRow),
+                malformed=_malformed(session, self.namespace, row.id),
+            )
 
     def save_evolve(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
         """Keeps how far a run is, and at the end what it came to."""
@@ -75,12 +110,39 @@ class Evolving(StoreBase):
             rows = session.exec(mine.order_by(col(EvolveRunRow.created_at))).all()
             return [EvolveProgress(row.id, row.progress, row.outcome) for row in rows]
 
+    def evolve_rollouts(self, run_id: str) -> list[RecordedRollout]:
+        """Returns every rollout that a run of `evolve` has recorded, oldest first; each was shown one skill at most."""
+        mine = select(RolloutRow).where(
+            RolloutRow.namespace == self.namespace, col(RolloutRow.run_id).startswith(f"{run_id}:")
+        )
+        with self.database.read() as session:
+            rows = session.exec(mine.order_by(col(RolloutRow.id))).all()
+            return [RecordedRollout(row.run_id, row.task_id, as_rollout(row, {})) for row in rows]
+
+    def log_worth(self, by: str, texts: Sequence[TextWorth]) -> None:
+        """Appends to each text's history what it was worth; each task's verdict on a version once for every `by`."""
+        with self._write() as session:
+            for ref, reason, evidence in texts:
+                skill, version = versions.resolve(session, self.namespace, ref)
+                known = select(EventRow.evidence).where(
+                    EventRow.skill_id == skill.id,
+                    EventRow.version == version.number,
+                    EventRow.kind == TRIED,
+                    EventRow.by == by,
+                )
+                if all(one["task"] != evidence["task"] for one in session.exec(known)):
+                    versions.log_event(
+                        session, skill, TRIED, by=by, version=version.number, reason=reason, evidence=evidence
+                    )
+
     def gate_decisions(self, by: str) -> dict[str, GateDecision]:
         """What a gate that called itself `by` decided, by `skill_id@version`."""
         with self.database.read() as session:
             mine = select(EventRow).where(EventRow.namespace == self.namespace, EventRow.by == by)
             rows = session.exec(mine.where(col(EventRow.kind).in_(["promoted", "refused"]))).all()
-            return {f"{row.skill_id}@{row.version}": GateDecision(**row.evidence) for row in rows if row.evidence}
+            return {
+                f"{row.skill_id}@{row.version}": GateDecision.from_json(row.evidence) for row in rows if row.evidence
+            }
 
     def claim_splits(self, tasks: Sequence[Task]) -> None:
         """Keeps the tasks with their splits. A question stays in the split that it had first: else the generator would know
@@ -163,12 +225,19 @@ class Evolving(StoreBase):
             owner.release()
 
 
-_LOGS = (RolloutRow, RevisionRow)
-
-
 def _usage(session: Session, namespace: str, run_id: str, log: type[RolloutRow] | type[RevisionRow]) -> Usage:
     """What a run has recorded of one model. Ours are letters and digits, so nothing in the pattern is special."""
     summed = select(func.count(), func.sum(col(log.input_tokens)), func.sum(col(log.output_tokens))).where(
         log.namespace == namespace, col(log.run_id).startswith(f"{run_id}:")
     )
     return Usage(*(value or 0 for value in session.exec(summed).one()))
+
+
+def _malformed(session: Session, namespace: str, run_id: str) -> int:
+    """Returns how many candidates of a run are not a skill."""
+    bad = select(func.count()).where(
+        RevisionRow.namespace == namespace,
+        col(RevisionRow.run_id).startswith(f"{run_id}:"),
+        col(RevisionRow.error).is_not(None),
+    )
+    return session.exec(bad).one()

@@ -15,7 +15,7 @@ from skill_plugin.histories import columns, statistics
 from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.records import Episode, Refused
 from skill_plugin.histories.statistics import HistoryStats
-from skill_plugin.store import lineages, taking
+from skill_plugin.store import counting, lineages, taking
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.lineages import Window
 from skill_plugin.store.query import When, moment
@@ -234,7 +234,7 @@ class Histories(StoreBase):
                     names = ", ".join([*[*known.base_models][-10:], BASE])
                     raise ConfigurationError(f"there is no checkpoint {checkpoint!r}; known are {names}")
             gatherer = statistics.Gatherer(known, base_model=base_model, max_age=max_age, checkpoint=checkpoint)
-            return lineages.counted(session, self.namespace, gatherer, window)
+            return counting.counted(session, self.namespace, gatherer, window)
 
 
 def _window(family: str | None, since: When | None, until: When | None) -> Window:

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from skill_plugin import skill_md
-from skill_plugin.errors import VerifierError
-from skill_plugin.records import Revision, Rollout, Task, Verdict
+from skill_plugin.errors import StoreError, VerifierError
+from skill_plugin.records import Revision, Rollout, Task, Verdict, split_ref
 from skill_plugin.store import outcomes, revisions
 from skill_plugin.store.base import StoreBase
-from skill_plugin.store.revisions import Candidate, StagedRevision
+from skill_plugin.store.revisions import Candidate, Group, StagedRevision
 
 
 class Ran(NamedTuple):
@@ -116,29 +115,43 @@ class Ledger(StoreBase):
         group_id: str,
         generation: int,
         parent: str | None,
+        also: Sequence[Task] = (),
+        first: int = 0,
     ) -> list[StagedRevision]:
         """Appends what the generator wrote from one prompt; each well-formed text becomes a staged version.
+
+        A group may be written in parts: `first` says how many candidates of it there were, and the part is numbered from
+        there. A part that is there already is returned as it is, so sending it twice is sending it once.
 
         Args:
             task: The task it was written for.
             proposed: The candidates, in order.
             run_id: The run that asked.
-            group_id: Names the prompt; a group that is there already is returned as it is.
+            group_id: Names the prompt.
             generation: The step g of the lineage, from 1.
             parent: `skill_id@version` that was revised; None for a first skill.
+            also: Further tasks whose failures the prompt showed. A text is never credited on a task that it was written from.
+            first: The number of the first of `proposed` within the group, from 0.
+
+        Returns:
+            The candidates from number `first` on, in order.
+
+        Raises:
+            StoreError: the group has fewer candidates than `first`.
         """
-        candidates = [self._candidate(revision) for revision in proposed]
+        revised = split_ref(parent) if parent else (None, None)
+        group = Group(self.namespace, group_id, task, run_id, generation, revised, also, first)
+        candidates = [Candidate.of(revision) for revision in proposed]
+        self._embed_ahead(group, candidates)
         with self._write() as session, session.no_autoflush:
-            return revisions.find_group(session, self.namespace, group_id) or revisions.write_group(
-                session,
-                self.namespace,
-                task,
-                candidates,
-                run_id=run_id,
-                group_id=group_id,
-                generation=generation,
-                parent=parent,
-                signature=self._claim_signature(session),
+            known = revisions.find_group(session, self.namespace, group_id)
+            if len(known) < first:
+                raise StoreError(
+                    f"the group {group_id!r} has {len(known)} candidates and cannot go on from number {first}; "
+                    "give first=len(store.staged(group_id))"
+                )
+            return known[first:] or revisions.write_group(
+                session, group, candidates, embed=self._vectors, signature=self._claim_signature(session)
             )
 
     def staged(self, group_id: str) -> list[StagedRevision]:
@@ -146,8 +159,10 @@ class Ledger(StoreBase):
         with self.database.read() as session:
             return revisions.find_group(session, self.namespace, group_id)
 
-    def _candidate(self, revision: Revision) -> Candidate:
-        if revision.text is None:
-            return Candidate(revision, None, None)
-        document = skill_md.parse(revision.text)
-        return Candidate(revision, document, self._vectors(document.embedded_text))
+    def _embed_ahead(self, group: Group, candidates: Sequence[Candidate]) -> None:
+        """Embeds the texts under the names that they are about to get, so that no writer waits for a model meanwhile."""
+        with self.database.read() as session:
+            named = revisions.named(session, group, candidates)
+        for candidate in named:
+            if candidate.document is not None:
+                self._vectors(candidate.document.embedded_text)

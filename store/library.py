@@ -10,6 +10,7 @@ from skill_plugin.skill_md import SkillDocument
 from skill_plugin.store import experience_rows, pruning, versions
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.query_vectors import beginning
 from skill_plugin.store.ranking import DEFAULT_EXPERIENCE
 from skill_plugin.store.search import DEFAULT_K, DEFAULT_MIN_SCORE
 from skill_plugin.store.supposed import Supposed
@@ -123,12 +124,14 @@ class Library(StoreBase):
     def rollback(self, name: str, version: int | None = None, *, reason: str = "") -> Skill:
         """Makes an earlier version live again: the one named, else the parent of the live one.
 
+        A live version that its generator wrote without seeing another has no parent; then it is the one that was live before.
+
         Raises:
-            SkillNotFoundError: there is no such version, or the live one has no parent.
+            SkillNotFoundError: there is no such version, or nothing was before the live one.
         """
         if version is None and split_ref(name)[1] is None:
             with self.database.read() as session:
-                version = versions.parent_of_live(session, versions.find_skill(session, self.namespace, name))
+                version = versions.before_live(session, versions.find_skill(session, self.namespace, name))
         return self._make_live(name, version, "rolled back", by="human", reason=reason)
 
     def get(self, name: str) -> Skill:
@@ -199,6 +202,10 @@ class Library(StoreBase):
         )
         self._notify()
         return hits
+
+    def cosine(self, text: str, other: str) -> float:
+        """Returns how alike two texts are to the store's embedder, from -1 to 1; only their beginnings are read."""
+        return float(self._vectors(beginning(text)) @ self._vectors(beginning(other)))
 
     def _make_live(
         self,

@@ -11,12 +11,11 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, String, case, func, literal, select, type_coerce
-from sqlalchemy import cast as as_type
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
 from skill_plugin.histories import statistics
-from skill_plugin.histories.eligibility import Ancestry, ages, temperature_of
+from skill_plugin.histories.eligibility import Ancestry, ages
 from skill_plugin.store.tables import CheckpointRow, RevisionRow, RolloutRow, Table, TaskRow
 
 TASKS = 200
@@ -118,7 +117,7 @@ def _pages(session: Session, namespace: str, family: str | None, weight: int) ->
         for table in (RolloutRow, RevisionRow)
     }
     load = (count[RolloutRow] + _REVISION * count[RevisionRow]).label("load")
-    statement = select(*_table(TaskRow).columns, load).where(col(TaskRow.namespace) == namespace)
+    statement = select(*table_of(TaskRow).columns, load).where(col(TaskRow.namespace) == namespace)
     if family is not None:
         statement = statement.where(col(TaskRow.family) == family)
     statement = statement.order_by(col(TaskRow.id)).limit(TASKS)
@@ -136,60 +135,13 @@ def _pages(session: Session, namespace: str, family: str | None, weight: int) ->
         yield page
 
 
-def _table(table: type[Table]) -> Any:
+def table_of(table: type[Table]) -> Any:
     return table.metadata.tables[str(table.__tablename__)]
 
 
 def other_columns(table: type[Table], *known: str) -> list[ColumnElement[Any]]:
     """All columns of a table but those that are fetched anyway."""
-    return [column for column in _table(table).columns if column.name not in known]
-
-
-def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, window: Window) -> statistics.HistoryStats:
-    """Takes every lineage to the gatherer, reading as little of it as it needs."""
-    revision_columns = [
-        col(RevisionRow.skill_id), col(RevisionRow.version), col(RevisionRow.error), col(RevisionRow.source),
-        col(RevisionRow.model), col(RevisionRow.checkpoint_id), col(RevisionRow.sampling),
-        *(_length(name).label(name) for name in ("prompt_token_ids", "completion_token_ids", "logprobs")),
-    ]  # fmt: skip
-    rollout_columns = [
-        col(RolloutRow.skill_id), col(RolloutRow.version), col(RolloutRow.arm), col(RolloutRow.reward),
-        col(RolloutRow.passed), col(RolloutRow.source),
-    ]  # fmt: skip
-    pages = lineages(
-        session,
-        namespace,
-        window,
-        revision_columns=revision_columns,
-        rollout_columns=rollout_columns,
-        weight=10 * WEIGHT,
-    )
-    for lineage in chain.from_iterable(pages):
-        gatherer.add(
-            statistics.Lineage(
-                lineage.task.split,
-                [
-                    statistics.Revised(
-                        row.generation, row.group_id, (row.skill_id, row.version) if row.skill_id else None, row.error,
-                        row.source, row.model, row.checkpoint_id, row.prompt_token_ids, row.completion_token_ids, row.logprobs,
-                        temperature_of(row.sampling),
-                    )
-                    for row in lineage.revisions
-                ],
-                [
-                    statistics.Rolled(
-                        row.generation, (row.skill_id, row.version) if row.skill_id else None, row.arm, row.reward,
-                        row.passed, row.source,
-                    )
-                    for row in lineage.rollouts
-                ],
-            )
-        )  # fmt: skip
-    tasks = select(col(TaskRow.split), func.count()).where(col(TaskRow.namespace) == namespace)
-    if window.family is not None:
-        tasks = tasks.where(col(TaskRow.family) == window.family)
-    by_split = {split: count for split, count in session.connection().execute(tasks.group_by(col(TaskRow.split)))}  # noqa: C416 - rows are no pairs to dict()
-    return gatherer.result({split: by_split.get(split, 0) for split in ("train", "heldout")})
+    return [column for column in table_of(table).columns if column.name not in known]
 
 
 def checkpoints(session: Session, namespace: str) -> statistics.Checkpoints:
@@ -199,11 +151,3 @@ def checkpoints(session: Session, namespace: str) -> statistics.Checkpoints:
     rows = session.connection().execute(statement.order_by(col(CheckpointRow.created_at))).all()
     known = {row.id: Ancestry(row.parent, row.base_model, row.status == "live") for row in rows}
     return statistics.Checkpoints(ages(known), {row.id: row.base_model for row in rows})
-
-
-def _length(name: str) -> ColumnElement[int]:
-    """How many elements a JSON list has; 0 where there is none."""
-    column = _table(RevisionRow).c[name]
-    # None is SQL's NULL in some rows and JSON's in others, of which PostgreSQL will not take the length.
-    is_list = type_coerce(as_type(column, String), String).like("[%")
-    return case((is_list, func.json_array_length(column)), else_=literal(0))

@@ -1,16 +1,21 @@
 """What the generator wrote: revisions, and the staged versions that became of them. Within the caller's transaction."""
 
 import secrets
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Self, TypeVar
 
 from sqlmodel import Session, col, select
 
-from skill_plugin.records import Revision, Skill, Task, split_ref
+from skill_plugin import skill_md
+from skill_plugin.errors import InvalidSkillError
+from skill_plugin.records import Revision, Skill, Task
 from skill_plugin.skill_md import SkillDocument
 from skill_plugin.store import versions
+from skill_plugin.store.database import insert_if_absent
+from skill_plugin.store.namesakes import own_name
 from skill_plugin.store.outcomes import insert_task
-from skill_plugin.store.tables import RevisionRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector
 
 T = TypeVar("T")
@@ -24,11 +29,39 @@ class StagedRevision(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A revision ready to be written: parsed and embedded, or neither if it is malformed."""
+    """A revision ready to be written; `document` is its text, parsed, or None if it is malformed."""
 
     revision: Revision
     document: SkillDocument | None
-    vector: Vector | None
+
+    @classmethod
+    def of(cls, revision: Revision) -> Self:
+        return cls(revision, None if revision.text is None else skill_md.parse(revision.text))
+
+    def named(self, name: str) -> "Candidate":
+        """The same under the name that it gets; malformed if its text becomes too long."""
+        if self.document is None or self.document.name == name or self.revision.text is None:
+            return self
+        try:
+            return Candidate.of(replace(self.revision, text=skill_md.renamed(self.revision.text, name)))
+        except InvalidSkillError as exc:
+            return Candidate(replace(self.revision, text=None, error=str(exc)), None)
+
+
+class Group(NamedTuple):
+    """The candidates of one prompt, or those from number `first` on. `parent` is the id and the version that was revised.
+
+    `also` are further tasks that the prompt showed.
+    """
+
+    namespace: str
+    id: str
+    task: Task
+    run_id: str
+    generation: int
+    parent: tuple[str | None, int | None] = (None, None)
+    also: Sequence[Task] = ()
+    first: int = 0
 
 
 def find_group(session: Session, namespace: str, group_id: str) -> list[StagedRevision]:
@@ -38,21 +71,23 @@ def find_group(session: Session, namespace: str, group_id: str) -> list[StagedRe
     return [StagedRevision(*_read(session, row)) for row in rows]
 
 
+def named(session: Session, group: Group, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates under the names that they get."""
+    names: dict[str, str] = {}
+    for name in {candidate.document.name for candidate in candidates if candidate.document}:
+        names[name] = own_name(session, group.namespace, name, parent_id=group.parent[0], family=group.task.family)
+    return [one.named(names[one.document.name]) if one.document else one for one in candidates]
+
+
 def write_group(
-    session: Session,
-    namespace: str,
-    task: Task,
-    candidates: Sequence[Candidate],
-    *,
-    run_id: str,
-    group_id: str,
-    generation: int,
-    parent: str | None,
-    signature: str,
+    session: Session, group: Group, candidates: Sequence[Candidate], *, embed: Callable[[str], Vector], signature: str
 ) -> list[StagedRevision]:
-    """Appends the candidates of one prompt; each well-formed one becomes a staged version."""
-    insert_task(session, namespace, task)
-    parent_id, parent_number = split_ref(parent) if parent else (None, None)
+    """Appends candidates of one prompt; each well-formed one becomes a staged version."""
+    for task in (group.task, *group.also):
+        insert_task(session, group.namespace, task)
+    for task in group.also:
+        shown = {"namespace": group.namespace, "group_id": group.id, "content_hash": task.content_hash}
+        insert_if_absent(session, RevisionTaskRow, shown)
     # Candidates of one prompt are mostly of one skill: it and its newest number are looked up once, and their rows are
     # written together at the end.
     skills: dict[str, SkillRow] = {}
@@ -60,79 +95,72 @@ def write_group(
     texts: dict[tuple[str, str], SkillVersionRow] = {}
     vectors: list[tuple[SkillVersionRow, Vector]] = []
     staged = []
-    for number, candidate in enumerate(candidates):
-        revision_id = f"rev_{secrets.token_hex(8)}"
+    for number, (revision, document) in enumerate(named(session, group, candidates), group.first):
         version, skill, is_new = None, None, False
-        if candidate.document is not None and candidate.vector is not None and candidate.revision.text is not None:
-            name = candidate.document.name
-            skill = skills[name] = skills.get(name) or _skill_for(session, namespace, candidate.document, parent_id)
-            text = candidate.revision.text
+        revision_id = f"rev_{secrets.token_hex(8)}"
+        if document is not None and (text := revision.text) is not None:
+            skill = skills[document.name] = skills.get(document.name) or _skill(session, group.namespace, document)
             version = texts.get((skill.id, text)) or versions.version_with_text(session, skill, text)
             if is_new := version is None:
                 newest[skill.id] = 1 + (newest.get(skill.id) or versions.newest_version(session, skill.id))
                 version = versions.append_version(
                     session,
                     skill,
-                    candidate.document,
+                    document,
                     text,
                     author="generator",
-                    generation=generation,
-                    parent=parent_number if skill.id == parent_id else skill.live_version,
+                    generation=group.generation,
+                    # What the generator saw, which may be less than what is live.
+                    parent=group.parent[1] if skill.id == group.parent[0] else None,
                     revision_id=revision_id,
                     number=newest[skill.id],
                 )
                 texts[skill.id, text] = version
-                vectors.append((version, candidate.vector))
+                vectors.append((version, embed(document.embedded_text)))
                 kind = "staged" if version.number == 1 else "revised"
                 versions.log_event(session, skill, kind, by="generator", version=version.number)
-        session.add(
-            RevisionRow(
-                id=revision_id,
-                namespace=namespace,
-                task_id=task.id,
-                run_id=run_id,
-                group_id=group_id,
-                candidate=number,
-                generation=generation,
-                parent_skill_id=parent_id,
-                parent_version=parent_number,
-                skill_id=version.skill_id if version else None,
-                version=version.number if version else None,
-                prompt=[dict(message) for message in candidate.revision.prompt],
-                completion=candidate.revision.completion,
-                error=candidate.revision.error,
-                prompt_token_ids=_list(candidate.revision.prompt_token_ids),
-                completion_token_ids=_list(candidate.revision.completion_token_ids),
-                logprobs=_list(candidate.revision.logprobs),
-                sampling=dict(candidate.revision.sampling),
-                model=candidate.revision.model,
-                checkpoint_id=candidate.revision.checkpoint,
-                input_tokens=candidate.revision.input_tokens,
-                output_tokens=candidate.revision.output_tokens,
-                source=candidate.revision.source,
-            )
-        )
+        session.add(_row(group, revision_id, number, revision, version))
         seen = versions.view(session, skill, version, is_new=is_new) if skill and version else None
-        staged.append(StagedRevision(candidate.revision, seen))
+        staged.append(StagedRevision(revision, seen))
     session.flush()
     for version, vector in vectors:
         versions.add_vector(session, version, vector, signature)
     return staged
 
 
-def _skill_for(session: Session, namespace: str, document: SkillDocument, parent_id: str | None) -> SkillRow:
-    """The skill that a text is a version of: its parent if it kept the name, else its namesake, else a new one.
+def _skill(session: Session, namespace: str, document: SkillDocument) -> SkillRow:
+    known = select(SkillRow).where(SkillRow.namespace == namespace, SkillRow.name == document.name)
+    return session.exec(known).first() or versions.new_skill(session, namespace, document, author="generator")
 
-    A namesake is taken rather than a second skill made: a library of near copies is what retrieval dies of, and a
-    staged version has to pass the gate like any other.
-    """
-    if parent_id is not None:
-        parent = versions.find_skill(session, namespace, parent_id, lock=True)
-        if parent.name == document.name:
-            return parent
-    statement = select(SkillRow).where(SkillRow.namespace == namespace, SkillRow.name == document.name)
-    found = session.exec(statement.with_for_update()).first()
-    return found or versions.new_skill(session, namespace, document, author="generator")
+
+def _row(
+    group: Group, revision_id: str, number: int, revision: Revision, version: SkillVersionRow | None
+) -> RevisionRow:
+    return RevisionRow(
+        id=revision_id,
+        namespace=group.namespace,
+        task_id=group.task.id,
+        run_id=group.run_id,
+        group_id=group.id,
+        candidate=number,
+        generation=group.generation,
+        parent_skill_id=group.parent[0],
+        parent_version=group.parent[1],
+        skill_id=version.skill_id if version else None,
+        version=version.number if version else None,
+        prompt=[dict(message) for message in revision.prompt],
+        completion=revision.completion,
+        error=revision.error,
+        prompt_token_ids=_list(revision.prompt_token_ids),
+        completion_token_ids=_list(revision.completion_token_ids),
+        logprobs=_list(revision.logprobs),
+        sampling=dict(revision.sampling),
+        model=revision.model,
+        checkpoint_id=revision.checkpoint,
+        input_tokens=revision.input_tokens,
+        output_tokens=revision.output_tokens,
+        source=revision.source,
+    )
 
 
 def _read(session: Session, row: RevisionRow) -> tuple[Revision, Skill | None]:

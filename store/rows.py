@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import tuple_
@@ -10,9 +11,11 @@ from sqlmodel import Session, col, select
 from skill_plugin import skill_md
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.histories import columns
+from skill_plugin.histories.credit import Later
 from skill_plugin.revision_prompt import read_revision
+from skill_plugin.store.later import later_of, prompt_tasks
 from skill_plugin.store.lineages import Recorded
-from skill_plugin.store.tables import RevisionRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import RevisionRow, SharedUseRow, SkillRow, SkillVersionRow
 
 Ref = tuple[str, int]
 
@@ -27,21 +30,38 @@ class Text(NamedTuple):
     text: str | None = None
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """What belongs to the rows of a page and is not in them: texts, and by their keys what else is known."""
+
+    texts: Mapping[Ref, Text]
+    base_models: Mapping[str, str]
+    later: Mapping[tuple[str, int], Sequence[Later]]
+    prompt_tasks: Mapping[str, Sequence[str]]
+    also: Mapping[tuple[str, int, int], Mapping[str, float | None]]
+
+
 def export_rows(
     session: Session, namespace: str, page: Sequence[Recorded], base_models: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """The rows of some lineages."""
-    texts = _texts(session, namespace, page)
+    beside = _Beside(
+        texts=_texts(session, namespace, page),
+        base_models=base_models,
+        later=later_of(session, namespace, page),
+        prompt_tasks=prompt_tasks(session, namespace, page),
+        also=_also(session, namespace, page),
+    )
     for lineage in page:
-        yield from _of(lineage, texts, base_models)
+        yield from _of(lineage, beside)
 
 
-def _of(lineage: Recorded, texts: Mapping[Ref, Text], base_models: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+def _of(lineage: Recorded, beside: _Beside) -> Iterator[dict[str, Any]]:
     under: defaultdict[tuple[int, str, Ref | None], list[Any]] = defaultdict(list)
     population: defaultdict[int, list[float]] = defaultdict(list)
     for rollout in lineage.rollouts:
         under[rollout.generation, rollout.arm, _skill(rollout)].append(rollout)
-        if rollout.arm == "skill" and rollout.reward is not None:
+        if rollout.purpose == "run" and rollout.arm == "skill" and rollout.reward is not None:
             population[rollout.generation].append(rollout.reward)
     written = set()
     for revision in lineage.revisions:
@@ -52,12 +72,12 @@ def _of(lineage: Recorded, texts: Mapping[Ref, Text], base_models: Mapping[str, 
         yield {
             **_common(lineage, revision.generation, own, population),
             # Two candidates with one text share its rollouts, which are written once.
-            "rollouts": [] if key in written else [_rollout(one) for one in own],
+            "rollouts": [] if key in written else [_rollout(one, beside) for one in own],
             "kind": "revision",
             "group_id": revision.group_id,
             "candidate": revision.candidate,
-            **_named("parent", parent, texts),
-            **_named("", skill, texts),
+            **_named("parent", parent, beside.texts),
+            **_named("", skill, beside.texts),
             "prompt": revision.prompt,
             "completion": revision.completion,
             "prompt_token_ids": revision.prompt_token_ids,
@@ -66,8 +86,10 @@ def _of(lineage: Recorded, texts: Mapping[Ref, Text], base_models: Mapping[str, 
             "sampling": revision.sampling,
             "model": revision.model,
             "checkpoint": revision.checkpoint_id,
-            "base_model": base_models.get(revision.checkpoint_id, revision.model),
+            "base_model": beside.base_models.get(revision.checkpoint_id, revision.model),
             "error": revision.error,
+            "prompt_tasks": list(beside.prompt_tasks.get(revision.group_id, ())),
+            "later": [_later(one) for one in beside.later.get((revision.group_id, revision.candidate), ())],
             "input_tokens": revision.input_tokens,
             "output_tokens": revision.output_tokens,
             "source": revision.source,
@@ -80,9 +102,9 @@ def _of(lineage: Recorded, texts: Mapping[Ref, Text], base_models: Mapping[str, 
             yield {
                 **_empty(),
                 **_common(lineage, key[0], own, population),
-                "rollouts": [_rollout(one) for one in own],
+                "rollouts": [_rollout(one, beside) for one in own],
                 "kind": "rollouts",
-                **_named("", key[2], texts),
+                **_named("", key[2], beside.texts),
                 "source": own[0].source,
                 "created_at": own[0].created_at,
             }
@@ -107,6 +129,8 @@ def _common(
         "input": task.input,
         "reference": task.reference,
         "verifier": task.verifier,
+        "chain": task.chain,
+        "position": task.position,
         "run_id": lineage.run_id,
         "generation": generation,
         "rewards": [one.reward for one in judged],
@@ -122,17 +146,38 @@ def _named(prefix: str, skill: Ref | None, texts: Mapping[Ref, Text]) -> dict[st
     return dict(zip(names, (ref, known.name, known.text), strict=True))
 
 
-def _rollout(row: Any) -> dict[str, Any]:
+def _later(one: Later) -> dict[str, Any]:
+    return {**one._asdict(), "rewards": [*one.rewards], "before": [*one.before], "none": [*one.none]}
+
+
+def _rollout(row: Any, beside: _Beside) -> dict[str, Any]:
     withheld = f"{row.withheld_skill_id}@{row.withheld_version}" if row.withheld_skill_id else None
     skill = f"{row.skill_id}@{row.version}" if row.skill_id else None
-    return {name: getattr(row, name) for name in columns.ROLLOUT if name not in ("skill", "withheld")} | {
+    return {name: getattr(row, name) for name in columns.ROLLOUT if name not in ("skill", "withheld", "also")} | {
         "skill": skill,
         "withheld": withheld,
+        "also": beside.also.get((row.run_id, row.generation, row.k), {}),
     }
 
 
 def _skill(row: Any) -> Ref | None:
     return (row.skill_id, row.version) if row.skill_id else None
+
+
+def _also(
+    session: Session, namespace: str, page: Sequence[Recorded]
+) -> dict[tuple[str, int, int], dict[str, float | None]]:
+    """The further skills that were in the prompts of the page's rollouts, by run, generation and k."""
+    found: defaultdict[tuple[str, int, int], dict[str, float | None]] = defaultdict(dict)
+    uses = select(SharedUseRow).where(SharedUseRow.namespace == namespace)
+    if session.exec(uses.limit(1)).first() is None:
+        return found
+    run_ids = sorted({lineage.run_id for lineage in page})
+    for at in range(0, len(run_ids), _ASKED):
+        here = uses.where(col(SharedUseRow.run_id).in_(run_ids[at : at + _ASKED])).order_by(col(SharedUseRow.skill_id))
+        for row in session.exec(here):
+            found[row.run_id, row.generation, row.k][f"{row.skill_id}@{row.version}"] = row.adherence
+    return found
 
 
 def _texts(session: Session, namespace: str, page: Sequence[Recorded]) -> dict[Ref, Text]:

@@ -22,6 +22,7 @@ from skill_plugin.store.owner import owner_of
 from skill_plugin.store.pruning import CAPACITY
 from skill_plugin.store.query import Querying
 from skill_plugin.store.query_vectors import QueryVectors
+from skill_plugin.store.task_history import TaskHistory
 from skill_plugin.store.training_runs import TrainingRuns
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_EMBEDDER = "minilm"
 
 
-class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, TrainingRuns, Keeping):
+class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, TrainingRuns, TaskHistory, Keeping):
     """A library of skills: SQL rows are the truth, Chroma is a rebuildable index.
 
     Safe for any number of threads and processes. Open one with `SkillStore.open`, and close it, or use it as a context

@@ -11,7 +11,15 @@ from skill_plugin.histories.records import Attempted, Episode, Written, made_id
 from skill_plugin.records import Rollout, split_ref
 from skill_plugin.store.database import insert_all_if_absent, storable
 from skill_plugin.store.outcomes import task_values
-from skill_plugin.store.tables import RevisionRow, RolloutRow, SkillVersionRow, TaskRow, utc_now
+from skill_plugin.store.tables import (
+    RevisionRow,
+    RevisionTaskRow,
+    RolloutRow,
+    SharedUseRow,
+    SkillVersionRow,
+    TaskRow,
+    utc_now,
+)
 
 OTHER_CONTENT = "an id that is there already, with other content"
 
@@ -43,6 +51,7 @@ def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Taken
     known = _known_rollouts(session, namespace, {storable(episode.run_id) for episode in episodes})
     recorded_here = {run_id for (run_id, _, _), (_, _, source) in known.items() if source is None}
     new: list[dict[str, Any]] = []
+    shared: list[dict[str, Any]] = []
     for episode in episodes:
         for attempt in episode.attempts:
             rollout = attempt.rollout
@@ -53,6 +62,7 @@ def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Taken
             elif key not in known:
                 known[key] = (*same, rollout.source)
                 new.append(_rollout_values(namespace, episode, attempt))
+                shared += _shared_values(namespace, episode, rollout)
                 taken.imported += 1
             elif known[key][:2] == same:
                 taken.already_there += 1
@@ -62,6 +72,7 @@ def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Taken
             if rollout.reward is not None:
                 taken.rewards.append((rollout.source or episode.run, rollout.reward))
     insert_all_if_absent(session, RolloutRow, new)
+    insert_all_if_absent(session, SharedUseRow, shared)
     taken.revisions = _take_revisions(session, namespace, episodes)
     return taken
 
@@ -105,9 +116,35 @@ def _rollout_values(namespace: str, episode: Episode, attempt: Attempted) -> dic
     }
 
 
+def _shared_values(namespace: str, episode: Episode, rollout: Rollout) -> list[dict[str, Any]]:
+    """The further skills of a rollout as rows."""
+    values = []
+    for ref, adherence in rollout.also.items():
+        skill_id, version = split_ref(ref)
+        values.append(
+            {
+                "namespace": namespace,
+                "run_id": episode.run_id,
+                "generation": rollout.generation,
+                "k": rollout.k,
+                "skill_id": skill_id,
+                "version": version,
+                "adherence": adherence,
+                "credited": False,
+            }
+        )
+    return values
+
+
 def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode]) -> int:
     """Writes the revisions that are new; how many, starting skills not counted."""
     found = {(storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.written}
+    shown = {(one.group_id, task) for _, one in found.values() for task in one.prompt_tasks}
+    insert_all_if_absent(
+        session,
+        RevisionTaskRow,
+        [{"namespace": namespace, "group_id": group_id, "content_hash": task} for group_id, task in sorted(shown)],
+    )
     for some in _chunks({group_id for group_id, _ in found}):
         statement = select(RevisionRow.group_id, RevisionRow.candidate).where(
             RevisionRow.namespace == namespace, col(RevisionRow.group_id).in_(some)

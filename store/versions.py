@@ -1,8 +1,9 @@
 """Skills and their versions as rows: finding, adding, revising, promoting. All within the caller's transaction."""
 
 import secrets
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import get_args
+from typing import Any, get_args
 
 from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
@@ -64,16 +65,28 @@ def newest_version(session: Session, skill_id: str) -> int:
     return session.exec(statement).one() or 0
 
 
-def parent_of_live(session: Session, skill: SkillRow) -> int:
-    """The version that the live one was written from.
+def before_live(session: Session, skill: SkillRow) -> int:
+    """The version to go back to from the live one: the one that it was written from, else the one that was live before it.
 
     Raises:
-        SkillNotFoundError: it has none, or nothing is live.
+        SkillNotFoundError: there is neither, or nothing is live.
     """
     live = find_version(session, skill, skill.live_version)
-    if live.parent is None:
-        raise SkillNotFoundError(f"version {live.number} of {skill.name!r} has no parent to go back to; name a version")
-    return live.parent
+    if number := next(before(session, skill, live.number), None):
+        return number
+    raise SkillNotFoundError(f"version {live.number} of {skill.name!r} has no parent to go back to; name a version")
+
+
+def before(session: Session, skill: SkillRow, number: int) -> Iterator[int]:
+    """What came before a version: the one that it was written from, and the one that was live when it first went live."""
+    parent = find_version(session, skill, number).parent
+    if parent is not None:
+        yield parent
+    went_live = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(_WENT_LIVE))
+    lives = session.exec(went_live.order_by(col(EventRow.id))).all()
+    earlier = lives[: lives.index(number)] if number in lives else lives
+    if earlier and earlier[-1] is not None and earlier[-1] != parent:
+        yield earlier[-1]
 
 
 def resolve(session: Session, namespace: str, ref: str, *, lock: bool = False) -> tuple[SkillRow, SkillVersionRow]:
@@ -226,6 +239,7 @@ def log_event(
     by: str,
     version: int | None = None,
     reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
     decision: GateDecision | None = None,
 ) -> None:
     """Appends to the skill's life; a gate's decision is the reason and the evidence."""
@@ -237,7 +251,7 @@ def log_event(
             kind=kind,
             by=by,
             reason=decision.reason if decision else reason,
-            evidence=decision.to_json() if decision else {},
+            evidence=decision.to_json() if decision else dict(evidence or {}),
         )
     )
 

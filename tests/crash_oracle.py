@@ -197,7 +197,9 @@ def utilities_that_do_not_follow(home):
     for skill_id, version, reward, passed, adherence in rows(home, credited):
         for numbers, key in ((skills, skill_id), (versions, (skill_id, version))):
             utility, uses, wins = numbers.get(key, (None, 0, 0))
-            rate = UTILITY_RATE * (1 if adherence is None else adherence)
+            rate = (1 / (uses + 1) if uses + 1 < 1 / UTILITY_RATE else UTILITY_RATE) * (
+                1 if adherence is None else adherence
+            )
             moved = reward if utility is None else utility + rate * (reward - utility)
             numbers[key] = (moved, uses + 1, wins + bool(passed))
     later = {row[0] for row in rows(home, _WITH_OUTCOMES)}

@@ -46,3 +46,43 @@ def learned(store):
     store.stage(
         Task("add 5"), [Revision(completion="?", error="no")], run_id="r", group_id="g", generation=1, parent=None
     )
+
+
+EVOLVE = "ev_1"
+NONE = (0.0,)
+
+
+def rolled(store, task, skill, rewards, *, purpose="later", evolve=EVOLVE, **fields):
+    """Rollouts of a text, or of no skill, as `evolve` records them beside its lineages."""
+    ref = skill or "none"
+    place = f"{ref}:{task.id}" if purpose == "gate" else f"{task.id}:{ref}"
+    said = {"generation": 0, "answer": "", "skill": skill, "purpose": purpose, **fields}
+    rollouts = [Rollout(k=k, reward=reward, passed=reward == 1, **said) for k, reward in enumerate(rewards)]
+    store.record(task, rollouts, run_id=f"{evolve}:{purpose}:{place}")
+
+
+def in_evolve(store, task, candidates, rewards, *, baseline=NONE, parent=None, evolve=EVOLVE):
+    """A lineage of an `evolve`: generation 0 under `parent`, then candidates; their refs."""
+    run_id = f"{evolve}:{task.id}"
+    staged = store.stage(task, candidates, run_id=run_id, group_id=f"{run_id}:1", generation=1, parent=parent)
+    refs = [one.skill.ref if one.skill else None for one in staged]
+    tried = [(0, parent, reward) for reward in baseline]
+    tried += [(1, ref, reward) for ref, own in zip(refs, rewards, strict=True) for reward in own]
+    rollouts = [
+        Rollout(generation=g, answer="", skill=ref, k=k, reward=reward, passed=reward == 1)
+        for k, (g, ref, reward) in enumerate(tried)
+    ]
+    store.record(task, rollouts, run_id=run_id)
+    return refs
+
+
+def leaks(store, count=5):
+    """Lineages in which one text holds its task's answer, one is a rule that is right 3 of 4 times, and one is of no use."""
+    tasks = [Task(f"add {n} and {n + 7}", family="sums", split="train") for n in range(count)]
+    for number, task in enumerate(tasks):
+        texts = [written(f"{number}: the answer"), written("carefully"), written("hard")]
+        answer, rule, useless = in_evolve(store, task, texts, [(1.0,) * 4, (1.0, 1.0, 1.0, 0.0), (0.0,) * 4])
+        for other in (one for one in tasks if one is not task):
+            for ref, rewards in ((answer, (0.0,) * 4), (rule, (1.0, 1.0, 1.0, 0.0)), (useless, (0.0,) * 4)):
+                rolled(store, other, ref, rewards)  # the rule and the useless text are the same in all lineages
+    return tasks

@@ -77,8 +77,8 @@ def use(store, skill, reward, adherence, run):
     return store.get("adding")
 
 
-@pytest.mark.parametrize(("adherence", "utility"), [(None, 0.95), (1.0, 0.95), (0.5, 0.975), (0.1, 0.995), (0.0, 1.0)])
-def test_utility_moves_by_a_twentieth_of_the_adherence(store, skill, adherence, utility):
+@pytest.mark.parametrize(("adherence", "utility"), [(None, 0.5), (1.0, 0.5), (0.5, 0.75), (0.1, 0.95), (0.0, 1.0)])
+def test_utility_moves_by_as_much_as_the_skill_was_followed(store, skill, adherence, utility):
     use(store, skill, 1.0, None, "first")
     after = use(store, skill, 0.0, adherence, "second")
 
@@ -92,7 +92,7 @@ def test_an_outcome_that_comes_later_is_weighed_the_same(store, skill):
     use(store, skill, 1.0, 0.5, "second")
     store.record_outcome("second", 0.0)
 
-    assert store.get("adding").utility == pytest.approx(0.975)
+    assert store.get("adding").utility == pytest.approx(1 - 0.5 / 3)
 
 
 def test_the_graph_asks_the_judge_with_the_skill_that_was_shown(store, skill):

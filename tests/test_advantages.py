@@ -1,20 +1,27 @@
 """Advantages: by hand, and what holds for all of them."""
 
 import math
+from functools import partial
 from itertools import chain, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skill_plugin.chains import Credit
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.histories.credit import Worth
 from skill_plugin.training.advantages import (
     advantages_C_K,
     candidate_intra_C,
+    credited_C,
     inter_C,
     parts,
     rollout_intra_C_K,
     warning,
 )
+from skill_plugin.training.options import parts as parts_of
+from skill_plugin.training.plan import Plan
 from skill_plugin.training.settings import AdvantageSettings
 
 REWARDS = [[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0], [0.5, 0.5, 0.5, 0.5]]  # R = 3/4, 1/4, 1/2
@@ -23,8 +30,9 @@ BEFORE = [0.0, 0.0, 1.0, 0.0]  # mean 1/4
 numbers = st.floats(0, 1, allow_subnormal=False)
 some = st.lists(numbers, min_size=1, max_size=6)
 groups = st.lists(some, min_size=1, max_size=6)
+literal = partial(AdvantageSettings, credit="skill-r1")
 settings = st.builds(
-    AdvantageSettings,
+    literal,
     intra=st.sampled_from(["candidate", "rollout"]),
     inter_weight=st.floats(0, 4),
     first_inter=st.sampled_from(["baseline", "zero"]),
@@ -59,10 +67,10 @@ def test_the_first_edit_is_compared_with_generation_0_or_with_nothing():
 
 def test_both_terms_add_up_by_lambda():
     half = AdvantageSettings(inter_weight=0.5)
-    literal = AdvantageSettings(intra="rollout", inter_weight=0.5)
+    paper = literal(intra="rollout", inter_weight=0.5)
 
     assert advantages_C_K(REWARDS, BEFORE, half, generation=1) == [[0.5] * 4, [-0.25] * 4, [0.125] * 4]
-    assert advantages_C_K(REWARDS, BEFORE, literal, generation=1) == [
+    assert advantages_C_K(REWARDS, BEFORE, paper, generation=1) == [
         [0.5, -0.5, 0.5, 0.5],
         [-0.25, -0.25, 0.75, -0.25],
         [0.125] * 4,
@@ -91,6 +99,64 @@ def test_candidates_may_have_different_numbers_of_rollouts():
     assert advantages_C_K(ragged, [0.5], AdvantageSettings(), generation=1) == [[1.0], [0.0, 0.0], [], [-1.0] * 3]
 
 
+WORTHS = [Worth(0.75, 0.5, 4), Worth(), Worth(0.25, 0.0, 4), Worth(-1.0, None, 1)]
+
+
+def test_texts_that_siblings_judged_are_compared_with_their_mean_and_with_what_they_revise():
+    """The mean of 3/4, 1/4 and -1 is 0; who was not judged is in no mean; lambda is 1, or 2 from the second generation on."""
+    late = AdvantageSettings(inter_weight=2.0, first_inter="zero")
+
+    assert credited_C(WORTHS, AdvantageSettings(), generation=1) == [1.25, 0.0, 0.25, -1.0]
+    assert credited_C(WORTHS, late, generation=1) == [0.75, 0.0, 0.25, -1.0]
+    assert credited_C(WORTHS, late, generation=2) == [1.75, 0.0, 0.25, -1.0]
+
+
+def test_texts_that_siblings_judged_are_scaled_as_others_are():
+    scaled = credited_C(WORTHS, AdvantageSettings(scale="std", inter_weight=0), generation=1)
+
+    assert scaled == pytest.approx(candidate_intra_C([[0.75], [], [0.25], [-1.0]], scale="std"))
+
+
+@pytest.mark.parametrize(
+    ("given_", "weights"),
+    [({}, (1, 0)), ({"credit": "skill-r1"}, (0, 0)), ({"credit": "sage"}, (0.5, 0.5)),
+     ({"later_weight": 0.5}, (0.5, 0)), ({"credit": "sage", "bonus": 0.0}, (0.5, 0))],
+)  # fmt: skip
+def test_a_credit_has_a_name_and_its_weights_may_be_set(given_, weights):
+    assert AdvantageSettings(**given_).weights == Credit(*weights)
+
+
+def test_a_credit_is_chosen_on_the_command_line_by_name_or_by_weights():
+    assert parts_of({"credit": "sage", "malformed_reward": "-1"})["advantage"] == AdvantageSettings(
+        credit="sage", malformed_reward=-1
+    )
+    assert parts_of({"later_weight": "0.5", "bonus": "none"})["advantage"] == AdvantageSettings(later_weight=0.5)
+
+
+def test_a_plan_from_before_siblings_counted_goes_by_the_own_task():
+    old = Plan(base_model="m").to_json()
+    for name in ("credit", "later_weight", "bonus"):
+        del old["advantage"][name]
+
+    assert Plan.from_json(old).advantage == AdvantageSettings(credit="skill-r1")
+    assert Plan.from_json(Plan(base_model="m").to_json()) == Plan(base_model="m")
+
+
+@pytest.mark.parametrize(
+    ("given_", "said"),
+    [
+        ({"credit": "grpo"}, "'grpo' is not a way to credit a text; use one of skill-r1, evolving-rl, sage"),
+        ({"later_weight": 1.5}, "later_weight is 1.5; give a number from 0 to 1"),
+        ({"malformed_reward": -1.5}, "malformed_reward is -1.5; give from -1 to 1, or None"),
+        ({"intra": "rollout"}, "intra is 'rollout' and credit is 'evolving-rl'; .* set credit to 'skill-r1'"),
+        ({"intra": "rollout", "credit": "skill-r1", "bonus": 1}, "rollouts of a text's own task alone"),
+    ],
+)
+def test_a_form_that_cannot_be_is_said(given_, said):
+    with pytest.raises(ConfigurationError, match=said):
+        AdvantageSettings(**given_)
+
+
 def test_nothing_in_nothing_out():
     assert advantages_C_K([], [], AdvantageSettings(), generation=1) == []
     assert advantages_C_K([[]], [1.0], AdvantageSettings(scale="std"), generation=1) == [[]]
@@ -99,18 +165,18 @@ def test_nothing_in_nothing_out():
 
 def test_one_candidate_in_the_papers_wording_pulls_and_pushes_alike():
     """What algorithms say of it: the K-sum collapses to lambda times the inter term."""
-    alone = advantages_C_K([[1.0, 0.0, 0.0, 0.0]], BEFORE, AdvantageSettings(intra="rollout"), generation=1)
-    better = advantages_C_K([[1.0, 0.0, 1.0, 0.0]], BEFORE, AdvantageSettings(intra="rollout"), generation=1)
+    alone = advantages_C_K([[1.0, 0.0, 0.0, 0.0]], BEFORE, literal(intra="rollout"), generation=1)
+    better = advantages_C_K([[1.0, 0.0, 1.0, 0.0]], BEFORE, literal(intra="rollout"), generation=1)
 
     assert parts(alone[0]) == (0.1875, -0.1875)
     assert sum(parts(better[0])) == 0.25
 
 
 def test_a_form_without_a_gradient_is_said():
-    assert "intra is 'rollout'" in warning(AdvantageSettings(intra="rollout", inter_weight=0), 4)
+    assert "intra is 'rollout'" in warning(literal(intra="rollout", inter_weight=0), 4)
     assert "one candidate a prompt" in warning(AdvantageSettings(inter_weight=0), 1)
     assert warning(AdvantageSettings(inter_weight=0), 2) is None
-    assert warning(AdvantageSettings(intra="rollout"), 1) is None
+    assert warning(literal(intra="rollout"), 1) is None
 
 
 @given(groups, some, settings, st.integers(1, 3))

@@ -2,7 +2,15 @@
 
 from fakes import MACHINE, skill_text
 from skill_plugin import Generation, Rollout
-from skill_plugin.digest import MAX_QUOTED, attempts, current_text, digest, feedback_counts
+from skill_plugin.digest import (
+    MAX_QUOTED,
+    attempts,
+    current_text,
+    digest,
+    feedback_counts,
+    other_tasks,
+    refused_elsewhere,
+)
 
 
 def rollout(reward=0.0, feedback="", **more):
@@ -14,7 +22,7 @@ def tried(text, *rollouts, number=0, **more):
 
 
 def lines(*history):
-    return digest(attempts(history))
+    return digest(attempts(history), other_tasks(history), refused_elsewhere(history))
 
 
 def test_the_current_skill_is_the_last_that_stands():
@@ -78,7 +86,7 @@ def test_a_better_text_is_taken_over_unless_it_was_rejected():
     rejected = lines(tried(MACHINE, rollout(0.5), number=1, rejected="worse"), current)
     assert rejected[0] == "Success: nothing has earned a reward yet."
     assert "take over" not in rejected[2]
-    assert rejected[2].endswith("leave what was rejected alone.")
+    assert rejected[2].endswith("write no rejected text again as it stands.")
 
 
 def test_what_passes_is_kept_and_a_refused_form_is_said():
@@ -91,6 +99,32 @@ def test_what_passes_is_kept_and_a_refused_form_is_said():
             "answer, to the letter."
         ),
     ]
+
+
+def test_other_tasks_count_for_mistakes_and_not_for_success():
+    current = tried(MACHINE, rollout(0.5), rollout(1), number=1)
+    others = [tried(MACHINE, rollout(0, "carry"), rollout(1), task=f"{n} + 9?", number=1) for n in range(2)]
+    refused = [tried(skill_text(body=str(n)), rejected="no", task="4 + 5?", number=9) for n in (1, 2, 2)]
+
+    assert current_text([current, *others, *refused]) == MACHINE
+    assert lines(current, *others, *refused) == [
+        "Success: the current skill did best, mean reward 0.75 over 2.",
+        'Mistakes: other tasks fail most often with "carry" (2 of 4); 2 texts were rejected on other tasks.',
+        (
+            "Workflow: keep what the passing answers followed; correct or add what the most frequent feedback names; write "
+            "what serves all the tasks shown; write no rejected text again as it stands."
+        ),
+    ]
+
+
+def test_a_skill_that_passes_here_and_fails_elsewhere_is_to_be_changed():
+    current = tried(MACHINE, rollout(1), rollout(1, arm="control"))
+    said = lines(tried(MACHINE, rollout(0, "carry"), task="8 + 9?"), current)
+
+    assert said[2] == (
+        "Workflow: keep what the passing answers followed; correct or add what the most frequent feedback names; write what "
+        "serves all the tasks shown."
+    )
 
 
 def test_what_is_quoted_is_short_and_on_one_line():

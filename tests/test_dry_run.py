@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lineages import lineage, written
+from skill_plugin import Task
 from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore
 from skill_plugin.training import forecast
@@ -75,6 +76,18 @@ def test_nothing_to_learn_from_would_fail(dry, store):
 
     assert (found["outcome"], found["forecast"]) == ("would fail", None)
     assert "there are no revisions in the histories of namespace 'default'" in found["reason"]
+
+
+def test_a_gate_that_tasks_judge_says_how_many_and_by_whose_verifier(dry, logged):
+    logged.claim_splits([Task(f"add {n}", split="heldout", verifier={"name": "mine:judge"}) for n in range(100, 107)])
+
+    told = ("--agent", "tiny_writer:simulated_clerk", "--verifier", "test_own_verifier:judge", "--gate-tasks", "5")
+    found = json.loads(dry("--json", *told))
+
+    assert (found["judged_by"], found["heldout"]) == ("paired", 5)
+    assert found["verifier"] == (
+        "7 tasks were logged with the verifier 'mine:judge'; 'test_own_verifier:judge' judges now"
+    )
 
 
 def test_too_little_memory_would_fail_unless_a_server_goes_to_sleep(dry, logged, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from fakes import MACHINE, TopicEmbedder, loop, skill_text
-from skill_plugin import Rollout, Task
+from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import EmbedderMismatchError, StoreError
 from skill_plugin.store.database import HEAD
 from skill_plugin.store.dump import TABLES, copy, dump, load
@@ -46,6 +46,13 @@ def full(store, open_store):
     store.record_outcome(output["run_id"], 0.5, "late\nfeedback")
     store.promote("adding")
     store.add_text(skill_text("resting", body="Rest."))
+    written = [Revision(completion="", text=skill_text("summing"))]
+    shown = [Task("add 5 and 5", family="sums")]
+    store.stage(Task("add 4 and 4"), written, run_id="r", group_id="g", generation=1, parent=None, also=shown)
+    both = Rollout(
+        generation=0, answer="", skill=store.get("adding").ref, also={store.get("resting").ref: 0.5}, reward=1.0
+    )
+    store.record(Task("add 6 and 6"), [both], run_id="both")
     store.retire("resting", reason="why not")
     store.pin("adding")
     passed = Rollout(generation=0, answer="5", skill=store.get("adding").ref, reward=1.0, passed=True)
@@ -88,6 +95,8 @@ def test_everything_is_equal_in_the_new_database(full, target, tmp_path):
     assert target.get("adding").created_at.tzinfo is not None
     assert [hit.ref for hit in target.search("add")] == [hit.ref for hit in full.search("add")]
     assert target.lift("adding") == full.lift("adding")
+    assert target.run("both") == full.run("both")
+    assert target.lift("resting") == full.lift("resting")
     assert [check.name for check in target.check() if not check.ok] == ["checkpoint"]  # adapters stay where they are
 
 

@@ -169,19 +169,34 @@ def test_a_body_cannot_be_deleted_altogether():
 
 
 def test_too_large_an_edit_says_how_large_and_what_the_limit_is():
-    current = skill_text(body=f"{'a' * 49}\n\n# B\n{'b' * 44}")
+    current = skill_text(body=f"{'a' * 544}\n\n# B\n{'b' * 449}")
 
     with pytest.raises(
-        InvalidSkillError, match=r"change 90\.0% of the body \(45 characters added and 45 deleted, of 100\)"
+        InvalidSkillError, match=r"change 90\.0% of the body \(450 characters added and 450 deleted, of 1000\)"
     ):
-        edited("=== replace: # B", "c" * 44, current=current, limit=0.5)
-    with pytest.raises(InvalidSkillError, match=r"the limit is 89\.0%"):
-        edited("=== replace: # B", "c" * 44, current=current, limit=0.89)
-    assert edited("=== replace: # B", "c" * 44, current=current, limit=0.9).endswith("c")
+        edited("=== replace: # B", "c" * 449, current=current, limit=0.5)
+    with pytest.raises(InvalidSkillError, match=r"the limit is 89\.0%, here 890 characters"):
+        edited("=== replace: # B", "c" * 449, current=current, limit=0.89)
+    assert edited("=== replace: # B", "c" * 449, current=current, limit=0.9).endswith("c")
     with pytest.raises(InvalidSkillError, match=r"limit is 50\.0%"):
-        apply_edits(current, f"=== add: end\n{'x' * 99}\n=== end")
+        apply_edits(current, f"=== add: end\n{'x' * 999}\n=== end")
     with pytest.raises(ConfigurationError, match="share"):
         edited("=== delete: # B", current=current, limit=-1)
+
+
+def test_a_small_edit_is_not_refused_for_its_share_of_a_short_skill():
+    # An empty line, the text and a line's end for each.
+    assert edited("=== add: end", "x" * 298, current=skill_text(), limit=0.01).endswith("x")
+    with pytest.raises(InvalidSkillError, match=r"301 characters added .* the limit is 1\.0%, here 300 characters"):
+        edited("=== add: end", "x" * 299, current=skill_text(), limit=0.01)
+
+
+def test_a_limit_of_nothing_leaves_the_description_to_change():
+    described = apply_edits(SKILL, "=== replace: description\nWhen a charge is double\n=== end", limit=0)
+
+    assert (parse(described).description, parse(described).body) == ("When a charge is double", BODY)
+    with pytest.raises(InvalidSkillError, match=r"the limit is 0\.0%, here 0 characters"):
+        edited("=== add: end", "x", limit=0)
 
 
 def test_edits_are_read_in_the_order_they_were_written():

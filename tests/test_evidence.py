@@ -104,5 +104,5 @@ def test_adherence_weighs_the_credit(store, skill):
     store.record(Task("b"), [ignored], run_id="b")
     assert store.get("adding").utility == 1.0
     store.record(Task("c"), [half], run_id="c")
-    assert store.get("adding").utility == pytest.approx(0.975)
+    assert store.get("adding").utility == pytest.approx(0.75)
     assert store.run("c") == [half]

@@ -40,7 +40,7 @@ def test_the_command_line_evolves_with_a_users_agent_and_a_users_model(cli, work
         said = json.loads(cli(*EVOLVE, *options, *small, "--json"))
         table = cli(*EVOLVE, *options, *small)
 
-    assert (said["outcome"], said["solved_before"], said["solved_after"]) == ("finished", 0, 2)
+    assert (said["outcome"], said["solved_before"], said["solved_by_text"]) == ("finished", 0, 2)
     assert [(row["generation"], row["mean_reward"]) for row in said["generations"]] == [(0, 0.0), (1, 1.0)]
     assert "2 tasks: 0 solved at first, 2 at the end" in " ".join(table.split())
     assert len(server.calls) == 2  # the second time everything is there

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fakes import FingersAdder, ScriptedChat
 from skill_plugin.errors import BusyError, ModelError
 from skill_plugin.graphs import EvolveSettings
-from test_evolve import ABACUS, MACHINE, Writer, adding, run
+from test_evolve import ABACUS, MACHINE, SMALL, Writer, adding, run
 
 
 def test_a_run_that_is_finished_costs_nothing_again(store):
@@ -44,7 +45,7 @@ def test_a_model_that_is_gone_stops_the_run_and_the_same_call_goes_on(store):
         return FingersAdder._add(messages)
 
     answered, back = [], []
-    settings = EvolveSettings(generations=2, candidates=2, rollouts=2, concurrency=2)
+    settings = replace(SMALL, concurrency=2)
     with pytest.raises(
         ModelError,
         match=r"evolve stopped: 4 calls of the task LLM failed in a row, the last with ConnectionError: gone",
@@ -54,7 +55,7 @@ def test_a_model_that_is_gone_stops_the_run_and_the_same_call_goes_on(store):
     back.append(1)
     result = run(store, adding(*range(6)), llm=ScriptedChat(answer), settings=settings)
 
-    assert (result.outcome, result.solved_after, result.recorded_before, len(answered)) == ("finished", 6, 9, 36)
+    assert (result.outcome, result.solved_by_text, result.recorded_before, len(answered)) == ("finished", 6, 9, 36)
 
 
 def test_one_call_that_fails_costs_its_own_rollout_only(store):
@@ -67,7 +68,7 @@ def test_one_call_that_fails_costs_its_own_rollout_only(store):
     calls = []
     result = run(store, adding(1), llm=ScriptedChat(answer))
 
-    assert (result.outcome, result.solved_after, result.generations[0].rollouts) == ("finished", 1, 1)
+    assert (result.outcome, result.solved_by_text, result.generations[0].rollouts) == ("finished", 1, 1)
 
 
 DRIVER = """
@@ -84,7 +85,7 @@ def answer(messages):
     os.write(log, b"call\\n")
     return FingersAdder._add(messages)
 
-settings = EvolveSettings(generations=3, candidates=2, rollouts=2, concurrency=4)
+settings = EvolveSettings(generations=3, candidates=2, rollouts=2, concurrency=4, adaptive=False, minibatch=1)
 with SkillStore.open(sys.argv[1], embedder=TopicEmbedder(), chroma=False) as store:
     result = run(store, [*adding(*range(12)), *adding(30, 31, split="heldout")], llm=ScriptedChat(answer),
                  writer=Writer(ABACUS, MACHINE), settings=settings)
@@ -133,7 +134,7 @@ with SkillStore.open(sys.argv[1], embedder=TopicEmbedder(), chroma=False) as sto
         print(str(exc).rpartition(";")[0])
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     result = run(store, adding(*range(100)))
-    print(result.outcome, result.solved_after, 0 < result.recorded_before < 200)
+    print(result.outcome, result.solved_by_text, 0 < result.recorded_before < 200)
 """
 
 

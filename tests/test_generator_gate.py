@@ -199,6 +199,62 @@ def test_a_text_that_holds_its_tasks_answer_earns_nothing_elsewhere(store):
     assert (decision.promote, decision.tasks, decision.gain) == (True, 3, 1.0)
 
 
+# Through retrieval
+
+VAGUE = skill_text("post", description="How to ship parcels", body="Use a machine.")
+
+
+def test_a_text_that_search_would_not_show_repairs_nothing(store):
+    llm, progress = FingersAdder(), GeneratorGate()
+    decision = gate(store, Writer(VAGUE), Writer(ABACUS), llm=llm, progress=progress)
+
+    assert (decision.promote, decision.before, decision.after) == (False, 0.0, 0.0)
+    assert decision.reason.endswith("search would not show 3 of 6 texts for the task that they were tried on")
+    assert (progress.texts, progress.unseen) == (6, 3)
+    assert not any("machine" in system_text(messages) for messages in llm.seen)
+    assert len(llm.seen) == 3 * (2 + 2)  # under what search shows instead, which had run already
+
+
+def test_a_revision_that_search_would_not_show_any_more_loses_what_its_skill_did(store):
+    store.add_text(MACHINE)
+    vague = skill_text(description="How to ship parcels", body="Use a machine, and check twice.")
+    careful = skill_text(body="Use a machine, and look twice.")
+    store.add_text(skill_text("fingers", description="How to add numbers by hand", body="Use your fingers."))
+
+    def answer(messages):  # with a machine alone it is one short, and by hand two
+        text = system_text(messages)
+        number = int(re.findall(r"\d+", messages[-1].text)[0])
+        return str(number + 2 - (0 if "twice" in text else 1 if "machine" in text else 2))
+
+    llm = ScriptedChat(answer)
+    decision = gate(store, Writer(vague), Writer(careful), llm=llm)
+
+    assert (decision.promote, decision.before, decision.after) == (False, 1.0, 0.0)
+    assert gate(store, Writer(careful), Writer(vague), llm=llm).promote is True
+
+
+def test_a_task_that_is_alone_in_its_family_is_tried_on_another_of_the_library(store):
+    def answer(messages):
+        said = re.search(rf"'{messages[-1].text}' is (\d+)", system_text(messages))
+        return said[1] if said else FingersAdder._add(messages)
+
+    llm, leaks = ScriptedChat(answer), (Leaker(), Writer(ABACUS))
+    assert gate(store, *leaks, tasks=adding(1), llm=llm, elsewhere=True).promote is True  # there is no other
+    store.claim_splits(adding(1, 2))
+    assert gate(store, *leaks, tasks=adding(1), llm=llm, elsewhere=True).promote is False
+
+
+def test_who_judged_is_in_the_decision_and_how_often_in_the_store(store, register):
+    checkpoint, tasks = register(), adding(1, 2)
+    decision = gate(store, Writer(ABACUS), Writer(MACHINE), tasks=tasks)
+    store.keep_checkpoint(checkpoint.id, by="retrain", reason="", gate=decision.to_json())
+    store.keep_checkpoint(checkpoint.id, by="retrain", reason="by the logs", gate={"kind": "off-policy"})
+    store.promote_checkpoint(checkpoint.id, by="retrain", reason="", gate={"judges": [tasks[0].content_hash]})
+
+    assert set(decision.judges) == {task.content_hash for task in tasks}
+    assert store.times_judged_checkpoints() == {tasks[0].content_hash: 2, tasks[1].content_hash: 1}
+
+
 # What fails
 
 

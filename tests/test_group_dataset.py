@@ -18,7 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineages import learned, lineage, written
+from lineages import in_evolve, leaks, learned, lineage, rolled, written
+from skill_plugin import Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, MissingExtraError
 from skill_plugin.histories import columns
 from skill_plugin.store.lineages import checkpoints
@@ -37,7 +38,7 @@ def row(candidate=0, rewards=(1.0, 0.0), *, group="g0", **fields):
         "format": columns.FORMAT, "kind": "revision", "content_hash": f"hash of {group}", "family": "f", "split": "train",
         "generation": 1, "group_id": group, "candidate": candidate, "skill": f"s{candidate}@1", "error": None,
         "sampling": PLAIN, "prompt_token_ids": [1, 2, 3], "completion_token_ids": [4, 5], "logprobs": [-0.5, -0.25],
-        "rewards": list(rewards), "previous_rewards": [0.0, 0.5], "checkpoint": None, "base_model": "qwen", "source": None,
+        "rewards": list(rewards), "previous_rewards": [0.0, 0.5], "later": [], "checkpoint": None, "base_model": "qwen", "source": None,
         "created_at": "2026-11-20T08:00:00+00:00", **fields,
     }  # fmt: skip
 
@@ -89,6 +90,18 @@ def test_stats_say_what_is_built(histories, tmp_path):
     assert report.refused["log-probs of another distribution"] == 1
 
 
+@pytest.mark.both_backends
+def test_stats_say_what_is_built_of_texts_that_siblings_judged(store, tmp_path):
+    tasks = leaks(store)
+    in_evolve(store, Task("add 9 and 9", family="sums", split="train"), [written(8), written(9)], [(1.0,), (0.0,)])
+    rolled(store, tasks[4], f"{store.get('adding').id}@1", (1.0,))
+    stats = store.history_stats(base_model="qwen")
+    _, report = build(tmp_path, store.history_rows(), ages={None: 0})
+
+    assert stats.retrain == {"usable": report.candidates, "refused": report.refused}
+    assert (stats.groups, stats.groups_by_siblings) == (6, report.groups_by_siblings) == (6, 5)
+
+
 def test_a_group_is_what_was_written_from_one_prompt(tmp_path):
     """R = 1/2 and 0, before it 1/4: A = 1/4 + 1/4 and -1/4 - 1/4."""
     rows = [
@@ -100,16 +113,16 @@ def test_a_group_is_what_was_written_from_one_prompt(tmp_path):
 
     assert asdict(group) == {
         "id": "g0", "task": "hash of g0", "family": "f", "generation": 1, "prompt_ids": (1, 2, 3), "temperature": 1.0,
-        "previous_rewards": (0.0, 0.5),
+        "previous_rewards": (0.0, 0.5), "siblings": (),
         "candidates": (
             {"number": 0, "completion_ids": (4, 5), "behaviour_logprobs": (-0.5, -0.25), "rewards": (1.0, 0.0), "pull": 0.5,
-             "push": 0.0, "checkpoint": None, "well_formed": True},
+             "push": 0.0, "checkpoint": None, "well_formed": True, "reward": 0.5, "gain": 0.25},
             {"number": 1, "completion_ids": (9,), "behaviour_logprobs": (0.0,), "rewards": (0.0,), "pull": 0.0,
-             "push": -0.5, "checkpoint": "c1", "well_formed": True},
+             "push": -0.5, "checkpoint": "c1", "well_formed": True, "reward": 0.0, "gain": -0.25},
         ),
     }  # fmt: skip
     assert asdict(report) == {
-        "read": 2, "groups": 1, "validation_groups": 0, "candidates": 2, "rollouts": 3, "tokens": 3, "refused": {},
+        "read": 2, "groups": 1, "validation_groups": 0, "groups_by_siblings": 0, "groups_by_own_task": 1, "candidates": 2, "rollouts": 3, "tokens": 3, "refused": {},
         "groups_without_signal": 0, "reward_mean": pytest.approx(1 / 3), "share_malformed": 0.0,
         "reward_sd": pytest.approx(statistics.stdev([1, 0, 0])), "checkpoints": {"base model": 1, "c1": 1},
         "since": "2026-11-20T08:00:00+00:00", "until": "2026-11-20T08:00:00+00:00",
@@ -195,6 +208,91 @@ def test_a_group_without_signal_is_left_out(tmp_path):
     assert inside == first == []
 
 
+def later(task, *rewards, before=(), used=None):
+    return {"task": task, "rewards": list(rewards), "before": list(before), "none": [], "used": used}
+
+
+def by_siblings():
+    """The first holds its task's answer, the second is a rule, the third is malformed."""
+    said = [[later(task, reward, before=[0.0]) for task in "ab"] for reward in (0.0, 0.75)]
+    return [row(0, (1.0, 1.0), later=said[0]), row(1, (0.5,), later=said[1]), malformed(2)]
+
+
+def test_texts_are_compared_by_what_they_earned_on_siblings(tmp_path):
+    """R = 0, 3/4 and, malformed, 0; mean 1/4; what is revised earned 0 there: A = -1/4, 1/2 + 3/4 and -1/4."""
+    (group,), report = build(tmp_path, by_siblings())
+
+    assert group.siblings == ("a", "b")
+    assert [(one.rewards, one.reward, one.gain, one.pull, one.push) for one in group.candidates] == [
+        ((1.0, 1.0), 0.0, 0.0, 0.0, -0.25), ((0.5,), 0.75, 0.75, 1.25, 0.0), ((0.0,), 0.0, 0.0, 0.0, -0.25)
+    ]  # fmt: skip
+    assert (report.groups_by_siblings, report.groups_by_own_task) == (1, 0)
+
+
+def test_skill_r1_goes_by_the_own_task_alone(tmp_path):
+    (group,), report = build(tmp_path / "a", by_siblings(), advantage=AdvantageSettings(credit="skill-r1"))
+    (alone,), _ = build(tmp_path / "b", [{**one, "later": []} for one in by_siblings()])
+
+    assert group == alone
+    assert (group.siblings, report.groups_by_siblings, report.groups_by_own_task) == ((), 0, 1)
+
+
+def test_sage_counts_both_and_a_code_less_text_as_minus_one(tmp_path):
+    """R = 1/2, 5/8 and -1; before it 1/4 on their own task and 0 on the siblings, 1/8 in all."""
+    (group,), _ = build(tmp_path, by_siblings(), advantage=AdvantageSettings(credit="sage", malformed_reward=-1))
+
+    assert [(one.reward, one.gain) for one in group.candidates] == [(0.5, 0.375), (0.625, 0.5), (-1.0, -1.125)]
+
+
+def test_a_text_that_siblings_did_not_judge_is_refused_where_they_judged_another(tmp_path):
+    rows = [*by_siblings(), row(3, (1.0,))]
+    (group,), report = build(tmp_path, rows)
+
+    assert [one.number for one in group.candidates] == [0, 1, 2]
+    assert report.refused == {"judged on other tasks than its group": 1}
+
+
+def test_a_text_needs_no_rollout_on_its_own_task_where_siblings_count(tmp_path):
+    (group,), _ = build(tmp_path, [row(0, (), later=by_siblings()[0]["later"]), *by_siblings()[1:]])
+
+    assert (group.candidates[0].rewards, group.candidates[0].worth) == ((), 0.0)
+
+
+def test_a_group_has_no_signal_where_siblings_say_the_same_of_all(tmp_path):
+    level = [later(task, 0.5, before=[0.5]) for task in "ab"]
+    rows = [row(0, (1.0,), later=level), row(1, (0.0,), later=level)]
+    groups, report = build(tmp_path, rows)
+
+    assert (groups, report.refused, report.groups_without_signal) == ([], {"no signal": 2}, 1)
+
+
+@pytest.mark.both_backends
+@pytest.mark.parametrize(("credit", "ahead"), [("evolving-rl", True), ("sage", True), ("skill-r1", False)])
+def test_a_rule_outranks_a_text_that_holds_the_answer_where_siblings_count(store, tmp_path, credit, ahead):
+    leaks(store)
+    groups, report = build(tmp_path, store.history_rows(), advantage=AdvantageSettings(credit=credit))
+    moved = [[one.pull + one.push for one in group.candidates] for group in groups]
+    answer, rule, useless = (statistics.fmean(of) for of in zip(*moved, strict=True))
+
+    assert report.groups == 5
+    assert (rule > answer) == ahead
+    assert rule > useless
+
+
+def test_rows_of_the_first_format_go_by_their_own_task(tmp_path):
+    new = [row(0), row(1, (1.0,))]
+    old = [{key: value for key, value in one.items() if key != "later"} | {"format": columns.FIRST} for one in new]
+    path = texts(tmp_path / "old.jsonl", "".join(f"{json.dumps(one)}\n" for one in old))
+    pq.write_table(
+        pa.Table.from_pylist([{**one, "sampling": json.dumps(PLAIN)} for one in old]), tmp_path / "old.parquet"
+    )
+    wanted, _ = build(tmp_path / "new", new)
+
+    for number, rows in enumerate((old, read_rows(path), read_rows(tmp_path / "old.parquet"))):
+        groups, report = build(tmp_path / str(number), rows)
+        assert (groups, report.groups_by_own_task) == (wanted, 1)
+
+
 def test_rollouts_that_two_candidates_share_count_once(tmp_path):
     _, report = build(tmp_path, [row(0, skill="s@1"), row(1, skill="s@1"), row(2, (1.0,))])
 
@@ -242,9 +340,13 @@ def test_what_was_not_finished_has_no_report(tmp_path):
     ("change", "message"),
     [
         ({"format": None}, "row 2 of the histories is not a row that histories export wrote; give a file"),
-        ({"format": "skill-plugin histories 2"}, "is in the format 'skill-plugin histories 2', and this release reads"),
+        ({"format": "skill-plugin histories 3"}, "is in the format 'skill-plugin histories 3', and this release reads"),
         ({"rewards": [1.5]}, "row 2 of the histories is damaged: rewards are not from 0 to 1; export them again"),
         ({"previous_rewards": [float("nan")]}, "damaged: previous_rewards are not from 0 to 1"),
+        ({"later": [later("a", 2.0)]}, "damaged: rewards are not from 0 to 1"),
+        ({"later": [later("a", 1.0, used=-1)]}, "damaged: used is not from 0 to 1"),
+        ({"later": [later("a"), later("a")]}, "damaged: the tasks of later are not different texts"),
+        ({"later": [{"task": "a"}]}, "row 2 of the histories is damaged: there is no 'rewards'"),
         ({"rewards": ["much"]}, "damaged: could not convert string to float"),
         ({"prompt_token_ids": [1, "2"]}, "damaged: prompt_token_ids are no token ids"),
         ({"completion_token_ids": [-1]}, "damaged: completion_token_ids are no token ids"),
@@ -289,8 +391,9 @@ any_rows = st.lists(st.lists(st.tuples(rewards, odd), min_size=1, max_size=4), m
 @given(any_rows, st.sampled_from([0.0, 0.5, None]), st.sampled_from(["candidate", "rollout"]))
 def test_every_revision_is_learned_from_or_refused(made, worth, intra):
     rows = [row(c, r, group=f"g{g}") | o for g, group in enumerate(made) for c, (r, o) in enumerate(group)]
+    form = AdvantageSettings(credit="skill-r1", intra=intra, malformed_reward=worth)
     with tempfile.TemporaryDirectory() as folder:
-        groups, report = build(Path(folder), rows, advantage=AdvantageSettings(intra=intra, malformed_reward=worth))
+        groups, report = build(Path(folder), rows, advantage=form)
 
     assert report.read == report.candidates + sum(report.refused.values()) == len(rows)
     assert report.candidates == sum(len(group.candidates) for group in groups)
@@ -340,7 +443,7 @@ def test_batches_of_parquet_fit_together(tmp_path):
     """Lists of all lengths, none and null, over several batches of one row group."""
     empty = dict.fromkeys((*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON))
     many = [
-        empty | row(n, (0.5,) * (n % 3), created_at=datetime(2026, 1, 1, n % 24, tzinfo=UTC), rollouts=[])
+        empty | row(n, (0.5,) * (n % 3), later=[later("a", 1.0, 0.0, used=0.5)] * (n % 2), created_at=datetime(2026, 1, 1, n % 24, tzinfo=UTC), rollouts=[])
         | {"prompt_token_ids": [*range(n % 7)], "logprobs": None if n % 110 == 109 else [-n / 3] * (n % 5)}
         for n in range(450)
     ]  # fmt: skip
@@ -359,10 +462,11 @@ def test_gzip_is_told_from_its_bytes(tmp_path):
 
 
 def test_a_file_that_cannot_be_used_is_said_at_once(tmp_path):
-    other = json.dumps(row() | {"format": "skill-plugin histories 2"})
+    other = json.dumps(row() | {"format": "skill-plugin histories 3"})
     table = pa.table({"a": [1]})
     pq.write_table(table, tmp_path / "other.parquet")
     pq.write_table(pa.Table.from_pylist([row()]).drop(["rewards"]), tmp_path / "less.parquet")
+    pq.write_table(pa.Table.from_pylist([row()]).drop(["later"]), tmp_path / "later.parquet")
     less = {key: value for key, value in row().items() if key != "rewards"}
     for path, message in (
         (tmp_path / "none.jsonl", r"none.jsonl' is not there; give a file that `skill-plugin histories export` wrote"),
@@ -373,10 +477,11 @@ def test_a_file_that_cannot_be_used_is_said_at_once(tmp_path):
         (texts(tmp_path / "a.jsonl", '{"task_id": 1}\n'), "a.jsonl:1 is not a row that histories export wrote"),
         (texts(tmp_path / "b.jsonl", "[1]\n"), "b.jsonl:1 is not a row that histories export wrote"),
         (texts(tmp_path / "c.jsonl", "{\n"), "c.jsonl:1 is broken JSON"),
-        (texts(tmp_path / "d.jsonl", other), "d.jsonl:1 is in the format 'skill-plugin histories 2', and this release"),
+        (texts(tmp_path / "d.jsonl", other), "d.jsonl:1 is in the format 'skill-plugin histories 3', and this release"),
         (texts(tmp_path / "e.jsonl", json.dumps(less)), "e.jsonl:1 has no 'rewards'"),
         (tmp_path / "other.parquet", "other.parquet' has no column 'format'"),
         (tmp_path / "less.parquet", "less.parquet' has no column 'rewards'"),
+        (tmp_path / "later.parquet", "later.parquet' has no column 'later'"),
         (texts(tmp_path / "f.parquet", "no Parquet"), "f.parquet' is damaged after row 0"),
     ):
         with pytest.raises(InvalidHistoryError, match=message):

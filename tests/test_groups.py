@@ -23,6 +23,8 @@ candidates = st.builds(
     push=st.floats(-2, 0),
     checkpoint=st.none() | st.text(max_size=5),
     well_formed=st.booleans(),
+    reward=st.none() | st.floats(-1, 2),
+    gain=st.none() | st.floats(-2, 2),
 )
 some_groups = st.builds(
     Group,
@@ -34,6 +36,7 @@ some_groups = st.builds(
     temperature=st.floats(0.1, 2),
     candidates=st.lists(candidates, max_size=3).map(tuple),
     previous_rewards=numbers,
+    siblings=st.lists(st.text(max_size=5), max_size=2).map(tuple),
 )
 
 

@@ -60,7 +60,13 @@ def test_stats_for_a_person(cli, log):
     cli("histories", "import", "trials", log(TRIALS))
     told = cli("histories", "stats", "--base-model", "qwen", "--max-age", "2")
 
-    for words in ("rollouts, imported", "reward by generation", "candidate groups", "base model", "would use"):
+    for words in (
+        "rollouts, imported",
+        "reward by purpose",
+        "reward by generation",
+        "compared by siblings",
+        "would use",
+    ):
         assert words in told
     assert "refuses: imported without token ids or log-probs" in told
 

@@ -9,16 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lineages import learned, lineage, written
+from lineages import in_evolve, leaks, learned, lineage, rolled, written
 from recorded import TRIALS, write
+from skill_plugin import Task
+from skill_plugin.chains import CREDITS
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.histories.credit import Judged, has_signal, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     Ancestry,
     Example,
     ages,
     group_temperature,
-    has_signal,
     refusal,
     temperature_of,
 )
@@ -44,6 +46,7 @@ def test_a_complete_revision_is_learned_from_wherever_it_came_from():
         ("no log-probs", {"logprobs": 0}),
         ("token ids and log-probs differ in number", {"logprobs": 1}),
         ("log-probs that cannot be", {"wrong_logprobs": True}),
+        ("judged on other tasks than its group", {"other_tasks": True, "rewards": 0}),
         ("no rollouts with a reward", {"rewards": 0}),
         ("heldout task", {"split": "heldout"}),
         ("other base model", {"base_model": "llama"}),
@@ -99,12 +102,16 @@ def test_a_group_has_the_temperature_of_most_of_it():
 
 
 def test_a_group_says_something_if_its_candidates_differ_or_the_generation_before_did():
-    assert has_signal([0.5, 0.75], None)
-    assert has_signal([0.5], 0.25)
-    assert not has_signal([0.5, 0.5], 0.5)
-    assert not has_signal([0.5, None], None)
-    assert not has_signal([None], 0.5)
-    assert not has_signal([0.1 + 0.2, 0.3], None)  # rounding
+    def says(rewards, *before):
+        judged = [Judged([] if one is None else [one]) for one in rewards]
+        return has_signal(worths_of(judged, before, CREDITS["evolving-rl"]).candidates)
+
+    assert says([0.5, 0.75])
+    assert says([0.5], 0.25)
+    assert not says([0.5, 0.5], 0.5)
+    assert not says([0.5, None])
+    assert not says([None], 0.5)
+    assert not says([0.1 + 0.2, 0.3])  # rounding
 
 
 def test_the_age_of_a_checkpoint_is_its_distance_from_the_live_one():
@@ -148,6 +155,7 @@ def test_histories_are_counted(evolved):
     assert found.tasks == {"train": 5, "heldout": 1}
     assert (found.lineages, found.generations, found.groups, found.candidates) == (6, 11, 6, 11)
     assert (found.rollouts, found.by_source) == (28, {"own": 28, "imported": 0})
+    assert [row["purpose"] for row in found.by_purpose] == ["run"]
     assert found.reward_by_generation == [
         {"generation": 0, "source": "own", "rollouts": 10, "mean": 0.5, "passed": 0.5},
         {"generation": 1, "source": "own", "rollouts": 13, "mean": 8 / 13, "passed": 8 / 13},
@@ -179,6 +187,46 @@ def test_histories_are_counted(evolved):
             "no rollouts with a reward": 1,
         },
     }
+
+
+@pytest.mark.both_backends
+def test_rollouts_on_siblings_of_the_gate_and_of_replays_are_counted_apart(store):
+    """Everything of the gate passes: that is not a reward of generation 0, and they are not lineages."""
+    task, other = (Task(f"add {number}", split="train") for number in range(2))
+    [ref] = in_evolve(store, task, [written(1)], [(1.0, 0.5)], baseline=(0.0, 0.0))
+    for purpose, rewards in (("later", (1.0,)), ("gate", (1.0, 1.0, 0.0)), ("replay", (1.0, None))):
+        rolled(store, other, ref, rewards, purpose=purpose)
+    found = store.history_stats()
+
+    assert (found.lineages, found.generations, found.rollouts, found.by_source["own"]) == (1, 2, 10, 10)
+    assert [(row["generation"], row["rollouts"], row["mean"]) for row in found.reward_by_generation] == [
+        (0, 2, 0.0),
+        (1, 2, 0.75),
+    ]
+    assert found.by_purpose == [
+        {"purpose": "run", "rollouts": 4, "mean": 0.375, "passed": 0.25},
+        {"purpose": "later", "rollouts": 1, "mean": 1.0, "passed": 1.0},
+        {"purpose": "gate", "rollouts": 3, "mean": 2 / 3, "passed": 2 / 3},
+        {"purpose": "replay", "rollouts": 2, "mean": 1.0, "passed": 1.0},
+    ]
+
+
+@pytest.mark.both_backends
+def test_the_inter_term_is_of_the_tasks_that_texts_are_compared_on(store):
+    """On siblings the answers and the useless texts gain 0, the rules 3/4: 4 rollouts on each of 4."""
+    leaks(store)
+    found = store.history_stats()
+
+    assert (found.groups, found.groups_by_siblings, found.groups_with_signal) == (5, 5, 5)
+    assert found.inter_term == pytest.approx(
+        {
+            "candidates": 15,
+            "rollouts_a_candidate": 16,
+            "mean_reward": statistics.fmean([0.0, 0.75, 0.0]),
+            "noise_sd": inter_noise(0.25, 16),
+            "measured_sd": statistics.stdev([0.0, 0.75, 0.0] * 5),
+        }
+    )
 
 
 @pytest.mark.both_backends

@@ -14,10 +14,12 @@ import pytest
 from sqlalchemy import text
 
 from fakes import MACHINE, loop, skill_text
+from lineages import in_evolve, rolled
 from recorded import BY_FORMAT, GSM8K, LANGSMITH, SQL, TAU, TRIALS, run, sql, trial, write
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.histories import columns
+from skill_plugin.store.tables import RevisionTaskRow, SharedUseRow
 
 ROOT = Path(__file__).parent.parent
 
@@ -253,6 +255,60 @@ def test_our_own_histories_come_back_without_loss(evolved, open_store, backend, 
 
 
 @pytest.mark.both_backends
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+def test_what_the_next_tasks_said_comes_back_too(store, open_store, backend, tmp_path, ending):
+    """Chains, siblings, the further tasks of a prompt, what a rollout was run for and which further skills it showed."""
+    first, second, third = (
+        Task(f"add {n}", family="sums", split="train", chain="c" if n else None, position=n or None) for n in range(3)
+    )
+    [ref] = in_evolve(store, first, [candidate(1)], [(1.0,)])
+    for other in (second, third):
+        rolled(store, other, ref, (1.0, 0.0), adherence=0.75, also={"sk_9@2": 0.5, "sk_8@1": None})
+        rolled(store, other, None, (0.0,))
+        rolled(store, other, ref, (1.0,), purpose="gate")
+    with store.database.write() as session:
+        use = {"namespace": "default", "run_id": f"ev_1:later:{second.id}:{ref}", "generation": 0, "k": 0}
+        session.merge(SharedUseRow(**use, skill_id="sk_9", version=2, adherence=0.5))
+        session.merge(SharedUseRow(**use, skill_id="sk_8", version=1))
+        session.add(
+            RevisionTaskRow(namespace="default", group_id=f"ev_1:{first.id}:1", content_hash=third.content_hash)
+        )
+    path = tmp_path / f"own{ending}"
+    store.export_histories(path)
+    other = open_store(tmp_path / "other") if backend.is_sqlite else open_store(namespace="other")
+    reports = [other.import_histories(path) for _ in range(2)]
+    found = plain(store.history_rows())
+
+    assert [(report.imported, report.refused) for report in reports] == [(10, {}), (0, {})]
+    assert plain(other.history_rows()) == found
+    revision = next(row for row in found if row["kind"] == "revision")
+    assert revision["later"] == [
+        {"task": second.content_hash, "rewards": [1.0, 0.0], "before": [0.0], "none": [0.0], "used": 1.0}
+    ]
+    assert revision["prompt_tasks"] == [third.content_hash]
+    said = {json.dumps([one["purpose"], one["also"]]) for row in found for one in row["rollouts"]}
+    assert said == {
+        '["run", {}]', '["gate", {}]', '["later", {}]', '["later", {"sk_8@1": null, "sk_9@2": 0.5}]'
+    }  # fmt: skip
+
+
+def test_a_file_of_the_first_format_is_imported_with_the_purposes_that_its_run_ids_say(evolved, open_store, tmp_path):
+    rows = plain(evolved.history_rows())
+    for row in rows:
+        row["format"] = columns.FIRST
+        for name in ("chain", "position", "prompt_tasks", "later"):
+            row.pop(name, None)
+        for one in row["rollouts"]:
+            del one["purpose"], one["also"]
+    rows[0]["run_id"] = "ev_0:gate:none:task_0"
+    other = open_store(tmp_path / "other")
+    report = other.import_histories(write(tmp_path / "old.jsonl", rows))
+
+    assert (report.imported, report.refused) == (24, {})
+    assert {row["purpose"]: row["rollouts"] for row in other.history_stats().by_purpose} == {"run": 22, "gate": 2}
+
+
+@pytest.mark.both_backends
 def test_one_row_is_one_training_example(evolved, tmp_path):
     evolved.export_histories(tmp_path / "all.parquet")
     found = [row for row in pq.read_table(tmp_path / "all.parquet").to_pylist() if row["run_id"] == "run-0"]
@@ -329,7 +385,7 @@ def test_a_run_of_the_graph_is_exported_as_it_was_recorded(store, skill, tmp_pat
     "change",
     [
         {"run_id": 7}, {"input": ""}, {"split": "other"}, {"generation": -1}, {"prompt_token_ids": "x"}, {"rollouts": None},
-        {"skill": "nobody"}, {"prompt": ["x"]}, {"group_id": None}, {"sampling": [1]},
+        {"position": 1}, {"prompt_tasks": 7}, {"skill": "nobody"}, {"prompt": ["x"]}, {"group_id": None}, {"sampling": [1]},
     ],
 )  # fmt: skip
 def test_a_row_of_ours_that_was_spoilt_is_refused(evolved, open_store, tmp_path, change):
@@ -342,15 +398,16 @@ def test_a_row_of_ours_that_was_spoilt_is_refused(evolved, open_store, tmp_path,
     assert report.read == report.imported + sum(report.refused.values())
 
 
+SPOILT = {"reward": 7, "arm": "leg", "k": "x", "answer": 1, "purpose": "fun", "also": {"sk_1@1": 2}}
+
+
 def test_a_rollout_of_ours_that_was_spoilt_costs_itself_only(evolved, open_store, tmp_path):
     good = plain(evolved.history_rows())[0]
-    bad = [
-        {**good["rollouts"][0], key: value} for key, value in (("reward", 7), ("arm", "leg"), ("k", "x"), ("answer", 1))
-    ]
+    bad = [{**good["rollouts"][0], key: value} for key, value in SPOILT.items()]
     path = write(tmp_path / "x.jsonl", [{**good, "rollouts": [*good["rollouts"], *bad]}])
     report = open_store(tmp_path / "other").import_histories(path)
 
-    assert (report.read, report.imported, sum(report.refused.values())) == (6, 2, 4)
+    assert (report.read, report.imported, sum(report.refused.values())) == (8, 2, 6)
     assert report.refused["reward is no number from 0 to 1"] == 1
 
 

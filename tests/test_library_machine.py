@@ -138,13 +138,14 @@ class LibraryMachine(RuleBasedStateMachine):
         if known.live is None:
             return
         for reward in rewards:
-            known.utility = reward if known.utility is None else known.utility + RATE * (reward - known.utility)
             known.uses += 1
+            rate = max(1 / known.uses, RATE)
+            known.utility = reward if known.utility is None else known.utility + rate * (reward - known.utility)
             known.wins += reward == 1
         seen = self.store.get(name)
         if seen.live_version != known.live:  # its parent was better
-            assert self.store.history(name)[-1].by == "utility"
-            known.live = seen.live_version
+            assert self.store.history(name)[-1].by == "evidence"
+            known.live, known.utility, known.uses, known.wins = seen.live_version, seen.utility, seen.uses, seen.wins
 
     @rule(capacity=st.integers(0, CAPACITY))
     def prune(self, capacity):

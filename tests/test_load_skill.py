@@ -40,6 +40,28 @@ async def test_the_loaded_skill_is_credited_even_if_it_was_not_listed_first_or_a
     assert agent.get_state(thread()).values["skillp_calls"]["tool_errors"] == 1
 
 
+def test_of_several_listed_skills_those_that_were_loaded_are_credited(store, skill):
+    for name in ("adding-2", "adding-3"):
+        store.add_text(skill_text(name, f"How to add and {'sort' if name == 'adding-2' else 'ship'}", "Do it."))
+    calls = [("load_skill", {"name": name}) for name in ("adding-3", "adding")]
+    agent, model = agent_of(store, [calls, "4"], load_skill=True, k=3, verifier=lambda t, a: True)
+    agent.invoke(ADD, thread())
+
+    assert system_text(model.seen[0]).count("- adding") == 3
+    loaded = store.get("adding-3")
+    assert (rollout_of(store, agent).skill, rollout_of(store, agent).also) == (loaded.ref, {skill.ref: None})
+    assert {one.name: one.uses for one in store.list()} == {"adding": 1, "adding-2": 0, "adding-3": 1}
+
+
+def test_of_several_that_were_only_listed_none_was_shown(store, skill):
+    store.add_text(skill_text("adding-2", "How to add and sort", "Do it."))
+    agent, _ = agent_of(store, ["4"], load_skill=True, k=2, verifier=lambda t, a: True, adherence=lambda t, a, s: 1.0)
+    agent.invoke(ADD, thread())
+
+    assert (rollout_of(store, agent).adherence, rollout_of(store, agent).also) == (0.0, {})
+    assert {one.uses for one in store.list()} == {0}
+
+
 def test_load_skill_keeps_the_runs_version_and_gives_out_nothing_that_is_not_live(store, skill):
     store.revise_text("adding", MACHINE)
     store.add_text(skill_text("secret", "How to sort", "Hidden."), author="generator")

@@ -374,3 +374,23 @@ async def test_whatever_waits_runs_off_the_event_loop(store, skill):
 
     assert set(threads) == {"search", "get", "model", "verify", "record"}
     assert threading.get_ident() not in threads.values()
+
+
+def test_every_skill_that_was_shown_is_credited_by_as_much_as_it_was_followed(store, skill):
+    second = store.add_text(skill_text("adding-twice", "How to add and sort"))
+    followed = {skill.text: 1.0, second.text: 0.5}
+    agent, _ = agent_of(store, ["4", "5"], k=2, verifier=lambda t, a: a == "4", adherence=lambda t, a, s: followed[s])
+    for name in ("1", "2"):
+        agent.invoke(ADD, thread(name))
+
+    assert (rollout_of(store, agent).skill, rollout_of(store, agent).also) == (skill.ref, {second.ref: 0.5})
+    assert [store.get(one.ref).utility for one in (skill, second)] == [0.5, 0.75]
+
+
+async def test_a_run_that_withheld_two_skills_credits_none(store, skill):
+    store.add_text(skill_text("adding-twice", "How to add and sort"))
+    agent, _ = agent_of(store, ["4"], k=2, verifier=lambda t, a: True, control_share=1.0)
+    await agent.ainvoke(ADD, thread())
+
+    assert (rollout_of(store, agent).withheld, rollout_of(store, agent).also) == (skill.ref, {})
+    assert {one.uses for one in store.list()} == {0}

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from skill_plugin.task_files import write_tasks
 from tiny_writer import LEARNS_IN_A_NIGHT, tiny_writer, total_tasks
 
 NIGHT = (
-    "--agent", "tiny_writer:simulated_clerk", "--gate", "paired", "--gate-tasks", "20", "--gate-candidates", "4",
-    "--gate-rollouts", "1",
+    "--agent", "tiny_writer:simulated_clerk", "--verifier", "tiny_writer:own_judge", "--gate", "paired", "--gate-tasks", "20",
+    "--gate-candidates", "4", "--gate-rollouts", "1",
 )  # fmt: skip
 SETTINGS = [word for name, value in LEARNS_IN_A_NIGHT.items() for word in ("--set", f"{name}={value}")]
-SMALL = ("--candidates", "4", "--rollouts", "1", "--generations", "1")
+# Every text is a group of its own four, written from one task and judged by it: what so small a model can read and learn from.
+SMALL = (
+    "--candidates", "4", "--rollouts", "1", "--generations", "1", "--full-groups", "--minibatch", "1", "--credit", "skill-r1",
+)  # fmt: skip
 
 
 def variables(home, writer):
@@ -41,13 +45,15 @@ def variables(home, writer):
 def tasks_file(folder, name, numbers, heldout=()):
     # One family: that all invoices want cents is learned in a night, what each of three families wants is not.
     path, only = folder / f"{name}.jsonl", {"families": ["invoices"]}
-    write_tasks(path, [*total_tasks(numbers, **only), *total_tasks(heldout, split="heldout", **only)])
+    tasks = [*total_tasks(numbers, **only), *total_tasks(heldout, split="heldout", **only)]
+    write_tasks(path, [replace(task, verifier=None) for task in tasks])
     return path
 
 
 def evolving(tasks):
     # Nothing goes live: every lineage begins without a skill, and has something to learn.
-    return ("evolve", "--tasks", tasks, "--agent", "tiny_writer:simulated_clerk", "--gate-tasks", "0", *SMALL, "--json")
+    world = ("--agent", "tiny_writer:simulated_clerk", "--verifier", "tiny_writer:own_judge")
+    return ("evolve", "--tasks", tasks, *world, "--gate-tasks", "0", *SMALL, "--json")
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +133,10 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     assert first["gate"]["kind"] == "paired"
     assert not (night / "training" / first["run_id"] / "adapter").exists()  # there is one copy, that of the registry
     assert first["gate"]["after"] > first["gate"]["before"]
+    with opened(night) as store:
+        assert {task.verifier["name"] for task in store.tasks(split="heldout")} == {"tiny_writer:own_judge"}
+        assert store.times_judged_checkpoints() == dict.fromkeys(first["gate"]["judges"], 1)
+        assert len(first["gate"]["judges"]) == 20
     [listed] = json.loads(cli("checkpoints", "list", "--json"))
     assert (listed["id"], listed["status"]) == (first["checkpoint"], "live")
 

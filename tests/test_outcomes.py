@@ -2,7 +2,7 @@ import multiprocessing
 
 import pytest
 
-from fakes import MACHINE, TopicEmbedder
+from fakes import MACHINE, TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import RunNotFoundError, VerifierError
 from skill_plugin.store import SkillStore
@@ -22,13 +22,16 @@ def numbers(store):
     return skill.utility, skill.uses, skill.wins
 
 
-def test_utility_begins_at_the_first_reward_and_moves_by_a_twentieth(store, skill):
-    store.record(TASK, [rollout(skill, 1.0)], run_id="a")
-    assert numbers(store) == (1.0, 1, 1)
-    store.record(TASK, [rollout(skill, 0.0)], run_id="b")
-    assert numbers(store) == (pytest.approx(0.95), 2, 1)
-    store.record(TASK, [rollout(skill, 0.5)], run_id="c")
-    assert numbers(store) == (pytest.approx(0.9275), 3, 1)
+def test_utility_begins_as_a_mean_and_moves_by_a_twentieth_from_the_twentieth_use_on(store, skill):
+    rewards = [1.0, 0.0, 0.5, *[1.0] * 8, *[0.25] * 8]
+    for number, reward in enumerate(rewards, 1):
+        store.record(TASK, [rollout(skill, reward)], run_id=str(number))
+        assert numbers(store)[:2] == (pytest.approx(sum(rewards[:number]) / number), number)
+    expected = sum(rewards) / 19
+    for number in range(20, 24):
+        store.record(TASK, [rollout(skill, 1.0)], run_id=str(number))
+        expected += 0.05 * (1 - expected)
+        assert numbers(store) == (pytest.approx(expected), number, number - 10)
 
 
 def test_a_first_reward_of_0_begins_at_0(store, skill):
@@ -70,9 +73,9 @@ def test_only_the_live_version_moves_the_skills_utility(store, skill):
     assert numbers(store) == (None, 0, 0)
 
 
-def stage(store, parent, task=TASK, group="g"):
-    revision = Revision(completion=MACHINE, text=MACHINE)
-    return store.stage(task, [revision], run_id="r", group_id=group, generation=1, parent=parent)[0].skill
+def stage(store, parent, task=TASK, group="g", text=MACHINE, **more):
+    revision = Revision(completion=text, text=text)
+    return store.stage(task, [revision], run_id="r", group_id=group, generation=1, parent=parent, **more)[-1].skill
 
 
 def test_a_skill_is_never_credited_on_the_task_it_was_born_from(store, skill):
@@ -82,6 +85,18 @@ def test_a_skill_is_never_credited_on_the_task_it_was_born_from(store, skill):
     for number, task in enumerate((TASK, same_question, Task("What is 3 + 3?"))):
         store.record(task, [rollout(born, 1.0)], run_id=str(number))
 
+    assert numbers(store) == (1.0, 1, 1)
+
+
+def test_nor_on_a_further_task_whose_failures_its_prompt_showed(store, skill):
+    shown = [Task("What is 5 + 5?"), Task("What is 6 + 6?")]
+    born = stage(store, skill.ref, also=shown)
+    later = stage(store, skill.ref, text=skill_text(body="Count twice."), also=shown, first=1)
+    store.promote(later.ref)
+    for number, task in enumerate([*shown, Task(shown[0].input, family="elsewhere"), Task("What is 3 + 3?")]):
+        store.record(task, [rollout(later, 1.0)], run_id=str(number))
+
+    assert later.ref != born.ref
     assert numbers(store) == (1.0, 1, 1)
 
 
@@ -110,7 +125,7 @@ def test_feedback_on_a_verified_run_moves_utility_but_is_no_new_use(store, skill
     store.record(TASK, [rollout(skill, 1.0)], run_id="a")
     store.record_outcome("a", 0.0, "wrong after all")
 
-    assert numbers(store) == (pytest.approx(0.95), 1, 1)
+    assert numbers(store) == (0.5, 1, 1)
 
 
 def test_feedback_goes_to_the_skill_that_gave_the_answer(store, skill):
@@ -191,4 +206,4 @@ def test_processes_that_record_at_once_lose_nothing(store, backend, skill):
         worker.join(120)
 
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert numbers(store) == (pytest.approx(1 - 0.95**300), 301, 300)
+    assert numbers(store) == (pytest.approx(1 - 0.05 * 0.95**281), 301, 300)

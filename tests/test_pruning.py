@@ -204,30 +204,6 @@ def test_rollback_goes_to_the_parent_or_to_the_version_named(store, skill):
         store.rollback("adding")
 
 
-def test_a_live_version_whose_utility_falls_goes_back_to_its_parent(store, skill):
-    use(store, "adding", 0.9, 20, tag="v1")
-    worse = store.revise("adding", body="Worse.")
-    store.promote(worse.ref)
-    use(store, "adding", 0.2, 19, tag="v2")
-    assert store.get("adding").version == 2
-    use(store, "adding", 0.2, 1, tag="v2 again")
-
-    assert store.get("adding").version == 1
-    event = store.history("adding")[-1]
-    assert (event.kind, event.by, event.version) == ("rolled back", "utility", 1)
-    assert event.reason == "utility of version 2 fell to 0.20, version 1 had 0.90"
-    assert store.search("add")[0].version == 1
-
-
-def test_a_version_that_is_a_little_worse_stays(store, skill):
-    use(store, "adding", 0.9, 20, tag="v1")
-    store.revise("adding", body="Nearly.")
-    store.promote("adding")
-    use(store, "adding", 0.75, 60, tag="v2")
-
-    assert store.get("adding").version == 2
-
-
 def test_a_negative_capacity_is_refused(store):
     with pytest.raises(ConfigurationError, match="capacity"):
         store.prune(capacity=-1)

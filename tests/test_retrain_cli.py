@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from adapters import adapter
 from lineages import lineage, written
-from skill_plugin import Revision
+from skill_plugin import Revision, Task
 from skill_plugin.errors import BusyError
 from skill_plugin.store import SkillStore
 from tiny_models import tiny_model
@@ -98,6 +99,44 @@ def test_a_chat_models_texts_cannot_be_trained_on_and_no_base_model_is_guessed(c
 )
 def test_a_wrong_option_is_one_line(cli, opened, options, said):
     assert said in " ".join(cli(*RETRAIN, *options, code=1).split())
+
+
+CLERK = ("--agent", "tiny_writer:simulated_clerk")
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--launcher", "no-such-launcher --here"), "the launcher 'no-such-launcher' cannot be started: there is no"),
+        (("--launcher", "sh -c 'open"), "is not a command: No closing quotation; see --launcher"),
+        (("--verifier", "mine:judge"), "'mine:judge' cannot be imported: there is no module 'mine'"),
+        (("--agent", "mine:agent"), "'mine:agent' cannot be imported: there is no module 'mine'"),
+        (CLERK, "a verifier of your own, 'mine:judge', and names that came with data are not imported"),
+        ((*CLERK, "--verifier", "numeric"), "and 'numeric' cannot stand for it"),
+    ],
+)
+def test_what_the_night_will_lack_is_one_line_before_it_begins(cli, opened, options, said, dry):
+    with opened() as store:
+        many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
+        store.claim_splits([Task("add 99", split="heldout", verifier={"name": "mine:judge", "params": {}})])
+
+    assert said in " ".join(cli(*RETRAIN, *options, *dry, code=1).split())
+    with opened() as store:
+        assert store.training_runs() == []
+
+
+def test_a_live_adapter_whose_files_are_gone_is_found_before_the_night_begins(cli, opened, tmp_path):
+    with opened() as store:
+        many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
+        folder = adapter(tmp_path / "adapter")
+        live = store.register_checkpoint(folder, base_model="qwen")
+        store.promote_checkpoint(live.id, by="human", reason="")
+    folder.joinpath("adapter_model.safetensors").unlink()
+
+    assert "adapter_model.safetensors" in cli(*RETRAIN, code=1)
+    with opened() as store:
+        assert store.training_runs() == []
 
 
 def test_a_base_model_that_is_not_there_says_how_to_get_it(cli, opened, tmp_path):

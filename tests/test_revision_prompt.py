@@ -98,7 +98,56 @@ def test_refused_and_rejected_texts_say_why():
 
     assert "## Generation 1: refused\n\nYour text was refused: no front matter\n" in user
     assert "## Generation 2: another text, rejected\n" in user
-    assert part("Rejected edits", user) == "- generation 2: Rejected: no gain; do not propose it again."
+    assert part("Rejected edits", user) == "- generation 2: Rejected: no gain; do not propose it again as it stands."
+
+
+def test_another_task_is_shown_apart_and_is_no_attempt():
+    current, feedback = tried(MACHINE, rollout("4", 1)), "expected 9"
+    other = tried(MACHINE, rollout("8", 0, feedback), number=7, task="4 + 5?")
+    alone, user = asked(current), asked(current, other)
+
+    assert [part(title, user) for title in ("Task", "Current skill", "History")] == [
+        part(title, alone) for title in ("Task", "Current skill", "History")
+    ]
+    assert part("Other tasks", user) == (
+        "## Other task 1: with the current skill\n\n```\n4 + 5?\n```\n\nMean reward 0 over 1 rollout, 0 passed.\n\n"
+        "Feedback, 1 of 1 rollouts:\n```\nexpected 9\n```\n\nA failing answer, reward 0:\n```\n8\n```"
+    )
+    assert "## Other task 1: without a skill\n" in asked(replace(other, text=None))
+
+
+NOT_FOUND = "search found it for 1 of 6 tasks of its kind: the description does not say when to use it"
+
+
+def test_a_text_that_another_lineage_wrote_is_shown_with_what_it_said_and_why_it_was_rejected():
+    current = skill_text(body="Use your fingers. " * 9)
+    vague = current.replace("How to add numbers", "How to")
+    refused = tried(vague, number=4, rejected=f"{NOT_FOUND}.", task="4 +\n5?")
+    user = asked(refused, tried(current, rollout()))
+
+    assert part("Rejected edits", user) == (
+        f'- a text for the task "4 + 5?": Rejected: {NOT_FOUND}; do not propose it again as it stands.\n\n'
+        "Its difference to the current skill (- the current skill, + this text):\n"
+        "```\n@@ -2,3 +2,3 @@\n name: adding\n-description: How to add numbers\n+description: How to\n ---\n```"
+    )
+    assert part("Current skill", user) == f"```\n{current}```"
+    assert "How to\n" not in part("History", user)
+    assert "A revision may change the description alone." in REVISE_SYSTEM
+
+
+def test_equal_rejected_texts_are_shown_once_and_the_task_s_own_before_all():
+    own = tried(MACHINE, rejected="own reason", number=1)
+    elsewhere = [
+        tried(text, rejected=f"reason {n}", task="4 + 5?") for n, text in enumerate([skill_text(), MACHINE] * 2)
+    ]
+    user = asked(*elsewhere, own)
+
+    assert re.findall(r"Rejected: (.*?);", user) == ["own reason", "reason 2"]
+    assert user.count("Use a machine.") == user.count("Use your fingers.") == 1
+
+
+def test_a_text_of_another_task_that_was_refused_for_its_form_is_not_shown():
+    assert asked(tried(None, error="no front matter", task="4 + 5?"), tried(MACHINE)) == asked(tried(MACHINE))
 
 
 def test_the_best_so_far_may_be_no_skill():
@@ -174,6 +223,25 @@ def test_what_is_known_of_the_current_skill_is_kept_before_what_is_newer():
     assert "newer 1" not in user
 
 
+def test_items_come_by_the_current_skill_other_tasks_refused_texts_and_the_past():
+    order = ["current", "task one", "task two", "newer", "older", "past"]
+    # Each is longer than the one before it, so that none gets in because it is smaller.
+    said = {name: f"{'word ' * 40 * rank}said of {name}" for rank, name in enumerate(order, 2)}
+    history = [
+        tried(None, rollout(said["past"])),
+        *(tried(skill_text(body=said[name]), rejected="no", task="4 + 5?") for name in ("older", "newer")),
+        *(tried(skill_text(), rollout(said[name]), task=name) for name in ("task one", "task two")),
+        tried(skill_text(), rollout(said["current"]), number=1),
+    ]
+    budgets = range(tokens(revise_prompt(TASK, history, budget=1)), tokens(revise_prompt(TASK, history)) + 1)
+    shown = {
+        tuple(n for n in order if f"said of {n}" in asked(*history, budget=budget))
+        for budget in [*budgets[::10], budgets[-1]]
+    }
+
+    assert shown == {tuple(order[:length]) for length in range(7)}
+
+
 def test_the_current_skill_is_never_cut_even_over_the_budget():
     text = skill_text(body="x" * 40_000)
     user = asked(tried(MACHINE, rejected="worse"), tried(text, rollout("answer")), budget=1)
@@ -213,6 +281,7 @@ def histories(draw):
 
     for at in range(draw(st.integers(0, 5))):
         kind = draw(st.sampled_from(["skill", "none", "refused", "rejected"]))
+        of_other = draw(st.booleans()) and kind != "refused"
         rewards = draw(st.lists(st.sampled_from([None, 0, 0.5, 1]), max_size=3))
         text = skill_text(body=marked(draw(TEXTS)), name=f"skill-{at}") if kind in ("skill", "rejected") else None
         history.append(
@@ -222,6 +291,7 @@ def histories(draw):
                 rollouts=tuple(rollout(marked(draw(TEXTS)), reward, marked(draw(TEXTS))) for reward in rewards),
                 error=marked("error") if kind == "refused" else None,
                 rejected=marked("reason") if kind == "rejected" else None,
+                task=marked(draw(TEXTS)) if of_other else None,
             )
         )
     return history
@@ -253,10 +323,14 @@ def test_the_budget_holds_and_no_item_is_cut(history, budget):
     opened, closed = (set(re.findall(mark, items)) for mark in (r"<(\d+)>", r"</(\d+)>"))
     assert opened == closed
     # What is shown stands in the order of the whole, and nothing but the note was added.
-    assert all(line in lines for line in user.split("\n") if not re.fullmatch(r"\(\d+ items? w.*\)", line) and line)
+    note = r"# History|\(\d+ items? w.*\)|"
+    assert all(line in lines for line in user.split("\n") if not re.fullmatch(note, line))
     for title in ("Task", "Current skill", "Digest", "Your answer"):
         assert list(outside_fences(user)).count(f"# {title}") == 1
-    assert list(outside_fences(user)).count("# Rejected edits") == any(one.rejected for one in history)
+    rejected = [one for one in history if one.rejected]
+    assert list(outside_fences(user)).count("# Rejected edits") <= bool(rejected)
+    assert list(outside_fences(user)).count("# Rejected edits") >= any(one.task is None for one in rejected)
+    assert list(outside_fences(user)).count("# Other tasks") <= any(one.task and not one.rejected for one in history)
 
 
 @pytest.mark.parametrize("completion", ["{}", "\n\n{}\n", "```\n{}```", "```markdown\n{}\n```", "````md\n{}\n````"])
@@ -276,7 +350,9 @@ def test_a_revision_may_stand_in_one_fence(completion):
         (skill_text() + "\n\n", "same as the current"),
         ("=== add: end\nMore.", "end them with"),
         ("Sure!\n=== add: end\nMore.\n=== end", "outside the edits"),
-        ("=== replace: top\nUse a machine.\n=== end", "limit is 50.0%"),
+        (f"=== replace: top\n{'Use a machine. ' * 20}\n=== end", "limit is 50.0%, here 300 characters"),
+        ("---\nname: adding\ndescription: How to add", "front matter that begins 'name: adding.* is not closed"),
+        (REVISE_SYSTEM[REVISE_SYSTEM.index("---\n") : REVISE_SYSTEM.index("\n\nOr, when")], "skill name '<words in"),
         (None, "NoneType"),
         (b"=== end", "bytes"),
         ("x" * 10**6, "1000000 bytes"),
@@ -292,6 +368,19 @@ def test_edits_need_a_skill_to_edit():
         read_revision("=== add: end\nMore.\n=== end", current=None)
 
 
+@pytest.mark.parametrize(
+    "completion",
+    [
+        skill_text(description="Adds numbers such as 2 + 2"),
+        "=== replace: description\nAdds numbers such as 2 + 2\n=== end",
+    ],
+)
+def test_a_revision_may_change_the_description_alone(completion):
+    read = read_revision(completion, current=skill_text(), max_change=0, max_rewrite=0)
+
+    assert read == skill_text(description="Adds numbers such as 2 + 2")
+
+
 def test_another_name_is_another_skill():
     other = skill_text(name="sorting", body="x" * 999)
 
@@ -299,9 +388,11 @@ def test_another_name_is_another_skill():
 
 
 def test_a_rewrite_is_limited_only_where_it_is_asked_for():
-    assert read_revision(MACHINE, current=skill_text()) == MACHINE
+    current = skill_text(body="x" * 400)
+
+    assert read_revision(MACHINE, current=current) == MACHINE
     with pytest.raises(InvalidSkillError, match=r"the rewrite change.* limit is 90\.0%"):
-        read_revision(MACHINE, current=skill_text(), max_rewrite=0.9)
+        read_revision(MACHINE, current=current, max_rewrite=0.9)
 
 
 CURRENT = skill_text(body="Intro.\n\n## A\n\nOne.\n\n### B\n\nTwo.\n\n```\n# no\n```\n\n## C\n\nThree.")

@@ -2,13 +2,14 @@ import pytest
 
 from fakes import MACHINE, skill_text
 from skill_plugin import Revision, Task
+from skill_plugin.errors import StoreError
 
 pytestmark = pytest.mark.both_backends
 
 TASK = Task("What is 2 + 2?", reference="4")
 
 
-def stage(store, *texts, group="g", parent=None):
+def stage(store, *texts, group="g", parent=None, **more):
     proposed = [
         Revision(
             completion=text,
@@ -25,7 +26,7 @@ def stage(store, *texts, group="g", parent=None):
         else Revision(completion=text, error="no front matter")
         for text in texts
     ]
-    return store.stage(TASK, proposed, run_id="r", group_id=group, generation=1, parent=parent), proposed
+    return store.stage(TASK, proposed, run_id="r", group_id=group, generation=1, parent=parent, **more), proposed
 
 
 def test_a_first_skill_is_staged_with_everything_that_training_needs(store):
@@ -66,14 +67,21 @@ def test_a_group_is_written_once(store):
     assert len(store.versions("adding")) == 1
 
 
-def test_a_new_name_is_a_new_skill_and_a_known_one_its_next_version(store):
+def test_a_group_is_written_in_parts_each_of_them_once(store):
+    parts = [stage(store, MACHINE)[0], stage(store, skill_text(body="Count."), "nonsense", first=1)[0]]
+    again, _ = stage(store, skill_text(body="Something else."), first=1)
+
+    assert again == parts[1]
+    assert store.staged("g") == parts[0] + parts[1]
+    with pytest.raises(StoreError, match="has 3 candidates and cannot go on from number 5"):
+        stage(store, MACHINE, first=5)
+
+
+def test_a_new_name_is_a_new_skill(store):
     parent = store.add_text(skill_text())
-    store.add_text(skill_text(name="sorting", description="How to sort"))
-    [(_, new)], _ = stage(store, skill_text(name="shipping"), group="a", parent=parent.ref)
-    [(_, namesake)], _ = stage(store, skill_text(name="sorting", body="Better."), group="b", parent=parent.ref)
+    [(_, new)], _ = stage(store, skill_text(name="shipping"), parent=parent.ref)
 
     assert (new.name, new.version, new.parent) == ("shipping", 1, None)
-    assert (namesake.name, namesake.version, namesake.parent, namesake.status) == ("sorting", 2, 1, "staged")
 
 
 def test_the_same_text_again_is_the_version_that_is_there(store):

@@ -31,7 +31,8 @@ def test_a_name_that_breaks_the_rules(name):
     [
         ("", "no front matter"),
         ("Just a text", "no front matter"),
-        ("---\nname: a\ndescription: b\n", "no front matter"),
+        ("---\nname: a\ndescription: b\n", "begins 'name: a.* is not closed; put a line '---'"),
+        ("---", "is not closed"),
         ("---\n- a\n---\nbody", "key: value"),
         ("---\nname: [\n---\nbody", "no YAML"),
         ("---\nname: a\n---\nbody", "description"),

@@ -57,7 +57,7 @@ def test_work_done_outside_a_graph_makes_a_run_that_counts_once(store, skill):
 
     assert (store.get("adding").utility, store.get("adding").uses, store.get("adding").wins) == (1.0, 1, 1)
     assert report_outcome(store, "mine", 0, "it was wrong after all")["counted"]
-    assert (store.get("adding").utility, store.get("adding").uses) == (0.95, 1)
+    assert (store.get("adding").utility, store.get("adding").uses) == (0.5, 1)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,8 @@ def evolve(home, cli, tmp_path):
         start, path = next(first), tmp_path / "tasks.jsonl"
         heldout = total_tasks(range(900, 900 + HELDOUT), split="heldout", families=FAMILIES)
         write_tasks(path, [*total_tasks(range(start, start + TRAIN), families=FAMILIES), *heldout])
-        small = ("--generations", 1, "--candidates", CANDIDATES, "--rollouts", 1, "--gate-tasks", 0)
+        small = ("--generations", 1, "--candidates", CANDIDATES, "--rollouts", 1, "--gate-tasks", 0, "--full-groups")
+        small += ("--minibatch", 1, "--credit", "skill-r1")
         said = json.loads(cli("evolve", "--tasks", path, *CLERK, *small, "--json"))
         assert (said["outcome"], said["candidates"]) == ("finished", TRAIN * CANDIDATES)
 

@@ -16,7 +16,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
-from skill_plugin.records import Generation, Rollout, Task
+from skill_plugin import verifiers
+from skill_plugin.records import Generation, Rollout, Task, Verdict
 from skill_plugin.revision_prompt import REVISE_SYSTEM, revise_prompt
 from tiny_models import tiny_model, tiny_tokenizer
 
@@ -56,6 +57,11 @@ def simulated_clerk(given: Mapping[str, Any]) -> str:
     """The simulated task LLM: does what the skill says, and without one answers with the bare number."""
     number, unit = re.search(r"\d+", given["task"])[0], re.search(r"Give totals in (\w+)", given["guidance"])
     return f"{number} {unit[1]}" if unit else number
+
+
+def own_judge(task: Task, answer: str) -> Verdict:
+    """A verifier as users have one: a function of their own, which only its name is logged of."""
+    return verifiers.exact_match().verify(task, answer)
 
 
 def tried(task: Task, *, unit: str | None = None, generation: int = 0, rollouts: int = 1) -> Generation:

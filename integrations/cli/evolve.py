@@ -40,9 +40,25 @@ def evolve(
     system_prompt: SystemPrompt = None,
     generations: Annotated[int, typer.Option(help="G: how often a task's skill is revised.")] = 5,
     candidates: Annotated[int, typer.Option(help="C: texts sampled from one prompt.")] = 4,
-    rollouts: Annotated[int, typer.Option(help="K: how often each text is tried.")] = 4,
-    controls: Annotated[int, typer.Option(help="Rollouts without the first skill, where there is one.")] = 1,
-    gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a text, at most.")] = 8,
+    rollouts: Annotated[int, typer.Option(help="K: how often each text is tried on its own task.")] = 4,
+    controls: Annotated[int, typer.Option(help="Rollouts without a skill, to measure its lift.")] = 1,
+    siblings: Annotated[int, typer.Option(help="Other train tasks of the family that judge a text, at most.")] = 4,
+    credit: Annotated[
+        str,
+        typer.Option(
+            help="What a text is worth: evolving-rl (on its siblings), skill-r1 (on its own task) or sage (both)."
+        ),
+    ] = "evolving-rl",
+    minibatch: Annotated[int, typer.Option(help="Failing tasks that one prompt shows, up to 3.")] = 3,
+    full_groups: Annotated[
+        bool,
+        typer.Option(
+            "--full-groups", help="Always write C candidates and try each K times, also where fewer tell enough."
+        ),
+    ] = False,
+    lineages: Annotated[int, typer.Option(help="Tasks of a family that are written for at a time.")] = 1,
+    order: Annotated[str, typer.Option(help="Which tasks come first: file, or half-solved.")] = "file",
+    gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a decision, at most.")] = 8,
     selection: Annotated[str, typer.Option(help="Which text is revised next: best-mean or frontier.")] = "best-mean",
     max_change: Annotated[
         float | None, typer.Option(help="Share of a skill's body that edits may change [default: 0.5].")
@@ -65,7 +81,7 @@ def evolve(
     """Evolve skills on a tasks file: write candidates, try them, keep what helps on other tasks; log it all for retrain.
 
     Tasks are for training or held out, as their line or a hash of their text says; the generator never sees held-out ones,
-    which judge what it wrote. The same command again goes on where it was stopped or killed, and pays for nothing twice.
+    which judge what users would get. The same command again resumes a run that was stopped or killed, and pays for nothing twice.
     """
     from skill_plugin import generators, graphs  # noqa: PLC0415 - LangGraph and the store take a second to import
     from skill_plugin.integrations import wiring  # noqa: PLC0415
@@ -84,6 +100,12 @@ def evolve(
         candidates=candidates,
         rollouts=rollouts,
         controls=controls,
+        siblings=siblings,
+        credit=credit,
+        minibatch=minibatch,
+        adaptive=not full_groups,
+        lineages=lineages,
+        order=order,
         gate_tasks=gate_tasks,
         selection=selection,
         stop_when_solved=not go_on_when_solved,
@@ -146,7 +168,7 @@ def _watching(progress: "Evolved", plan: "EvolveSettings") -> AbstractContextMan
 
 
 def _title(progress: "Evolved") -> Text:
-    done = f"{progress.done} of {progress.tasks} tasks done, {progress.solved_after} solved"
+    done = f"{progress.done} of {progress.tasks} tasks done, {progress.solved_by_text} solved"
     return Text(f"evolve {progress.run_id}: {done}", style="bold")
 
 
@@ -177,6 +199,15 @@ def _spent(progress: "Evolved", plan: "EvolveSettings | None") -> str:
     return ", ".join(parts)
 
 
+def _solved(progress: "Evolved") -> str:
+    """Returns how many tasks are solved under what is live, and by texts that are not live."""
+    of = "" if progress.replayed == progress.tasks else f" of {progress.replayed} that were run again"
+    said = f"{progress.solved_after}{of} at the end under what is live"
+    if progress.solved_by_text > progress.solved_after:
+        said += f" ({progress.solved_by_text} under the best text of each)"
+    return said
+
+
 def _report(progress: "Evolved") -> None:
     out.print(_title(progress))
     out.print(_table(progress))
@@ -185,7 +216,7 @@ def _report(progress: "Evolved") -> None:
         out.print(Text("the same command goes on from here"))
     out.print(
         Text(
-            f"{progress.tasks} tasks: {progress.solved_before} solved at first, {progress.solved_after} at the end; "
+            f"{progress.tasks} tasks: {progress.solved_before} solved at first, {_solved(progress)}; "
             f"{progress.candidates} candidates, {progress.malformed} malformed"
         )
     )
@@ -200,5 +231,12 @@ def _report(progress: "Evolved") -> None:
         )
     if not progress.heldout:
         out.print(Text("no task is held out, so nothing went live; mark some with split heldout"))
+    if progress.uncovered:
+        out.print(
+            Text(
+                f"{len(progress.uncovered)} tasks fail where no held-out task of their family does, so no judge sees a repair"
+            )
+        )
+        print_table("not covered by a judge", progress.uncovered, {"family": "family", "task": "task"})
     if progress.failed:
         print_table("failed", progress.failed, {"task": "task", "error": "error"})

@@ -122,9 +122,13 @@ def _show(found: HistoryStats) -> None:
         "candidates": found.candidates,
         "rollouts, own": found.by_source["own"],
         "rollouts, imported": found.by_source["imported"],
+        "groups compared by siblings": found.groups_by_siblings,
         "groups with signal": f"{found.groups_with_signal} ({_percent(found.share_with_signal)})",
     }
     print_table("histories", _pairs("what", "number", counts), {"what": "what", "number": "number"})
+    rows = [{**row, "passed": _percent(row["passed"])} for row in found.by_purpose]
+    columns = {"purpose": "run for", "rollouts": "rollouts", "mean": "mean reward", "passed": "passed"}
+    print_table("reward by purpose", rows, columns)
     rows = [{**row, "passed": _percent(row["passed"])} for row in found.reward_by_generation]
     columns = {
         "generation": "generation",

@@ -30,7 +30,8 @@ Writer = Annotated[
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")]
 Judge = Annotated[
-    str | None, typer.Option(help="For tasks that name none: a verifier's name, or package.module:function.")
+    str | None,
+    typer.Option(help="For tasks that name none: a verifier's name, or your own function as package.module:function."),
 ]
 SystemPrompt = Annotated[
     str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")

@@ -58,7 +58,10 @@ def retrain(
     new: Annotated[bool, typer.Option("--new", help="Begin anew, though an unfinished run is there.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another retrain on this store to end.")] = False,
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be learned from, and whether it fits here.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Only say what would be learned from, what is missing, and whether it fits here."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -95,18 +98,19 @@ def retrain(
         new=new,
     )
     llm = wiring.task_llm(settings, agent) if agent or settings.model else None
+    judge = wiring.judge(settings)
     try:
         with wiring.open_store(settings, create=False, index=not dry, check_embedder=not dry) as store:
             if dry:
-                _report_dry(
-                    dry_run(store, night, task_llm=llm is not None, gate_tasks=gate_tasks, sleep=sleep), as_json=as_json
-                )
+                there = llm is not None
+                found = dry_run(store, night, task_llm=there, verifier=judge, gate_tasks=gate_tasks, sleep=sleep)
+                _report_dry(found, as_json=as_json)
                 return
             compare = functools.partial(
                 _compared,
                 store=store,
                 llm=llm,
-                verifier=wiring.judge(settings),
+                verifier=judge,
                 candidates=gate_candidates,
                 rollouts=gate_rollouts,
                 concurrency=concurrency,
@@ -119,6 +123,7 @@ def retrain(
                 night,
                 writer=wiring.writer(settings, base, name),
                 compare=compare if llm is not None else None,
+                verifier=judge,
                 gate_tasks=gate_tasks,
                 server=wiring.vllm_server(settings),
                 sleep=sleep,
@@ -186,6 +191,8 @@ def _dry_rows(found: "DryRun") -> Iterator[dict[str, str]]:
         yield {"what": "disk", "came": f"{run['disk_bytes'] / 1e9:.2f} GB while it trains"}
     heldout = f", {found.heldout} held-out tasks" if found.judged_by == "paired" else ""
     yield {"what": "gate", "came": f"{found.judged_by}{heldout}"}
+    if found.verifier:
+        yield {"what": "verifier", "came": found.verifier}
 
 
 def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -193,6 +200,11 @@ def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     held = learned["validation_groups"]
     came = f"{learned['groups']} groups, {held} of them held back; {learned['candidates']} revisions, {learned['rollouts']} rollouts"
     yield {"what": "learned from", "came": came}
+    if (
+        count := learned.get("groups_by_siblings")
+    ) is not None:  # a run that was begun by an earlier release does not say
+        came = f"{count} groups by sibling tasks, {learned['groups_by_own_task']} by their own task alone"
+        yield {"what": "texts compared", "came": came}
     yield {"what": "refused", "came": refused or "none"}
     if learned["reward_mean"] is not None:
         yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}

@@ -2,9 +2,9 @@
 
 One row a revision with the rollouts that ran under it (`kind` is `revision`), and one row for the other rollouts of a
 generation under one skill, or under none (`rollouts`): generation 0, the control arm, what was imported. Every rollout is
-in exactly one row. `rewards`, `feedbacks` and `previous_rewards` (all rewards of the generation before) say nothing that is not
-elsewhere in the file; they are there so that one row is one training example. In Parquet `reference`, `verifier`, `prompt` and
-`sampling` are JSON texts.
+in exactly one row. `rewards`, `feedbacks`, `previous_rewards` (all rewards of the generation before) and `later` (the text's rewards
+on sibling tasks) say nothing that is not elsewhere in the file; they are there so that one row is one training example. In Parquet
+`reference`, `verifier`, `prompt`, `sampling` and a rollout's `also` are JSON texts.
 """
 
 import gzip
@@ -18,23 +18,32 @@ from typing import Any, TextIO
 from skill_plugin.errors import ConfigurationError, MissingExtraError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
-FORMAT = "skill-plugin histories 1"
+FORMAT = "skill-plugin histories 2"
+FIRST = "skill-plugin histories 1"
+"""What was written before a rollout said what it was run for; it has no `later`, `prompt_tasks`, `chain` and `position`."""
+
+FORMATS = (FIRST, FORMAT)
+"""Those that are read."""
 
 AS_JSON = ("reference", "verifier", "prompt", "sampling")
 """Columns that hold any JSON."""
 
 TEXTS = (
     "format", "kind", "task_id", "content_hash", "family", "split", "input", "run_id", "group_id", "parent", "parent_name",
-    "parent_text", "skill", "name", "text", "completion", "error", "model", "checkpoint", "base_model", "source",
+    "parent_text", "skill", "name", "text", "completion", "error", "model", "checkpoint", "base_model", "source", "chain",
 )  # fmt: skip
-WHOLE = ("generation", "candidate", "input_tokens", "output_tokens")
+WHOLE = ("generation", "candidate", "input_tokens", "output_tokens", "position")
 LISTS = {"prompt_token_ids": "int", "completion_token_ids": "int", "logprobs": "float", "rewards": "float",
-         "previous_rewards": "float", "feedbacks": "text"}  # fmt: skip
+         "previous_rewards": "float", "feedbacks": "text", "prompt_tasks": "text", "later": "later"}  # fmt: skip
+LATER = {"task": "text", "rewards": "floats", "before": "floats", "none": "floats", "used": "float"}
+"""What `later` says of one sibling task: its content hash; rewards of the text there, of what it revises, and of no skill; and the
+share of its rollouts that followed the text. A list is empty where nothing was run."""
+
 ROLLOUT = {
     "k": "int", "arm": "text", "answer": "text", "reward": "float", "passed": "bool", "feedback": "text", "chosen": "bool",
     "skill": "text", "withheld": "text", "thread_id": "text", "model": "text", "verifier_hash": "text",
     "input_tokens": "int", "output_tokens": "int", "latency_s": "float", "error": "text", "adherence": "float",
-    "source": "text", "created_at": "time",
+    "source": "text", "created_at": "time", "purpose": "text", "also": "json",
 }  # fmt: skip
 
 _BATCH = 500
@@ -95,8 +104,10 @@ def _parquet(place: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     except ImportError as exc:
         raise MissingExtraError("writing Parquet", "parquet") from exc
     kinds = {
-        "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "time": pa.timestamp("us", "UTC")
+        "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(), "time": pa.timestamp("us", "UTC"),
+        "json": pa.string(), "floats": pa.list_(pa.float64()),
     }  # fmt: skip
+    kinds["later"] = pa.struct([(name, kinds[kind]) for name, kind in LATER.items()])
     rollout = pa.struct([(name, kinds[kind]) for name, kind in ROLLOUT.items()])
     schema = pa.schema(
         [(name, kinds["text"]) for name in (*TEXTS, *AS_JSON)]
@@ -107,8 +118,7 @@ def _parquet(place: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     written = 0
     with place.open("wb") as file, pq.ParquetWriter(file, schema, write_statistics=False) as writer:
         for batch in _batches(rows):
-            flat = [{**row, **{key: _json_or_none(row[key]) for key in AS_JSON}} for row in batch]
-            writer.write_table(pa.Table.from_pylist(flat, schema=schema))
+            writer.write_table(pa.Table.from_pylist([_flat(row) for row in batch], schema=schema))
             written += len(batch)
     return written
 
@@ -122,6 +132,12 @@ def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
             batch = []
     if batch:
         yield batch
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with texts in place of what is any JSON."""
+    rollouts = [{**one, "also": _json_or_none(one.get("also"))} for one in row["rollouts"]]
+    return {**row, **{key: _json_or_none(row[key]) for key in AS_JSON}, "rollouts": rollouts}
 
 
 def _json_or_none(value: Any) -> str | None:

@@ -29,6 +29,7 @@ Reason = Literal[
     "token ids and log-probs differ in number",
     "log-probs that cannot be",
     "malformed",
+    "judged on other tasks than its group",
     "no rollouts with a reward",
     "heldout task",
     "other base model",
@@ -54,8 +55,9 @@ class Example:
         logprobs: How many log-probs of the completion's tokens there are.
         base_model: The base model of the generator that wrote it, as far as it is known.
         age: Checkpoints between the one that wrote it and the live one; None if its checkpoint is not known here.
-        rewards: How many rewards it has: its rollouts', or the one that a malformed text is given.
-        signal: Whether any term of its advantage is not 0: see `has_signal`.
+        rewards: How many rewards its worth is made of: its rollouts', or the one that a malformed text is given.
+        signal: Whether any advantage of its group is not 0: see `credit.has_signal`.
+        other_tasks: It has rewards, and not on the sibling tasks that its group is compared on: see `credit.worths_of`.
         other_distribution: Its log-probs cannot be compared with the group's: see `temperature_of`, `group_temperature`.
         wrong_logprobs: One is above 0, or no finite number.
         other_prompt: It was not written from the prompt of its group.
@@ -72,6 +74,7 @@ class Example:
     age: int | None
     rewards: int
     signal: bool
+    other_tasks: bool = False
     other_distribution: bool = False
     wrong_logprobs: bool = False
     other_prompt: bool = False
@@ -101,6 +104,7 @@ def refusal(
         ("token ids and log-probs differ in number", example.logprobs != example.completion_tokens),
         ("log-probs that cannot be", example.wrong_logprobs),
         ("malformed", example.malformed and malformed_reward is None),
+        ("judged on other tasks than its group", example.other_tasks),
         ("no rollouts with a reward", not example.rewards),
         ("heldout task", example.split != "train"),
         ("other base model", base_model is not None and example.base_model != base_model),
@@ -112,21 +116,6 @@ def refusal(
         ("no signal", not example.signal),
     )
     return next((reason for reason, holds in checks if holds), None)
-
-
-def has_signal(means: Iterable[float | None], previous: float | None) -> bool:
-    """Whether a candidate group says anything about which text is better.
-
-    `R(g,c) - mean_c R(g,c)` is not 0 for some c, or `R(g,c) - mean R(g-1)` is not (Skill-R1, arXiv:2605.09359, with candidates
-    compared under one prompt).
-
-    Args:
-        means: R(g,c), the mean reward of each candidate, shape [C]; None is a candidate without a reward.
-        previous: The population mean of the generation before; None if it has no reward.
-    """
-    known = [mean for mean in means if mean is not None]
-    compared = [*known, *([previous] if previous is not None and known else [])]
-    return bool(compared) and max(compared) - min(compared) > NEGLIGIBLE
 
 
 def temperature_of(sampling: Mapping[str, Any] | None) -> float | None:

@@ -1,15 +1,16 @@
 """`skill-plugin`: what `histories export` writes, as JSON lines or Parquet; `columns` says what is in a row."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns, fields
 from skill_plugin.histories.records import Attempted, Episode, Refused, Row, Written
-from skill_plugin.records import Revision, Rollout, Task, split_ref
+from skill_plugin.records import Purpose, Revision, Rollout, Task, split_ref
 
 NOT_OURS = "not a row that histories export wrote"
 START = "the starting skill of an imported lineage"
@@ -17,8 +18,12 @@ START = "the starting skill of an imported lineage"
 
 _ROW = {**dict.fromkeys(columns.TEXTS, "text"), **dict.fromkeys(columns.WHOLE, "int")}
 _KINDS: dict[str, tuple[type, ...]] = {
-    "text": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "time": (str, datetime)
+    "text": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "time": (str, datetime), "json": (Mapping,)
 }  # fmt: skip
+_GATE = re.compile("ev_[^:]*:gate:")
+"""How the run id of a gate's rollout begins, which is all that the first format says of its purpose."""
+
+_TASK = ("family", "reference", "verifier", "split", "chain", "position")
 _MAY_RAISE = (KeyError, TypeError, ValueError)  # our own errors are ValueErrors too
 _KEPT = tuple(key for key in columns.ROLLOUT if key in Rollout.__dataclass_fields__)
 
@@ -28,14 +33,14 @@ class Own:
 
     @staticmethod
     def claims(value: Mapping[str, Any]) -> bool:
-        return value.get("format") == columns.FORMAT
+        return value.get("format") in columns.FORMATS
 
     def read(self, row: Row) -> Iterator[Episode | Refused]:
         rollouts = row.value.get("rollouts")
         try:
-            value = _checked({**row.value, **_unfolded(row)}, _ROW)
+            value = _checked({**_older(row.value), **row.value, **_unfolded(row)}, _ROW)
             generation = _number(value["generation"])
-            task = Task(value["input"], **{key: value[key] for key in ("family", "reference", "verifier", "split")})
+            task = Task(value["input"], **{key: value[key] for key in _TASK})
             if not isinstance(rollouts, list) or value["run_id"] is None:
                 raise InvalidHistoryError(NOT_OURS)
             written = _revision(value, generation, row.stem) if value["kind"] == "revision" else _start(value, row.stem)
@@ -45,7 +50,7 @@ class Own:
         attempts = []
         for number, one in enumerate(rollouts):
             try:
-                attempts.append(_attempt(one, generation, row.stem))
+                attempts.append(_attempt(_unfolded_rollout(one, row), generation, row.stem))
             except _MAY_RAISE as exc:
                 reason = str(exc) if isinstance(exc, InvalidHistoryError) else NOT_OURS
                 yield Refused(reason=reason, where=f"{row.where}, rollout {number}")
@@ -64,6 +69,18 @@ def _unfolded(row: Row) -> dict[str, Any]:
     if not row.is_parquet:
         return {}
     return {key: json.loads(row.value[key]) if row.value[key] is not None else None for key in columns.AS_JSON}
+
+
+def _older(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of the first format does not have."""
+    return {"chain": None, "position": None, "prompt_tasks": None} if value.get("format") == columns.FIRST else {}
+
+
+def _unfolded_rollout(one: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
+    """A rollout with its `also` as JSON; one of the first format with the purpose that its run id says."""
+    if row.value.get("format") == columns.FIRST:
+        return {**one, "also": {}, "purpose": "gate" if _GATE.match(row.value["run_id"]) else "run"}
+    return {**one, "also": json.loads(one["also"])} if row.is_parquet and one["also"] is not None else one
 
 
 def _checked(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
@@ -102,6 +119,7 @@ def _revision(value: Mapping[str, Any], generation: int, stem: str) -> list[Writ
             candidate=_number(value["candidate"]),
             parent=_ref(value["parent"]),
             skill=_ref(value["skill"]),
+            prompt_tasks=_tuple(value["prompt_tasks"], str) or (),
             created_at=fields.moment(value["created_at"]),
         )
     ]
@@ -124,7 +142,10 @@ def _attempt(value: Any, generation: int, stem: str) -> Attempted:
         kept["reward"] = fields.reward_of({"reward": kept["reward"]})
     if kept["arm"] not in ("skill", "control") or kept["answer"] is None or kept["feedback"] is None:
         raise InvalidHistoryError(NOT_OURS)
+    if kept["purpose"] not in get_args(Purpose):
+        raise InvalidHistoryError(NOT_OURS)
     kept |= {"k": _number(kept["k"]), "skill": _ref(kept["skill"]), "withheld": _ref(kept["withheld"])}
+    kept["also"] = {_ref(ref): _share(share) for ref, share in (kept["also"] or {}).items()}
     rollout = Rollout(generation=generation, **(kept | {"source": kept["source"] or stem}))
     return Attempted(
         rollout=rollout,
@@ -136,6 +157,12 @@ def _attempt(value: Any, generation: int, stem: str) -> Attempted:
 
 def _ref(value: Any) -> str | None:
     if value is not None and (not isinstance(value, str) or split_ref(value)[1] is None):
+        raise InvalidHistoryError(NOT_OURS)
+    return value
+
+
+def _share(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
         raise InvalidHistoryError(NOT_OURS)
     return value
 

@@ -20,7 +20,10 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none."""
+    """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none.
+
+    `prompt_tasks` are content hashes of the further tasks that its prompt showed.
+    """
 
     revision: Revision
     generation: int
@@ -28,6 +31,7 @@ class Written:
     candidate: int = 0
     parent: str | None = None
     skill: str | None = None
+    prompt_tasks: tuple[str, ...] = ()
     created_at: datetime | None = None
 
 

@@ -2,12 +2,13 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
+from skill_plugin.chains import DEFAULT_CREDIT, Credit
+from skill_plugin.histories.credit import Judged, Later, has_signal, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     MALFORMED_REWARD,
@@ -15,9 +16,9 @@ from skill_plugin.histories.eligibility import (
     Example,
     Reason,
     group_temperature,
-    has_signal,
     refusal,
 )
+from skill_plugin.records import Purpose
 
 OWN, IMPORTED = "own", "imported"
 
@@ -25,7 +26,7 @@ OWN, IMPORTED = "own", "imported"
 class Revised(NamedTuple):
     """A revision as far as it is counted; token ids and log-probs by their number. `skill` is (id, version) or None.
 
-    `temperature` is that of `eligibility.temperature_of`.
+    `temperature` is that of `eligibility.temperature_of`, `later` are its rewards on sibling tasks.
     """
 
     generation: int
@@ -39,6 +40,7 @@ class Revised(NamedTuple):
     completion_tokens: int
     logprobs: int
     temperature: float | None
+    later: Sequence[Later] = ()
 
     @property
     def malformed(self) -> bool:
@@ -54,10 +56,14 @@ class Rolled(NamedTuple):
     reward: float | None
     passed: bool | None
     source: str | None
+    purpose: str = "run"
 
 
 class Lineage(NamedTuple):
-    """The generations of one run on one task. Revisions are in the order of their groups."""
+    """The generations of one run on one task. Revisions are in the order of their groups.
+
+    Rollouts on siblings, of the gate and of replays have run ids of their own: they come as lineages, and are counted as none.
+    """
 
     split: str
     revisions: Sequence[Revised]
@@ -75,8 +81,10 @@ class Checkpoints(NamedTuple):
 class HistoryStats:
     """What `histories stats` says.
 
-    `by_source` counts rollouts. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own
-    and imported ones apart. The `inter_term` is `R(g,c) - mean R(g-1)` over all candidates: `measured_sd` is its spread,
+    `by_source` and `by_purpose` count all rollouts, everything else those of lineages alone: not those on siblings, of the gate and
+    of replays. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own and imported ones
+    apart. `groups_by_siblings` are the groups whose texts are compared on sibling tasks, the others go by their own task. The
+    `inter_term` is R(g,c) less that of what c revises, on the same tasks: `measured_sd` is its spread over all candidates,
     `noise_sd` what chance alone makes of it for rewards of mean p and K rollouts a candidate: sqrt(2 p (1 - p) / K). Only
     what is above the noise can be learned from.
     """
@@ -88,7 +96,9 @@ class HistoryStats:
     candidates: int
     rollouts: int
     by_source: dict[str, int]
+    by_purpose: list[dict[str, Any]]
     reward_by_generation: list[dict[str, Any]]
+    groups_by_siblings: int
     groups_with_signal: int
     share_with_signal: float | None
     inter_term: dict[str, Any]
@@ -112,6 +122,10 @@ class Rewards:
     @property
     def mean(self) -> float | None:
         return self.total / self.count if self.count else None
+
+    @property
+    def share(self) -> float | None:
+        return self.passed / self.count if self.count else None
 
 
 @dataclass
@@ -155,11 +169,14 @@ class Gatherer:
     lineages: int = 0
     generations: int = 0
     groups: int = 0
+    groups_by_siblings: int = 0
     groups_with_signal: int = 0
     usable: int = 0
     sources: Counter[str] = field(default_factory=Counter)
     refused: Counter[Reason] = field(default_factory=Counter)
     written_by: Counter[str | None] = field(default_factory=Counter)
+    rolled: Counter[str] = field(default_factory=Counter)
+    by_purpose: dict[str, Rewards] = field(default_factory=lambda: defaultdict(Rewards))
     by_generation: dict[tuple[int, str], Rewards] = field(default_factory=lambda: defaultdict(Rewards))
     inter: Spread = field(default_factory=Spread)
     compared: Rewards = field(default_factory=Rewards)
@@ -170,52 +187,62 @@ class Gatherer:
         revisions = [one for one in lineage.revisions if self.checkpoint is None or one.checkpoint == wanted]
         if self.checkpoint is not None and not revisions:
             return
-        self.lineages += 1
-        numbers = {one.generation for one in lineage.rollouts} | {one.generation for one in lineage.revisions}
+        own = [one for one in lineage.rollouts if one.purpose == "run"]
+        numbers = {one.generation for one in own} | {one.generation for one in lineage.revisions}
+        self.lineages += bool(numbers)
         self.generations += len(numbers)
+        for one in lineage.rollouts:
+            self.sources[OWN if one.source is None else IMPORTED] += 1
+            self.rolled[one.purpose] += 1
+            if one.reward is not None and one.arm == "skill":
+                self.by_purpose[one.purpose].add(one.reward, bool(one.passed))
         rewards: defaultdict[int, list[float]] = defaultdict(list)
         by_skill: defaultdict[tuple[int, tuple[str, int] | None], list[float]] = defaultdict(list)
-        for one in lineage.rollouts:
-            source = OWN if one.source is None else IMPORTED
-            self.sources[source] += 1
+        for one in own:
             if one.reward is not None and one.arm == "skill":
                 rewards[one.generation].append(one.reward)
                 by_skill[one.generation, one.skill].append(one.reward)
+                source = OWN if one.source is None else IMPORTED
                 self.by_generation[one.generation, source].add(one.reward, bool(one.passed))
         for _, found in groupby(revisions, key=lambda one: one.group_id):
             group = list(found)
-            own = [by_skill[one.generation, one.skill] if one.skill is not None else [] for one in group]
-            self._group(lineage.split, group, own, rewards.get(group[0].generation - 1, []))
+            # A malformed text without tokens is none of a generator that is trained: a reflection of another system, say.
+            candidates = [
+                Judged((), fixed=MALFORMED_REWARD)
+                if one.malformed and one.completion_tokens > 0
+                else Judged(by_skill[one.generation, one.skill] if one.skill is not None else (), one.later)
+                for one in group
+            ]
+            self._group(lineage.split, group, candidates, rewards.get(group[0].generation - 1, []))
 
     def _group(
-        self, split: str, group: Sequence[Revised], own: Sequence[Sequence[float]], previous: Sequence[float]
+        self, split: str, group: Sequence[Revised], candidates: Sequence[Judged], previous: Sequence[float]
     ) -> None:
-        baseline = fmean(previous) if previous else None
-        means = [fmean(rewards) if rewards else None for rewards in own]
-        # A malformed text without tokens is none of a generator that is trained: a reflection of another system, say.
-        fails = [one.malformed and one.completion_tokens > 0 for one in group]
-        worth = [MALFORMED_REWARD if fail else mean for fail, mean in zip(fails, means, strict=True)]
-        signal = has_signal(worth, baseline)
+        worths = worths_of(candidates, previous, Credit.of(DEFAULT_CREDIT))
+        signal = has_signal(worths.candidates)
         temperature = group_temperature(one.temperature for one in group)
         self.groups += 1
+        self.groups_by_siblings += bool(worths.siblings)
         self.groups_with_signal += signal
-        for revision, rewards, mean, fail in zip(group, own, means, fails, strict=True):
+        for revision, judged, worth in zip(group, candidates, worths.candidates, strict=True):
             self.written_by[revision.checkpoint] += 1
-            count = 1 if fail else len(rewards)
-            reason = self._refusal(split, revision, count, signal=signal, temperature=temperature)
+            elsewhere = worth.reward is None and bool(judged.own) and bool(worths.siblings)
+            reason = self._refusal(
+                split, revision, worth.rollouts, signal=signal, elsewhere=elsewhere, temperature=temperature
+            )
             if reason is None:
                 self.usable += 1
             else:
                 self.refused[reason] += 1
-            if mean is not None:
-                self.rewards_a_candidate.add(len(rewards))
-                for reward in rewards:
+            if worth.reward is not None and judged.fixed is None:
+                self.rewards_a_candidate.add(worth.rollouts)
+                for reward in _compared(judged, worths.siblings):
                     self.compared.add(reward, passed=False)
-            if mean is not None and baseline is not None:
-                self.inter.add(mean - baseline)
+                if worth.gain is not None:
+                    self.inter.add(worth.gain)
 
     def _refusal(
-        self, split: str, revision: Revised, rewards: int, *, signal: bool, temperature: float | None
+        self, split: str, revision: Revised, rewards: int, *, signal: bool, elsewhere: bool, temperature: float | None
     ) -> Reason | None:
         known = self.checkpoints.base_models.get(revision.checkpoint) if revision.checkpoint else None
         example = Example(
@@ -229,6 +256,7 @@ class Gatherer:
             age=self.checkpoints.ages.get(revision.checkpoint),
             rewards=rewards,
             signal=signal,
+            other_tasks=elsewhere,
             other_distribution=revision.temperature is None or revision.temperature != temperature,
         )
         return refusal(example, base_model=self.base_model, max_age=self.max_age)
@@ -245,16 +273,27 @@ class Gatherer:
             candidates=candidates,
             rollouts=self.sources.total(),
             by_source={name: self.sources[name] for name in (OWN, IMPORTED)},
+            by_purpose=[
+                {
+                    "purpose": purpose,
+                    "rollouts": self.rolled[purpose],
+                    "mean": self.by_purpose[purpose].mean,
+                    "passed": self.by_purpose[purpose].share,
+                }
+                for purpose in get_args(Purpose)
+                if self.rolled[purpose]
+            ],
             reward_by_generation=[
                 {
                     "generation": number,
                     "source": source,
                     "rollouts": one.count,
                     "mean": one.mean,
-                    "passed": one.passed / one.count,
+                    "passed": one.share,
                 }
                 for (number, source), one in sorted(self.by_generation.items())
             ],
+            groups_by_siblings=self.groups_by_siblings,
             groups_with_signal=self.groups_with_signal,
             share_with_signal=self.groups_with_signal / self.groups if self.groups else None,
             inter_term={
@@ -275,6 +314,13 @@ class Gatherer:
             ],
             retrain={"usable": self.usable, "refused": dict(self.refused.most_common())},
         )
+
+
+def _compared(judged: Judged, siblings: Sequence[str]) -> Iterable[float]:
+    """The rewards that a candidate's worth is made of."""
+    if not siblings:
+        return judged.own
+    return [reward for later in judged.later if later.task in siblings for reward in later.rewards]
 
 
 def inter_noise(p: float, k: float) -> float:

@@ -2,6 +2,7 @@
 
 Axes: C candidates of one prompt, K rollouts under a candidate, P rollouts of the generation before. `r(c,k)` is a reward,
 `R(c) = mean_k r(c,k)`. K may differ between candidates; one without a reward (K = 0) is in no mean, and its terms are 0.
+Where siblings count, R(c) and the gain that takes the place of inter(c) are those of `histories.credit`: see `credited_C`.
 
     A(c,k)     = intra(c,k) + lambda * inter(c)
     intra(c)   = R(c) - mean_c R(c)            candidates under one prompt compared, the default
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
+from skill_plugin.histories.credit import Worth
 from skill_plugin.training.settings import AdvantageSettings
 
 Scale = Literal["none", "std"]
@@ -75,6 +77,20 @@ def advantages_C_K(
     return [
         [one + settings.inter_weight * gain for one in intra_K] for intra_K, gain in zip(intra_C_K, inter, strict=True)
     ]
+
+
+def credited_C(worths_of: Sequence[Worth], settings: AdvantageSettings, *, generation: int) -> list[float]:
+    """Returns `R(c) - mean_c R(c) + inter_weight * gain(c)` of candidates that are compared by siblings, shape [C].
+
+    Args:
+        worths_of: What each is worth, shape [C]; one that was not judged is in no mean, and its advantage is 0.
+        settings: The form.
+        generation: g, from 1; with `first_inter` `zero` the first has no gain.
+    """
+    rewards = [[] if one.reward is None else [one.reward] for one in worths_of]
+    weight = 0.0 if generation == 1 and settings.first_inter == "zero" else settings.inter_weight
+    intra = candidate_intra_C(rewards, scale=settings.scale)
+    return [one + weight * (worth.gain or 0.0) for one, worth in zip(intra, worths_of, strict=True)]
 
 
 def parts(advantages_K: Sequence[float]) -> tuple[float, float]:

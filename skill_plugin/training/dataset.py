@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.histories.credit import Judged, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     MAX_AGE,
@@ -21,7 +22,7 @@ from skill_plugin.histories.eligibility import (
     group_temperature,
     refusal,
 )
-from skill_plugin.training.advantages import advantages_C_K, parts
+from skill_plugin.training.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.groups import Candidate, Group, Groups, GroupWriter
 from skill_plugin.training.revised import Revised, revisions
 from skill_plugin.training.settings import AdvantageSettings
@@ -43,8 +44,10 @@ class GroupReport:
         read: Revisions in the rows; each is either among `candidates` or among `refused`.
         groups: Groups to learn from, with those of validation.
         validation_groups: Those of tasks that are held back.
+        groups_by_siblings: Those whose texts are compared on sibling tasks.
+        groups_by_own_task: Those whose texts are compared on the task alone that they were written from.
         candidates: Revisions to learn from.
-        rollouts: Under them, with a reward.
+        rollouts: Under them on their own task, with a reward.
         tokens: Of their completions.
         refused: Revisions by why not, see `eligibility.refusal`.
         groups_without_signal: Groups that were left out because all advantages are 0.
@@ -61,6 +64,8 @@ class GroupReport:
     read: int
     groups: int
     validation_groups: int
+    groups_by_siblings: int
+    groups_by_own_task: int
     candidates: int
     rollouts: int
     tokens: int
@@ -122,6 +127,7 @@ def build_groups(
                     held_back = _is_held_back(group.task, validation_share)
                     (validation if held_back else train).add(group)
                     counts.groups += 1
+                    counts.groups_by_siblings += bool(group.siblings)
                     counts.validation_groups += held_back
         report = counts.report(*(Groups(folder / name).sha256 for name in (TRAIN, VALIDATION)))
         unfinished = folder / f"{REPORT}.unfinished"
@@ -148,14 +154,20 @@ def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, lis
     """What of a group is learned from, and of each candidate why not."""
     first = revised[0]
     settings = rules.advantage
-    rewards_C_K = [_own_rewards(one, settings.malformed_reward) for one in revised]
-    advantages = advantages_C_K(rewards_C_K, first.previous, settings, generation=first.generation)
+    judged_C = [_judged(one, settings.malformed_reward) for one in revised]
+    worths = worths_of(judged_C, first.previous, settings.weights)
+    rewards_C_K = [one.own if one.fixed is None else (one.fixed,) for one in judged_C]
+    advantages = (
+        [[one] for one in credited_C(worths.candidates, settings, generation=first.generation)]
+        if worths.siblings
+        else advantages_C_K(rewards_C_K, first.previous, settings, generation=first.generation)
+    )
     signal = any(abs(one) > NEGLIGIBLE for row in advantages for one in row)
     temperature = group_temperature(one.temperature for one in revised)
     prompt: tuple[int, ...] | None = None
     candidates: list[Candidate] = []
     reasons: list[Reason | None] = []
-    for one, rewards_K, advantages_K in zip(revised, rewards_C_K, advantages, strict=True):
+    for one, rewards_K, worth, advantages_K in zip(revised, rewards_C_K, worths.candidates, advantages, strict=True):
         example = Example(
             split=one.split,
             malformed=one.malformed,
@@ -165,8 +177,9 @@ def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, lis
             logprobs=len(one.logprobs),
             base_model=one.base_model,
             age=None if rules.ages is None else rules.ages.get(one.checkpoint),
-            rewards=len(rewards_K),
+            rewards=worth.rollouts,
             signal=signal,
+            other_tasks=worth.reward is None and bool(rewards_K) and bool(worths.siblings),
             other_distribution=one.temperature is None or one.temperature != temperature,
             wrong_logprobs=not all(map(math.isfinite, one.logprobs)) or max(one.logprobs, default=0) > HIGHEST_LOGPROB,
             other_prompt=prompt is not None and one.prompt_ids != prompt,
@@ -184,11 +197,13 @@ def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, lis
                     number=one.candidate,
                     completion_ids=one.completion_ids,
                     behaviour_logprobs=one.logprobs,
-                    rewards=rewards_K,
+                    rewards=tuple(rewards_K),
                     pull=pull,
                     push=push,
                     checkpoint=one.checkpoint,
                     well_formed=not one.malformed,
+                    reward=worth.reward,
+                    gain=worth.gain,
                 )
             )
     if prompt is None or temperature is None:
@@ -202,15 +217,16 @@ def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, lis
         temperature=temperature,
         candidates=tuple(candidates),
         previous_rewards=first.previous,
+        siblings=worths.siblings,
     )
     return group, reasons
 
 
-def _own_rewards(one: Revised, malformed_reward: float | None) -> tuple[float, ...]:
-    """Its rollouts' rewards; a malformed text's one. Without tokens it is none of a generator that is trained, and has none."""
+def _judged(one: Revised, malformed_reward: float | None) -> Judged:
+    """Its rewards. A malformed text has the one that it is given; without tokens it is none of a generator that is trained."""
     if not (one.malformed and one.completion_ids):
-        return one.rewards
-    return () if malformed_reward is None else (malformed_reward,)
+        return Judged(one.rewards, one.later)
+    return Judged((), fixed=malformed_reward)
 
 
 def _is_held_back(task: str, share: float) -> bool:
@@ -221,6 +237,7 @@ def _is_held_back(task: str, share: float) -> bool:
 class _Counts:
     groups: int = 0
     validation_groups: int = 0
+    groups_by_siblings: int = 0
     groups_without_signal: int = 0
     read: int = 0
     malformed: int = 0
@@ -263,6 +280,8 @@ class _Counts:
             read=self.read,
             groups=self.groups,
             validation_groups=self.validation_groups,
+            groups_by_siblings=self.groups_by_siblings,
+            groups_by_own_task=self.groups - self.groups_by_siblings,
             candidates=self.candidates,
             rollouts=n,
             tokens=self.tokens,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from statistics import fmean
 from typing import Any, BinaryIO, Self
 
 from skill_plugin.errors import InvalidHistoryError
@@ -29,11 +30,13 @@ class Candidate:
         number: Its place in the group.
         completion_ids: Shape [T], with the token that ended it.
         behaviour_logprobs: Of those tokens when they were sampled, at the group's temperature, shape [T].
-        rewards: Shape [K]; of a malformed text the one reward that it is given.
+        rewards: On the task that it was written from, shape [K]; of a malformed text the one reward that it is given.
         pull: From 0.
         push: Up to 0.
         checkpoint: The adapter that wrote it; None is the base model.
         well_formed: Whether it was a skill.
+        reward: R(c), what it is worth beside the others of its group; None is the mean of `rewards`.
+        gain: R(c) - R(parent) on the same tasks; None is `reward` less the mean of the group's `previous_rewards`.
     """
 
     number: int
@@ -44,6 +47,13 @@ class Candidate:
     push: float
     checkpoint: str | None = None
     well_formed: bool = True
+    reward: float | None = None
+    gain: float | None = None
+
+    @property
+    def worth(self) -> float:
+        """R(c)."""
+        return fmean(self.rewards) if self.reward is None else self.reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +68,8 @@ class Group:
         prompt_ids: Shape [P].
         temperature: That the candidates were sampled at; log-probabilities are of logits / temperature.
         candidates: Those that are learned from, C or fewer.
-        previous_rewards: All rewards of generation g - 1.
+        previous_rewards: All rewards of generation g - 1 on this task.
+        siblings: Content hashes of the tasks that its candidates are compared on; none is their own task alone.
     """
 
     id: str
@@ -69,6 +80,7 @@ class Group:
     temperature: float
     candidates: tuple[Candidate, ...]
     previous_rewards: tuple[float, ...] = ()
+    siblings: tuple[str, ...] = ()
 
     @property
     def completion_tokens(self) -> int:

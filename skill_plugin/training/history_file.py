@@ -13,10 +13,13 @@ from skill_plugin.histories import columns
 
 NEEDED = (
     "format", "kind", "content_hash", "family", "split", "generation", "group_id", "candidate", "skill", "error", "sampling",
-    "prompt_token_ids", "completion_token_ids", "logprobs", "rewards", "previous_rewards", "checkpoint", "base_model",
-    "source", "created_at",
+    "prompt_token_ids", "completion_token_ids", "logprobs", "rewards", "previous_rewards", "later", "checkpoint",
+    "base_model", "source", "created_at",
 )  # fmt: skip
 """What groups are built from. The texts, which are most of a file, are not among them."""
+
+_NEW = ("chain", "position", "prompt_tasks", "later")
+"""Columns that files of the first format do not have."""
 
 _EXPORT = "give a file that `skill-plugin histories export` wrote"
 _BATCH = 100
@@ -53,11 +56,12 @@ def read_rows(path: str | Path, names: Sequence[str] = NEEDED) -> Iterator[dict[
 def check_format(row: Any, where: str) -> None:
     """Raises `InvalidHistoryError` if a row is not one of ours, or of another version."""
     said = row.get("format") if isinstance(row, Mapping) else None
-    if said == columns.FORMAT:
+    if said in columns.FORMATS:
         return
     if isinstance(said, str) and said.startswith(columns.FORMAT.rsplit(" ", 1)[0]):
         raise InvalidHistoryError(
-            f"{where} is in the format {said!r}, and this release reads {columns.FORMAT!r}; export the histories again with it"
+            f"{where} is in the format {said!r}, and this release reads {' and '.join(map(repr, columns.FORMATS))}; export the "
+            "histories again with it"
         )
     raise InvalidHistoryError(f"{where} is not a row that histories export wrote; {_EXPORT}")
 
@@ -82,9 +86,14 @@ def _chosen(line: bytes, names: Sequence[str], where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise InvalidHistoryError(f"{where} is broken JSON; {_EXPORT}") from exc
     check_format(row, where)
-    if missing := [name for name in names if name not in row]:
+    if missing := [name for name in _needed(names, row["format"]) if name not in row]:
         raise InvalidHistoryError(f"{where} has no {missing[0]!r}; {_EXPORT}")
-    return {name: row[name] for name in names}
+    return {name: row.get(name) for name in names}
+
+
+def _needed(names: Sequence[str], said: str) -> Iterator[str]:
+    """The columns that a row of this format must have."""
+    return (name for name in names if said == columns.FORMAT or name not in _NEW)
 
 
 def _parquet(place: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -98,14 +107,18 @@ def _parquet(place: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     try:
         # Buffering ahead keeps all that was read until the end of the file.
         with place.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
-            if missing := [name for name in ("format", *names) if name not in file.schema_arrow.names]:
+            there = [name for name in dict.fromkeys(("format", *names)) if name in file.schema_arrow.names]
+            if missing := [name for name in ("format", *names) if name not in (*there, *_NEW)]:
                 raise InvalidHistoryError(f"{str(place)!r} has no column {missing[0]!r}; {_EXPORT}")
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list(names)):
+            for batch in file.iter_batches(batch_size=_BATCH, columns=there):
                 read = [_values(column) for column in batch.columns]
                 for values in zip(*read, strict=True):
                     number += 1
                     row = dict(zip(batch.schema.names, values, strict=True))
                     check_format(row, f"{place.name}:{number}")
+                    if missing := [name for name in _needed(names, row["format"]) if name not in row]:
+                        raise InvalidHistoryError(f"{str(place)!r} has no column {missing[0]!r}; {_EXPORT}")
+                    row = {name: row.get(name) for name in names}
                     for name in unfolded:
                         row[name] = None if row[name] is None else json.loads(row[name])
                     yield row

@@ -36,8 +36,14 @@ class Plan:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Raises `ConfigurationError` where a setting is unknown or out of its range."""
+        """Reads what `to_json` wrote. A plan from before siblings counted goes by the text's own task alone.
+
+        Raises:
+            ConfigurationError: a setting is unknown or out of its range.
+        """
         parts = {"train": TrainSettings, "loss": LossSettings, "advantage": AdvantageSettings}
+        if "advantage" in value:
+            value = value | {"advantage": {"credit": "skill-r1"} | value["advantage"]}
         try:
             given = {key: parts[key](**_tuples(one)) if key in parts else one for key, one in value.items()}
             return cls(**given)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from skill_plugin.errors import InvalidHistoryError
+from skill_plugin.histories import columns
+from skill_plugin.histories.credit import Later
 from skill_plugin.histories.eligibility import temperature_of
 from skill_plugin.training.history_file import check_format
 
@@ -13,7 +15,7 @@ class Revised(NamedTuple):
     """A revision as far as it decides about learning from it.
 
     `task` is the task's content hash, `malformed` that it became no skill, `temperature` that of `eligibility.temperature_of`,
-    `previous` all rewards of the generation before.
+    `previous` all rewards of the generation before, `later` the rewards on sibling tasks.
     """
 
     group_id: str
@@ -30,6 +32,7 @@ class Revised(NamedTuple):
     temperature: float | None
     rewards: tuple[float, ...]
     previous: tuple[float, ...]
+    later: tuple[Later, ...]
     checkpoint: str | None
     base_model: str | None
     imported: bool
@@ -74,11 +77,31 @@ def _revision(row: Mapping[str, Any]) -> Revised:
         temperature=temperature_of(row["sampling"]),
         rewards=_rewards(row, "rewards"),
         previous=_rewards(row, "previous_rewards"),
+        later=_later(row) if row["format"] == columns.FORMAT else (),
         checkpoint=row["checkpoint"],
         base_model=row["base_model"],
         imported=row["source"] is not None,
         created_at=moment if moment.tzinfo else moment.replace(tzinfo=UTC),
     )
+
+
+def _later(row: Mapping[str, Any]) -> tuple[Later, ...]:
+    found = tuple(
+        Later(
+            task=one["task"],
+            rewards=_rewards(one, "rewards"),
+            before=_rewards(one, "before"),
+            none=_rewards(one, "none"),
+            used=None if one["used"] is None else float(one["used"]),
+        )
+        for one in row["later"] or ()
+    )
+    tasks = [one.task for one in found]
+    if not all(isinstance(task, str) for task in tasks) or len(set(tasks)) < len(tasks):
+        raise ValueError("the tasks of later are not different texts")
+    if not all(one.used is None or 0 <= one.used <= 1 for one in found):
+        raise ValueError("used is not from 0 to 1")
+    return found
 
 
 def _whole(row: Mapping[str, Any], name: str, least: int) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from skill_plugin.chains import Credit
 from skill_plugin.errors import ConfigurationError
 
 Way = Literal["auto", "shared", "plain"]
@@ -13,17 +14,26 @@ class AdvantageSettings:
     """How rewards become advantages: `intra + inter_weight * inter`.
 
     Args:
-        intra: `candidate`: `R(g,c) - mean_c R(g,c)`; `rollout`: the paper's wording, `r(g,c,k) - mean_k r(g,c,k)`.
+        credit: What a text's reward R(g,c) is made of: `evolving-rl` (its rewards on sibling tasks alone), `skill-r1` (on the task
+            alone that it was written from), or `sage` (half and half, and a bonus); see `chains`. A group without at least two
+            siblings that were judged goes by its own task in every mode.
+        later_weight: w, the weight of the siblings, from 0 to 1; None is the credit's own.
+        bonus: b, for a text that solves its task and was used on siblings, from 0; None is the credit's own.
+        intra: `candidate`: `R(g,c) - mean_c R(g,c)`; `rollout`: the paper's wording, `r(g,c,k) - mean_k r(g,c,k)`, which is of one
+            task and needs `skill-r1`.
         inter_weight: Lambda.
         first_inter: What the first edit is compared with: `baseline` is generation 0's rollouts, `zero` is nothing, the paper's
             A_inter(1) = 0.
         scale: `std` divides the intra term by its group's standard deviation, as GRPO does; Skill-R1 does not.
-        malformed_reward: What a text that is no skill is worth; None leaves it out.
+        malformed_reward: What a text that is not a skill is worth, from -1 (SAGE, arXiv:2512.17102) to 1; None leaves it out.
 
     Raises:
-        ConfigurationError: a value is out of its range.
+        ConfigurationError: a value is out of its range, or `rollout` is asked for where siblings count.
     """
 
+    credit: Literal["skill-r1", "evolving-rl", "sage"] = "evolving-rl"
+    later_weight: float | None = None
+    bonus: float | None = None
     intra: Literal["candidate", "rollout"] = "candidate"
     inter_weight: float = 1.0
     first_inter: Literal["baseline", "zero"] = "baseline"
@@ -34,9 +44,28 @@ class AdvantageSettings:
         _one_of("intra", self.intra, "candidate", "rollout")
         _one_of("first_inter", self.first_inter, "baseline", "zero")
         _one_of("scale", self.scale, "none", "std")
+        _ = self.weights  # checks them
         _check("inter_weight", self.inter_weight, 0 <= self.inter_weight < float("inf"), "a number from 0")
         reward = self.malformed_reward
-        _check("malformed_reward", reward, reward is None or 0 <= reward <= 1, "from 0 to 1, or None")
+        _check("malformed_reward", reward, reward is None or -1 <= reward <= 1, "from -1 to 1, or None")
+        if self.intra == "rollout" and self.weights != Credit.of("skill-r1"):
+            raise ConfigurationError(
+                f"intra is 'rollout' and credit is {self.credit!r}; that wording compares rollouts of a text's own task alone: set "
+                "credit to 'skill-r1', or intra to 'candidate'"
+            )
+
+    @property
+    def weights(self) -> Credit:
+        """The weights of a text's own task and of its siblings.
+
+        Raises:
+            ConfigurationError: there is no such credit, or a weight is out of its range.
+        """
+        named = Credit.of(self.credit)
+        return Credit(
+            named.later_weight if self.later_weight is None else self.later_weight,
+            named.bonus if self.bonus is None else self.bonus,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from skill_plugin.training.groups import Group, Groups
+from skill_plugin.training.groups import Candidate, Group, Groups
 
 
 @dataclass(kw_only=True)
@@ -64,7 +64,11 @@ def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
         return "it has no candidates, or a prompt or a candidate of 0 tokens"
     if any(len(one.behaviour_logprobs) != len(one.completion_ids) for one in candidates):
         return "it has another number of log-probs than of tokens"
-    numbers = (number for one in candidates for number in (*one.behaviour_logprobs, one.pull, one.push, *one.rewards))
+    numbers = (
+        number
+        for one in candidates
+        for number in (*one.behaviour_logprobs, one.pull, one.push, *one.rewards, one.reward or 0.0, one.gain or 0.0)
+    )
     if not (all(map(math.isfinite, numbers)) and 0 < group.temperature < math.inf):
         return "it holds values that are no numbers, or a temperature that is not above 0"
     tokens = chain(group.prompt_ids, *(one.completion_ids for one in candidates))
@@ -77,11 +81,14 @@ def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
 
 def accepted(group: Group) -> Group:
     """The group with those candidates that were better than what they revised: what a cold start learns to write."""
-    if not group.previous_rewards:
-        return replace(group, candidates=())
-    before = fmean(group.previous_rewards)
-    better = tuple(one for one in group.candidates if one.well_formed and fmean(one.rewards) > before)
+    better = tuple(one for one in group.candidates if one.well_formed and (_gain(one, group) or 0.0) > 0)
     return replace(group, candidates=better)
+
+
+def _gain(candidate: Candidate, group: Group) -> float | None:
+    if candidate.gain is not None or not group.previous_rewards:
+        return candidate.gain
+    return candidate.worth - fmean(group.previous_rewards)
 
 
 def _longest(group: Group) -> int:

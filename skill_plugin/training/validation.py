@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ class Scored:
         task: Content hash.
         group: The group's id.
         number: Its place in the group.
-        reward: R(g,c).
+        reward: R(g,c), see `histories.credit`.
         tokens: T.
         behaviour: Under the policy that wrote it, as logged.
         logprob: Under the policy that is scored.
@@ -55,7 +54,7 @@ def _scored(policy: Policy, groups: Groups, places: Sequence[int]) -> Iterator[S
                     task=group.task,
                     group=group.id,
                     number=candidate.number,
-                    reward=fmean(candidate.rewards),
+                    reward=candidate.worth,
                     tokens=end - at,
                     behaviour=sum(candidate.behaviour_logprobs),
                     logprob=sum(values[at:end]),

@@ -21,6 +21,7 @@ from skill_plugin.verifiers.base import (
 from skill_plugin.verifiers.code import PythonTests
 from skill_plugin.verifiers.judge import LLMJudge
 from skill_plugin.verifiers.loading import VERIFIERS, load
+from skill_plugin.verifiers.own import check_verifiers, otherwise, verifier_of
 from skill_plugin.verifiers.schema import JSONSchema
 from skill_plugin.verifiers.sql import SQLRows
 from skill_plugin.verifiers.text import ExactMatch, NormalizedText, Numeric, Regex
@@ -44,6 +45,7 @@ __all__ = [
     "FunctionVerifier",
     "arun",
     "as_verifier",
+    "check_verifiers",
     "exact_match",
     "fingerprint",
     "gold_answer",
@@ -52,11 +54,13 @@ __all__ = [
     "load",
     "normalized_text",
     "numeric",
+    "otherwise",
     "python_tests",
     "regex",
     "run",
     "self_check",
     "spec",
     "sql_rows",
+    "verifier_of",
     "weighted",
 ]

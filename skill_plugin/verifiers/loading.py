@@ -1,7 +1,9 @@
 """From a verifier's logged name and parameters back to the verifier."""
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from skill_plugin.errors import ConfigurationError
@@ -27,7 +29,10 @@ def load(spec: str | Mapping[str, Any], *, import_functions: bool = False) -> Ve
     if isinstance(name, str) and ":" in name and import_functions:
         return as_verifier(import_object(name))
     if name not in VERIFIERS or not isinstance(params, Mapping):
-        raise ConfigurationError(f"no verifier is called {name!r}; use one of {', '.join(sorted(VERIFIERS))}")
+        function = (
+            f", or name your own function with --verifier {name}" if isinstance(name, str) and ":" in name else ""
+        )
+        raise ConfigurationError(f"no verifier is called {name!r}; use one of {', '.join(sorted(VERIFIERS))}{function}")
     try:
         return VERIFIERS[name](**params)
     except TypeError as exc:
@@ -35,12 +40,37 @@ def load(spec: str | Mapping[str, Any], *, import_functions: bool = False) -> Ve
 
 
 def import_object(path: str) -> Any:
-    """The object at `package.module:attribute`."""
-    module, _, attribute = path.partition(":")
+    """Returns the object at `package.module:attribute`, from the current folder or among the installed packages.
+
+    The current folder is put first on Python's path, as `python -m` does it: a console script has its own folder there. It is
+    left out where Python was told so (`-P`, `PYTHONSAFEPATH`).
+
+    Raises:
+        ConfigurationError: there is no such module or attribute, or the module fails; says where it was looked for.
+    """
+    module, colon, attribute = path.partition(":")
+    if not (module and colon and attribute):
+        raise ConfigurationError(f"{path!r} does not say what to import; write it as package.module:attribute")
+    here = str(Path.cwd())
+    if not sys.flags.safe_path and not {"", here} & set(sys.path):
+        sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as exc:
-        raise ConfigurationError(f"{path!r} cannot be imported: {exc}; write it as package.module:attribute") from exc
+    except Exception as exc:  # whatever is wrong in the user's file
+        raise ConfigurationError(f"{path!r} cannot be imported: {_why(module, here, exc)}") from exc
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            file = getattr(sys.modules[module], "__file__", None) or f"the module {module!r}"
+            raise ConfigurationError(f"{path!r} cannot be imported: {file} has no {attribute!r}; name what is in it")
+        found = getattr(found, part)
     return found
+
+
+def _why(module: str, here: str, exc: Exception) -> str:
+    if isinstance(exc, ModuleNotFoundError) and exc.name is not None and f"{module}.".startswith(f"{exc.name}."):
+        folder = "" if sys.flags.safe_path else f"in the current folder {here!r} or "
+        return (
+            f"there is no module {exc.name!r} {folder}among the packages of {sys.executable}; run the command in the folder "
+            "that holds it, or install it"
+        )
+    return f"{' '.join(f'{type(exc).__name__}: {exc}'.split())[:300]}; correct the module"

@@ -30,11 +30,26 @@ def upgrade() -> None:
     op.add_column("skillp_task", sa.Column("chain", sa.String(), nullable=True))
     op.add_column("skillp_task", sa.Column("position", sa.Integer(), nullable=True))
     op.add_column("skillp_skill_version", sa.Column("total_reward", sa.Float(), server_default="0", nullable=False))
-    # Graded rewards of earlier uses are not known; the passes among them are.
     op.execute("UPDATE skillp_skill_version SET total_reward = wins")
+    # A win counts as a reward of 1; what the rollouts say of graded rewards is put right.
+    op.execute("""
+        UPDATE skillp_skill_version SET total_reward = total_reward + COALESCE((
+            SELECT SUM(rollout.reward - CASE WHEN rollout.passed THEN 1.0 ELSE 0.0 END) FROM skillp_rollout AS rollout
+            WHERE rollout.skill_id = skillp_skill_version.skill_id AND rollout.version = skillp_skill_version.number
+            AND rollout.credited AND rollout.reward IS NOT NULL), 0.0)
+        WHERE uses > 0
+    """)
     op.add_column("skillp_rollout", sa.Column("purpose", sa.String(), server_default="run", nullable=False))
     # Until now a run of the gate was told by its id alone.
     op.execute("UPDATE skillp_rollout SET purpose = 'gate' WHERE run_id LIKE 'ev\\_%:gate:%' ESCAPE '\\'")
+    is_later = sa.text("purpose = 'later'")
+    op.create_index(
+        "ix_skillp_rollout_later",
+        "skillp_rollout",
+        ["skill_id", "version"],
+        sqlite_where=is_later,
+        postgresql_where=is_later,
+    )
     op.create_table(
         "skillp_revision_task",
         sa.Column("namespace", sa.String(), nullable=False),
@@ -76,6 +91,7 @@ def downgrade() -> None:
     op.drop_index("ix_skillp_shared_use_skill_id", "skillp_shared_use")
     op.drop_table("skillp_shared_use")
     op.drop_table("skillp_revision_task")
+    op.drop_index("ix_skillp_rollout_later", "skillp_rollout")
     op.drop_column("skillp_rollout", "purpose")
     op.drop_column("skillp_skill_version", "total_reward")
     op.drop_column("skillp_task", "position")

@@ -1,0 +1,75 @@
+"""What a user's run would be shown for a task: today, and as if a version were live."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skill_plugin.chains import LEAST_COSINE
+from skill_plugin.errors import StoreError
+from skill_plugin.graphs.state import PinnedSkill
+from skill_plugin.records import SkillHits, Task
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Search as a run does it, for whoever judges texts by what users get.
+
+    Args:
+        store: The library.
+        min_score: The floor; see `SkillStore.search`.
+        strategy: How to search; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
+    """
+
+    store: SkillStore
+    min_score: float = DEFAULT_MIN_SCORE
+    strategy: str = "hybrid"
+    experience: float = DEFAULT_EXPERIENCE
+
+    def __call__(self, task: Task, *, instead: str | Supposed | None = None) -> PinnedSkill | None:
+        """Returns the skill that a run of the task is shown, or None.
+
+        Args:
+            task: What is asked.
+            instead: The `skill_id@version` or text that counts as live. A skill that somebody has retired meanwhile cannot go
+                live, so the answer is today's.
+        """
+        try:
+            hits = self._search(task, instead)
+        except StoreError:
+            if instead is None:
+                raise
+            hits = self._search(task, None)
+        return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
+
+    def shows(self, task: Task, ref: str) -> "Shown":
+        """Returns what a run of the task is shown today, and if a version were live."""
+        return Shown(task, self(task), self(task, instead=ref))
+
+    def is_like(self, task: Task, others: Sequence[Task]) -> bool:
+        """Returns whether a task is of the kind of any of the others; without others, whatever it is."""
+        return not others or any(self.store.cosine(one.input, task.input) >= LEAST_COSINE for one in others)
+
+    def _search(self, task: Task, instead: str | Supposed | None) -> SkillHits:
+        return self.store.search(
+            task.input,
+            k=1,
+            min_score=self.min_score,
+            strategy=self.strategy,
+            experience=self.experience,
+            family=task.family,
+            instead=instead,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a run of a task is shown today, and what it would be shown if a candidate were live."""
+
+    task: Task
+    today: PinnedSkill | None
+    then: PinnedSkill | None
+
+    def finds(self, ref: str) -> bool:
+        """Returns whether it would be shown the candidate."""
+        return self.then is not None and self.then["ref"] == ref

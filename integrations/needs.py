@@ -1,0 +1,33 @@
+"""What a night needs: looked at before an hour of training, because what is missing then is missing now."""
+
+from skill_plugin import verifiers
+from skill_plugin.base_models import check_model
+from skill_plugin.integrations.night import Night
+from skill_plugin.integrations.trainer_process import check_launcher
+from skill_plugin.protocols import Verifier
+from skill_plugin.store import SkillStore
+
+
+def check_needs(store: SkillStore, night: Night, *, task_llm: bool, verifier: Verifier | None = None) -> str:
+    """Looks for the base model, the live adapter's files, the launcher, and the verifiers of all held-out tasks that may judge.
+
+    Args:
+        store: Histories and registry.
+        night: What to do.
+        task_llm: Whether there is one for the gate.
+        verifier: The operator's own, for tasks that name none or that were logged with it.
+
+    Returns:
+        Which tasks are judged by another verifier than they were logged with, in words; empty where there are none.
+
+    Raises:
+        ConfigurationError: something is missing; says what.
+        InvalidTaskError: a held-out task names no verifier, and none is given.
+    """
+    check_model(night.base_model)
+    check_launcher(night.launcher)
+    if (live := store.live_checkpoint(night.logged_as)) is not None:
+        live.verify()
+    if night.judged_by(store, task_llm=task_llm) != "paired":
+        return ""
+    return verifiers.check_verifiers(store.tasks(split="heldout"), verifier)
