@@ -28,7 +28,8 @@ from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.families import Family
 from skill_plugin.graphs.finding import Finder
 from skill_plugin.graphs.gatekeeper import Gatekeeper, gate_name
-from skill_plugin.graphs.lineage import Lineage, Plan, Shared
+from skill_plugin.graphs.lineage import Lineage
+from skill_plugin.graphs.plan import Plan, Shared
 from skill_plugin.graphs.recorder import Recorder
 from skill_plugin.graphs.replays import Replays
 from skill_plugin.graphs.state import PinnedSkill

@@ -11,7 +11,7 @@ from skill_plugin.graphs.finding import Finder, Shown
 from skill_plugin.graphs.observe import emit, span
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
 from skill_plugin.records import Task, split_ref
-from skill_plugin.store import DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 
 def gate_version(
@@ -44,6 +44,7 @@ def gate_versions(
     max_concurrency: int = 8,
     min_score: float = DEFAULT_MIN_SCORE,
     strategy: str = "hybrid",
+    experience: float = DEFAULT_EXPERIENCE,
 ) -> dict[str, GateDecision]:
     """Decides among several versions of one skill; of those that pass, the one that replays best goes live.
 
@@ -61,6 +62,7 @@ def gate_versions(
         max_concurrency: How many runs at once.
         min_score: The floor of the graph's retrieval; see `SkillStore.search`.
         strategy: How the graph searches; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in the graph's search, from 0 to 1; likewise.
 
     Raises:
         ConfigurationError: the versions are of several skills, or none is given.
@@ -75,7 +77,7 @@ def gate_versions(
         raise StoreError(
             f"skill {split_ref(refs[0])[0]!r} is {status}; only a person restores it: skill-plugin skills restore"
         )
-    finder = Finder(store, min_score, strategy)
+    finder = Finder(store, min_score, strategy, experience)
     replays = _Replays(graph, max_concurrency)
     decisions = choose({ref: _judged(finder, replays, ref, tasks, others=others, like=like) for ref in refs})
     for ref, decision in decisions.items():

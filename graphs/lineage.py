@@ -5,26 +5,21 @@ kill repeats its decisions from what is recorded and pays only for what is not.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin import protocols
-from skill_plugin.chains import LEAST_SIBLINGS, Credit
+from skill_plugin.chains import LEAST_SIBLINGS
 from skill_plugin.graphs.families import Family
-from skill_plugin.graphs.finding import Finder
-from skill_plugin.graphs.gatekeeper import Gatekeeper
-from skill_plugin.graphs.replays import Replays
+from skill_plugin.graphs.plan import Shared
 from skill_plugin.graphs.rollout import Trial, Tried
-from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.graphs.trials import Trials
-from skill_plugin.graphs.variants import NOT_FOUND, Variant
+from skill_plugin.graphs.state import PinnedSkill, pinned
+from skill_plugin.graphs.variants import NOT_FOUND, Variant, fails
 from skill_plugin.minibatch import MAX_OTHERS, minibatch
-from skill_plugin.records import Generation, Rollout, Skill, Task
-from skill_plugin.selection import Selection
-from skill_plugin.store import SkillStore, StagedRevision, TextWorth
+from skill_plugin.records import Generation, Rollout, Task
+from skill_plugin.store import StagedRevision, TextWorth
 
 GENERATOR = "generator"
 
@@ -44,50 +39,6 @@ REPEATS = 2
 
 JUDGED = 2
 """Candidates of a generation that go to the gate, at most."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How many of what a lineage runs; see `EvolveSettings`."""
-
-    generations: int
-    candidates: int
-    rollouts: int
-    controls: int
-    minibatch: int
-    adaptive: bool
-    credit: Credit
-    stop_when_solved: bool
-    select: Selection
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all lineages of one `evolve` share.
-
-    Args:
-        store: The library.
-        writer: The generator.
-        trials: Runs rollouts.
-        replays: Remembers those on siblings and judges.
-        gate: Decides what goes live.
-        finder: Says what a run is shown.
-        siblings: Chooses the tasks that judge a text beside its own.
-        plan: How many of what.
-        by: The name of this `evolve` in a skill's history.
-        resumed: Whether an earlier start was interrupted; if not, nothing is looked up.
-    """
-
-    store: SkillStore
-    writer: protocols.Generator
-    trials: Trials
-    replays: Replays
-    gate: Gatekeeper
-    finder: Finder
-    siblings: Callable[[Task], list[Task]]
-    plan: Plan
-    by: str
-    resumed: bool
 
 
 class Lineage:
@@ -316,12 +267,12 @@ class Lineage:
         used = {self._task.id, *(one.id for one in await self._judging_tasks())}
         others = [task for task in self._family.after(self._task) if task.id not in used]
         known = [(task, await self._shared.replays.known(task, parent.skill)) for task in others]
-        failing = [(task, rollouts) for task, rollouts in known if _fails(rollouts)]
+        failing = [(task, rollouts) for task, rollouts in known if fails(rollouts)]
         missing = [task for task, rollouts in known if not rollouts][: max(0, wanted - len(failing))]
         tried = await asyncio.gather(
             *(self._shared.replays.run(task, parent.skill, "later", self._config) for task in missing)
         )
-        return failing + [(task, rollouts) for task, rollouts in zip(missing, tried, strict=True) if _fails(rollouts)]
+        return failing + [(task, rollouts) for task, rollouts in zip(missing, tried, strict=True) if fails(rollouts)]
 
     # Trying texts
 
@@ -445,11 +396,3 @@ class Lineage:
             return
         refused = replace(variant.generation(self._plan.credit), rollouts=(), task=self._task.input)
         self._family.refused.append(refused)
-
-
-def pinned(skill: Skill) -> PinnedSkill:
-    return PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={})
-
-
-def _fails(rollouts: Sequence[Rollout]) -> bool:
-    return any(one.reward is not None and not one.passed for one in rollouts)

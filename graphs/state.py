@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from skill_plugin.errors import InvalidTaskError
 from skill_plugin.prompts import guidance
-from skill_plugin.records import Arm, Generation, Split, Task
+from skill_plugin.records import Arm, Generation, Skill, Split, Task
 
 
 class PinnedSkill(TypedDict):
@@ -23,6 +23,11 @@ class PinnedSkill(TypedDict):
     text: str
     score: float | None
     why: dict[str, Any]
+
+
+def pinned(skill: Skill, **why: Any) -> PinnedSkill:
+    """Returns a skill as a run uses it."""
+    return PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why=why)
 
 
 class Run(TypedDict):

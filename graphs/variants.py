@@ -119,3 +119,8 @@ class Variant:
 def rewards_of(rollouts: Sequence[Rollout]) -> list[float]:
     """Returns the rewards of those that have a verdict."""
     return [one.reward for one in rollouts if one.reward is not None]
+
+
+def fails(rollouts: Sequence[Rollout]) -> bool:
+    """Returns whether any of them has a verdict and did not pass."""
+    return any(one.reward is not None and not one.passed for one in rollouts)

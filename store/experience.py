@@ -98,7 +98,7 @@ class Experience:
             if len(self._ids) <= EXACT:
                 slots: Sequence[int] | NDArray[np.intp] = np.arange(len(self._ids))
             else:
-                short = np.einsum("ij,j->i", self._short, self._basis.T @ vector)
+                short = np.einsum("ji,j->i", self._short, self._basis.T @ vector)
                 rough = short.reshape(-1, KEPT)[: len(self._ids)].max(axis=1)
                 wanted = min(SHORTLIST * count, len(self._ids))
                 slots = np.argpartition(-rough, wanted - 1)[:wanted]
@@ -156,7 +156,7 @@ class Experience:
         self._tasks.clear()
         self._matrix = np.zeros((0, dimension), np.float32)
         self._basis = np.eye(dimension, min(SHORT, dimension), dtype=np.float32)
-        self._short = np.zeros((0, self._basis.shape[1]), np.float32)
+        self._short = np.zeros((self._basis.shape[1], 0), np.float32)
 
     def _take(self, found: dict[str, list[tuple[str, Vector]]], skill_ids: Iterable[str]) -> None:
         """Writes what skills have now into their places."""
@@ -173,7 +173,7 @@ class Experience:
             place[:] = 0
             for at, (_, vector) in enumerate(kept):
                 place[at] = vector
-            self._short[start : start + KEPT] = place @ self._basis
+            self._short[:, start : start + KEPT] = (place @ self._basis).T
             self._tasks[skill_id] = [task_id for task_id, _ in kept]
 
     def _grow(self) -> None:
@@ -181,7 +181,7 @@ class Experience:
         if wanted > len(self._matrix):
             more = max(wanted, 2 * len(self._matrix)) - len(self._matrix)
             self._matrix = np.concatenate([self._matrix, np.zeros((more, self._matrix.shape[1]), np.float32)])
-            self._short = np.concatenate([self._short, np.zeros((more, self._short.shape[1]), np.float32)])
+            self._short = np.concatenate([self._short, np.zeros((len(self._short), more), np.float32)], axis=1)
 
     def _cosines(self, vector: Vector, slots: Sequence[int] | NDArray[np.intp]) -> Floats:
         """Shape [slots, 8]; a place without a task has 0."""

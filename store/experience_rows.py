@@ -82,6 +82,8 @@ _PASSED = (
         col(RolloutRow.version) == bindparam("version"),
         col(RolloutRow.arm) == "skill",
         col(RolloutRow.passed).is_(True),
+        # A held-out task that found a skill by itself could not say any more whether search finds the next version.
+        col(RolloutRow.purpose) != "gate",
         or_(col(RolloutRow.adherence).is_(None), col(RolloutRow.adherence) > 0),
     )
     .order_by(col(RolloutRow.id).desc())
@@ -132,7 +134,7 @@ def note_pass(session: Session, namespace: str, skill_id: str, task: Task | Task
 
 
 def note_promotion(session: Session, namespace: str, skill_id: str, version: int, vectors: QueryVectors) -> None:
-    """Keeps the newest tasks that a version passed before it went live: its own, its siblings', and the gate's."""
+    """Keeps the newest tasks that a version passed before it went live: its own and its siblings', never the gate's."""
     known = {found for (found,) in fetch(session, _KNOWN, namespace=namespace, skill_id=skill_id)}
     passed = fetch(session, _PASSED, namespace=namespace, skill_id=skill_id, version=version)
     newest = [task_id for task_id in dict.fromkeys(found for (found,) in passed) if task_id not in known][:KEPT]

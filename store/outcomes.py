@@ -85,8 +85,8 @@ def record_rollout(
     for use, adherence in uses.values():
         reward, passed = rollout.reward or 0.0, bool(rollout.passed)
         credit(session, use, reward, passed=passed, adherence=adherence, before=None)
-        if passed:
-            experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
+    if rollout.passed and skill_id is not None and rollout.skill in uses and rollout.purpose != "gate":
+        experience_rows.note_pass(session, namespace, skill_id, task, vectors=vectors)
     return True
 
 
@@ -148,7 +148,7 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
             before = verdict.reward  # it was not live at that time, so there is nothing to replace
         if may_credit(session, use):
             passed = bool(verdict.passed)
-            if passed:
+            if passed and one is rollout:
                 experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
             credit(session, use, verdict.reward, passed=passed, adherence=one.adherence, before=before)
     return True

@@ -100,11 +100,17 @@ def test_what_a_staged_version_passed_counts_once_it_is_live(library):
         completion="", text=skill_text("new-one", "How to do it"), prompt=({"role": "user", "content": "x"},)
     )
     [staged] = library.stage(SHIPPED, [wrote], run_id="r", group_id="g", generation=1, parent=None)
-    use(library, name="new-one", purpose="gate")
+    use(library, name="new-one", purpose="later")
 
     assert found(library) == found(library, instead=staged.skill.ref) == []
     library.promote(staged.skill.ref)
     assert found(library) == ["new-one"]
+
+
+def test_a_held_out_task_that_judged_it_does_not_find_it_by_itself(library):
+    use(library, purpose="gate")
+
+    assert found(library) == []
 
 
 def test_feedback_that_comes_later_counts(library):

@@ -189,3 +189,11 @@ def _main(old, folder):
 
 if __name__ == "__main__":
     _main(*sys.argv[1:])
+
+
+def test_what_skills_have_passed_is_known_after_it(old):
+    Database(f"sqlite:///{old}").close()
+
+    assert [row["task_id"] for row in read(old, "SELECT * FROM skillp_experience WHERE skill_id = 'sk_1'")] == [
+        "task_1"
+    ]

@@ -15,7 +15,7 @@ SELECT namespace, skill_id, task_id, 0, created_at FROM (
     SELECT passed.*, row_number() OVER (PARTITION BY skill_id ORDER BY newest DESC) AS place FROM (
         SELECT r.namespace, r.skill_id, r.task_id, max(r.created_at) AS created_at, max(r.id) AS newest
         FROM skillp_rollout r JOIN skillp_skill s ON s.id = r.skill_id AND s.namespace = r.namespace
-        WHERE r.passed AND r.arm = 'skill' AND (r.adherence IS NULL OR r.adherence > 0)
+        WHERE r.passed AND r.arm = 'skill' AND r.purpose <> 'gate' AND (r.adherence IS NULL OR r.adherence > 0)
             AND (r.version = s.live_version OR EXISTS (
                 SELECT 1 FROM skillp_event e WHERE e.skill_id = r.skill_id AND e.version = r.version
                     AND e.kind IN ('added', 'promoted', 'rolled back')))

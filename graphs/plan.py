@@ -1,0 +1,58 @@
+"""What all lineages of one `evolve` share, and how many of what each runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skill_plugin import protocols
+from skill_plugin.chains import Credit
+from skill_plugin.graphs.finding import Finder
+from skill_plugin.graphs.gatekeeper import Gatekeeper
+from skill_plugin.graphs.replays import Replays
+from skill_plugin.graphs.trials import Trials
+from skill_plugin.records import Task
+from skill_plugin.selection import Selection
+from skill_plugin.store import SkillStore
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many of what a lineage runs; see `EvolveSettings`."""
+
+    generations: int
+    candidates: int
+    rollouts: int
+    controls: int
+    minibatch: int
+    adaptive: bool
+    credit: Credit
+    stop_when_solved: bool
+    select: Selection
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all lineages of one `evolve` share.
+
+    Args:
+        store: The library.
+        writer: The generator.
+        trials: Runs rollouts.
+        replays: Remembers those on siblings and judges.
+        gate: Decides what goes live.
+        finder: Says what a run is shown.
+        siblings: Chooses the tasks that judge a text beside its own.
+        plan: How many of what.
+        by: The name of this `evolve` in a skill's history.
+        resumed: Whether an earlier start was interrupted; if not, nothing is looked up.
+    """
+
+    store: SkillStore
+    writer: protocols.Generator
+    trials: Trials
+    replays: Replays
+    gate: Gatekeeper
+    finder: Finder
+    siblings: Callable[[Task], list[Task]]
+    plan: Plan
+    by: str
+    resumed: bool
