@@ -10,7 +10,7 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import Fact, emit, watched
-from skill_plugin.graphs.state import PinnedSkill, Run, reads_with, task_from_state
+from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
 from skill_plugin.records import DEFAULT_FAMILY, Arm, Task, split_ref
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 from skill_plugin.store.search import check_request
@@ -59,7 +59,7 @@ def retrieve_node(
         withheld, reason = None, ""
         if arm == "skill" and (pin := state.get("pin")):
             skill = yield Step(lambda: store.get(pin))
-            skills = [PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"pinned": True})]
+            skills = [pinned(skill, pinned=True)]
         else:
             hits = yield Step(
                 lambda: store.search(
