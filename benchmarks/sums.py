@@ -16,6 +16,7 @@ from typing import Any
 from serving import Options, facts, luck, passed, served
 
 from skill_plugin import verifiers
+from skill_plugin.budget import Budget
 from skill_plugin.graphs import Evolved, EvolveSettings, evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
@@ -74,9 +75,24 @@ class Scripted:
         ]
 
 
-def night(store: SkillStore, tasks: Sequence[Task], agent: Any, writer: Any, settings: EvolveSettings) -> Evolved:
+def night(
+    store: SkillStore,
+    tasks: Sequence[Task],
+    agent: Any,
+    writer: Any,
+    settings: EvolveSettings,
+    *,
+    budget: Budget | None = None,
+) -> Evolved:
     return evolve(
-        tasks, store=store, llm=agent, generator=writer, verifier=verifiers.exact_match(), settings=settings, new=True
+        tasks,
+        store=store,
+        llm=agent,
+        generator=writer,
+        verifier=verifiers.exact_match(),
+        settings=settings,
+        budget=budget,
+        new=True,
     )
 
 

@@ -19,7 +19,8 @@ families.py, conventions.py). Rows:
     judges       a convention that one held-out task in twenty shows (benchmarks/judges.py)
     gepa         calls until unseen tasks are solved, beside GEPA (benchmarks/beside_gepa.py)
     retrieval    the shared retrieval sets without history: hit@1 of hybrid
-    stream       six families, a third of the texts leak, a third describe badly: each part of `evolve` switched on by itself
+    stream       six families, two nights of 500 calls, a third of the texts leak, a third describe badly: each part of `evolve` switched on
+                 by itself, and then off by itself
 
 `--data` is a folder with `retrieval/` and `tools/`, as JSON lines; rows that need it are left out without it. `--before` is the `--json`
 of an earlier commit, whose figures stand beside. `--set` changes a setting of `evolve` in every row.
