@@ -13,6 +13,7 @@ from serving import Options, facts, interval, luck, passed, served
 from sums import VAGUE, Scripted, night
 
 from skill_plugin import verifiers
+from skill_plugin.budget import Budget
 from skill_plugin.graphs import EvolveSettings
 from skill_plugin.records import Generation, Task
 from skill_plugin.store import SkillStore
@@ -137,8 +138,11 @@ PARTS: dict[str, dict[str, Any]] = {
     "lineages": {**OFF, "lineages": 1},
     "half-solved": {**OFF, "order": "half-solved"},
     "defaults": {},
+    "no siblings": {"siblings": 0, "credit": "skill-r1"},
+    "no minibatch": {"minibatch": 1},
+    "not adaptive": {"adaptive": False},
 }
-"""What is switched on, as changes to the defaults; a setting that this version has not is left out.
+"""What is switched on, and then off, as changes to the defaults; a setting that this version has not is left out.
 
 The gate through retrieval has no switch: it is compared with what an earlier commit wrote to its `--json`.
 """
@@ -146,13 +150,14 @@ The gate through retrieval has no switch: it is compared with what an earlier co
 
 @dataclass(frozen=True)
 class World:
-    """How large a stream is, how often a rule is right, and which share of the texts leaks, and describes badly."""
+    """How large a stream is, what a night may call, how often a rule is right, and which share of the texts leaks, or describes badly."""
 
     families: int = 6
     nights: int = 2
     train: int = 3
     heldout: int = 6
     unseen: int = 10
+    calls: int = 500
     right: float = 0.75
     bad: float = 1 / 3
 
@@ -162,7 +167,7 @@ def stream(options: Options, *, parts: Sequence[str] = tuple(PARTS), world: Worl
     seeds, runs = options.seeds or 5, {}
     seen: dict[EvolveSettings, str] = {}
     for part in parts:
-        settings = options.settings(generations=1, candidates=3, rollouts=4, **PARTS[part])
+        settings = options.settings(**PARTS[part])
         if (same := seen.setdefault(settings, part)) != part:  # this version has none of the part's settings
             runs[part] = runs[same]
             continue
@@ -205,7 +210,9 @@ def _stream(options: Options, settings: EvolveSettings, seed: int, world: World)
     with options.store() as store:
         for number in range(world.nights):
             tasks = [*drawn(number, world.train, "train"), *drawn(8, world.heldout, "heldout")]
-            spent = night(store, tasks, clerk(helps), Scripted(author), settings).spending
+            spent = night(
+                store, tasks, clerk(helps), Scripted(author), settings, budget=Budget(calls=world.calls)
+            ).spending
             if spent is not None:
                 calls += Counter(agent=spent.task.calls, writer=spent.generator.calls)
         new = drawn(9, world.unseen, "heldout")

@@ -6,7 +6,7 @@ question, else it is one short.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from statistics import fmean
@@ -16,6 +16,7 @@ from typing import Any
 from serving import Options, facts, luck, passed, served
 
 from skill_plugin import verifiers
+from skill_plugin.budget import Budget
 from skill_plugin.graphs import Evolved, EvolveSettings, evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
@@ -74,9 +75,24 @@ class Scripted:
         ]
 
 
-def night(store: SkillStore, tasks: Sequence[Task], agent: Any, writer: Any, settings: EvolveSettings) -> Evolved:
+def night(
+    store: SkillStore,
+    tasks: Sequence[Task],
+    agent: Any,
+    writer: Any,
+    settings: EvolveSettings,
+    *,
+    budget: Budget | None = None,
+) -> Evolved:
     return evolve(
-        tasks, store=store, llm=agent, generator=writer, verifier=verifiers.exact_match(), settings=settings, new=True
+        tasks,
+        store=store,
+        llm=agent,
+        generator=writer,
+        verifier=verifiers.exact_match(),
+        settings=settings,
+        budget=budget,
+        new=True,
     )
 
 
@@ -122,14 +138,30 @@ def vague_description(
 
 
 def leak(options: Options, *, tasks: int = 50, right: float = 0.75, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
-    """Three candidates a prompt: the answer of the task, a rule that is right 3 of 4 times, and a useless one."""
-    seeds = [_leak(options, seed, tasks, right, kinds) for seed in range(options.seeds or 10)]
+    """The answer of the task, a rule that is right 3 of 4 times, and a useless text, in this order from each prompt.
+
+    `three` has all three written from each prompt; `defaults` has as many written as `evolve` asks for.
+    """
+    found: dict[str, Any] = {}
+    seen: dict[EvolveSettings, str] = {}
+    for way, given in (("three", {"adaptive": False}), ("defaults", {})):
+        settings = options.settings(generations=1, candidates=3, rollouts=4, **given)
+        same = seen.setdefault(settings, way)
+        runs = range(options.seeds or 10)
+        found[way] = found.get(same) or _nights(
+            [_leak(options, settings, seed, tasks=tasks, right=right, kinds=kinds) for seed in runs]
+        )
+    return found
+
+
+def _nights(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    kinds = seeds[0]["advantage"]
     means = {kind: fmean(one["advantage"][kind] for one in seeds) for kind in kinds}
     both = [one for one in seeds if one["groups_with_both"]]
     return {
         "advantage": facts(**means),
         "rule_above_leak": facts(
-            seeds=sum(one["advantage"]["rule"] > one["advantage"]["leak"] for one in seeds) if "rule" in kinds else 0,
+            seeds=sum(one["advantage"]["rule"] > one["advantage"]["leak"] for one in seeds),
             groups=fmean(one["rule_first"] / one["groups_with_both"] for one in both) if both else 0.0,
         ),
         "rule_live": sum(one["rule_live"] for one in seeds),
@@ -139,7 +171,9 @@ def leak(options: Options, *, tasks: int = 50, right: float = 0.75, kinds: Seque
     }
 
 
-def _leak(options: Options, seed: int, tasks: int, right: float, kinds: Sequence[str]) -> dict[str, Any]:
+def _leak(
+    options: Options, settings: EvolveSettings, seed: int, *, tasks: int, right: float, kinds: Sequence[str]
+) -> dict[str, Any]:
     decks: defaultdict[str, list[str]] = defaultdict(list)
     asked: Counter[str] = Counter()
 
@@ -156,7 +190,6 @@ def _leak(options: Options, seed: int, tasks: int, right: float, kinds: Sequence
         return [(10 + KINDS.index(kind), skill(texts[kind])) for kind in drawn]
 
     with options.store() as store, TemporaryDirectory() as folder:
-        settings = options.settings(generations=1, candidates=3, rollouts=4)
         numbers = range(1000 * seed, 1000 * seed + tasks)
         result = night(store, sums(numbers), adder(helps), Scripted(write), settings)
         build_groups(
@@ -174,7 +207,7 @@ def _leak(options: Options, seed: int, tasks: int, right: float, kinds: Sequence
         live = any(RULE in skill.text for skill in store.list("live"))
     both = [group for group in groups if {"rule", "leak"} <= group.keys()]
     return {
-        "advantage": {kind: fmean([group[kind] for group in groups if kind in group] or [0.0]) for kind in kinds},
+        "advantage": {kind: fmean([group[kind] for group in groups if kind in group] or [0.0]) for kind in KINDS},
         "groups_with_both": len(both),
         "rule_first": sum(group["rule"] > group["leak"] for group in both),
         "rule_live": live,
