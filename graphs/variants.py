@@ -57,15 +57,15 @@ class Variant:
         return self.worth(credit), fmean(own) if own else -1.0
 
     def helps(self, parent: "Variant", credit: Credit) -> bool:
-        """Whether it is worth more than what it revised, or is worth the same and fails in another way."""
+        """Returns whether it is worth more than what it revised, or is worth the same and fails in another way."""
         worth, before = self.worth(credit), parent.worth(credit)
         return worth > before or (worth == before and self.failures != parent.failures)
 
     @property
     def failures(self) -> set[tuple[str, str]]:
-        """What was said of its failing rollouts, each with its task."""
-        by_task = {"": self.own, **self.later}
-        return {(task, one.feedback) for task, runs in by_task.items() for one in runs if one.passed is False}
+        """What was said of the rollouts that fail, each with its task; of its own task only where too few siblings judge it."""
+        judging = self.later if len(self.later) >= LEAST_SIBLINGS else {"": self.own}
+        return {(task, one.feedback) for task, runs in judging.items() for one in runs if one.passed is False}
 
     def generation(self, credit: Credit) -> Generation:
         """Returns it as the generator's history shows it."""
