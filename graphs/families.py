@@ -15,7 +15,7 @@ class Family:
     While tasks pass as they are, or nothing that is written helps, more may begin; when one fails, again only a few.
 
     `refused` are the texts that the gate or search refused to any of them. `live` counts what went live, `newest` is the
-    last of it.
+    last of it. `judged` says whether anything can go live.
 
     Args:
         tasks: The family's train tasks.
@@ -29,6 +29,7 @@ class Family:
         self, tasks: Sequence[Task], judges: Sequence[Task], *, at_once: int, most: int, places: asyncio.Semaphore
     ) -> None:
         self.tasks = tasks
+        self.judged = bool(judges)
         self.refused: list[Generation] = []
         self.live = 0
         self.newest: str | None = None

@@ -126,6 +126,8 @@ class Lineage:
 
     async def _looked_again(self) -> bool:
         """Tries what has gone live since; returns whether there was anything new."""
+        if not self._family.judged:
+            return False
         shown = await asyncio.to_thread(self._shared.finder, self._task)
         known = {one.ref for one in self._past if isinstance(one, Variant)}
         if shown is None or shown["ref"] in known or self._stopped:
