@@ -228,13 +228,13 @@ class Lineage:
         shared.trials.heard(None, GENERATOR)
         staged = await shared.trials.recorder.call(
             lambda: shared.store.stage(
-                self._task,
+                shared.trials.logged(self._task),
                 proposed,
                 run_id=self._run_id,
                 group_id=group_id,
                 generation=self._number,
                 parent=parent.ref,
-                also=also,
+                also=[shared.trials.logged(task) for task in also],
                 first=first,
             )
         )

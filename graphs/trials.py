@@ -95,6 +95,10 @@ class Trials:
         """What all trials of a run begin from. Its verifier is there from the start: it is a part of the task that is logged."""
         return Run(run_id=run_id, task=task.to_json(), arm="skill", withheld=None, reason="", verifier=self._verifier)
 
+    def logged(self, task: Task) -> Task:
+        """Returns the task as its rollouts are logged: with the verifier that judges it."""
+        return task_of({"skillp_run": self.run_for("", task)})
+
     async def written(
         self, writer: protocols.Generator, task: Task, past: Sequence[Generation], n: int
     ) -> list[Revision] | None:

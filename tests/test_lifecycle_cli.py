@@ -111,8 +111,8 @@ def test_history_and_diff(cli, library):
     [
         ([], ["adding", "sorting", "waiting"]),
         (["--status", "staged"], ["waiting"]),
-        (["--min-utility", "0.9"], ["adding"]),
-        (["--max-utility", "0.9"], []),
+        (["--min-utility", "0.6"], ["adding"]),
+        (["--max-utility", "0.4"], []),
         (["--family", "sums"], ["adding"]),
         (["--author", "generator"], ["waiting"]),
         (["--since", "2020-01-01"], ["adding", "sorting", "waiting"]),

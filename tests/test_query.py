@@ -52,7 +52,7 @@ def library(store):
         ({"status": "staged"}, ["waiting"]),
         ({"status": "retired"}, ["resting"]),
         ({"status": "quarantined"}, ["suspect"]),
-        ({"utility": (0.9, None)}, ["good"]),
+        ({"utility": (0.6, None)}, ["good"]),
         ({"utility": (None, 0.25)}, ["poor"]),
         ({"utility": (0.25, 0.95)}, ["good", "poor"]),
         ({"utility": (0.3, 0.4)}, []),
