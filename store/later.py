@@ -120,9 +120,12 @@ def prompt_tasks(session: Session, namespace: str, page: Sequence[Recorded]) -> 
 
 
 def _evolve(lineage: Recorded) -> str | None:
-    """The id of the `evolve` that a lineage belongs to; None is a run of another kind."""
+    """The id of the `evolve` that a lineage belongs to; None is a run of another kind.
+
+    Its run is named by the task as it was given; logged it has the verifier that judged it, and so another id.
+    """
     evolve, _, task_id = lineage.run_id.rpartition(":")
-    return evolve if evolve and task_id == lineage.task.id else None
+    return evolve if evolve and task_id.startswith("task_") else None
 
 
 def _parent(revision: Any) -> Ref | None:

@@ -1,6 +1,7 @@
 """What is promoted is what users get: through search, on the next tasks, and not again and again."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -117,6 +118,24 @@ def test_a_prompt_shows_further_failing_tasks_that_do_not_judge_its_text(store):
     assert not judged & {one.content_hash for one in TASKS if one.input in shown or one == task}
     assert tried.reason == "worth 1.00 (before 0.00) with 4 sibling tasks, found by search for 4 of them"
     assert [(one["rewards"], one["before"]) for one in tried.evidence["later"]] == [([1.0], [0.0])] * 4
+
+
+def test_training_reads_what_siblings_said_also_where_the_verifier_is_ones_own(store):
+    tasks = [replace(task, verifier=None) for task in TASKS]
+    settings = EvolveSettings(generations=1, candidates=1, rollouts=2)
+    exact = verifiers.exact_match()
+    result = evolve(
+        tasks,
+        store=store,
+        llm=FingersAdder(),
+        generator=Writer(lambda *_: MACHINE),
+        verifier=lambda task, answer: exact.verify(task, answer),
+        settings=settings,
+    )
+    [row] = [row for row in store.history_rows() if row["kind"] == "revision"]
+
+    assert (result.solved_after, row["rewards"], row["previous_rewards"]) == (8, [1.0, 1.0], [0.0, 0.0])
+    assert [(one["rewards"], one["before"]) for one in row["later"]] == [([1.0], [0.0])] * 4
 
 
 def test_what_no_judge_could_see_is_judged_again_when_it_comes_from_another_task(store):
