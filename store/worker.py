@@ -60,21 +60,19 @@ class Worker:
             command = [sys.executable, "-m", "skill_plugin.store.chroma_worker", self.location]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                self._process = process = subprocess.Popen(  # noqa: S603 - our own module
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
                 )
             except OSError as exc:
                 raise WorkerError(f"its process cannot be started: {exc}", no_fault=True) from exc
             self._pid = os.getpid()
             self._replies = queue.SimpleQueue()
-            reader = threading.Thread(
-                target=_read, args=(self._process, self._replies), daemon=True, name="chroma-replies"
-            )
+            reader = threading.Thread(target=_read, args=(process, self._replies), daemon=True, name="chroma-replies")
             reader.start()
             try:
                 self._ask("ping", (), START_SECONDS)
             except WorkerError:
-                _end(self._process)  # a client that did not open leaves half of itself behind
+                _end(process)  # a client that did not open leaves half of itself behind; `stop` may have come meanwhile
                 raise
 
     def call(self, operation: str, *arguments: Any, seconds: float, patience: float | None = None) -> Any:

@@ -4,6 +4,7 @@ import os
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and Rich keeps what it finds when it is imported
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -22,6 +23,12 @@ from skill_plugin.checkpoint_record import Checkpoint
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore
+
+with suppress(ImportError):  # the environments of vLLM and of the server do without it
+    from hypothesis import settings
+
+    settings.register_profile("any machine", deadline=None)  # no test depends on the machine's speed
+    settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
