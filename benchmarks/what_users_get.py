@@ -145,15 +145,15 @@ ROWS: dict[str, Row] = {
     ),
     "leak": Row(
         sums.leak,
-        "the rule's advantage above the leak's, and the rule live, for every seed",
-        lambda found: (
-            found["three"]["rule_above_leak"]["seeds"] == found["three"]["of"]
-            and all(one["rule_live"] == one["of"] for one in found.values())
+        "the rule's advantage above the leak's in every group, and the rule live, for every seed",
+        lambda found: all(
+            one["rule_above_leak"]["groups"] == 1 and one["rule_live"] == one["of"] for one in found.values()
         ),
         lambda found: (
             f"rule {found['three']['advantage']['rule']:+.2f}, leak {found['three']['advantage']['leak']:+.2f}, above for "
-            f"{found['three']['rule_above_leak']['seeds']} of {found['three']['of']} seeds, live in "
-            f"{found['three']['rule_live']}; live in {found['defaults']['rule_live']} with as many candidates as by default"
+            f"{found['three']['rule_above_leak']['seeds']} of {found['three']['of']} seeds and in "
+            f"{found['three']['rule_above_leak']['groups']:.0%} of groups, live in {found['three']['rule_live']}; live in "
+            f"{found['defaults']['rule_live']} with as many candidates as by default"
         ),
     ),
     "one-name": Row(
@@ -164,11 +164,14 @@ ROWS: dict[str, Row] = {
     ),
     "fall-back": Row(
         fall_back,
-        "at most .03 of equal versions; every fall from .8 to .3",
+        "at most .03 of equal versions within 60 uses; every fall from .8 to .3",
         lambda found: (
             found["0.7 to 0.7"]["share"] <= 0.03 >= found["0.8 to 0.8"]["share"] and found["0.8 to 0.3"]["share"] == 1
         ),
-        lambda found: ", ".join(f"{case}: {one['share']:.2f}" for case, one in found.items()),
+        lambda found: ", ".join(
+            f"{case}: {one['share']:.2f} within {one['uses']} uses ({one['share_within_60']:.2f} within 60)"
+            for case, one in found.items()
+        ),
     ),
     "at-once": Row(
         sums.at_once,

@@ -19,6 +19,7 @@ from skill_plugin.graphs.state import PinnedSkill, pinned
 from skill_plugin.graphs.variants import NOT_FOUND, Variant, fails
 from skill_plugin.minibatch import MAX_OTHERS, minibatch
 from skill_plugin.records import Generation, Rollout, Task
+from skill_plugin.revision_prompt import SAME_TEXT
 from skill_plugin.store import StagedRevision, TextWorth
 
 GENERATOR = "generator"
@@ -134,9 +135,8 @@ class Lineage:
             return False
         least = min(AGREE, self._plan.rollouts)
         own = await self._shared.replays.run(self._task, shown, "later", self._config, n=least)
-        live = Variant(shown, self._number, own)
-        self._past.append(live)
-        self.best = live
+        self.best = Variant(shown, self._number, own)
+        self._past.append(self.best)
         return True
 
     # Generations
@@ -190,21 +190,22 @@ class Lineage:
         staged = await self._staged(parent, history, also, n, first)
         if staged is None:
             return [], 0
-        known = {one.ref for one in (*self._past, *before) if isinstance(one, Variant)}
-        new = {skill.ref: pinned(skill) for _, skill in staged if skill is not None and skill.ref not in known}
+        wrote = {skill.ref: pinned(skill) for _, skill in staged if skill is not None}
+        again = [one for one in (*self._past, *before) if isinstance(one, Variant) and one.ref in wrote]
+        new = [skill for ref, skill in wrote.items() if ref not in {one.ref for one in again}]
         errors = [revision.error for revision, _ in staged if revision.error]
         if not errors and not new:
-            errors = [SAID_BEFORE]
+            errors = [SAME_TEXT if [*wrote] == [parent.ref] else SAID_BEFORE]
             self._repeats += 1
         self._past += [
             Generation(number=self._number, text=None, skill=parent.ref, error=error) for error in dict.fromkeys(errors)
         ]
         tried = await asyncio.gather(
-            *(self._tried(skill, self._number, len(before) + at) for at, skill in enumerate(new.values()))
+            *(self._tried(skill, self._number, len(before) + at) for at, skill in enumerate(new))
         )
         fresh = [one for one in tried if one is not None]
         await asyncio.gather(*(self._look_ahead(one) for one in fresh))
-        await self._noted(parent, fresh)
+        await self._noted(parent, [*fresh, *again])
         return fresh, len(staged)
 
     async def _staged(
@@ -342,14 +343,14 @@ class Lineage:
         )
         variant.later = {task.content_hash: found for task, found in zip(siblings, rollouts, strict=True)}
 
-    async def _noted(self, parent: Variant, fresh: Sequence[Variant]) -> None:
+    async def _noted(self, parent: Variant, variants: Sequence[Variant]) -> None:
         """Writes what each text was worth into its history."""
         credit, none = self._plan.credit, {}
         for task in await self._judging_tasks():
             none[task.content_hash] = await self._shared.replays.known(task, None)
         worth = [
             TextWorth(one.ref, one.said(credit, parent), one.evidence(self._task, credit, parent, none))
-            for one in fresh
+            for one in variants
             if one.ref is not None
         ]
         if worth and not self._stopped:

@@ -22,6 +22,7 @@ from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput, Skil
 from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Task
+from skill_plugin.revision_prompt import SAME_TEXT
 from skill_plugin.selection import reward
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
@@ -198,7 +199,7 @@ def _propose_node(store: SkillStore, generator: Any, candidates: int) -> SkillNo
         emit("proposed", {**said, "malformed": len(errors)}, **said, errors=errors)
         if pinned:
             return {"skillp_candidates": list(pinned.values())}
-        why = errors[0] if errors else "the revision is the same as the current skill"
+        why = errors[0] if errors else SAME_TEXT
         failed = Generation(number=number, text=None, skill=parent.skill, error=why)
         return {"skillp_history": _best_last([*past, failed], parent)}
 

@@ -12,6 +12,7 @@ from skill_plugin.graphs.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
 from skill_plugin.records import Generation, Revision
+from skill_plugin.revision_prompt import SAME_TEXT
 from skill_plugin.store import SkillStore, StagedRevision
 
 NextStep = Literal["execute", "revise", "record"]
@@ -38,7 +39,7 @@ def revise_node(store: SkillStore, generator: Any) -> SkillNode:
         current = past[-1].skill
         error = revision.error
         if skill is not None and skill.ref == current:
-            error = "the revision is the same as the current skill"
+            error = SAME_TEXT
         said: dict[str, Any] = {"run_id": run["run_id"], "generation": number, "skill": skill.ref if skill else None}
         emit("revised", {**said, "malformed": error is not None}, **said, error=error)
         if skill is None or error is not None:

@@ -72,7 +72,8 @@ def are_edits(text: str) -> bool:
 def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -> str:
     """The SKILL.md text that edits make of the current one.
 
-    Front matter stays as it was written; only where the description is replaced is it written anew, with every key.
+    Front matter stays as it was written; only where the description is replaced is it written anew, with every key. Edits that
+    change nothing give the current text to the letter.
 
     Args:
         current: The SKILL.md text.
@@ -81,8 +82,8 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
             0 leaves the description alone to change; None is no limit.
 
     Raises:
-        InvalidSkillError: the edits are malformed, name no section or an ambiguous one, overlap, change nothing or too
-            much, or what they make is no SKILL.md.
+        InvalidSkillError: the edits are malformed, name no section or an ambiguous one, overlap or change too much, or what
+            they make is no SKILL.md.
         ConfigurationError: the limit is no share.
     """
     parent, parsed = parse(current), parse_edits(edits)
@@ -93,7 +94,7 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
         text = _rendered(replace(parent, description=_described(parsed), body=body))
     document = parse(text)
     if (document.description, document.body) == (parent.description, parent.body):
-        raise InvalidSkillError("the edits change nothing: the text is the same as the current skill")
+        return current
     check_change("the edits", parent.body, document.body, limit)
     return text
 

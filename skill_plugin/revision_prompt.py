@@ -56,6 +56,9 @@ PROMPT_VERSION = 3
 BUDGET = 6000
 """Tokens of the prompt."""
 
+SAME_TEXT = "the revision is the same as the current skill; change what the feedback names"
+"""What the next prompt says of a revision that changed nothing."""
+
 MAX_SHOWN = 2000
 """Characters of one answer, feedback, error, difference or other task that the generator is shown."""
 
@@ -347,6 +350,9 @@ def read_revision(
 ) -> str:
     """The SKILL.md text in a generator's completion: a whole one, or the current one after edits; maybe in one fence.
 
+    What changes nothing is the current text to the letter. It is not malformed, because it is worth what that text is worth:
+    counted as a failure it would teach a generator to leave a right text for any other.
+
     Args:
         completion: What the model wrote.
         current: The SKILL.md text that was shown, if there was one. Under its name the completion is a revision of it,
@@ -355,7 +361,7 @@ def read_revision(
         max_rewrite: The same for a whole SKILL.md under the current name.
 
     Raises:
-        InvalidSkillError: the completion is neither, or changes nothing, or too much.
+        InvalidSkillError: the completion is neither, or changes too much.
         ConfigurationError: a limit is no share.
     """
     text = check_text(completion).strip()
@@ -369,7 +375,7 @@ def read_revision(
     if current is not None:
         parent = parse(current)
         if (document.name, document.description, document.body) == (parent.name, parent.description, parent.body):
-            raise InvalidSkillError("the revision is the same as the current skill; change what the feedback names")
+            return current
         if document.name == parent.name:
             check_change("the rewrite", parent.body, document.body, max_rewrite)
     return f"{text}\n"

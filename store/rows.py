@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from skill_plugin import skill_md
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.histories import columns
-from skill_plugin.histories.credit import Later
+from skill_plugin.histories.credit import Later, last_tried
 from skill_plugin.revision_prompt import read_revision
 from skill_plugin.store.later import later_of, prompt_tasks
 from skill_plugin.store.lineages import Recorded
@@ -58,21 +58,24 @@ def export_rows(
 
 def _of(lineage: Recorded, beside: _Beside) -> Iterator[dict[str, Any]]:
     under: defaultdict[tuple[int, str, Ref | None], list[Any]] = defaultdict(list)
+    tried: defaultdict[Ref | None, dict[int, list[Any]]] = defaultdict(dict)
     population: defaultdict[int, list[float]] = defaultdict(list)
     for rollout in lineage.rollouts:
         under[rollout.generation, rollout.arm, _skill(rollout)].append(rollout)
+        if rollout.arm == "skill":
+            tried[_skill(rollout)].setdefault(rollout.generation, []).append(rollout)
         if rollout.purpose == "run" and rollout.arm == "skill" and rollout.reward is not None:
             population[rollout.generation].append(rollout.reward)
     written = set()
     for revision in lineage.revisions:
         skill = _skill(revision)
         key = (revision.generation, "skill", skill)
-        own = under[key] if skill is not None else []
+        own = last_tried(tried[skill], revision.generation) if skill is not None else []
         parent = (revision.parent_skill_id, revision.parent_version) if revision.parent_skill_id else None
         yield {
             **_common(lineage, revision.generation, own, population),
             # Two candidates with one text share its rollouts, which are written once.
-            "rollouts": [] if key in written else [_rollout(one, beside) for one in own],
+            "rollouts": [] if key in written else [_rollout(one, beside) for one in under[key]],
             "kind": "revision",
             "group_id": revision.group_id,
             "candidate": revision.candidate,

@@ -139,8 +139,6 @@ def test_what_looks_like_a_heading_in_a_code_fence_is_none():
         ("=== replace: description\nx\n=== replace: description\ny\n=== end", "overlap"),
         ("=== delete: ## Steps\n=== add: ### Partial refunds\ny\n=== end", "a part of '## Steps'"),
         ("=== add: ## Notes\n```python\n=== end", "opens a code fence ``` and does not close it"),
-        ("=== replace: ## Notes\nAsk when in doubt.\n=== end", "change nothing"),
-        ("=== replace: description\nHow to  refund\n=== end", "change nothing"),
         (f"=== replace: description\n{'x' * 1025}\n=== end", "1025 characters"),
         ("=== add: end\nx\x00\n=== end", "control character"),
         (f"=== add: end\n{'x' * 65_400}\n=== end", "bytes"),
@@ -153,6 +151,17 @@ def test_what_cannot_be_done_is_refused_in_one_line(edits, says):
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert are_edits(edits)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        "=== replace: ## Notes\nAsk when in doubt.\n=== end",
+        "=== replace: description\nHow to  refund\n=== end",
+    ],
+)
+def test_edits_that_change_nothing_give_the_text_to_the_letter(edits):
+    assert apply_edits(SKILL, edits) == SKILL
 
 
 def test_a_heading_that_two_sections_have_is_ambiguous():

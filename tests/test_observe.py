@@ -32,8 +32,8 @@ def exporter():
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    yield exporter
-    provider.shutdown()
+    # It stays the process's provider and is ended with it: shut down here it would log a warning for each span of a later test.
+    return exporter
 
 
 @pytest.fixture

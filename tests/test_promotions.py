@@ -204,3 +204,27 @@ def test_a_thrifty_run_that_was_stopped_resumes_and_pays_for_nothing_twice(store
     assert (len(llm.seen), again.accepted) == (result.spending.task.calls, result.accepted)
     events = [(event.kind, event.version) for event in store.history("careful-work") if event.kind == "tried"]
     assert len(events) == len(set(events))
+
+
+@pytest.mark.both_backends
+def test_a_copy_of_the_current_text_is_worth_what_that_text_is_worth(store):
+    """Else a generator would learn to leave a right text for one that holds the answer of its own task."""
+    half = skill_text("adding", "How to add", "Use a machine. Sometimes.")
+
+    def sometimes(messages):
+        """Is right under the text for every second number."""
+        number = int(re.findall(r"\d+", str(messages[-1].text))[0])
+        return str(number + 2) if "Sometimes." in system_text(messages) and number % 2 else "0"
+
+    store.add_text(half)
+    _, writer = run(store, write=lambda *_: half, llm=ScriptedChat(sometimes), adaptive=False, siblings=4)
+
+    live = store.get("adding")
+    rows = [row for row in store.history_rows() if row["kind"] == "revision"]
+    assert rows
+    assert {(row["skill"], row["parent"], row["error"]) for row in rows} == {(live.ref, live.ref, None)}
+    for row in rows:
+        assert row["rewards"] == [0.0, 0.0]
+        assert len(row["later"]) == 4
+        assert all(one["rewards"] == one["before"] for one in row["later"])
+    assert any("same as the current skill" in (one.error or "") for _, history, _ in writer.asked for one in history)

@@ -333,6 +333,11 @@ def test_the_budget_holds_and_no_item_is_cut(history, budget):
     assert list(outside_fences(user)).count("# Other tasks") <= any(one.task and not one.rejected for one in history)
 
 
+@pytest.mark.parametrize("completion", [skill_text(), skill_text() + "\n\n", f"```\n{skill_text()}```"])
+def test_a_copy_of_the_current_skill_is_that_text_to_the_letter(completion):
+    assert read_revision(completion, current=skill_text()) == skill_text()
+
+
 @pytest.mark.parametrize("completion", ["{}", "\n\n{}\n", "```\n{}```", "```markdown\n{}\n```", "````md\n{}\n````"])
 def test_a_revision_may_stand_in_one_fence(completion):
     assert read_revision(completion.format(skill_text()), current=None).strip() == skill_text().strip()
@@ -346,8 +351,6 @@ def test_a_revision_may_stand_in_one_fence(completion):
         ("Sure! Here is the skill:\n" + skill_text(), "no front matter"),
         ("", "no front matter"),
         (skill_text(name="Not A Name"), "name"),
-        (skill_text(), "same as the current"),
-        (skill_text() + "\n\n", "same as the current"),
         ("=== add: end\nMore.", "end them with"),
         ("Sure!\n=== add: end\nMore.\n=== end", "outside the edits"),
         (f"=== replace: top\n{'Use a machine. ' * 20}\n=== end", "limit is 50.0%, here 300 characters"),

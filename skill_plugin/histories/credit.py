@@ -11,10 +11,12 @@ text that solves its task is not revised.
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from skill_plugin.chains import LEAST_SIBLINGS, Credit, text_reward
 from skill_plugin.histories.eligibility import NEGLIGIBLE
+
+T = TypeVar("T")
 
 
 class Later(NamedTuple):
@@ -89,6 +91,16 @@ def worths_of(candidates: Sequence[Judged], previous: Sequence[float], credit: C
         if later.task in siblings and later.before
     }
     return Worths(tuple(_by_siblings(one, siblings, before, previous, credit) for one in candidates), siblings)
+
+
+def last_tried(tried: Mapping[int, Sequence[T]], generation: int) -> Sequence[T]:
+    """Returns a text's rollouts in a generation; where it was not tried again, those of the last generation before that did.
+
+    Args:
+        tried: Its rollouts on its own task by generation.
+        generation: That it was written in.
+    """
+    return tried[max(known)] if (known := [number for number in tried if number <= generation]) else ()
 
 
 def has_signal(candidates: Sequence[Worth]) -> bool:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, NamedTuple, get_args
 
 from skill_plugin.chains import DEFAULT_CREDIT, Credit
-from skill_plugin.histories.credit import Judged, Later, has_signal, worths_of
+from skill_plugin.histories.credit import Judged, Later, has_signal, last_tried, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     MALFORMED_REWARD,
@@ -197,11 +197,11 @@ class Gatherer:
             if one.reward is not None and one.arm == "skill":
                 self.by_purpose[one.purpose].add(one.reward, bool(one.passed))
         rewards: defaultdict[int, list[float]] = defaultdict(list)
-        by_skill: defaultdict[tuple[int, tuple[str, int] | None], list[float]] = defaultdict(list)
+        by_skill: defaultdict[tuple[str, int] | None, dict[int, list[float]]] = defaultdict(dict)
         for one in own:
             if one.reward is not None and one.arm == "skill":
                 rewards[one.generation].append(one.reward)
-                by_skill[one.generation, one.skill].append(one.reward)
+                by_skill[one.skill].setdefault(one.generation, []).append(one.reward)
                 source = OWN if one.source is None else IMPORTED
                 self.by_generation[one.generation, source].add(one.reward, bool(one.passed))
         for _, found in groupby(revisions, key=lambda one: one.group_id):
@@ -210,7 +210,7 @@ class Gatherer:
             candidates = [
                 Judged((), fixed=MALFORMED_REWARD)
                 if one.malformed and one.completion_tokens > 0
-                else Judged(by_skill[one.generation, one.skill] if one.skill is not None else (), one.later)
+                else Judged(last_tried(by_skill[one.skill], one.generation) if one.skill else (), one.later)
                 for one in group
             ]
             self._group(lineage.split, group, candidates, rewards.get(group[0].generation - 1, []))
