@@ -89,6 +89,8 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
         rollouts=chosen.rollouts,
         siblings=chosen.siblings,
         credit=chosen.advantage.credit,
+        adaptive=False,  # whole groups to learn from
+        minibatch=1,  # the tiny model's context has room for one task
         concurrency=4,
     )
     train = TrainSettings(

@@ -76,10 +76,9 @@ class Lineage:
         self._siblings: list[Task] | None = None
         self._error: str | None = None
         self._ended = False
-        self._repeats = 0
         self._read: set[str] = set()
         self._past: list[Variant | Generation] = []
-        self._number = 0
+        self._number = self._repeats = 0
 
     async def __call__(self) -> None:
         """Runs the lineage to its end, in a place that its family has given it."""
@@ -364,8 +363,8 @@ class Lineage:
             return False
         await self._look_ahead(self.best)
         credit, siblings = self._plan.credit, await self._judging_tasks()
-        for one in fresh:
-            if len(siblings) >= LEAST_SIBLINGS and one.later and one.found == 0:
+        for one in fresh if len(siblings) >= LEAST_SIBLINGS else ():
+            if one.later and one.found == 0:
                 self._reject(one, NOT_FOUND.format(found=0, asked=len(siblings)))
         bar = self.best.merit(credit)
         rivals = [one for one in fresh if one.rejected is None and one.merit(credit) > bar]
