@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from skill_plugin.chains import LEAST_SIBLINGS, Credit, text_reward
+from skill_plugin.chains import FOLLOWED, LEAST_SIBLINGS, Credit, text_reward
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import Generation, Rollout, Task
 
@@ -45,8 +45,16 @@ class Variant:
     def worth(self, credit: Credit) -> float:
         """Returns R(c), see `chains`; -1, below every reward, where nothing has a verdict."""
         own = [one.reward for one in self.own if one.reward is not None and one.arm == "skill"]
-        worth = text_reward(own, [rewards_of(rollouts) for rollouts in self.later.values()], credit)
+        used = self._used([one for rollouts in self.later.values() for one in rollouts]) or 0.0
+        worth = text_reward(own, [rewards_of(rollouts) for rollouts in self.later.values()], credit, used=used)
         return -1.0 if worth is None else worth
+
+    def _used(self, rollouts: Sequence[Rollout]) -> float | None:
+        """Returns the share of rollouts under it that followed it; None where nobody judged that."""
+        followed = [
+            one.adherence >= FOLLOWED for one in rollouts if one.skill == self.ref and one.adherence is not None
+        ]
+        return fmean(followed) if followed else None
 
     def merit(self, credit: Credit) -> tuple[float, float]:
         """Returns by what it competes: its worth, and among equals its own task's mean reward.
@@ -88,7 +96,6 @@ class Variant:
             before: What it revised.
             none: Rollouts on the siblings under no skill, by `Task.id`.
         """
-        by_task = {one: rewards_of(rollouts) for one, rollouts in self.later.items()}
         return {
             "task": task.content_hash,
             "worth": self.worth(credit),
@@ -96,12 +103,12 @@ class Variant:
             "later": [
                 {
                     "task": task_id,
-                    "rewards": rewards,
+                    "rewards": rewards_of(rollouts),
                     "before": rewards_of(before.later.get(task_id, ())),
                     "none": rewards_of(none.get(task_id, ())),
-                    "used": None,
+                    "used": self._used(rollouts),
                 }
-                for task_id, rewards in by_task.items()
+                for task_id, rollouts in self.later.items()
             ],
         }
 

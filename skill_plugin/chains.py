@@ -22,6 +22,9 @@ DEFAULT_CREDIT = "evolving-rl"
 LEAST_SIBLINGS = 2
 """With fewer siblings that have a verdict a text is worth what its own task says."""
 
+FOLLOWED = 0.5
+"""A rollout with this adherence or more used the text."""
+
 LEAST_COSINE, MOST_COSINE = 0.3, 0.95
 """Siblings are about the same kind of thing (SkillOS keeps 0.30 to 0.85) and are not copies of the task."""
 

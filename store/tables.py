@@ -22,13 +22,10 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     UniqueConstraint,
-    text,
 )
 from sqlmodel import Field, SQLModel
 
 PREFIX = "skillp_"
-
-_IS_LATER = text("purpose = 'later'")
 
 # SQLite counts up only INTEGER primary keys; PostgreSQL needs more than 32 bits after years of rollouts.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -235,7 +232,6 @@ class RolloutRow(Table, table=True):
         Index(None, "skill_id", "id"),
         Index(None, "withheld_skill_id", "id"),
         Index(None, "namespace", "task_id"),
-        Index(f"ix_{PREFIX}rollout_later", "skill_id", "version", sqlite_where=_IS_LATER, postgresql_where=_IS_LATER),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)

@@ -2,6 +2,9 @@
 
 from fakes import skill_text
 from skill_plugin import Revision, Rollout, Task
+from skill_plugin.histories.credit import Later
+from skill_plugin.store import TextWorth
+from skill_plugin.store.later import as_evidence
 from skill_plugin.store.tables import CheckpointRow
 
 
@@ -61,6 +64,11 @@ def rolled(store, task, skill, rewards, *, purpose="later", evolve=EVOLVE, **fie
     store.record(task, rollouts, run_id=f"{evolve}:{purpose}:{place}")
 
 
+def noted(store, task, ref, *later, evolve=EVOLVE):
+    """What siblings said of a text that was written for a task, as `evolve` notes it."""
+    store.log_worth(f"evolve {evolve}", [TextWorth(ref, "worth 1.00", as_evidence(task.content_hash, later))])
+
+
 def in_evolve(store, task, candidates, rewards, *, baseline=NONE, parent=None, evolve=EVOLVE):
     """A lineage of an `evolve`: generation 0 under `parent`, then candidates; their refs."""
     run_id = f"{evolve}:{task.id}"
@@ -82,7 +90,7 @@ def leaks(store, count=5):
     for number, task in enumerate(tasks):
         texts = [written(f"{number}: the answer"), written("carefully"), written("hard")]
         answer, rule, useless = in_evolve(store, task, texts, [(1.0,) * 4, (1.0, 1.0, 1.0, 0.0), (0.0,) * 4])
-        for other in (one for one in tasks if one is not task):
-            for ref, rewards in ((answer, (0.0,) * 4), (rule, (1.0, 1.0, 1.0, 0.0)), (useless, (0.0,) * 4)):
-                rolled(store, other, ref, rewards)  # the rule and the useless text are the same in all lineages
+        others = [one.content_hash for one in tasks if one is not task]
+        for ref, rewards in ((answer, (0.0,) * 4), (rule, (1.0, 1.0, 1.0, 0.0)), (useless, (0.0,) * 4)):
+            noted(store, task, ref, *(Later(other, rewards, before=NONE, none=NONE) for other in others))
     return tasks

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineages import in_evolve, leaks, learned, lineage, rolled, written
+from lineages import in_evolve, leaks, learned, lineage, written
 from skill_plugin import Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, MissingExtraError
 from skill_plugin.histories import columns
@@ -92,9 +92,8 @@ def test_stats_say_what_is_built(histories, tmp_path):
 
 @pytest.mark.both_backends
 def test_stats_say_what_is_built_of_texts_that_siblings_judged(store, tmp_path):
-    tasks = leaks(store)
+    leaks(store)
     in_evolve(store, Task("add 9 and 9", family="sums", split="train"), [written(8), written(9)], [(1.0,), (0.0,)])
-    rolled(store, tasks[4], f"{store.get('adding').id}@1", (1.0,))
     stats = store.history_stats(base_model="qwen")
     _, report = build(tmp_path, store.history_rows(), ages={None: 0})
 

@@ -14,11 +14,12 @@ import pytest
 from sqlalchemy import text
 
 from fakes import MACHINE, loop, skill_text
-from lineages import in_evolve, rolled
+from lineages import in_evolve, noted, rolled
 from recorded import BY_FORMAT, GSM8K, LANGSMITH, SQL, TAU, TRIALS, run, sql, trial, write
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.histories import columns
+from skill_plugin.histories.credit import Later
 from skill_plugin.store.tables import RevisionTaskRow, SharedUseRow
 
 ROOT = Path(__file__).parent.parent
@@ -266,6 +267,7 @@ def test_what_the_next_tasks_said_comes_back_too(store, open_store, backend, tmp
         rolled(store, other, ref, (1.0, 0.0), adherence=0.75, also={"sk_9@2": 0.5, "sk_8@1": None})
         rolled(store, other, None, (0.0,))
         rolled(store, other, ref, (1.0,), purpose="gate")
+    noted(store, first, ref, Later(second.content_hash, (1.0, 0.0), before=(0.0,), none=(0.0,), used=1.0))
     with store.database.write() as session:
         use = {"namespace": "default", "run_id": f"ev_1:later:{second.id}:{ref}", "generation": 0, "k": 0}
         session.merge(SharedUseRow(**use, skill_id="sk_9", version=2, adherence=0.5))

@@ -1,51 +1,33 @@
-"""What the next tasks said of a text: gathered from recorded rollouts, on both databases."""
+"""What the next tasks said of a text: what `evolve` noted of it comes back with its history, on both databases."""
 
 import pytest
-from sqlalchemy import text
 
-from lineages import in_evolve, leaks, rolled, written
-from skill_plugin import Task
-from skill_plugin.store.tables import RevisionTaskRow
+from lineages import in_evolve, noted, written
+from skill_plugin import Rollout, Task
+from skill_plugin.chains import Credit
+from skill_plugin.graphs.variants import Variant
+from skill_plugin.histories.credit import Later
 
 pytestmark = pytest.mark.both_backends
 
-
-def task(number, **fields):
-    return Task(f"add {number}", family="sums", **{"split": "train", **fields})
-
-
-FIRST, SECOND, THIRD = (task(number) for number in range(3))
+FIRST, SECOND, THIRD = (Task(f"add {number}", family="sums", split="train") for number in range(3))
+ON_SECOND = Later(SECOND.content_hash, (1.0, 0.0), before=(0.5,), none=(0.0,), used=0.5)
+ON_THIRD = Later(THIRD.content_hash, (1.0,), before=(0.25,))
 
 
 def told(store, of=FIRST):
-    """`later` of the revisions of a task, and its task named by its number."""
-    names = {one.content_hash: number for number, one in enumerate((FIRST, SECOND, THIRD))}
+    """`later` of the revisions of a task."""
     rows = [row for row in store.history_rows() if row["kind"] == "revision" and row["task_id"] == of.id]
-    return [sorted(({**one, "task": names[one["task"]]} for one in row["later"]), key=lambda one: one["task"])
+    return [[Later(**{**one, **{name: tuple(one[name]) for name in ("rewards", "before", "none")}}) for one in row["later"]]
             for row in rows]  # fmt: skip
 
 
-def test_rewards_on_siblings_are_beside_those_of_what_was_revised_and_of_no_skill(store, skill):
-    """The parent's rewards are of rollouts on siblings and of the sibling's own lineage; those of no skill likewise."""
+def test_what_siblings_said_comes_back_with_the_text(store, skill):
     [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)], parent=skill.ref)
-    in_evolve(store, THIRD, [written(2)], [(1.0,)], baseline=(0.25,), parent=skill.ref)
-    rolled(store, SECOND, ref, (1.0, 0.0))
-    rolled(store, SECOND, skill.ref, (0.5,))
-    rolled(store, SECOND, None, (0.0,))
-    rolled(store, THIRD, ref, (1.0,))
+    noted(store, FIRST, ref, ON_SECOND, ON_THIRD)
+    noted(store, FIRST, ref, ON_SECOND)  # an evolve that is resumed notes it once
 
-    assert told(store) == [[
-        {"task": 1, "rewards": [1.0, 0.0], "before": [0.5], "none": [0.0], "used": None},
-        {"task": 2, "rewards": [1.0], "before": [0.25], "none": [], "used": None},
-    ]]  # fmt: skip
-
-
-def test_a_text_without_a_parent_is_beside_no_skill(store):
-    [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
-    in_evolve(store, SECOND, [written(2)], [(1.0,)], baseline=(0.5, 0.0))
-    rolled(store, SECOND, ref, (1.0,))
-
-    assert told(store) == [[{"task": 1, "rewards": [1.0], "before": [0.5, 0.0], "none": [0.5, 0.0], "used": None}]]
+    assert told(store) == [[ON_SECOND, ON_THIRD]]
 
 
 def test_a_text_that_nobody_tried_on_a_sibling_says_so(store):
@@ -54,77 +36,46 @@ def test_a_text_that_nobody_tried_on_a_sibling_says_so(store):
     assert told(store) == [[]]
 
 
-def test_the_tasks_that_a_text_was_written_from_say_nothing_of_it(store):
+def test_what_another_evolve_noted_is_not_told(store):
     [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
-    copy = task(0, reference="the same question")
-    with store.database.write() as session:
-        session.add(
-            RevisionTaskRow(namespace="default", group_id=f"ev_1:{FIRST.id}:1", content_hash=SECOND.content_hash)
-        )
-    for other in (copy, SECOND, THIRD):
-        rolled(store, other, ref, (1.0,))
-
-    assert [one["task"] for one in told(store)[0]] == [2]
-
-
-def test_tasks_with_one_question_are_one_sibling(store):
-    [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
-    for other in (SECOND, task(1, reference="a copy of it")):
-        rolled(store, other, ref, (1.0,))
-
-    assert [(one["task"], one["rewards"]) for one in told(store)[0]] == [(1, [1.0, 1.0])]
-
-
-def test_what_another_evolve_or_the_gate_ran_and_what_is_held_out_is_not_told(store):
-    [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
-    rolled(store, SECOND, ref, (1.0,), evolve="ev_2")
-    rolled(store, SECOND, ref, (1.0,), purpose="gate")
-    rolled(store, SECOND, ref, (1.0,), purpose="replay")
-    rolled(store, task(9, split="heldout"), ref, (1.0,))
+    noted(store, FIRST, ref, ON_SECOND, evolve="ev_2")
 
     assert told(store) == [[]]
-
-
-def test_how_often_a_text_was_followed_is_told(store):
-    [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
-    rolled(store, SECOND, ref, (1.0,), adherence=0.5)
-    rolled(store, THIRD, ref, (1.0,), adherence=0.25)
-
-    assert [one["used"] for one in told(store)[0]] == [1.0, 0.0]
 
 
 def test_a_text_that_two_lineages_wrote_is_judged_on_the_siblings_of_each(store):
     [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
     assert in_evolve(store, SECOND, [written(1)], [(1.0,)]) == [ref]
-    for other in (FIRST, SECOND, THIRD):
-        rolled(store, other, ref, (1.0,))
+    noted(store, FIRST, ref, ON_SECOND)
+    noted(store, SECOND, ref, ON_THIRD)
 
-    assert [[one["task"] for one in told(store, of)[0]] for of in (FIRST, SECOND)] == [[1, 2], [0, 2]]
+    assert [told(store, of) for of in (FIRST, SECOND)] == [[[ON_SECOND]], [[ON_THIRD]]]
 
 
 def test_another_namespace_has_its_own(open_store):
     one, other = open_store(), open_store(namespace="other")
     for store in (one, other):
         [ref] = in_evolve(store, FIRST, [written(1)], [(1.0,)])
-    rolled(other, SECOND, ref, (1.0,))
+    noted(other, FIRST, ref, ON_SECOND)
 
-    assert (told(one), len(told(other)[0])) == ([[]], 1)
+    assert (told(one), told(other)) == ([[]], [[ON_SECOND]])
 
 
-def test_siblings_are_found_by_an_index(store, backend):
-    """However many rollouts there are beside them."""
-    leaks(store)
-    question = (
-        "SELECT id FROM skillp_rollout WHERE purpose = 'later' AND ((skill_id = 'a' AND version IN (1, 2)) OR "
-        "(skill_id = 'b' AND version IN (3)))"
-    )
-    with store.database.read() as session:
-        if backend.is_sqlite:
-            plan = session.connection().execute(text(f"EXPLAIN QUERY PLAN {question}"))
-        else:
-            session.connection().execute(text("SET LOCAL enable_seqscan = off"))  # five rollouts are read as they are
-            plan = session.connection().execute(text(f"EXPLAIN {question}"))
-        steps = " ".join(map(str, plan))
+@pytest.mark.parametrize(
+    ("adherence", "used", "worth"), [((None, None), None, 1.0), ((0.5, 0.25), 0.5, 1.5), ((0.0, 0.0), 0.0, 1.0)]
+)
+def test_only_rollouts_that_followed_the_text_used_it_and_earn_the_bonus(adherence, used, worth):
+    def rollout(ref, adherence):
+        return Rollout(generation=1, answer="", skill=ref, reward=1.0, passed=True, adherence=adherence)
 
-    assert "ix_skillp_rollout_later" in steps
-    assert "SCAN skillp_rollout" not in steps
+    # The second sibling was shown another text, which it followed.
+    later = {one.id: [rollout(ref, each) for ref, each in (("sk@1", adherence[at]), ("sk@2", 1.0))]
+             for at, one in enumerate((SECOND, THIRD))}  # fmt: skip
+    text = {"ref": "sk@1", "name": "adding", "text": "", "score": None, "why": {}}
+    variant = Variant(text, 1, [rollout("sk@1", 1.0)], later)
+    credit = Credit(0.5, 0.5)
+    evidence = variant.evidence(FIRST, credit, variant, {})
+
+    assert (variant.worth(credit), evidence["worth"]) == (worth, worth)
+    judged = [one["used"] for one in evidence["later"] if one["used"] is not None]
+    assert (sum(judged) / len(judged) if judged else None) == used

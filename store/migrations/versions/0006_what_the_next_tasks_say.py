@@ -42,14 +42,6 @@ def upgrade() -> None:
     op.add_column("skillp_rollout", sa.Column("purpose", sa.String(), server_default="run", nullable=False))
     # Until now a run of the gate was told by its id alone.
     op.execute("UPDATE skillp_rollout SET purpose = 'gate' WHERE run_id LIKE 'ev\\_%:gate:%' ESCAPE '\\'")
-    is_later = sa.text("purpose = 'later'")
-    op.create_index(
-        "ix_skillp_rollout_later",
-        "skillp_rollout",
-        ["skill_id", "version"],
-        sqlite_where=is_later,
-        postgresql_where=is_later,
-    )
     op.create_table(
         "skillp_revision_task",
         sa.Column("namespace", sa.String(), nullable=False),
@@ -91,7 +83,6 @@ def downgrade() -> None:
     op.drop_index("ix_skillp_shared_use_skill_id", "skillp_shared_use")
     op.drop_table("skillp_shared_use")
     op.drop_table("skillp_revision_task")
-    op.drop_index("ix_skillp_rollout_later", "skillp_rollout")
     op.drop_column("skillp_rollout", "purpose")
     op.drop_column("skillp_skill_version", "total_reward")
     op.drop_column("skillp_task", "position")
