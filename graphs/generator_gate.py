@@ -260,7 +260,7 @@ class _Comparing:
             raise _LostError("the two generators made different prompts of it, so their texts cannot be compared")
         texts = [text for revision in (*of_candidate, *of_live) if (text := _text(revision)) is not None]
         once, on = list(dict.fromkeys(texts)), self._tried_on.get(task.id, task)
-        rewards = dict(zip(once, await _all(self._worth(on, text, first.skill) for text in once), strict=True))
+        rewards = dict(zip(once, await _all(self._worth(on, text, first) for text in once), strict=True))
         after, before = (
             fmean(0.0 if (text := _text(revision)) is None else rewards[text] for revision in revisions)
             for revisions in (of_candidate, of_live)
@@ -282,16 +282,16 @@ class _Comparing:
         (self._done.candidate, self._done.live)[which].extend(written)
         return written
 
-    async def _worth(self, task: Task, text: str, revised: str | None) -> float:
+    async def _worth(self, task: Task, text: str, first: Generation) -> float:
         """Returns the mean reward of a text in place of the skill that it revises, reached through search."""
-        shown = await asyncio.to_thread(lambda: self._finder(task, instead=Supposed(text, revised)))
+        if text == first.text:  # a copy is worth what is live
+            return _mean_reward(await self._first(task))
+        shown = await asyncio.to_thread(lambda: self._finder(task, instead=Supposed(text, first.skill)))
         self._done.texts += 1
         if shown is not None and shown["text"] == text:
-            tried = await self._tried(task, shown, 1)
-        else:
-            self._done.unseen += 1
-            tried = await self._under(task, shown)
-        return fmean(one.reward for one in tried.rollouts if one.reward is not None)
+            return _mean_reward(await self._tried(task, shown, 1))
+        self._done.unseen += 1
+        return _mean_reward(await self._under(task, shown))
 
     async def _tried(self, task: Task, skill: PinnedSkill | None, generation: int) -> Generation:
         """K rollouts that all have a verdict."""
@@ -314,6 +314,10 @@ async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
             raise result
         ended.append(result)
     return ended
+
+
+def _mean_reward(tried: Generation) -> float:
+    return fmean(one.reward for one in tried.rollouts if one.reward is not None)
 
 
 def _without_verdict(rollout: dict[str, Any]) -> str | None:

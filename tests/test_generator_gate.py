@@ -97,7 +97,7 @@ def test_both_write_from_one_history_and_a_text_that_both_write_is_tried_once(st
     assert (decision.before, decision.after) == (0.5, 0.5)
 
 
-def test_the_skill_that_retrieval_finds_is_what_is_revised_and_leaving_it_as_it_is_earns_nothing(store):
+def test_the_skill_that_retrieval_finds_is_what_is_revised_and_leaving_it_as_it_is_is_worth_what_it_is(store):
     skill, llm = store.add_text(ABACUS), FingersAdder()
     candidate, progress = Writer(MACHINE), GeneratorGate()
     decision = gate(store, candidate, Writer(ABACUS), llm=llm, progress=progress)
@@ -105,7 +105,7 @@ def test_the_skill_that_retrieval_finds_is_what_is_revised_and_leaving_it_as_it_
     assert [history[0].skill for _, history in candidate.seen] == [skill.ref] * 3
     assert (decision.promote, decision.before, decision.after) == (True, 0.0, 1.0)
     assert Counter("abacus" in system_text(messages) for messages in llm.seen) == {True: 6, False: 6}
-    assert all(revision.error for revision in progress.live)
+    assert [revision.text for revision in progress.live] == [skill.text] * 6
 
 
 def test_nothing_is_kept_but_that_the_tasks_are_held_out(store):

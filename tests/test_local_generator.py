@@ -181,6 +181,20 @@ class TestContext:
         with pytest.raises(ModelError, match=rf"tokens long and the context of .* {CONTEXT}; use a model with"):
             writer(folder).propose(long, [], n=1)
 
+    def test_a_long_history_is_cut_to_a_short_context(self, folder, tmp_path):
+        long = [
+            Generation(number=n, text=None, rollouts=(Rollout(generation=n, answer=f"{n} " * 200, reward=0.0),))
+            for n in range(20)
+        ]
+        count = writer(folder).encode
+        short = 2 * len(count(revise_prompt(TASK, HISTORY)))
+        assert len(count(revise_prompt(TASK, long))) > short
+        generator = generators.local(tiny_model(tmp_path / "model", max_position_embeddings=short), max_new_tokens=60)
+        [revision] = generator.propose(TASK, long, n=1)
+
+        assert revision.output_tokens
+        assert "19 19" in revision.prompt[1]["content"]  # the newest attempt stays
+
     def test_a_completion_gets_the_room_that_is_left(self, tmp_path):
         need = len(generators.local(tiny_model(tmp_path / "model")).encode(revise_prompt(TASK, [])))
         generator = generators.local(

@@ -13,10 +13,16 @@ from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelErro
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, Sampling, cut_off
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.revision_prompt import revise_prompt
+from skill_plugin.revision_prompt import BUDGET, revise_prompt
 
 if TYPE_CHECKING:
     import torch
+
+ANSWER_SHARE = 5
+"""A prompt leaves at least one in so many tokens of a short context to the answer."""
+
+TEMPLATE = 16
+"""Tokens that a chat template adds to two messages, at most."""
 
 
 class LocalGenerator:
@@ -95,7 +101,7 @@ class LocalGenerator:
             self.model.to(self.device).eval()
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
-        prompt = revise_prompt(task, history)
+        prompt = self._prompt(task, history)
         prompt_ids = self.encode(prompt)
         with self._turn:
             sampled = self._sample(prompt_ids, n)
@@ -170,17 +176,36 @@ class LocalGenerator:
         """How many tokens of a padded row were sampled before padding began."""
         return next((place for place, token in enumerate(ids, 1) if token in self._ends), len(ids))
 
+    def _prompt(self, task: Task, history: Sequence[Generation]) -> list[dict[str, str]]:
+        """The prompt, cut to a short context by the model's own tokens."""
+        context = self._context
+        room = (
+            BUDGET if context is None else context - min(self.sampling.max_tokens, context // ANSWER_SHARE) - TEMPLATE
+        )
+        if room >= BUDGET:
+            return revise_prompt(task, history)
+        return revise_prompt(task, history, budget=max(1, room), count=self._tokens)
+
+    def _tokens(self, text: str) -> int:
+        return len(self.tokenizer.encode(text, add_special_tokens=False))
+
+    @property
+    def _context(self) -> int | None:
+        """Tokens of a prompt and its answer; None is a recurrent model's, which has no limit."""
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if context is None else int(context)
+
     def _room(self, used: int) -> int:
         """How many tokens fit behind so many."""
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if context is None:  # a recurrent model has no limit
+        context = self._context
+        if context is None:
             return self.sampling.max_tokens
         if used >= context:
             raise ModelError(
                 f"the prompt is {used} tokens long and the context of {self.path!r} {context}; use a model with a longer "
                 "context, or shorter tasks, answers and skills"
             )
-        return int(context) - used
+        return context - used
 
 
 class _Sampler:
