@@ -31,8 +31,9 @@ from sqlmodel import col, delete, select
 
 from skill_plugin import Rollout, Task
 from skill_plugin.embedders import MiniLMEmbedder
-from skill_plugin.store import SkillStore, experience_rows
-from skill_plugin.store.experience_rows import ExperienceRow
+from skill_plugin.store import SkillStore
+from skill_plugin.store.search import experience_rows
+from skill_plugin.store.search.experience_rows import ExperienceRow
 from skill_plugin.store.tables import RolloutRow
 
 FILES = "metatool_tools.jsonl.gz", "metatool_queries.jsonl.gz"

@@ -22,9 +22,9 @@ from typing import Any
 from skill_plugin import Rollout, Task
 from skill_plugin.embedders import HashingEmbedder
 from skill_plugin.store import SkillStore
-from skill_plugin.store.credit import is_due, is_worse
-from skill_plugin.store.evidence import Sample
-from skill_plugin.store.ledger import Ran
+from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store.runs.utility import is_due, is_worse
+from skill_plugin.store.skills.lift import Sample
 
 BEFORE = 30
 EARLY = 60

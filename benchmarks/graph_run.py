@@ -24,7 +24,7 @@ from rich.progress import track
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.graphs import create_skill_graph
 from skill_plugin.store import SkillStore
-from skill_plugin.store.pruning import CAPACITY
+from skill_plugin.store.skills.pruning import CAPACITY
 
 WARM_UP = 10
 

@@ -34,7 +34,7 @@ from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.graphs import execute_node, record_node, retrieve_node, verify_node
 from skill_plugin.integrations.middleware import SkillMiddleware
 from skill_plugin.store import SkillStore
-from skill_plugin.store.pruning import CAPACITY
+from skill_plugin.store.skills.pruning import CAPACITY
 
 WARM_UP = 10
 

@@ -32,7 +32,7 @@ from tokenizers import Tokenizer
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.integrations.middleware import SkillMiddleware
 from skill_plugin.store import SkillStore
-from skill_plugin.store.pruning import CAPACITY
+from skill_plugin.store.skills.pruning import CAPACITY
 
 BODY = "1. Look at what came in.\n2. Do what the rule of the office says.\n" * 55
 

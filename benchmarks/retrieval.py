@@ -45,7 +45,7 @@ from rich.progress import track
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.skill_md import MAX_DESCRIPTION, SkillDocument
 from skill_plugin.store import SkillStore
-from skill_plugin.store.pruning import CAPACITY
+from skill_plugin.store.skills.pruning import CAPACITY
 
 STRATEGIES = ("hybrid", "dense", "lexical")
 PLACES = 20

@@ -38,7 +38,7 @@ from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Rollout, Task, canonical_json, sha256, split_ref
 from skill_plugin.store import RecordedRollout, SkillStore
-from skill_plugin.store.evidence import ENOUGH
+from skill_plugin.store.skills.lift import ENOUGH
 
 SAVE_EVERY_S = 5.0
 

@@ -33,7 +33,7 @@ from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
-from skill_plugin.store.ledger import Ran
+from skill_plugin.store.runs.runs import Ran
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from skill_plugin.store import SkillStore
-from skill_plugin.store.ledger import Ran
+from skill_plugin.store.runs.runs import Ran
 
 T = TypeVar("T")
 

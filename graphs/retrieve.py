@@ -13,7 +13,7 @@ from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
 from skill_plugin.records import DEFAULT_FAMILY, Arm, Task, split_ref
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
-from skill_plugin.store.search import check_request
+from skill_plugin.store.search.search import check_request
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str]
 

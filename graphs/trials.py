@@ -16,7 +16,7 @@ from skill_plugin.graphs.revise import checked
 from skill_plugin.graphs.rollout import Trial, Tried, begun, ended, failed, tried
 from skill_plugin.graphs.state import Run, task_of
 from skill_plugin.records import Generation, Revision, Rollout, Task
-from skill_plugin.store.ledger import Ran
+from skill_plugin.store.runs.runs import Ran
 
 if TYPE_CHECKING:
     from collections.abc import Callable

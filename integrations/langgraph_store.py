@@ -25,8 +25,8 @@ from langgraph.store.base import Item as LangGraphItem
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.skill_files import SkillFiles
 from skill_plugin.store import SkillStore
-from skill_plugin.store.item_reading import Item, Keep, Reading
-from skill_plugin.store.items import Change
+from skill_plugin.store.items.items import Change
+from skill_plugin.store.items.reading import Item, Keep, Reading
 from skill_plugin.store.vectors import Vector
 
 DEFAULT_FIELDS = ("$",)

@@ -26,7 +26,7 @@ from skill_plugin.judges import draw_judges
 from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
-from skill_plugin.store.training_runs import TrainingRun
+from skill_plugin.store.runs.training_runs import TrainingRun
 from skill_plugin.training.dataset import REPORT
 from skill_plugin.training.disk import whole_folder
 from skill_plugin.training.manifest import read_json, write_json

@@ -13,7 +13,7 @@ from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillNotF
 from skill_plugin.integrations.tools import propose_skill
 from skill_plugin.records import Skill
 from skill_plugin.store import SkillStore
-from skill_plugin.store.item_reading import Keep
+from skill_plugin.store.items.reading import Keep
 
 _PAGE = 1000
 _MOST_HITS = 20

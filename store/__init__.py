@@ -1,11 +1,11 @@
 """The store: SQL tables are the truth, Chroma is a rebuildable index."""
 
-from skill_plugin.store.evolving import RecordedRollout, TextWorth
-from skill_plugin.store.ranking import DEFAULT_EXPERIENCE
-from skill_plugin.store.revisions import StagedRevision
-from skill_plugin.store.search import DEFAULT_MIN_SCORE
+from skill_plugin.store.runs.evolve_runs import RecordedRollout, TextWorth
+from skill_plugin.store.runs.revisions import StagedRevision
+from skill_plugin.store.search.ranking import DEFAULT_EXPERIENCE
+from skill_plugin.store.search.search import DEFAULT_MIN_SCORE
+from skill_plugin.store.search.supposed import Supposed
 from skill_plugin.store.skill_store import SkillStore
-from skill_plugin.store.supposed import Supposed
 
 __all__ = [
     "DEFAULT_EXPERIENCE",

@@ -7,12 +7,12 @@ from sqlmodel import Session
 
 from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
-from skill_plugin.store.index import ChromaIndex
-from skill_plugin.store.indexer import Indexer
-from skill_plugin.store.items import Items
-from skill_plugin.store.outbox import CHANGED
-from skill_plugin.store.query_vectors import QueryVectors
-from skill_plugin.store.search import Search
+from skill_plugin.store.index.chroma import ChromaIndex
+from skill_plugin.store.index.indexer import Indexer
+from skill_plugin.store.index.outbox import CHANGED
+from skill_plugin.store.items.items import Items
+from skill_plugin.store.search.query_vectors import QueryVectors
+from skill_plugin.store.search.search import Search
 from skill_plugin.store.tables import NamespaceRow
 
 

@@ -22,12 +22,14 @@ from sqlmodel import Session
 
 from skill_plugin.checkpoint_record import LIVE
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
-from skill_plugin.store import experience_rows, namespaces, outbox
-from skill_plugin.store.checkpoint_rows import live_row
+from skill_plugin.store import namespaces
+from skill_plugin.store.checkpoints.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
-from skill_plugin.store.experience_rows import ExperienceRow
-from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
+from skill_plugin.store.index import outbox
+from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
+from skill_plugin.store.search import experience_rows
+from skill_plugin.store.search.experience_rows import ExperienceRow
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     CheckpointRow,

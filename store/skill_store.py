@@ -8,22 +8,22 @@ from skill_plugin import embedders
 from skill_plugin.errors import ConfigurationError, NamespaceError
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
-from skill_plugin.store.checkpoints import Checkpoints
+from skill_plugin.store.checkpoints.registry import Checkpoints
 from skill_plugin.store.database import Database
-from skill_plugin.store.evolving import Evolving
-from skill_plugin.store.exchange import Exchange
-from skill_plugin.store.histories import Histories
-from skill_plugin.store.index import ChromaIndex
-from skill_plugin.store.indexer import Indexer
-from skill_plugin.store.keeping import Keeping
-from skill_plugin.store.ledger import Ledger
+from skill_plugin.store.histories.histories import Histories
+from skill_plugin.store.index.chroma import ChromaIndex
+from skill_plugin.store.index.indexer import Indexer
 from skill_plugin.store.location import places
-from skill_plugin.store.owner import owner_of
-from skill_plugin.store.pruning import CAPACITY
-from skill_plugin.store.query import Querying
-from skill_plugin.store.query_vectors import QueryVectors
-from skill_plugin.store.task_history import TaskHistory
-from skill_plugin.store.training_runs import TrainingRuns
+from skill_plugin.store.locks import owner_of
+from skill_plugin.store.runs.evolve_runs import Evolving
+from skill_plugin.store.runs.runs import Ledger
+from skill_plugin.store.runs.task_history import TaskHistory
+from skill_plugin.store.runs.training_runs import TrainingRuns
+from skill_plugin.store.search.query_vectors import QueryVectors
+from skill_plugin.store.skills.files import Exchange
+from skill_plugin.store.skills.keeping import Keeping
+from skill_plugin.store.skills.pruning import CAPACITY
+from skill_plugin.store.skills.query import Querying
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings

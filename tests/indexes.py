@@ -2,7 +2,7 @@
 
 from itertools import count
 
-from skill_plugin.store import outbox
+from skill_plugin.store.index import outbox
 
 _numbers = count()
 

@@ -126,7 +126,7 @@ def test_on_a_full_disk_a_write_fails_at_once_and_everything_else_goes_on(home):
 
 
 def test_when_chroma_meets_the_end_of_the_disk_search_goes_on_and_it_heals(home, monkeypatch, caplog):
-    monkeypatch.setattr("skill_plugin.store.index.WRITE_SECONDS", 2)
+    monkeypatch.setattr("skill_plugin.store.index.chroma.WRITE_SECONDS", 2)
     with opened(home, chroma=None) as store:
         add(store, "skill-0")
         assert store.wait_for_index()

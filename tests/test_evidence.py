@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skill_plugin import Rollout, Task
-from skill_plugin.store.evidence import Lift, paired_interval, unpaired_interval
+from skill_plugin.store.skills.lift import Lift, paired_interval, unpaired_interval
 
 pytestmark = pytest.mark.both_backends
 

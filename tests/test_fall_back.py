@@ -8,8 +8,8 @@ from sqlalchemy import create_engine, text
 from fakes import MACHINE, TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.store import SkillStore, migrations
-from skill_plugin.store.credit import is_due
-from skill_plugin.store.ledger import Ran
+from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store.runs.utility import is_due
 
 pytestmark = pytest.mark.both_backends
 

@@ -22,7 +22,7 @@ from lineages import in_evolve, leaks, learned, lineage, written
 from skill_plugin import Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, MissingExtraError
 from skill_plugin.histories import columns
-from skill_plugin.store.lineages import checkpoints
+from skill_plugin.store.histories.lineages import checkpoints
 from skill_plugin.training.dataset import GroupReport, build_groups
 from skill_plugin.training.groups import Groups
 from skill_plugin.training.history_file import NEEDED, read_rows

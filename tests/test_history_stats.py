@@ -289,7 +289,7 @@ def test_a_page_of_tasks_ends_nowhere_near_a_lineage(evolved, monkeypatch):
     """However few rows are fetched at a time, the numbers are the same."""
     whole, rows = evolved.history_stats(), list(evolved.history_rows())
     for name, few in (("TASKS", 2), ("WEIGHT", 1)):
-        monkeypatch.setattr(f"skill_plugin.store.lineages.{name}", few)
+        monkeypatch.setattr(f"skill_plugin.store.histories.lineages.{name}", few)
 
     assert evolved.history_stats() == whole
     assert list(evolved.history_rows()) == rows

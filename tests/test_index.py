@@ -8,7 +8,7 @@ import time
 import pytest
 
 from indexes import engine, entries, fill, found, pending
-from skill_plugin.store.worker import WorkerError
+from skill_plugin.store.index.worker import WorkerError
 
 both_backends = pytest.mark.both_backends
 
@@ -136,7 +136,7 @@ def test_when_chroma_hangs_it_is_ended_and_search_goes_on(store, monkeypatch):
     """SIGSTOP is the hang that was measured on a full disk: no error, no answer, for ever."""
     fill(store, "add")
     assert store.wait_for_index()
-    monkeypatch.setattr("skill_plugin.store.index.QUERY_SECONDS", 0.3)
+    monkeypatch.setattr("skill_plugin.store.index.chroma.QUERY_SECONDS", 0.3)
     os.kill(store.index._worker._process.pid, signal.SIGSTOP)
     started = time.monotonic()
 
@@ -158,7 +158,7 @@ def test_a_busy_index_is_not_waited_for(store):
 
 
 def test_a_full_disk_leaves_chroma_alone(open_store, monkeypatch):
-    monkeypatch.setattr("skill_plugin.store.index._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("skill_plugin.store.index.chroma._free_bytes", lambda _: 1000)
     store = open_store(chroma=None)
     fill(store, "add")
 

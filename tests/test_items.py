@@ -9,8 +9,8 @@ from sqlmodel import delete, select
 
 from fakes import TopicEmbedder
 from skill_plugin.errors import ConfigurationError, EmbedderMismatchError
-from skill_plugin.store.item_tables import ItemRow, ItemVectorRow
-from skill_plugin.store.items import LONGEST_NAME, Change
+from skill_plugin.store.items.items import LONGEST_NAME, Change
+from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.tables import utc_now
 
 HERE = ("memories",)

@@ -21,7 +21,7 @@ ONLY_IN = {
     "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
     "peft": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
     "accelerate": ("skill_plugin/training/",),
-    "chromadb": ("store/chroma_worker.py",),
+    "chromadb": ("store/index/chroma_process.py",),
     "langgraph": (
         "graphs/",
         "integrations/langgraph_store.py",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill_plugin.store.lexical import K1, B, Lexicon, terms, top
+from skill_plugin.store.search.lexical import K1, B, Lexicon, terms, top
 
 TEXTS = {"a": "refund the duplicate charge", "b": "sort charges by date", "c": "ship a parcel abroad, ship it fast"}
 

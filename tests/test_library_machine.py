@@ -11,7 +11,7 @@ from fakes import TopicEmbedder, skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import CapacityError
 from skill_plugin.store import SkillStore
-from skill_plugin.store.pruning import PROTECTED_USES
+from skill_plugin.store.skills.pruning import PROTECTED_USES
 
 CAPACITY = 4
 RATE = 0.05

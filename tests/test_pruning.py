@@ -5,7 +5,7 @@ import pytest
 from fakes import skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import CapacityError, ConfigurationError
-from skill_plugin.store.pruning import eviction_score
+from skill_plugin.store.skills.pruning import eviction_score
 
 pytestmark = pytest.mark.both_backends
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill_plugin.store.ranking import Candidate, collapse, dense_share, mix, rerank
+from skill_plugin.store.search.ranking import Candidate, collapse, dense_share, mix, rerank
 
 
 def candidate(name, *, cosine=0.0, bm25=0.0, utility=None, uses=0, relevance=0.0, vector=None):

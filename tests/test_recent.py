@@ -3,7 +3,7 @@
 import pytest
 
 from skill_plugin import Rollout, Task
-from skill_plugin.store.recent import RecentSearches
+from skill_plugin.store.search.cache import RecentSearches
 
 pytestmark = pytest.mark.both_backends
 

@@ -9,7 +9,7 @@ from fakes import skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import NamespaceError, RunNotFoundError, SkillNotFoundError
 from skill_plugin.store.dump import dump
-from skill_plugin.store.search import STRATEGIES
+from skill_plugin.store.search.search import STRATEGIES
 
 pytestmark = pytest.mark.both_backends
 

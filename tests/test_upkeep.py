@@ -2,7 +2,7 @@ import pytest
 
 from adapters import adapter
 from fakes import TopicEmbedder
-from skill_plugin.store.upkeep import Check
+from skill_plugin.store.doctor import Check
 
 pytestmark = pytest.mark.both_backends
 

@@ -1,0 +1,1 @@
+"""Reading, exporting, importing and counting recorded histories."""

@@ -1,0 +1,289 @@
+"""Keeps the vector index what SQL says, in a thread of its own, so that nobody waits for it.
+
+Started by the first write or search. It owns the index if it can, starts Chroma, checks it with canaries, repairs what
+differs, and applies the outbox. Whatever fails is tried again later; a folder that Chroma dies of is put aside and built
+anew from SQL. Until it is done, and wherever it is not the owner, search uses the vectors in SQL.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from skill_plugin.errors import StoreError
+from skill_plugin.store import forks
+from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.database import Database
+from skill_plugin.store.index import outbox
+from skill_plugin.store.index.chroma import ChromaIndex
+from skill_plugin.store.index.worker import WorkerError
+from skill_plugin.store.locks import Owner
+from skill_plugin.store.tables import NamespaceRow
+
+logger = logging.getLogger(__name__)
+
+CANARIES = 16
+NEIGHBOURS = 10
+"""A canary must be among so many neighbours of its own vector; HNSW is approximate."""
+
+SAME = 0.9999
+"""Cosine from which two float32 vectors are one."""
+
+_DROP_SECONDS = 10.0
+
+MAX_DELAY_SECONDS = 300.0
+
+PUT_ASIDE_AFTER = 2
+
+POLL_SECONDS = 5.0
+"""How often to try again to own the index, and to look for changes that other processes made."""
+
+
+class Agreement(NamedTuple):
+    """How an index stands to SQL: entries that are missing, left over or of another version; canaries found, and asked."""
+
+    wrong: int
+    found: int
+    canaries: int
+
+
+class Indexer:
+    """The thread behind one namespace's index."""
+
+    def __init__(self, database: Database, index: ChromaIndex, owner: Owner) -> None:
+        self._database = database
+        self._index = index
+        self._owner = owner
+        self._checked: set[str] = set()
+        self._failures = 0
+        self._not_before = 0.0
+        self._turns = 0
+        self._begin(stopped=False)
+        forks.tell(self)
+
+    def after_fork(self) -> None:
+        """Threads do not follow into a child, nor does the index, and a lock may have been a thread's."""
+        self._begin(stopped=self._stop.is_set())
+
+    def _begin(self, *, stopped: bool) -> None:
+        self._owned = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._turn = threading.Condition()
+        self._thread: threading.Thread | None = None
+        if stopped:
+            self._stop.set()
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process writes the index."""
+        return self._owned
+
+    def notify(self) -> None:
+        """There is something to do; starts the thread if need be. Never waits."""
+        if self._thread is None or not self._thread.is_alive():
+            with self._turn:
+                if self._stop.is_set():
+                    return
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, daemon=True, name="skill-plugin-indexer")
+                    self._thread.start()
+        self._wake.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until the index has every change that is committed now; False if it cannot, or not in time."""
+        deadline = time.monotonic() + seconds
+        self._not_before = 0.0
+        self.notify()
+        with self._turn:
+            begun, give_up = self._turns, max(PUT_ASIDE_AFTER, self._failures)
+            # Two turns: the one that is under way may have looked before the last change. More while it fails, until a new
+            # folder has failed too.
+            while self._turns < begun + 2 or 0 < self._failures <= give_up:
+                self._wake.set()
+                self._turn.wait(0.05)
+                if self._stop.is_set() or time.monotonic() > deadline:
+                    return False
+        return self._up_to_date()
+
+    def compare(self) -> Agreement:
+        """The index beside SQL as it is now.
+
+        Raises:
+            WorkerError: Chroma cannot say.
+        """
+        signature = self._signature()
+        if signature is None:
+            return Agreement(0, 0, 0)
+        entries = self._index.ids(signature=signature)
+        with self._database.read() as session:
+            live = outbox.live_versions(session, self._index.namespace, signature)
+        right = {skill_id: version for skill_id, version in live.items() if entries.get(skill_id) == version}
+        wrong = len(entries.keys() | live.keys()) - len(right)
+        return Agreement(wrong, *self._canaries(signature, right))
+
+    def rebuild(self, seconds: float) -> bool:
+        """Throws the collection away and fills it from SQL; whether it worked in time."""
+        signature = self._signature()
+        if signature is None:
+            return True
+        if not self.wait(seconds) and not self._owned:
+            return False
+        self._checked.discard(signature)
+        try:
+            self._not_before = 0.0
+            self._index.start()
+            self._index.drop(signature=signature)
+        except WorkerError as exc:
+            self._index.fail(str(exc))
+        return self.wait(seconds)
+
+    def drop(self) -> None:
+        """Deletes the collection, if it can be reached; one that cannot holds vectors and random ids, and no text."""
+        signature = self._signature()
+        if signature is None:
+            return
+        try:
+            self.wait(_DROP_SECONDS)
+            self._index.drop(signature=signature)
+        except WorkerError as exc:
+            logger.warning("the collection of an erased namespace could not be deleted: %s", exc)
+        self._checked.clear()
+
+    def prepare(self, signature: str) -> None:
+        """Builds the collection of another embedder beside the one in use, if this process writes the index."""
+        if not self._owned:
+            return
+        try:
+            self._index.start()
+            self._repair(signature)
+        except WorkerError as exc:  # it will be built after the swap, and until then SQL answers
+            logger.warning("the index for %s could not be built beforehand: %s", signature, exc)
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Lets a begun index catch up, then ends the thread and lets go of the index."""
+        working = self._thread is not None and self._thread.is_alive() and self._owned and not self._failures
+        if working and self._pending():
+            self.wait(seconds)
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join(seconds)
+        self._index.stop()
+        self._owner.release()
+        self._owned = False
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                self._work()
+            except WorkerError as exc:
+                self._failed(exc)
+            except (StoreError, OSError) as exc:
+                self._index.fail(" ".join(str(exc).split()))
+            with self._turn:
+                self._turns += 1
+                self._turn.notify_all()
+            self._wake.wait(POLL_SECONDS)
+            self._stop.wait(min(POLL_SECONDS, max(0.0, self._not_before - time.monotonic())))
+
+    def _work(self) -> None:
+        signature = self._signature()
+        if signature is None or time.monotonic() < self._not_before:
+            return
+        was_owned, self._owned = self._owned, self._owner.take()
+        if self._owned and not was_owned:
+            self._checked.clear()  # whoever owned it meanwhile may have written it from an older state
+        if not self._owned and not self._index.is_server:
+            self._index.fail("another process owns it")
+            return
+        self._index.start()
+        if self._owned:
+            if signature not in self._checked or not self._index.serves(signature):
+                self._repair(signature)
+            self._apply(signature)
+        self._failures = 0
+        self._index.serve(signature)
+
+    def _apply(self, signature: str) -> None:
+        more = True
+        while more and not self._stop.is_set():
+            with self._database.read() as session:
+                changes = outbox.next_changes(session, self._index.namespace, signature)
+            if changes is None:
+                return
+            crashpoint("index.before-upsert")
+            self._index.upsert(changes.upserts, signature=signature)
+            crashpoint("index.between-upsert-and-delete")
+            self._index.delete(changes.deletes, signature=signature)
+            crashpoint("index.before-forget")
+            with self._database.write() as session:
+                outbox.forget(session, self._index.namespace, changes.last)
+            crashpoint("index.after-forget")
+            more = changes.more
+
+    def _repair(self, signature: str) -> None:
+        """Makes the entries agree with SQL, whatever was lost or left over when a process died."""
+        entries = self._index.ids(signature=signature)
+        with self._database.read() as session:
+            live = outbox.live_versions(session, self._index.namespace, signature)
+            wrong = [skill_id for skill_id, version in live.items() if entries.get(skill_id) != version]
+            right = outbox.entries(session, self._index.namespace, signature, wrong)
+        self._index.upsert(right, signature=signature)
+        self._index.delete(sorted(entries.keys() - live.keys()), signature=signature)
+        found, sample = self._canaries(signature, live)
+        if found < sample:
+            logger.warning("the Chroma index at %s counts right and finds nothing; building it anew", self._index.place)
+            self._index.drop(signature=signature)
+            with self._database.read() as session:
+                everything = outbox.entries(session, self._index.namespace, signature, live)
+            self._index.upsert(everything, signature=signature)
+        self._checked.add(signature)
+
+    def _canaries(self, signature: str, expected: Mapping[str, int]) -> tuple[int, int]:
+        """How many of a sample of `expected` skills and versions the index finds by their own vectors, and of how many.
+
+        A damaged index counts right and finds nothing. Another skill with the same vector is as good: there may be many.
+        """
+        with self._database.read() as session:
+            sample = sorted(expected)[:: max(1, len(expected) // CANARIES)][:CANARIES]
+            entries = outbox.entries(session, self._index.namespace, signature, sample)
+            entries = [
+                entry for entry in entries if entry.version == expected[entry.skill_id]
+            ]  # it may have changed since
+            found = 0
+            for entry in entries:
+                ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(expected)), signature=signature)
+                same = outbox.entries(session, self._index.namespace, signature, ids[:1])
+                found += entry.skill_id in ids or any(float(one.vector @ entry.vector) > SAME for one in same)
+        return found, len(entries)
+
+    def _failed(self, exc: WorkerError) -> None:
+        """Tries again, later each time; a folder that failed twice in a row is put aside once."""
+        self._index.fail(str(exc))
+        self._checked.clear()
+        self._failures += 1
+        self._not_before = time.monotonic() + min(MAX_DELAY_SECONDS, 0.1 * 2**self._failures)
+        if self._failures == PUT_ASIDE_AFTER and self._owned and not self._index.is_server and not exc.no_fault:
+            aside = self._index.move_aside()
+            logger.warning("the damaged index was put aside at %s; building a new one from SQL", aside)
+            self._not_before = 0.0
+        self._wake.set()
+
+    def _up_to_date(self) -> bool:
+        signature = self._signature()
+        return signature is None or (self._index.serves(signature) and not self._pending())
+
+    def _pending(self) -> bool:
+        with self._database.read() as session:
+            return outbox.pending(session, self._index.namespace)
+
+    def _signature(self) -> str | None:
+        with self._database.read() as session:
+            row = session.get(NamespaceRow, self._index.namespace)
+        if row is None:
+            return None
+        self._index.key = row.index_key
+        return row.signature

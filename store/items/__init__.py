@@ -1,0 +1,1 @@
+"""Items of LangGraph's long-term memory beside the skills."""

@@ -1,0 +1,192 @@
+"""What the generator wrote: revisions, and the staged versions that became of them. Within the caller's transaction."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Self, TypeVar
+
+from sqlmodel import Session, col, select
+
+from skill_plugin import skill_md
+from skill_plugin.errors import InvalidSkillError
+from skill_plugin.records import Revision, Skill, Task
+from skill_plugin.skill_md import SkillDocument
+from skill_plugin.store.database import insert_if_absent
+from skill_plugin.store.runs.outcomes import insert_task
+from skill_plugin.store.skills import versions
+from skill_plugin.store.skills.names import own_name
+from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow
+from skill_plugin.store.vectors import Vector
+
+T = TypeVar("T")
+
+
+class StagedRevision(NamedTuple):
+    """A revision and the staged version it became; `skill` is None if the text was refused (`revision.error`)."""
+
+    revision: Revision
+    skill: Skill | None
+
+
+class Candidate(NamedTuple):
+    """A revision ready to be written; `document` is its text, parsed, or None if it is malformed."""
+
+    revision: Revision
+    document: SkillDocument | None
+
+    @classmethod
+    def of(cls, revision: Revision) -> Self:
+        return cls(revision, None if revision.text is None else skill_md.parse(revision.text))
+
+    def named(self, name: str) -> "Candidate":
+        """The same under the name that it gets; malformed if its text becomes too long."""
+        if self.document is None or self.document.name == name or self.revision.text is None:
+            return self
+        try:
+            return Candidate.of(replace(self.revision, text=skill_md.renamed(self.revision.text, name)))
+        except InvalidSkillError as exc:
+            return Candidate(replace(self.revision, text=None, error=str(exc)), None)
+
+
+class Group(NamedTuple):
+    """The candidates of one prompt, or those from number `first` on. `parent` is the id and the version that was revised.
+
+    `also` are further tasks that the prompt showed.
+    """
+
+    namespace: str
+    id: str
+    task: Task
+    run_id: str
+    generation: int
+    parent: tuple[str | None, int | None] = (None, None)
+    also: Sequence[Task] = ()
+    first: int = 0
+
+
+def find_group(session: Session, namespace: str, group_id: str) -> list[StagedRevision]:
+    """The candidates of a group that were written already, in order."""
+    statement = select(RevisionRow).where(RevisionRow.namespace == namespace, RevisionRow.group_id == group_id)
+    rows = session.exec(statement.order_by(col(RevisionRow.candidate))).all()
+    return [StagedRevision(*_read(session, row)) for row in rows]
+
+
+def named(session: Session, group: Group, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates under the names that they get."""
+    names: dict[str, str] = {}
+    for name in {candidate.document.name for candidate in candidates if candidate.document}:
+        names[name] = own_name(session, group.namespace, name, parent_id=group.parent[0], family=group.task.family)
+    return [one.named(names[one.document.name]) if one.document else one for one in candidates]
+
+
+def write_group(
+    session: Session, group: Group, candidates: Sequence[Candidate], *, embed: Callable[[str], Vector], signature: str
+) -> list[StagedRevision]:
+    """Appends candidates of one prompt; each well-formed one becomes a staged version."""
+    for task in (group.task, *group.also):
+        insert_task(session, group.namespace, task)
+    for task in group.also:
+        shown = {"namespace": group.namespace, "group_id": group.id, "content_hash": task.content_hash}
+        insert_if_absent(session, RevisionTaskRow, shown)
+    # Candidates of one prompt are mostly of one skill: it and its newest number are looked up once, and their rows are
+    # written together at the end.
+    skills: dict[str, SkillRow] = {}
+    newest: dict[str, int] = {}
+    texts: dict[tuple[str, str], SkillVersionRow] = {}
+    vectors: list[tuple[SkillVersionRow, Vector]] = []
+    staged = []
+    for number, (revision, document) in enumerate(named(session, group, candidates), group.first):
+        version, skill, is_new = None, None, False
+        revision_id = f"rev_{secrets.token_hex(8)}"
+        if document is not None and (text := revision.text) is not None:
+            skill = skills[document.name] = skills.get(document.name) or _skill(session, group.namespace, document)
+            version = texts.get((skill.id, text)) or versions.version_with_text(session, skill, text)
+            if is_new := version is None:
+                newest[skill.id] = 1 + (newest.get(skill.id) or versions.newest_version(session, skill.id))
+                version = versions.append_version(
+                    session,
+                    skill,
+                    document,
+                    text,
+                    author="generator",
+                    generation=group.generation,
+                    # What the generator saw, which may be less than what is live.
+                    parent=group.parent[1] if skill.id == group.parent[0] else None,
+                    revision_id=revision_id,
+                    number=newest[skill.id],
+                )
+                texts[skill.id, text] = version
+                vectors.append((version, embed(document.embedded_text)))
+                kind = "staged" if version.number == 1 else "revised"
+                versions.log_event(session, skill, kind, by="generator", version=version.number)
+        session.add(_row(group, revision_id, number, revision, version))
+        seen = versions.view(session, skill, version, is_new=is_new) if skill and version else None
+        staged.append(StagedRevision(revision, seen))
+    session.flush()
+    for version, vector in vectors:
+        versions.add_vector(session, version, vector, signature)
+    return staged
+
+
+def _skill(session: Session, namespace: str, document: SkillDocument) -> SkillRow:
+    known = select(SkillRow).where(SkillRow.namespace == namespace, SkillRow.name == document.name)
+    return session.exec(known).first() or versions.new_skill(session, namespace, document, author="generator")
+
+
+def _row(
+    group: Group, revision_id: str, number: int, revision: Revision, version: SkillVersionRow | None
+) -> RevisionRow:
+    return RevisionRow(
+        id=revision_id,
+        namespace=group.namespace,
+        task_id=group.task.id,
+        run_id=group.run_id,
+        group_id=group.id,
+        candidate=number,
+        generation=group.generation,
+        parent_skill_id=group.parent[0],
+        parent_version=group.parent[1],
+        skill_id=version.skill_id if version else None,
+        version=version.number if version else None,
+        prompt=[dict(message) for message in revision.prompt],
+        completion=revision.completion,
+        error=revision.error,
+        prompt_token_ids=_list(revision.prompt_token_ids),
+        completion_token_ids=_list(revision.completion_token_ids),
+        logprobs=_list(revision.logprobs),
+        sampling=dict(revision.sampling),
+        model=revision.model,
+        checkpoint_id=revision.checkpoint,
+        input_tokens=revision.input_tokens,
+        output_tokens=revision.output_tokens,
+        source=revision.source,
+    )
+
+
+def _read(session: Session, row: RevisionRow) -> tuple[Revision, Skill | None]:
+    version = session.get(SkillVersionRow, (row.skill_id, row.version)) if row.skill_id else None
+    skill = session.get(SkillRow, row.skill_id) if row.skill_id else None
+    revision = Revision(
+        completion=row.completion,
+        prompt=tuple(row.prompt),
+        text=version.text if version else None,
+        error=row.error,
+        model=row.model,
+        sampling=row.sampling,
+        prompt_token_ids=_tuple(row.prompt_token_ids),
+        completion_token_ids=_tuple(row.completion_token_ids),
+        logprobs=_tuple(row.logprobs),
+        checkpoint=row.checkpoint_id,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        source=row.source,
+    )
+    return revision, versions.view(session, skill, version) if skill and version else None
+
+
+def _list(values: tuple[T, ...] | None) -> list[T] | None:
+    return None if values is None else list(values)
+
+
+def _tuple(values: list[T] | None) -> tuple[T, ...] | None:
+    return None if values is None else tuple(values)

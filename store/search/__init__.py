@@ -1,0 +1,1 @@
+"""Finding skills for a task: words, vectors, past tasks, and how they are weighed."""

@@ -1,0 +1,151 @@
+"""Search as if another version were live: what a gate asks before one is."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import bindparam, select
+from sqlmodel import Session, col
+
+from skill_plugin import skill_md
+from skill_plugin.errors import ConfigurationError, StoreError
+from skill_plugin.records import split_ref
+from skill_plugin.skill_md import searchable_text
+from skill_plugin.store.database import fetch
+from skill_plugin.store.search.lexical import Lexicon
+from skill_plugin.store.search.ranking import Candidate
+from skill_plugin.store.skills import versions
+from skill_plugin.store.tables import EmbeddingRow, SkillRow
+from skill_plugin.store.vectors import Vector, from_bytes
+
+NEW_SKILL = "supposed"
+"""The id of a hit whose text would be a skill of its own; ids in a store begin with `sk_`."""
+
+_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Supposed:
+    """A SKILL.md text that is not in the store, to search as if it were live: `store.search(query, instead=Supposed(text))`.
+
+    Its hit has version 0, and the id of the skill that it stands for.
+
+    Args:
+        text: The whole SKILL.md.
+        skill: The skill whose live version it would replace, by name, id or `skill_id@version` (the version does not
+            matter); None for a new skill, whose hit has the id `supposed`.
+    """
+
+    text: str
+    skill: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """One version with all that a search must know of it."""
+
+    skill_id: str
+    version: int
+    name: str
+    description: str
+    text: str
+    vector: Vector
+    utility: float | None = None
+    uses: int = 0
+
+    def candidate(self) -> Candidate:
+        return Candidate(self.skill_id, self.version, self.name, self.description, self.utility, self.uses, self.vector)
+
+
+_VECTOR = select(col(EmbeddingRow.vector)).where(
+    col(EmbeddingRow.skill_id) == bindparam("skill_id"),
+    col(EmbeddingRow.number) == bindparam("number"),
+    col(EmbeddingRow.signature) == bindparam("signature"),
+)
+
+
+def from_text(supposed: Supposed, embed: Callable[[str], Vector]) -> StandIn:
+    """A text as a new skill.
+
+    Raises:
+        InvalidSkillError: it breaks the rules of SKILL.md.
+    """
+    document = skill_md.parse(supposed.text)
+    vector = embed(document.embedded_text)
+    return StandIn(NEW_SKILL, 0, document.name, document.description, supposed.text, vector)
+
+
+def replacing(session: Session, namespace: str, made: StandIn, ref: str) -> StandIn:
+    """The same for a skill that is there, with its name and numbers.
+
+    Raises:
+        SkillNotFoundError: there is none.
+        StoreError: it is retired or quarantined.
+    """
+    skill = _usable(versions.find_skill(session, namespace, split_ref(ref)[0]))
+    return replace(made, skill_id=skill.id, name=skill.name, utility=skill.utility, uses=skill.uses)
+
+
+def from_store(session: Session, namespace: str, ref: str, *, signature: str) -> StandIn:
+    """A version that is in the store.
+
+    Raises:
+        ConfigurationError: `ref` names no version.
+        SkillNotFoundError: there is no such skill or version.
+        StoreError: the skill is retired or quarantined, or the version has no vector.
+    """
+    if not isinstance(ref, str) or split_ref(ref)[1] is None:
+        raise ConfigurationError(
+            f"instead is {ref!r:.80}, which does not name a version; give 'name@2', or Supposed(text) for a text "
+            "that is not in the store"
+        )
+    skill, version = versions.resolve(session, namespace, ref)
+    _usable(skill)
+    blob = fetch(session, _VECTOR, skill_id=skill.id, number=version.number, signature=signature)
+    if not blob:
+        raise StoreError(f"{ref} has no vector of this store's embedder; run: skill-plugin reindex")
+    return StandIn(
+        skill_id=skill.id,
+        version=version.number,
+        name=skill.name,
+        description=version.description,
+        text=version.text,
+        vector=from_bytes(blob[0][0]),
+        utility=skill.utility,
+        uses=skill.uses,
+    )
+
+
+def _usable(skill: SkillRow) -> SkillRow:
+    if skill.status in ("retired", "quarantined"):
+        raise StoreError(
+            f"skill {skill.name!r} is {skill.status}, so no version of it can be supposed to be live; restore it first: "
+            f"skill-plugin skills restore {skill.name}"
+        )
+    return skill
+
+
+class SupposedWords:
+    """The live skills' words with those of one version in place of its skill's own. Safe for threads.
+
+    A gate asks for one version with every held-out task, so the last few are kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: OrderedDict[tuple[str, str], tuple[Lexicon, Lexicon]] = OrderedDict()
+
+    def lexicon(self, live: Lexicon, stand_in: StandIn) -> Lexicon:
+        """A lexicon that says what `live` would if the version were live."""
+        words = searchable_text(stand_in.name, stand_in.description)
+        key = (stand_in.skill_id, words)
+        with self._lock:
+            known = self._made.get(key)
+            if known is None or known[0] is not live:
+                known = (live, live if live.has(*key) else live.changed({stand_in.skill_id: words}))
+                self._made[key] = known
+                if len(self._made) > _KEPT:
+                    self._made.popitem(last=False)
+            self._made.move_to_end(key)
+            return known[1]

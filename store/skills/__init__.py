@@ -1,0 +1,1 @@
+"""The skills of the library: their rows, versions, pruning, lift and files."""

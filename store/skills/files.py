@@ -1,0 +1,180 @@
+"""Skills in and out of the store as SKILL.md files, in the Agent Skills format."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from skill_plugin import skill_folders, skill_md
+from skill_plugin.errors import ConfigurationError, InvalidSkillError
+from skill_plugin.records import Skill, sha256
+from skill_plugin.skill_folders import FoundSkill
+from skill_plugin.skill_md import SkillDocument
+from skill_plugin.skill_record import SkillRecord, with_record, without_record
+from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.skills import versions
+from skill_plugin.store.skills.library import Library
+from skill_plugin.store.tables import SkillRow, SkillVersionRow
+from skill_plugin.store.vectors import Vector, unit_vector
+
+_BATCH = 64
+
+
+@dataclass
+class ImportReport:
+    """What became of each skill of an import, by name; `refused` says why, by place."""
+
+    read: int = 0
+    added: list[str] = field(default_factory=list)
+    staged: list[str] = field(default_factory=list)
+    already_there: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    left_out_files: int = 0
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A skill that may come in."""
+
+    where: str
+    text: str
+    document: SkillDocument
+    record: SkillRecord | None
+
+    @property
+    def content(self) -> str:
+        """Two skills of one content are one skill, whatever they are called."""
+        return sha256(f"{self.document.description}\0{self.document.body.strip()}")
+
+
+class Exchange(Library):
+    """Importing and exporting."""
+
+    def import_skills(self, path: str | Path, *, skip_invalid: bool = False, fresh: bool = False) -> ImportReport:
+        """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
+
+        A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
+        text or a content that is there already is left out. What `export_skills` wrote comes back with its id, its version
+        number and its utility.
+
+        Args:
+            path: A SKILL.md, a folder of skill folders, a .zip or a .tar.gz.
+            skip_invalid: Leave invalid skills out instead of refusing all; a hostile archive is always refused.
+            fresh: Leave the record of an exported skill aside.
+
+        Raises:
+            InvalidSkillError: there is nothing to import, or something is wrong with it.
+            CapacityError: the namespace is full of protected skills.
+        """
+        found = skill_folders.read_skills(path)
+        report = ImportReport(read=len(found.skills), left_out_files=found.left_out)
+        ready = [made for skill in found.skills if (made := self._ready(skill, report, fresh=fresh)) is not None]
+        if report.refused and not skip_invalid:
+            where, reason = next(iter(report.refused.items()))
+            more = f" (and {len(report.refused) - 1} more)" if len(report.refused) > 1 else ""
+            raise InvalidSkillError(
+                f"{where}: {reason}{more}; nothing was imported. Correct it, or skip what is invalid"
+            )
+        vectors = self._embed([made.document.embedded_text for made in ready])
+        crashpoint("import.before")
+        with self._write() as session:
+            contents = self._contents(session)
+            for made, vector in zip(ready, vectors, strict=True):
+                self._take(session, made, vector, contents, report)
+            crashpoint("import.middle")
+        crashpoint("import.after")
+        return report
+
+    def export_skills(self, path: str | Path, names: Sequence[str] | None = None) -> list[Skill]:
+        """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`; into a folder or a .zip.
+
+        Args:
+            path: Where to; folders of the same names must not be there.
+            names: Which (`name`, `id`, `name@2`); by default all live ones.
+
+        Raises:
+            ConfigurationError: a skill is named twice, or there is none to export.
+            InvalidSkillError: it cannot be written there.
+            SkillNotFoundError: there is no such skill or version.
+        """
+        skills = self.list("live") if names is None else [self.get(name) for name in names]
+        if not skills:
+            raise ConfigurationError("there is no live skill to export; name those you mean, whatever their status")
+        texts = {skill.name: with_record(skill) for skill in skills}
+        if len(texts) < len(skills):
+            raise ConfigurationError(
+                f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
+            )
+        skill_folders.write_skills(path, texts)
+        return skills
+
+    def _ready(self, skill: FoundSkill, report: ImportReport, *, fresh: bool) -> _Ready | None:
+        try:
+            if skill.error is not None:
+                raise InvalidSkillError(skill.error)
+            text, record = without_record(skill.text)
+            document = skill_md.parse(text)
+            if skill.folder and document.name != skill.folder:
+                raise InvalidSkillError(
+                    f"it is named {document.name!r}, its folder {skill.folder!r}; give both one name"
+                )
+        except InvalidSkillError as exc:
+            report.refused[skill.where] = str(exc)
+            return None
+        return _Ready(skill.where, text, document, None if fresh else record)
+
+    def _embed(self, texts: list[str]) -> list[Vector]:
+        vectors: list[Vector] = []
+        for start in range(0, len(texts), _BATCH):
+            made = self._vectors.embedder.embed(texts[start : start + _BATCH])
+            vectors.extend(unit_vector(values, self._vectors.signature) for values in made)
+        return vectors
+
+    def _contents(self, session: Session) -> dict[str, str]:
+        """The contents there are, and under which name."""
+        statement = select(SkillRow.name, SkillVersionRow.text).where(
+            SkillRow.namespace == self.namespace,
+            col(SkillVersionRow.skill_id) == col(SkillRow.id),
+            col(SkillVersionRow.number) == col(SkillRow.live_version),
+        )
+        rows = session.exec(statement).all()
+        return {_Ready("", text, skill_md.parse(text), None).content: name for name, text in rows}
+
+    def _take(
+        self, session: Session, made: _Ready, vector: Vector, contents: dict[str, str], report: ImportReport
+    ) -> None:
+        name = made.document.name
+        known = session.exec(
+            select(SkillRow).where(SkillRow.namespace == self.namespace, SkillRow.name == name)
+        ).first()
+        if contents.get(made.content, name) != name:
+            report.already_there.append(name)
+            return
+        if known is not None and versions.version_with_text(session, known, made.text) is not None:
+            report.already_there.append(name)
+            return
+        skill = known or versions.new_skill(session, self.namespace, made.document, author="import")
+        record = made.record if known is None else None
+        if record is not None:
+            skill = versions.take_record(session, skill, record)
+        version = versions.new_version(
+            session,
+            skill,
+            made.document,
+            made.text,
+            vector=vector,
+            signature=self._claim_signature(session),
+            author="import",
+            generation=record.generation if record else 0 if known is None else 1,
+            parent=record.parent if record else skill.live_version,
+            number=record.version if record else None,
+        )
+        contents[made.content] = name
+        if known is not None:
+            versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.where)
+            report.staged.append(name)
+            return
+        self._go_live(session, skill, version)
+        versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.where)
+        report.added.append(name)

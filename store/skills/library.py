@@ -1,0 +1,248 @@
+"""The library as its users see it: adding, revising, promoting, looking up, searching."""
+
+from sqlmodel import Session, col, select
+
+from skill_plugin import skill_md
+from skill_plugin.errors import StoreError
+from skill_plugin.gate import GateDecision
+from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
+from skill_plugin.skill_md import SkillDocument
+from skill_plugin.store.base import StoreBase
+from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.search import experience_rows
+from skill_plugin.store.search.query_vectors import beginning
+from skill_plugin.store.search.ranking import DEFAULT_EXPERIENCE
+from skill_plugin.store.search.search import DEFAULT_K, DEFAULT_MIN_SCORE
+from skill_plugin.store.search.supposed import Supposed
+from skill_plugin.store.skills import pruning, versions
+from skill_plugin.store.tables import SkillRow, SkillVersionRow
+
+# The class has a method called `list`, which hides the type inside it.
+Skills = list[Skill]
+Versions = list[SkillVersion]
+Events = list[Event]
+
+
+class Library(StoreBase):
+    """Skills and their versions."""
+
+    def add(self, *, name: str, description: str, body: str, author: Author = "human") -> Skill:
+        """Adds a skill. What a person adds is live at once; what a generator writes is staged.
+
+        Raises:
+            InvalidSkillError: a part breaks the rules of SKILL.md.
+            DuplicateSkillError: the name is taken.
+            CapacityError: the namespace is full of protected skills.
+        """
+        return self.add_text(skill_md.render(SkillDocument(name, description, body)), author=author)
+
+    def add_text(self, text: str, *, author: Author = "human") -> Skill:
+        """As `add`, from a whole SKILL.md text, which is kept to the letter."""
+        document = skill_md.parse(text)
+        vector = self._vectors(document.embedded_text)
+        crashpoint("add.before")
+        with self._write() as session:
+            skill = versions.new_skill(session, self.namespace, document, author=author)
+            version = versions.new_version(
+                session,
+                skill,
+                document,
+                text,
+                vector=vector,
+                signature=self._claim_signature(session),
+                author=author,
+                generation=0,
+                parent=None,
+            )
+            crashpoint("add.middle")
+            if author != "generator":
+                self._go_live(session, skill, version)
+            kind = "staged" if author == "generator" else "added"
+            versions.log_event(session, skill, kind, by=author, version=version.number)
+            added = versions.view(session, skill, version)
+        crashpoint("add.after")
+        return added
+
+    def revise(self, name: str, *, body: str | None = None, description: str | None = None) -> Skill:
+        """Writes a new immutable version of a skill. It is staged: `promote` makes it live."""
+        current = skill_md.parse(self.get(name).text)
+        document = SkillDocument(
+            current.name,
+            current.description if description is None else description,
+            current.body if body is None else body,
+            current.extra,
+        )
+        return self.revise_text(name, skill_md.render(document))
+
+    def revise_text(self, name: str, text: str, *, author: Author = "human") -> Skill:
+        """As `revise`, from a whole SKILL.md text."""
+        document = skill_md.parse(text)
+        vector = self._vectors(document.embedded_text)
+        crashpoint("revise.before")
+        with self._write() as session:
+            skill, parent = versions.resolve(session, self.namespace, name, lock=True)
+            version = versions.new_version(
+                session,
+                skill,
+                document,
+                text,
+                vector=vector,
+                signature=self._claim_signature(session),
+                author=author,
+                generation=parent.generation + 1,
+                parent=parent.number,
+            )
+            crashpoint("revise.middle")
+            versions.log_event(session, skill, "revised", by=author, version=version.number)
+            revised = versions.view(session, skill, version)
+        crashpoint("revise.after")
+        return revised
+
+    def promote(
+        self, name: str, version: int | None = None, *, by: str = "human", decision: GateDecision | None = None
+    ) -> Skill:
+        """Makes a version live: the one named (`name@2`, or `version=2`), else the newest.
+
+        The gate passes its `decision` along; a person needs none.
+        """
+        return self._make_live(name, version, "promoted", by=by, decision=decision)
+
+    def refuse(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        by: str = "gate",
+        decision: GateDecision | None = None,
+        reason: str = "",
+    ) -> Skill:
+        """Notes that the gate, with its `decision`, or a person refused a version; it stays staged."""
+        with self._write() as session:
+            skill, row = self._version_meant(session, name, version)
+            versions.log_event(session, skill, "refused", by=by, version=row.number, reason=reason, decision=decision)
+            return versions.view(session, skill, row)
+
+    def rollback(self, name: str, version: int | None = None, *, reason: str = "") -> Skill:
+        """Makes an earlier version live again: the one named, else the parent of the live one.
+
+        A live version that its generator wrote without seeing another has no parent; then it is the one that was live before.
+
+        Raises:
+            SkillNotFoundError: there is no such version, or nothing was before the live one.
+        """
+        if version is None and split_ref(name)[1] is None:
+            with self.database.read() as session:
+                version = versions.before_live(session, versions.find_skill(session, self.namespace, name))
+        return self._make_live(name, version, "rolled back", by="human", reason=reason)
+
+    def get(self, name: str) -> Skill:
+        """A skill by name, id, `name@2` or `id@2`; without a version the live one, else the newest.
+
+        Raises:
+            SkillNotFoundError: there is none in this namespace.
+        """
+        with self.database.read() as session:
+            return versions.view(session, *versions.resolve(session, self.namespace, name))
+
+    def list(self, status: str | None = None) -> Skills:
+        """All skills of the namespace by name, each at its live version, else its newest."""
+        versions.check_status(status)
+        with self.database.read() as session:
+            statement = select(SkillRow).where(SkillRow.namespace == self.namespace).order_by(col(SkillRow.name))
+            if status is not None:
+                statement = statement.where(SkillRow.status == status)
+            rows = session.exec(statement).all()
+            return [versions.view(session, row, versions.find_version(session, row, None)) for row in rows]
+
+    def versions(self, name: str) -> Versions:
+        """Every version of a skill, oldest first."""
+        with self.database.read() as session:
+            return versions.versions(session, versions.find_skill(session, self.namespace, name))
+
+    def history(self, name: str) -> Events:
+        """The life of a skill, oldest first: added, revised, promoted, refused, retired, ..."""
+        with self.database.read() as session:
+            return versions.events(session, versions.find_skill(session, self.namespace, name))
+
+    def search(
+        self,
+        query: str,
+        k: int = DEFAULT_K,
+        *,
+        min_score: float = DEFAULT_MIN_SCORE,
+        strategy: str = "hybrid",
+        family: str | None = None,
+        instead: str | Supposed | None = None,
+        experience: float = DEFAULT_EXPERIENCE,
+    ) -> SkillHits:
+        """The live skills for a task, best first; an empty result says why in its `reason`.
+
+        Args:
+            query: What the task is.
+            k: How many at most, up to 20.
+            min_score: The floor: a skill whose cosine is under it is left out, unless half of the query's words are its own.
+            strategy: `hybrid` (text and meaning), `dense` (meaning), `lexical` (text), `same-family` (skills that served
+                tasks of `family`), `query-embedding` or `query-ngram` (skills that served the tasks nearest to this one, by
+                meaning or by words in common).
+            family: For `same-family`.
+            instead: A version that counts as its skill's live one in this search, staged or not (`name@2`); or
+                `Supposed(text)` for a text that is not in the store. What would be found if it were promoted, but for the
+                tasks that it passed while it was staged.
+            experience: How much the tasks that a skill has passed count in `hybrid`, from 0 (not at all) to 1.
+
+        Raises:
+            ConfigurationError: the query is empty, `k` is not from 1 to 20, there is no such strategy, or `instead` does
+                not name a version.
+            EmbedderMismatchError: the namespace's vectors were made by another embedder.
+            SkillNotFoundError: `instead` names a skill or a version that does not exist.
+            InvalidSkillError: the text of `instead` breaks the rules of SKILL.md.
+            StoreError: the skill of `instead` is retired or quarantined.
+        """
+        hits = self._search(
+            query, k=k, min_score=min_score, strategy=strategy, family=family, instead=instead, experience=experience
+        )
+        self._notify()
+        return hits
+
+    def cosine(self, text: str, other: str) -> float:
+        """Returns how alike two texts are to the store's embedder, from -1 to 1; only their beginnings are read."""
+        return float(self._vectors(beginning(text)) @ self._vectors(beginning(other)))
+
+    def _make_live(
+        self,
+        name: str,
+        version: int | None,
+        kind: str,
+        *,
+        by: str,
+        reason: str = "",
+        decision: GateDecision | None = None,
+    ) -> Skill:
+        crashpoint("promote.before")
+        with self._write() as session:
+            skill, row = self._version_meant(session, name, version)
+            if by != "human" and skill.status in ("retired", "quarantined"):
+                raise StoreError(
+                    f"skill {skill.name!r} is {skill.status}; only a person restores it: skill-plugin skills restore"
+                )
+            if not (skill.status == "live" and skill.live_version == row.number):
+                self._go_live(session, skill, row)
+                crashpoint("promote.middle")
+                versions.log_event(session, skill, kind, by=by, version=row.number, reason=reason, decision=decision)
+            promoted = versions.view(session, skill, row)
+        crashpoint("promote.after")
+        return promoted
+
+    def _go_live(self, session: Session, skill: SkillRow, version: SkillVersionRow) -> None:
+        versions.go_live(session, skill, version)
+        experience_rows.note_promotion(session, self.namespace, skill.id, version.number, self._vectors)
+        pruning.make_room(session, self.namespace, capacity=self.capacity, newcomer=skill.id)
+
+    def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
+        """The skill, and the version named in `name@2` or in `version`, else its newest."""
+        name, named = split_ref(name)
+        skill = versions.find_skill(session, self.namespace, name, lock=True)
+        number = named if version is None else version
+        return skill, versions.find_version(
+            session, skill, versions.newest_version(session, skill.id) if number is None else number
+        )

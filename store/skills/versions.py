@@ -1,0 +1,330 @@
+"""Skills and their versions as rows: finding, adding, revising, promoting. All within the caller's transaction."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from skill_plugin.errors import ConfigurationError, DuplicateSkillError, InvalidSkillError, SkillNotFoundError
+from skill_plugin.gate import GateDecision
+from skill_plugin.records import Author, Event, Skill, SkillVersion, Status, sha256, split_ref
+from skill_plugin.skill_md import SkillDocument
+from skill_plugin.skill_record import SkillRecord
+from skill_plugin.store.index.outbox import mark_changed
+from skill_plugin.store.tables import EmbeddingRow, EventRow, SkillRow, SkillVersionRow
+from skill_plugin.store.vectors import Vector, to_bytes
+
+STATUSES: tuple[str, ...] = get_args(Status)
+
+MAX_VERSION = 2**31 - 1
+
+_WENT_LIVE = ("added", "promoted", "rolled back")
+
+
+def find_skill(session: Session, namespace: str, name: str, *, lock: bool = False) -> SkillRow:
+    """The skill with this name or id.
+
+    Raises:
+        SkillNotFoundError: there is none in this namespace; near names are offered.
+    """
+    statement = select(SkillRow).where(
+        SkillRow.namespace == namespace, (col(SkillRow.name) == name) | (col(SkillRow.id) == name)
+    )
+    row = session.exec(statement.with_for_update() if lock else statement).first()
+    if row is None:
+        names = session.exec(select(SkillRow.name).where(SkillRow.namespace == namespace)).all()
+        near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "list them with: skill-plugin skills list"
+        raise SkillNotFoundError(f"no skill {name!r} in namespace {namespace!r}; {hint}")
+    return row
+
+
+def find_version(session: Session, skill: SkillRow, number: int | None) -> SkillVersionRow:
+    """One version; by default the live one, else the newest."""
+    if number is None:
+        number = skill.live_version or newest_version(session, skill.id)
+    row = session.get(SkillVersionRow, (skill.id, number)) if 0 < number <= MAX_VERSION else None
+    if row is None:
+        raise SkillNotFoundError(
+            f"skill {skill.name!r} has no version {number}; it has 1 to {newest_version(session, skill.id)}"
+        )
+    return row
+
+
+def version_with_text(session: Session, skill: SkillRow, text: str) -> SkillVersionRow | None:
+    same = (col(SkillVersionRow.skill_id) == skill.id) & (col(SkillVersionRow.sha256) == sha256(text))
+    return session.exec(select(SkillVersionRow).where(same)).first()
+
+
+def newest_version(session: Session, skill_id: str) -> int:
+    statement = select(func.max(SkillVersionRow.number)).where(SkillVersionRow.skill_id == skill_id)
+    return session.exec(statement).one() or 0
+
+
+def before_live(session: Session, skill: SkillRow) -> int:
+    """The version to go back to from the live one: the one that it was written from, else the one that was live before it.
+
+    Raises:
+        SkillNotFoundError: there is neither, or nothing is live.
+    """
+    live = find_version(session, skill, skill.live_version)
+    if number := next(before(session, skill, live.number), None):
+        return number
+    raise SkillNotFoundError(f"version {live.number} of {skill.name!r} has no parent to go back to; name a version")
+
+
+def before(session: Session, skill: SkillRow, number: int) -> Iterator[int]:
+    """What came before a version: the one that it was written from, and the one that was live when it first went live."""
+    parent = find_version(session, skill, number).parent
+    if parent is not None:
+        yield parent
+    went_live = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(_WENT_LIVE))
+    lives = session.exec(went_live.order_by(col(EventRow.id))).all()
+    earlier = lives[: lives.index(number)] if number in lives else lives
+    if earlier and earlier[-1] is not None and earlier[-1] != parent:
+        yield earlier[-1]
+
+
+def resolve(session: Session, namespace: str, ref: str, *, lock: bool = False) -> tuple[SkillRow, SkillVersionRow]:
+    """The skill and version that `name`, `id`, `name@2` or `id@2` means."""
+    name, number = split_ref(ref)
+    skill = find_skill(session, namespace, name, lock=lock)
+    return skill, find_version(session, skill, number)
+
+
+def new_skill(session: Session, namespace: str, document: SkillDocument, *, author: Author) -> SkillRow:
+    """A skill without versions yet.
+
+    Raises:
+        DuplicateSkillError: the name is taken.
+    """
+    taken = select(SkillRow.id).where(SkillRow.namespace == namespace, SkillRow.name == document.name)
+    if session.exec(taken).first() is not None:
+        raise DuplicateSkillError(
+            f"a skill named {document.name!r} is there already in namespace {namespace!r}; "
+            "write a new version of it with: skill-plugin skills revise"
+        )
+    row = SkillRow(
+        id=f"sk_{secrets.token_hex(6)}",
+        namespace=namespace,
+        name=document.name,
+        description=document.description,
+        status="staged",
+        trust="reviewed" if author == "human" else "unvetted",
+    )
+    session.add(row)
+    try:
+        session.flush()
+    except IntegrityError as exc:  # another process took the name a moment ago
+        raise DuplicateSkillError(
+            f"a skill named {document.name!r} was just added to {namespace!r}; look it up"
+        ) from exc
+    return row
+
+
+def take_record(session: Session, skill: SkillRow, record: SkillRecord) -> SkillRow:
+    """Gives a skill without versions the id and the numbers that it had in another store; the id if nobody has it."""
+    taken = session.get(SkillRow, record.skill_id)
+    if taken is None:
+        session.delete(skill)
+        session.flush()
+        skill = SkillRow(**{**skill.model_dump(), "id": record.skill_id})
+    skill.utility, skill.uses, skill.wins = record.utility, record.uses, record.wins
+    session.add(skill)
+    session.flush()
+    return skill
+
+
+def new_version(
+    session: Session,
+    skill: SkillRow,
+    document: SkillDocument,
+    text: str,
+    *,
+    vector: Vector,
+    signature: str,
+    author: Author,
+    generation: int,
+    parent: int | None,
+    revision_id: str | None = None,
+    number: int | None = None,
+) -> SkillVersionRow:
+    """The next version of a skill, staged; `number` keeps the one that it had in another store.
+
+    Raises:
+        InvalidSkillError: the text is that of a version that exists, or names another skill.
+    """
+    if document.name != skill.name:
+        raise InvalidSkillError(f"the text is named {document.name!r}, the skill {skill.name!r}; keep the name")
+    if (same := version_with_text(session, skill, text)) is not None:
+        raise InvalidSkillError(
+            f"the text is the same as {skill.name!r} version {same.number}; change it, or promote that one"
+        )
+    row = append_version(
+        session,
+        skill,
+        document,
+        text,
+        author=author,
+        generation=generation,
+        parent=parent,
+        revision_id=revision_id,
+        number=number or newest_version(session, skill.id) + 1,
+    )
+    session.flush()
+    add_vector(session, row, vector, signature)
+    return row
+
+
+def append_version(
+    session: Session,
+    skill: SkillRow,
+    document: SkillDocument,
+    text: str,
+    *,
+    author: Author,
+    generation: int,
+    parent: int | None,
+    revision_id: str | None,
+    number: int,
+) -> SkillVersionRow:
+    """As `new_version`, for a text that the caller knows to be new and of this skill; its vector has to be added."""
+    row = SkillVersionRow(
+        skill_id=skill.id,
+        number=number,
+        namespace=skill.namespace,
+        generation=generation,
+        parent=parent,
+        description=document.description,
+        text=text,
+        sha256=sha256(text),
+        author=author,
+        revision_id=revision_id,
+    )
+    session.add(row)
+    return row
+
+
+def add_vector(session: Session, version: SkillVersionRow, vector: Vector, signature: str) -> None:
+    """Of a version that is in the database already, which its vector refers to."""
+    session.add(
+        EmbeddingRow(
+            skill_id=version.skill_id,
+            number=version.number,
+            signature=signature,
+            namespace=version.namespace,
+            vector=to_bytes(vector),
+        )
+    )
+
+
+def go_live(session: Session, skill: SkillRow, version: SkillVersionRow) -> None:
+    skill.status = "live"
+    skill.live_version = version.number
+    skill.description = version.description
+    session.add(skill)
+    session.flush()
+    mark_changed(session, skill.namespace, [skill.id])
+
+
+def log_event(
+    session: Session,
+    skill: SkillRow,
+    kind: str,
+    *,
+    by: str,
+    version: int | None = None,
+    reason: str = "",
+    evidence: Mapping[str, Any] | None = None,
+    decision: GateDecision | None = None,
+) -> None:
+    """Appends to the skill's life; a gate's decision is the reason and the evidence."""
+    session.add(
+        EventRow(
+            namespace=skill.namespace,
+            skill_id=skill.id,
+            version=version,
+            kind=kind,
+            by=by,
+            reason=decision.reason if decision else reason,
+            evidence=decision.to_json() if decision else dict(evidence or {}),
+        )
+    )
+
+
+def events(session: Session, skill: SkillRow) -> list[Event]:
+    """The skill's life, oldest first."""
+    rows = session.exec(select(EventRow).where(EventRow.skill_id == skill.id).order_by(col(EventRow.id))).all()
+    return [
+        Event(kind=row.kind, at=row.at, by=row.by, version=row.version, reason=row.reason, evidence=row.evidence)
+        for row in rows
+    ]
+
+
+def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
+    """Every version, oldest first."""
+    statement = select(SkillVersionRow).where(SkillVersionRow.skill_id == skill.id)
+    rows = session.exec(statement.order_by(col(SkillVersionRow.number))).all()
+    were_live = _were_live(session, skill)
+    return [
+        SkillVersion(
+            skill_id=skill.id,
+            number=row.number,
+            generation=row.generation,
+            parent=row.parent,
+            text=row.text,
+            sha256=row.sha256,
+            author=row.author,  # type: ignore[arg-type] # only Author values are written
+            status=_status(skill, row.number, were_live),
+            revision_id=row.revision_id,
+            created_at=row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new: bool = False) -> Skill:
+    """The record of a skill seen at one version; a new one never was live, so its life need not be looked up."""
+    never = is_new or skill.live_version == version.number
+    return Skill(
+        id=skill.id,
+        namespace=skill.namespace,
+        name=skill.name,
+        description=version.description,
+        version=version.number,
+        status=_status(skill, version.number, set() if never else _were_live(session, skill)),
+        utility=skill.utility,
+        uses=skill.uses,
+        wins=skill.wins,
+        text=version.text,
+        author=version.author,  # type: ignore[arg-type] # only Author values are written
+        generation=version.generation,
+        parent=version.parent,
+        live_version=skill.live_version,
+        trust=skill.trust,
+        pinned=skill.pinned,
+        created_at=version.created_at,
+    )
+
+
+def check_status(status: str | None) -> None:
+    if status is not None and status not in STATUSES:
+        raise ConfigurationError(f"{status!r} is no status; use one of {', '.join(STATUSES)}")
+
+
+def _were_live(session: Session, skill: SkillRow) -> set[int | None]:
+    statement = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(_WENT_LIVE))
+    return set(session.exec(statement).all())
+
+
+def _status(skill: SkillRow, number: int, were_live: set[int | None]) -> Status:
+    """A version is live, or was live and is retired, or waits; a retired or quarantined skill has no other versions."""
+    if skill.status in ("retired", "quarantined"):
+        return skill.status  # type: ignore[return-value] # narrowed by the line above
+    if skill.live_version == number:
+        return "live"
+    return "retired" if number in were_live else "staged"
