@@ -12,12 +12,12 @@ from typing_extensions import is_typeddict
 
 from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.execute import prompt_messages
-from skill_plugin.graphs.record import record_node
-from skill_plugin.graphs.retrieve import TaskFrom, retrieve_node
+from skill_plugin.graphs.nodes.execute import prompt_messages
+from skill_plugin.graphs.nodes.record import record_node
+from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
+from skill_plugin.graphs.nodes.verify import AnswerFrom, verify_node
 from skill_plugin.graphs.rewiring import Section
 from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, task_from_state
-from skill_plugin.graphs.verify import AnswerFrom, verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore

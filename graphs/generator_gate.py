@@ -23,13 +23,13 @@ from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
-from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
-from skill_plugin.graphs.finding import Finder
-from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.rollout import Trial, generation_of
+from skill_plugin.graphs.evolution.recorder import Recorder
+from skill_plugin.graphs.evolution.rollout import Trial, generation_of
+from skill_plugin.graphs.evolution.trials import Trials
+from skill_plugin.graphs.finder import Finder
+from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.graphs.trials import Trials
-from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed

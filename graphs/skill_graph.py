@@ -7,13 +7,13 @@ from langgraph.graph import END, START, StateGraph
 
 from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.approve import approve_node
-from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
-from skill_plugin.graphs.record import record_node
-from skill_plugin.graphs.retrieve import retrieve_node
-from skill_plugin.graphs.revise import revise_node, skill_router
+from skill_plugin.graphs.nodes.approve import approve_node
+from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.record import record_node
+from skill_plugin.graphs.nodes.retrieve import retrieve_node
+from skill_plugin.graphs.nodes.revise import revise_node, skill_router
+from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import SkillInput, SkillOutput, SkillState
-from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore

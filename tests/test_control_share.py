@@ -7,7 +7,7 @@ import pytest
 from fakes import MACHINE, FingersAdder, loop, skill_text, system_text
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs import create_skill_graph
-from skill_plugin.graphs.retrieve import retrieve_node
+from skill_plugin.graphs.nodes.retrieve import retrieve_node
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from skill_plugin.graphs.families import Family
+from skill_plugin.graphs.evolution.families import Family
 from skill_plugin.records import Task
 
 TASKS = [Task(f"task {n}", split="train") for n in range(4)]

@@ -4,7 +4,7 @@ import pytest
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.gate import GateDecision, choose, judge_version, paired_gate, replay_score
-from skill_plugin.graphs.variants import NOT_FOUND
+from skill_plugin.graphs.evolution.variants import NOT_FOUND
 
 
 def test_more_repairs_than_regressions_promote():

@@ -11,7 +11,8 @@ from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text, system_text
 from skill_plugin import generators, verifiers
 from skill_plugin.budget import Budget
 from skill_plugin.errors import ConfigurationError, InvalidTaskError, RunNotFoundError, SkillNotFoundError
-from skill_plugin.graphs import EvolveSettings, GeneratorGate, agate_generator, evolve, gate_generator
+from skill_plugin.graphs import EvolveSettings, GeneratorGate, agate_generator, gate_generator
+from skill_plugin.graphs.evolution import evolve
 from skill_plugin.records import Revision, Task
 
 ABACUS = skill_text(body="Use an abacus.")

@@ -8,7 +8,8 @@ import pytest
 from fakes import MACHINE, FingersAdder, loop, skill_text
 from skill_plugin import verifiers
 from skill_plugin.errors import ConfigurationError, InvalidTaskError
-from skill_plugin.graphs import EvolveSettings, evolve, gate_generator
+from skill_plugin.graphs import EvolveSettings, gate_generator
+from skill_plugin.graphs.evolution import evolve
 from skill_plugin.records import Revision, Task
 from skill_plugin.verifiers import check_verifiers, otherwise, verifier_of
 from skill_plugin.verifiers.loading import import_object

@@ -8,7 +8,8 @@ import pytest
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text, system_text
 from skill_plugin import verifiers
 from skill_plugin.budget import Budget
-from skill_plugin.graphs import EvolveSettings, create_skill_graph, evolve
+from skill_plugin.graphs import EvolveSettings, create_skill_graph
+from skill_plugin.graphs.evolution import evolve
 from skill_plugin.records import Revision, Task
 
 EXTRA = ("and ship it", "and sort them", "and refund it", "")

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from fakes import skill_text
-from skill_plugin import selection
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.evolution import selection
 from skill_plugin.records import Generation, Rollout
 
 

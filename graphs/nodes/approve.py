@@ -9,7 +9,7 @@ from langgraph.types import interrupt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skill_plugin.errors import InvalidTaskError
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, history, run_of
 from skill_plugin.records import Generation

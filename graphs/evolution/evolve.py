@@ -14,7 +14,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin import chains, chat_models, protocols, selection, verifiers
+from skill_plugin import chains, chat_models, protocols, verifiers
 from skill_plugin.budget import Budget, Spending
 from skill_plugin.chains import Credit
 from skill_plugin.curriculum import order_tasks
@@ -22,19 +22,20 @@ from skill_plugin.errors import InvalidTaskError, ModelError
 from skill_plugin.gate import GateDecision
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
-from skill_plugin.graphs.evolve_settings import EvolveSettings
-from skill_plugin.graphs.evolved import Evolved, GenerationTally
-from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
-from skill_plugin.graphs.families import Family
-from skill_plugin.graphs.finding import Finder
-from skill_plugin.graphs.gatekeeper import Gatekeeper, gate_name
-from skill_plugin.graphs.lineage import Lineage
-from skill_plugin.graphs.plan import Plan, Shared
-from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.replays import Replays
+from skill_plugin.graphs.evolution import selection
+from skill_plugin.graphs.evolution.families import Family
+from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper, gate_name
+from skill_plugin.graphs.evolution.lineage import Lineage
+from skill_plugin.graphs.evolution.plan import Plan, Shared
+from skill_plugin.graphs.evolution.recorder import Recorder
+from skill_plugin.graphs.evolution.replays import Replays
+from skill_plugin.graphs.evolution.report import Evolved, GenerationTally
+from skill_plugin.graphs.evolution.settings import EvolveSettings
+from skill_plugin.graphs.evolution.trials import Trials
+from skill_plugin.graphs.finder import Finder
+from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.graphs.trials import Trials
-from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Rollout, Task, canonical_json, sha256, split_ref
 from skill_plugin.store import RecordedRollout, SkillStore

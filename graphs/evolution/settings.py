@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from skill_plugin import selection
 from skill_plugin.chains import DEFAULT_CREDIT, Credit
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.selection import Selection
+from skill_plugin.graphs.evolution import selection
+from skill_plugin.graphs.evolution.selection import Selection
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE
 
 
@@ -29,7 +29,7 @@ class EvolveSettings:
         gate_tasks: Held-out tasks of a family that judge one decision, at most; 0 leaves everything staged.
         stop_when_solved: End a task when every rollout under its best text passes.
         order: `file`, or `half-solved`: tasks that were solved about half of the time first.
-        selection: Which text is revised next: `best-mean`, `frontier`, or a function; see `skill_plugin.selection`.
+        selection: Which text is revised next: `best-mean`, `frontier`, or a function; see `skill_plugin.graphs.evolution.selection`.
         concurrency: Calls at once, of the task LLM and the generator together.
         min_score: The floor of retrieval; see `SkillStore.search`.
         experience: How much the tasks that a skill has passed count in search, from 0 to 1; see `SkillStore.search`.

@@ -6,10 +6,10 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step
+from skill_plugin.graphs.nodes.verify import current_answer, judged
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, SkillOutput, history, run_of, task_of
-from skill_plugin.graphs.verify import current_answer, judged
 from skill_plugin.store import SkillStore
 
 

@@ -6,7 +6,7 @@ from typing import Any, NotRequired
 from langchain_core.runnables import RunnableConfig
 from typing_extensions import TypedDict
 
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import Generation, Purpose, Rollout

@@ -10,10 +10,10 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import protocols
 from skill_plugin.budget import Spending
 from skill_plugin.generators import read
-from skill_plugin.graphs.node import SkillNode
-from skill_plugin.graphs.recorder import Recorder
-from skill_plugin.graphs.revise import checked
-from skill_plugin.graphs.rollout import Trial, Tried, begun, ended, failed, tried
+from skill_plugin.graphs.evolution.recorder import Recorder
+from skill_plugin.graphs.evolution.rollout import Trial, Tried, begun, ended, failed, tried
+from skill_plugin.graphs.nodes.node import SkillNode
+from skill_plugin.graphs.nodes.revise import checked
 from skill_plugin.graphs.state import Run, task_of
 from skill_plugin.records import Generation, Revision, Rollout, Task
 from skill_plugin.store.runs.runs import Ran

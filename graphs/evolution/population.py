@@ -10,20 +10,20 @@ from langgraph.types import Send
 
 from skill_plugin.errors import ConfigurationError, ModelError
 from skill_plugin.generators import as_generator
-from skill_plugin.graphs.execute import FromOutput, ToInput, execute_node
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.evolution.rollout import Trial, Tried, collected, generation_of, rollout_node
+from skill_plugin.graphs.evolution.selection import reward
+from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.node import SkillNode, Step
+from skill_plugin.graphs.nodes.record import record_node
+from skill_plugin.graphs.nodes.retrieve import retrieve_node
+from skill_plugin.graphs.nodes.revise import staged_revisions
+from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.record import record_node
-from skill_plugin.graphs.retrieve import retrieve_node
-from skill_plugin.graphs.revise import staged_revisions
-from skill_plugin.graphs.rollout import Trial, Tried, collected, generation_of, rollout_node
 from skill_plugin.graphs.skill_graph import FORGET, task_from_input
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput, SkillState, history, run_of
-from skill_plugin.graphs.verify import verify_node
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Task
 from skill_plugin.revision_prompt import SAME_TEXT
-from skill_plugin.selection import reward
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 Next = Literal["propose", "record"]

@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import chat_models, verifiers
 from skill_plugin.adherence import Adherence, adherence_of
 from skill_plugin.errors import InvalidTaskError, ModelError, VerifierError
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, history, reads_with, run_of
 from skill_plugin.protocols import Verifier

@@ -22,7 +22,7 @@ from langgraph.pregel import Pregel
 
 from skill_plugin import chat_models
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import Attempt, HostKeys, run_of, skill_guidance
 

@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
 from skill_plugin.records import DEFAULT_FAMILY, Arm, Task, split_ref

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.graphs.rollout import Trial
+from skill_plugin.graphs.evolution.rollout import Trial
+from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.graphs.trials import Trials
 from skill_plugin.records import Purpose, Rollout, Task
 from skill_plugin.store import RecordedRollout
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from skill_plugin import protocols
 from skill_plugin.chains import Credit
-from skill_plugin.graphs.finding import Finder
-from skill_plugin.graphs.gatekeeper import Gatekeeper
-from skill_plugin.graphs.replays import Replays
-from skill_plugin.graphs.trials import Trials
+from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper
+from skill_plugin.graphs.evolution.replays import Replays
+from skill_plugin.graphs.evolution.selection import Selection
+from skill_plugin.graphs.evolution.trials import Trials
+from skill_plugin.graphs.finder import Finder
 from skill_plugin.records import Task
-from skill_plugin.selection import Selection
 from skill_plugin.store import SkillStore
 
 

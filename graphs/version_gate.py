@@ -7,7 +7,7 @@ from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.gate import GateDecision, choose, judge_version
-from skill_plugin.graphs.finding import Finder, Shown
+from skill_plugin.graphs.finder import Finder, Shown
 from skill_plugin.graphs.observe import emit, span
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
 from skill_plugin.records import Task, split_ref

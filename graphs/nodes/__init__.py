@@ -1,0 +1,1 @@
+"""The nodes of the loop, each for a graph of your own."""
