@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from skill_plugin.checkpoint_gate import decide
+from skill_plugin.gates.checkpoints import decide
 from skill_plugin.records import Revision
 from skill_plugin.training.off_policy import estimate
 

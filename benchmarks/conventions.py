@@ -18,7 +18,7 @@ from random import Random
 from serving import luck
 
 from skill_plugin.records import Generation, Revision, Task, Verdict
-from skill_plugin.skill_md import parse
+from skill_plugin.skills.skill_md import parse
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "invoice": ("currency", "rounding", "reference", "greeting", "footer", "deadline"),

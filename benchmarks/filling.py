@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.records import sha256
-from skill_plugin.skill_md import MAX_NAME, SkillDocument, render
+from skill_plugin.skills.skill_md import MAX_NAME, SkillDocument, render
 from skill_plugin.store import SkillStore, namespaces
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.tables import EmbeddingRow, SkillRow, SkillVersionRow

@@ -9,7 +9,7 @@ family in which a group had signal, with a chance of .3 one half-solved task is 
 becomes half solved (a stepping stone).
 
 Orders: `file` is that of the file, so the same tasks every night; `uniform` is drawn anew each night; `half-solved` is
-`skill_plugin.curriculum.order_tasks` with what the nights before recorded. All spend the same calls. Reported: the share of groups
+`skill_plugin.tasks.curriculum.order_tasks` with what the nights before recorded. All spend the same calls. Reported: the share of groups
 with signal over all nights, and how many tasks that never passed were moved, mean over seeds with its 95 % interval. Target:
 half-solved has at least 1.3 times the share of uniform.
 """
@@ -21,8 +21,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import fmean, stdev
 
-from skill_plugin.curriculum import TaskRecord, order_tasks
 from skill_plugin.records import Task
+from skill_plugin.tasks.curriculum import TaskRecord, order_tasks
 
 CANDIDATES = 4
 RECENT = 20

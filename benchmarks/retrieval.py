@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from skill_plugin.embedders import MiniLMEmbedder
-from skill_plugin.skill_md import MAX_DESCRIPTION, SkillDocument
+from skill_plugin.skills.skill_md import MAX_DESCRIPTION, SkillDocument
 from skill_plugin.store import SkillStore
 from skill_plugin.store.skills.pruning import CAPACITY
 

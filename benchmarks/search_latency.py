@@ -28,7 +28,7 @@ from filling import PlainEncoder, embed, fill, made_up_skills, made_up_tasks, su
 from rich.progress import track
 
 from skill_plugin.embedders import MiniLMEmbedder
-from skill_plugin.skill_md import SkillDocument
+from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store import SkillStore
 from skill_plugin.store.database import insert_all_if_absent
 from skill_plugin.store.search.experience_rows import KEPT, ExperienceRow, count_up, vector_row

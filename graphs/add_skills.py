@@ -10,7 +10,6 @@ from langgraph.channels import LastValue
 from langgraph.graph import StateGraph
 from typing_extensions import is_typeddict
 
-from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.nodes.execute import prompt_messages
 from skill_plugin.graphs.nodes.record import record_node
@@ -21,6 +20,7 @@ from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, tas
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.verifiers.adherence import Adherence
 
 Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
 

@@ -15,10 +15,11 @@ from langgraph.graph.state import CompiledStateGraph
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from skill_plugin import chat_models, generators, verifiers
+from skill_plugin import generators, verifiers
 from skill_plugin.demo import business, world
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
 from skill_plugin.graphs.skill_graph import create_skill_graph
+from skill_plugin.models import chat_models
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
 

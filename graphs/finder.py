@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skill_plugin.chains import LEAST_COSINE
+from skill_plugin.credit import LEAST_COSINE
 from skill_plugin.errors import StoreError
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import SkillHits, Task

@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin import protocols, skill_md, verifiers
+from skill_plugin import protocols, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.checkpoint_gate import CheckpointDecision, decide
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
+from skill_plugin.gates.checkpoints import CheckpointDecision, decide
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.evolution.recorder import Recorder
@@ -32,6 +32,7 @@ from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
+from skill_plugin.skills import skill_md
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
 from skill_plugin.store.runs.runs import Ran
 

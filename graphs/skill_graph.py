@@ -5,7 +5,6 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
-from skill_plugin.adherence import Adherence
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.nodes.approve import approve_node
 from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
@@ -17,6 +16,7 @@ from skill_plugin.graphs.state import SkillInput, SkillOutput, SkillState
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.verifiers.adherence import Adherence
 
 FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
 """What one run's input says must not be taken for the next one's, on a thread that is used again."""

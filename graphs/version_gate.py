@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError, StoreError
-from skill_plugin.gate import GateDecision, choose, judge_version
+from skill_plugin.gates.versions import GateDecision, choose, judge_version
 from skill_plugin.graphs.finder import Finder, Shown
 from skill_plugin.graphs.observe import emit, span
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput

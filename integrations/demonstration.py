@@ -26,7 +26,7 @@ from skill_plugin.demo.questions import FAMILIES, stream
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
 from skill_plugin.demo.world import DATABASE, STARTERS, SYSTEM_PROMPT
 from skill_plugin.errors import StoreUnavailableError
-from skill_plugin.gate import GateDecision
+from skill_plugin.gates.versions import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
 from skill_plugin.integrations.batch import Graph, graph_input
 from skill_plugin.integrations.cli.console import out
@@ -34,7 +34,7 @@ from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Task
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
-from skill_plugin.task_files import read_tasks, write_tasks
+from skill_plugin.tasks.files import read_tasks, write_tasks
 
 FOLDER = "demo"
 TASKS = "tasks.jsonl"

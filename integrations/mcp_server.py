@@ -22,11 +22,11 @@ import anyio.to_thread
 from pydantic import Field
 from pydantic_core import to_jsonable_python
 
-from skill_plugin import skill_md
 from skill_plugin.errors import RunNotFoundError, SkillNotFoundError, SkillPluginError
 from skill_plugin.integrations import mcp_sdk, tools
 from skill_plugin.integrations.mcp_sdk import Resource, ToolAnnotations
 from skill_plugin.records import Skill, sha256
+from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 
 INDEX_URI = "skill://index.json"

@@ -10,17 +10,18 @@ from langchain_core.tools import BaseTool, ToolException, tool
 from pydantic_core import to_json
 from typing_extensions import TypedDict
 
-from skill_plugin import chat_models, prompts
-from skill_plugin.adherence import Adherence
+from skill_plugin import prompts
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SkillNotFoundError
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import failed_call, verify_node
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import Attempt, PinnedSkill, Run, SkillOutput, last_human, skill_guidance
+from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.verifiers.adherence import Adherence
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse

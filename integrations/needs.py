@@ -1,9 +1,9 @@
 """What a night needs: looked at before an hour of training, because what is missing then is missing now."""
 
 from skill_plugin import verifiers
-from skill_plugin.base_models import check_model
 from skill_plugin.integrations.night import Night
 from skill_plugin.integrations.trainer_process import check_launcher
+from skill_plugin.models.base_models import check_model
 from skill_plugin.protocols import Verifier
 from skill_plugin.store import SkillStore
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from skill_plugin.checkpoint_record import Checkpoint
+from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import SkillStore
 from skill_plugin.training.dataset import GroupReport, build_groups

@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from skill_plugin.checkpoint_gate import CheckpointDecision, decide
-from skill_plugin.checkpoint_record import Checkpoint
+from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
+from skill_plugin.gates.checkpoints import CheckpointDecision, decide
+from skill_plugin.gates.judges import draw_judges
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations import trainer_process
 from skill_plugin.integrations.needs import check_needs
 from skill_plugin.integrations.night import Night, nothing_in
 from skill_plugin.integrations.retrained import Retrained
-from skill_plugin.judges import draw_judges
 from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore

@@ -8,10 +8,10 @@ from typing import Any
 
 from langgraph.store.base import Item, SearchItem, SearchOp
 
-from skill_plugin import skill_md
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillNotFoundError
 from skill_plugin.integrations.tools import propose_skill
 from skill_plugin.records import Skill
+from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 from skill_plugin.store.items.reading import Keep
 

@@ -8,7 +8,6 @@ import uuid
 
 from typing_extensions import TypedDict
 
-from skill_plugin import skill_md
 from skill_plugin.errors import (
     ConfigurationError,
     DuplicateSkillError,
@@ -17,6 +16,7 @@ from skill_plugin.errors import (
     VerifierError,
 )
 from skill_plugin.records import Rollout, Skill, Task, Verdict
+from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 
 DEFAULT_K = 3

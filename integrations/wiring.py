@@ -3,18 +3,19 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin import chat_models, generators, verifiers
-from skill_plugin.base_models import model_folder
+from skill_plugin import generators, verifiers
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.models import chat_models
+from skill_plugin.models.base_models import model_folder
 from skill_plugin.protocols import Generator
 from skill_plugin.settings import Settings
-from skill_plugin.task_files import check_references, read_tasks
+from skill_plugin.tasks.files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skill_plugin.checkpoint_record import Checkpoint
+    from skill_plugin.checkpoints import Checkpoint
     from skill_plugin.generators.vllm_server import VllmServer
     from skill_plugin.protocols import Verifier
     from skill_plugin.records import Task

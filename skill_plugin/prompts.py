@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from skill_plugin.skill_md import body_of, parse
+from skill_plugin.skills.skill_md import body_of, parse
 
 _GUIDANCE = """\
 The procedure below was learned from earlier work of this kind. It is guidance: it may be incomplete or out of date, and \

@@ -8,9 +8,9 @@ import numpy as np
 from sqlalchemy import String, cast, func, text
 from sqlmodel import col, select
 
-from skill_plugin.adapter_files import verify_adapter
 from skill_plugin.errors import SkillPluginError
-from skill_plugin.skill_md import parse
+from skill_plugin.models.adapter_files import verify_adapter
+from skill_plugin.skills.skill_md import parse
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import StatementError
 from sqlmodel import Session
 
-from skill_plugin.checkpoint_record import LIVE
+from skill_plugin.checkpoints import LIVE
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.checkpoint_rows import live_row

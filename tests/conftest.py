@@ -19,7 +19,7 @@ import training_processes
 from adapters import BASE_MODEL, adapter
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Skill
-from skill_plugin.checkpoint_record import Checkpoint
+from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore

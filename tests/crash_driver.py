@@ -18,7 +18,7 @@ from pathlib import Path
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.embedders import HashingEmbedder
 from skill_plugin.errors import SkillPluginError
-from skill_plugin.skill_md import SkillDocument, render
+from skill_plugin.skills.skill_md import SkillDocument, render
 from skill_plugin.store import SkillStore
 from skill_plugin.store.dump import dump, load
 

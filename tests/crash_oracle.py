@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import crash_driver
-from skill_plugin import skill_folders
+from skill_plugin.skills import folders
 
 DRIVER = Path(crash_driver.__file__)
 ROOT = DRIVER.parent.parent
@@ -223,7 +223,7 @@ def _unreadable_files(home):
             continue
         try:
             if path.suffix == ".zip":
-                skill_folders.read_skills(path)
+                folders.read_skills(path)
             else:
                 dump_rows(path)
         except (OSError, EOFError, ValueError) as exc:

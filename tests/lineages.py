@@ -2,7 +2,7 @@
 
 from fakes import skill_text
 from skill_plugin import Revision, Rollout, Task
-from skill_plugin.histories.credit import Later
+from skill_plugin.histories.worth import Later
 from skill_plugin.store import TextWorth
 from skill_plugin.store.histories.later import as_evidence
 from skill_plugin.store.tables import CheckpointRow

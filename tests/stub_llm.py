@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from skill_plugin import chat_models
+from skill_plugin.models import chat_models
 
 
 @dataclass(frozen=True)

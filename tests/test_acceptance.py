@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from adapters import BASE_MODEL
 from fakes import skill_text
 from skill_plugin import Revision, Task
-from skill_plugin.checkpoint_record import Acceptance, wilson_interval
-from skill_plugin.gate import paired_gate
+from skill_plugin.checkpoints import Acceptance, wilson_interval
+from skill_plugin.gates.versions import paired_gate
 
 both = pytest.mark.both_backends
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import MODULE, adapter, tensors
-from skill_plugin.adapter_files import adapter_sha256, check_adapter, verify_adapter
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.models.adapter_files import adapter_sha256, check_adapter, verify_adapter
 from tiny_models import tiny_adapter, tiny_model
 
 WEIGHTS = "adapter_model.safetensors"

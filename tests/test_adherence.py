@@ -6,7 +6,7 @@ import pytest
 
 from fakes import ASK, FingersAdder, ScriptedChat, loop, system_text
 from skill_plugin import Rollout, Task
-from skill_plugin.adherence import adherence_of, chat_adherence
+from skill_plugin.verifiers.adherence import adherence_of, chat_adherence
 
 TASK = Task("add 2 and 2")
 

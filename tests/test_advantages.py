@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill_plugin.chains import Credit
+from skill_plugin.credit import Credit
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.histories.credit import Worth
+from skill_plugin.histories.worth import Worth
 from skill_plugin.training.advantages import (
     advantages_C_K,
     candidate_intra_C,

@@ -83,7 +83,7 @@ class TestRevision:
         config.write_text("{}")
         (tmp_path / "models--some--model" / "refs").mkdir()
         (tmp_path / "models--some--model" / "refs" / "main").write_text("0123abc")
-        code = "from skill_plugin.base_models import base_revision as b; print(b('some/model'), b('some/other'))"
+        code = "from skill_plugin.models.base_models import base_revision as b; print(b('some/model'), b('some/other'))"
         ran = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True, text=True,

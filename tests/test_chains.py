@@ -2,7 +2,7 @@
 
 import pytest
 
-from skill_plugin.chains import CREDITS, Credit, siblings, text_reward
+from skill_plugin.credit import CREDITS, Credit, siblings, text_reward
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Task
 

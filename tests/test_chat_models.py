@@ -1,8 +1,8 @@
 import pytest
 
 from fakes import ScriptedChat
-from skill_plugin import chat_models
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.models import chat_models
 from skill_plugin.settings import Settings
 from stub_llm import says, stub_llm
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from fakes import MACHINE, skill_text
-from skill_plugin.checkpoint_gate import CheckpointDecision, checks, decide
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.gates.checkpoints import CheckpointDecision, checks, decide
 from skill_plugin.records import Revision
 from skill_plugin.training.off_policy import OffPolicyEstimate
 

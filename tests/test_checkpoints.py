@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from adapters import BASE_MODEL, adapter
-from skill_plugin.adapter_files import adapter_sha256
 from skill_plugin.errors import (
     CheckpointNotFoundError,
     ConfigurationError,
     NamespaceError,
     StoreError,
 )
+from skill_plugin.models.adapter_files import adapter_sha256
 from skill_plugin.store import SkillStore, migrations
 
 ROOT = Path(__file__).parent.parent

@@ -233,7 +233,7 @@ def models(monkeypatch):
     """`--agent here:name` finds this module; the generator's model is scripted."""
     monkeypatch.setitem(sys.modules, "here", sys.modules[__name__])
     writer = ScriptedChat(lambda _: MACHINE)
-    monkeypatch.setattr("skill_plugin.chat_models.load", lambda *_, **__: writer)
+    monkeypatch.setattr("skill_plugin.models.chat_models.load", lambda *_, **__: writer)
 
 
 def run(cli, tasks, *words, agent="here:fingers", code=0):

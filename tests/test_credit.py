@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill_plugin.chains import CREDITS, Credit
-from skill_plugin.histories.credit import Judged, Later, Worth, has_signal, worths_of
+from skill_plugin.credit import CREDITS, Credit
+from skill_plugin.histories.worth import Judged, Later, Worth, has_signal, worths_of
 
 R1, EVOLVING, SAGE = (CREDITS[name] for name in ("skill-r1", "evolving-rl", "sage"))
 

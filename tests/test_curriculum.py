@@ -6,8 +6,8 @@ import pytest
 
 from fakes import MACHINE
 from skill_plugin import Rollout
-from skill_plugin.curriculum import TaskRecord, order_tasks
 from skill_plugin.records import Revision, Task
+from skill_plugin.tasks.curriculum import TaskRecord, order_tasks
 
 
 def tasks(count):

@@ -16,7 +16,7 @@ from skill_plugin.demo.conventions import HANDBOOK, TRUTH, Conventions, missing,
 from skill_plugin.demo.questions import FAMILIES, TEMPLATES, stream, understand_question
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
 from skill_plugin.errors import VerifierError
-from skill_plugin.skill_md import parse
+from skill_plugin.skills.skill_md import parse
 
 
 @pytest.fixture(scope="module")

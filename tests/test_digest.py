@@ -2,7 +2,7 @@
 
 from fakes import MACHINE, skill_text
 from skill_plugin import Generation, Rollout
-from skill_plugin.digest import (
+from skill_plugin.generators.digest import (
     MAX_QUOTED,
     attempts,
     current_text,

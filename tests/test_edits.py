@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import skill_text
-from skill_plugin.edits import Edit, apply_edits, are_edits, parse_edits, sections
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.skill_md import body_of, parse
+from skill_plugin.skills.edits import Edit, apply_edits, are_edits, parse_edits, sections
+from skill_plugin.skills.skill_md import body_of, parse
 
 BODY = """\
 Read the order first.

@@ -12,10 +12,10 @@ from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import generators, verifiers
 from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import ConfigurationError, InvalidTaskError, ModelError
+from skill_plugin.generators.prompt import revise_prompt
 from skill_plugin.graphs import Evolved, EvolveSettings, aevolve, create_population_graph, create_skill_graph
 from skill_plugin.graphs.evolution import evolve
 from skill_plugin.records import Revision, Task
-from skill_plugin.revision_prompt import revise_prompt
 
 ABACUS = skill_text(body="Use an abacus.")
 SMALL = EvolveSettings(generations=2, candidates=2, rollouts=2, concurrency=4, adaptive=False, minibatch=1)

@@ -9,7 +9,7 @@ import pytest
 from fakes import MACHINE, skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import CapacityError, ConfigurationError, InvalidSkillError, SkillNotFoundError
-from skill_plugin.skill_md import parse
+from skill_plugin.skills.skill_md import parse
 
 pytestmark = pytest.mark.both_backends
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.gate import GateDecision, choose, judge_version, paired_gate, replay_score
+from skill_plugin.gates.versions import GateDecision, choose, judge_version, paired_gate, replay_score
 from skill_plugin.graphs.evolution.variants import NOT_FOUND
 
 

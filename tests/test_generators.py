@@ -4,8 +4,8 @@ from sqlalchemy import select
 from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import Generation, Revision, Rollout, Task, generators, verifiers
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from skill_plugin.graphs import create_skill_graph
-from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
 from skill_plugin.settings import Settings
 from skill_plugin.store.tables import RevisionRow
 from tiny_models import tiny_adapter, tiny_model

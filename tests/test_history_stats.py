@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from lineages import in_evolve, leaks, learned, lineage, rolled, written
 from recorded import TRIALS, write
 from skill_plugin import Task
-from skill_plugin.chains import CREDITS
+from skill_plugin.credit import CREDITS
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.histories.credit import Judged, has_signal, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     Ancestry,
@@ -25,6 +24,7 @@ from skill_plugin.histories.eligibility import (
     temperature_of,
 )
 from skill_plugin.histories.statistics import inter_noise
+from skill_plugin.histories.worth import Judged, has_signal, worths_of
 
 GOOD = Example(
     split="train", malformed=False, imported=False, prompt_tokens=3, completion_tokens=2, logprobs=2, base_model="qwen",

@@ -12,9 +12,9 @@ import zipfile
 import pytest
 
 from fakes import skill_text
-from skill_plugin import skill_folders
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.skill_md import MAX_BYTES
+from skill_plugin.skills import folders
+from skill_plugin.skills.skill_md import MAX_BYTES
 
 SECONDS = 10
 GOOD = skill_text()
@@ -130,7 +130,7 @@ def test_a_method_that_cannot_be_unpacked_piece_by_piece(refused, tmp_path, meth
 
 
 def test_a_zip_of_too_many_bytes_in_small_pieces(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(skill_folders, "MAX_UNPACKED", 2**20)
+    monkeypatch.setattr(folders, "MAX_UNPACKED", 2**20)
     members = [(f"s{number}/SKILL.md", " " * 60_000) for number in range(30)]
 
     assert "unfolds into more than" in refused(make_zip(tmp_path / "a.zip", *members))
@@ -186,7 +186,7 @@ def test_too_many_members_of_a_tar(refused, tmp_path, kind):
 
 
 def test_too_many_members_of_a_zip_and_a_folder(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(skill_folders, "MAX_MEMBERS", 50)
+    monkeypatch.setattr(folders, "MAX_MEMBERS", 50)
     folder = tmp_path / "skills" / "adding"
     folder.mkdir(parents=True)
     for number in range(60):
@@ -197,7 +197,7 @@ def test_too_many_members_of_a_zip_and_a_folder(refused, tmp_path, monkeypatch):
 
 
 def test_too_many_skills(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(skill_folders, "MAX_SKILLS", 5)
+    monkeypatch.setattr(folders, "MAX_SKILLS", 5)
     names = [f"s{number}/SKILL.md" for number in range(9)]
     for name in names:
         path = tmp_path / "skills" / name
@@ -360,7 +360,7 @@ def test_a_damaged_archive_is_read_or_refused_in_one_line(tmp_path, name):
     for _ in range(500):
         place.write_bytes(damaged(whole, chance))
         try:
-            skill_folders.read_skills(place)
+            folders.read_skills(place)
         except InvalidSkillError as exc:
             messages.append(str(exc))
 

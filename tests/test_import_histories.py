@@ -19,7 +19,7 @@ from recorded import BY_FORMAT, GSM8K, LANGSMITH, SQL, TAU, TRIALS, run, sql, tr
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.histories import columns
-from skill_plugin.histories.credit import Later
+from skill_plugin.histories.worth import Later
 from skill_plugin.store.tables import RevisionTaskRow, SharedUseRow
 
 ROOT = Path(__file__).parent.parent

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from skill_plugin.judges import draw_judges
+from skill_plugin.gates.judges import draw_judges
 from skill_plugin.records import Task
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from lineages import in_evolve, noted, written
 from skill_plugin import Rollout, Task
-from skill_plugin.chains import Credit
+from skill_plugin.credit import Credit
 from skill_plugin.graphs.evolution.variants import Variant
-from skill_plugin.histories.credit import Later
+from skill_plugin.histories.worth import Later
 
 pytestmark = pytest.mark.both_backends
 

@@ -35,8 +35,8 @@ ONLY_IN = {
     "mcp": ("integrations/mcp_sdk.py", "integrations/mcp_server.py", "integrations/http.py"),
     "starlette": ("integrations/http.py",),
     "uvicorn": ("integrations/http.py",),
-    "langchain": ("skill_plugin/chat_models.py", "integrations/middleware.py"),
-    "langchain_openai": ("skill_plugin/chat_models.py",),
+    "langchain": ("skill_plugin/models/chat_models.py", "integrations/middleware.py"),
+    "langchain_openai": ("skill_plugin/models/chat_models.py",),
     "httpx": ("skill_plugin/generators/vllm_server.py",),
 }
 HEAVY = {

@@ -6,10 +6,10 @@ import pytest
 
 from fakes import MACHINE, skill_text
 from skill_plugin import Generation, Rollout, Task
-from skill_plugin.digest import current_text
 from skill_plugin.errors import InvalidTaskError
-from skill_plugin.minibatch import MAX_OTHERS, MAX_REFUSED, minibatch
-from skill_plugin.revision_prompt import revise_prompt
+from skill_plugin.generators.digest import current_text
+from skill_plugin.generators.minibatch import MAX_OTHERS, MAX_REFUSED, minibatch
+from skill_plugin.generators.prompt import revise_prompt
 
 TASK = Task("2 + 2?", split="train")
 

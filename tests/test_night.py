@@ -17,7 +17,7 @@ from skill_plugin import generators
 from skill_plugin.integrations.cli import app
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
-from skill_plugin.task_files import write_tasks
+from skill_plugin.tasks.files import write_tasks
 from tiny_writer import LEARNS_IN_A_NIGHT, tiny_writer, total_tasks
 
 NIGHT = (

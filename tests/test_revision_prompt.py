@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fakes import MACHINE, skill_text
 from skill_plugin import Generation, Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
-from skill_plugin.revision_prompt import (
+from skill_plugin.generators.prompt import (
     BUDGET,
     MAX_SHOWN,
     REVISE_SYSTEM,

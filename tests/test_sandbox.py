@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from skill_plugin.sandbox import run_python
+from skill_plugin.verifiers.sandbox import run_python
 
 
 def test_a_program_runs_and_says_what_it_printed():

@@ -8,7 +8,7 @@ import pytest
 
 from fakes import skill_text
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.skill_folders import read_skills, write_skills
+from skill_plugin.skills.folders import read_skills, write_skills
 
 TEXTS = {"adding": skill_text(), "sorting": skill_text("sorting", "How to sort", "Quickly: é 漢字 🙂.")}
 

@@ -2,7 +2,7 @@ import pytest
 
 from fakes import skill_text
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.skill_md import MAX_BYTES, SkillDocument, parse, render
+from skill_plugin.skills.skill_md import MAX_BYTES, SkillDocument, parse, render
 
 
 def test_a_document_is_read_back_as_it_was_written():

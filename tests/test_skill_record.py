@@ -11,8 +11,8 @@ from fakes import skill_text
 from skill_plugin import Skill
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.records import sha256
-from skill_plugin.skill_md import MAX_BYTES, SkillDocument, parse, render
-from skill_plugin.skill_record import SkillRecord, with_record, without_record
+from skill_plugin.skills.record import SkillRecord, with_record, without_record
+from skill_plugin.skills.skill_md import MAX_BYTES, SkillDocument, parse, render
 from skill_plugin.store.tables import utc_now
 
 FRONT = "---\nname: adding\ndescription: How to add numbers\n{}---\n\nUse your fingers.\n"

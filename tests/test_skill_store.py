@@ -10,7 +10,7 @@ from skill_plugin.errors import (
     SkillNotFoundError,
     StoreUnavailableError,
 )
-from skill_plugin.gate import paired_gate
+from skill_plugin.gates.versions import paired_gate
 from skill_plugin.store import SkillStore
 
 pytestmark = pytest.mark.both_backends

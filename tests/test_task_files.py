@@ -2,7 +2,7 @@ import pytest
 
 from skill_plugin import Task, verifiers
 from skill_plugin.errors import InvalidTaskError
-from skill_plugin.task_files import check_references, read_tasks, write_tasks
+from skill_plugin.tasks.files import check_references, read_tasks, write_tasks
 
 
 def test_tasks_are_read_back_as_they_were_written(tmp_path):

@@ -16,7 +16,7 @@ import pytest
 
 from skill_plugin import Generation, Rollout, Task, generators
 from skill_plugin.errors import ModelError
-from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
+from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from tiny_models import tiny_adapter, tiny_model
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]

@@ -11,7 +11,7 @@ import pytest
 from fakes import MACHINE
 from skill_plugin import Revision, Task, generators
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
-from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
+from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from stub_llm import HALF, HANG, RESET, Reply, completion, fails, says, stub_llm
 
 TASK = Task("2 + 2?", reference="4")

@@ -14,7 +14,7 @@ from skill_plugin.generators.vllm_server import VllmServer
 from skill_plugin.integrations.night import Night
 from skill_plugin.integrations.retrain import retrain
 from skill_plugin.store import SkillStore
-from skill_plugin.task_files import write_tasks
+from skill_plugin.tasks.files import write_tasks
 from skill_plugin.training import options
 from test_vllm import TOLERANCE, Server
 from tiny_writer import LEARNS_IN_A_NIGHT, tiny_writer, total_tasks

@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 from skill_plugin import verifiers
+from skill_plugin.generators.prompt import REVISE_SYSTEM, revise_prompt
 from skill_plugin.records import Generation, Rollout, Task, Verdict
-from skill_plugin.revision_prompt import REVISE_SYSTEM, revise_prompt
 from tiny_models import tiny_model, tiny_tokenizer
 
 UNITS = ("cents", "euros", "dollars", "pence")

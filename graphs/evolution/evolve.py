@@ -14,12 +14,11 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin import chains, chat_models, protocols, verifiers
+from skill_plugin import credit, protocols, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.chains import Credit
-from skill_plugin.curriculum import order_tasks
+from skill_plugin.credit import Credit
 from skill_plugin.errors import InvalidTaskError, ModelError
-from skill_plugin.gate import GateDecision
+from skill_plugin.gates.versions import GateDecision
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.evolution import selection
@@ -36,10 +35,12 @@ from skill_plugin.graphs.finder import Finder
 from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
+from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Rollout, Task, canonical_json, sha256, split_ref
 from skill_plugin.store import RecordedRollout, SkillStore
 from skill_plugin.store.skills.lift import ENOUGH
+from skill_plugin.tasks.curriculum import order_tasks
 
 SAVE_EVERY_S = 5.0
 
@@ -338,7 +339,7 @@ class _Work:
         most = self._settings.siblings
         if not most or not self._shared.plan.credit.later_weight:
             return []
-        return chains.siblings(
+        return credit.siblings(
             task, self._by_family[task.family], lambda other: self._store.cosine(task.input, other.input), most
         )
 

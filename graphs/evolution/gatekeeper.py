@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.gate import GateDecision, judge_version
+from skill_plugin.gates.judges import draw_judges
+from skill_plugin.gates.versions import GateDecision, judge_version
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder, Shown
 from skill_plugin.graphs.observe import emit
-from skill_plugin.judges import draw_judges
 from skill_plugin.records import Purpose, Rollout, Task, sha256
 from skill_plugin.store import SkillStore
 

@@ -11,15 +11,15 @@ from itertools import islice
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.chains import LEAST_SIBLINGS
+from skill_plugin.credit import LEAST_SIBLINGS
+from skill_plugin.generators.minibatch import MAX_OTHERS, minibatch
+from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.evolution.families import Family
 from skill_plugin.graphs.evolution.plan import Shared
 from skill_plugin.graphs.evolution.rollout import Trial, Tried
 from skill_plugin.graphs.evolution.variants import NOT_FOUND, Variant, fails
 from skill_plugin.graphs.state import PinnedSkill, pinned
-from skill_plugin.minibatch import MAX_OTHERS, minibatch
 from skill_plugin.records import Generation, Rollout, Task
-from skill_plugin.revision_prompt import SAME_TEXT
 from skill_plugin.store import StagedRevision, TextWorth
 
 GENERATOR = "generator"

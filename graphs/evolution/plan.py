@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from skill_plugin import protocols
-from skill_plugin.chains import Credit
+from skill_plugin.credit import Credit
 from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.selection import Selection

@@ -10,6 +10,7 @@ from langgraph.types import Send
 
 from skill_plugin.errors import ConfigurationError, ModelError
 from skill_plugin.generators import as_generator
+from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.evolution.rollout import Trial, Tried, collected, generation_of, rollout_node
 from skill_plugin.graphs.evolution.selection import reward
 from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
@@ -23,7 +24,6 @@ from skill_plugin.graphs.skill_graph import FORGET, task_from_input
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput, SkillState, history, run_of
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Task
-from skill_plugin.revision_prompt import SAME_TEXT
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 
 Next = Literal["propose", "record"]

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from skill_plugin.chains import DEFAULT_CREDIT, Credit
+from skill_plugin.credit import DEFAULT_CREDIT, Credit
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.evolution import selection
 from skill_plugin.graphs.evolution.selection import Selection

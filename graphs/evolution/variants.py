@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from skill_plugin.chains import FOLLOWED, LEAST_SIBLINGS, Credit, text_reward
+from skill_plugin.credit import FOLLOWED, LEAST_SIBLINGS, Credit, text_reward
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import Generation, Rollout, Task
 

@@ -13,7 +13,7 @@ from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, history, run_of
 from skill_plugin.records import Generation
-from skill_plugin.skill_md import parse
+from skill_plugin.skills.skill_md import parse
 from skill_plugin.store import SkillStore
 
 

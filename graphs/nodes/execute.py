@@ -20,11 +20,11 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import merge_configs
 from langgraph.pregel import Pregel
 
-from skill_plugin import chat_models
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import Attempt, HostKeys, run_of, skill_guidance
+from skill_plugin.models import chat_models
 
 
 class AgentInput(TypedDict):

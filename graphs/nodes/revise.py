@@ -8,11 +8,11 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import protocols
 from skill_plugin.errors import GeneratorError, InvalidTaskError
 from skill_plugin.generators import as_generator, read
+from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
 from skill_plugin.records import Generation, Revision
-from skill_plugin.revision_prompt import SAME_TEXT
 from skill_plugin.store import SkillStore, StagedRevision
 
 NextStep = Literal["execute", "revise", "record"]

@@ -10,14 +10,15 @@ from typing import Any, NamedTuple, Self
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin import chat_models, verifiers
-from skill_plugin.adherence import Adherence, adherence_of
+from skill_plugin import verifiers
 from skill_plugin.errors import InvalidTaskError, ModelError, VerifierError
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, history, reads_with, run_of
+from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
+from skill_plugin.verifiers.adherence import Adherence, adherence_of
 
 _log = logging.getLogger(__name__)
 

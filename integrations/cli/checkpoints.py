@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.checkpoint_record import MARGIN, MIN_DECISIONS
+from skill_plugin.checkpoints import MARGIN, MIN_DECISIONS
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.cli.console import out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
@@ -19,7 +19,7 @@ from skill_plugin.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from skill_plugin.checkpoint_record import Checkpoint, CheckpointEvent
+    from skill_plugin.checkpoints import Checkpoint, CheckpointEvent
     from skill_plugin.store import SkillStore
 
 checkpoints = typer.Typer(

@@ -85,7 +85,7 @@ def evolve(
     """
     from skill_plugin import generators, graphs  # noqa: PLC0415 - LangGraph and the store take a second to import
     from skill_plugin.integrations import wiring  # noqa: PLC0415
-    from skill_plugin.task_files import read_text  # noqa: PLC0415
+    from skill_plugin.tasks.files import read_text  # noqa: PLC0415
 
     budget = Budget(
         calls=max_calls,

@@ -15,7 +15,7 @@ from skill_plugin.integrations.cli.options import Agent, BaseUrl, Json, Judge, M
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
-    from skill_plugin.checkpoint_gate import CheckpointDecision
+    from skill_plugin.gates.checkpoints import CheckpointDecision
     from skill_plugin.integrations.dry_run import DryRun
     from skill_plugin.integrations.retrained import Retrained
     from skill_plugin.records import Task
@@ -74,7 +74,7 @@ def retrain(
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.dry_run import dry_run  # noqa: PLC0415
     from skill_plugin.integrations.night import Night  # noqa: PLC0415
-    from skill_plugin.task_files import read_text  # noqa: PLC0415
+    from skill_plugin.tasks.files import read_text  # noqa: PLC0415
     from skill_plugin.training import options  # noqa: PLC0415
 
     if gate not in ("auto", "paired", "off-policy"):

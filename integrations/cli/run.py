@@ -42,7 +42,7 @@ def run(
     from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
-    from skill_plugin.task_files import read_text  # noqa: PLC0415
+    from skill_plugin.tasks.files import read_text  # noqa: PLC0415
 
     settings = settings.override(
         model=model, generator=generator, base_url=base_url, max_generations=max_generations, verifier=verifier

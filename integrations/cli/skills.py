@@ -9,13 +9,13 @@ import typer
 from rich.markdown import Markdown
 from rich.text import Text
 
-from skill_plugin import skill_md
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.integrations.cli.console import out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Skill, split_ref
 from skill_plugin.settings import Settings
+from skill_plugin.skills import skill_md
 
 if TYPE_CHECKING:
     from skill_plugin.store import SkillStore

@@ -19,7 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from skill_plugin.demo.conventions import HANDBOOK, missing, understand
 from skill_plugin.demo.questions import understand_question
-from skill_plugin.skill_md import SkillDocument, parse, render
+from skill_plugin.skills.skill_md import SkillDocument, parse, render
 
 DESCRIPTIONS = {
     "revenue": "Average order value in dollars of the customers of a tier, and total revenue in dollars of a region in a year.",

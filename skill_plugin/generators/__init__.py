@@ -10,21 +10,21 @@ The last three log what training needs.
 
 from typing import TYPE_CHECKING
 
-from skill_plugin import chat_models
-from skill_plugin.checkpoint_record import LIVE
-from skill_plugin.digest import current_text
+from skill_plugin.checkpoints import LIVE
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.chat import ChatGenerator
+from skill_plugin.generators.digest import current_text
 from skill_plugin.generators.live import LiveGenerator
 from skill_plugin.generators.local import LocalGenerator
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.vllm import VllmGenerator
+from skill_plugin.models import chat_models
 from skill_plugin.protocols import Generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from skill_plugin.checkpoint_record import Checkpoint
+    from skill_plugin.checkpoints import Checkpoint
     from skill_plugin.settings import Settings
 
 # Bound after the modules of the same names were imported, so these names are the classes here.

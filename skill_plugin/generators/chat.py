@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from skill_plugin import chat_models
-from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import ModelError
+from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from skill_plugin.generators.reading import read
+from skill_plugin.models import chat_models
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.revision_prompt import PROMPT_VERSION, revise_prompt
+from skill_plugin.skills.edits import MAX_CHANGE
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

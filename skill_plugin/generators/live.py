@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skill_plugin.checkpoint_record import Checkpoint
+from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.protocols import Generator
 from skill_plugin.records import Generation, Revision, Task

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin.base_models import adapter_folder, loading, model_folder
-from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
+from skill_plugin.generators.prompt import BUDGET, revise_prompt
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, Sampling, cut_off
+from skill_plugin.models.base_models import adapter_folder, loading, model_folder
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.revision_prompt import BUDGET, revise_prompt
+from skill_plugin.skills.edits import MAX_CHANGE
 
 if TYPE_CHECKING:
     import torch

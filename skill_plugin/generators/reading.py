@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skill_plugin.digest import current_text
-from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import InvalidSkillError
+from skill_plugin.generators.digest import current_text
+from skill_plugin.generators.prompt import read_revision
 from skill_plugin.records import Generation, Revision
-from skill_plugin.revision_prompt import read_revision
+from skill_plugin.skills.edits import MAX_CHANGE
 
 
 def read(revision: Revision, history: Sequence[Generation], *, max_change: float | None = MAX_CHANGE) -> Revision:

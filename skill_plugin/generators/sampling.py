@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.revision_prompt import PROMPT_VERSION
+from skill_plugin.generators.prompt import PROMPT_VERSION
 
 MAX_TOKENS = 2048
 

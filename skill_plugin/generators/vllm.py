@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skill_plugin.edits import MAX_CHANGE
 from skill_plugin.errors import ModelError
+from skill_plugin.generators.prompt import revise_prompt
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, RAW, Sampling, cut_off
 from skill_plugin.generators.vllm_server import PATIENCE_S, VllmServer
 from skill_plugin.records import Generation, Revision, Task
-from skill_plugin.revision_prompt import revise_prompt
 from skill_plugin.settings import MODEL_TIMEOUT_S
+from skill_plugin.skills.edits import MAX_CHANGE
 
 _LOADS = 3  # more than one, because a server can go away between the loading and the call
 _UNKNOWN = -9999.0  # what vLLM writes for a log-probability that it does not have

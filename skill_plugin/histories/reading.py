@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
-from skill_plugin.histories.attempts import Attempts
-from skill_plugin.histories.episodes import Episodes
 from skill_plugin.histories.files import Tell, files, rows
-from skill_plugin.histories.langsmith import LangSmith
-from skill_plugin.histories.messages import Messages
-from skill_plugin.histories.own import Own
+from skill_plugin.histories.formats.attempts import Attempts
+from skill_plugin.histories.formats.episodes import Episodes
+from skill_plugin.histories.formats.langsmith import LangSmith
+from skill_plugin.histories.formats.messages import Messages
+from skill_plugin.histories.formats.own import Own
+from skill_plugin.histories.formats.trials import Trials
 from skill_plugin.histories.records import Episode, Noted, Refused, Row
-from skill_plugin.histories.trials import Trials
 
 AUTO = "auto"
 HEADER = "header row"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from skill_plugin.histories.credit import Later
+from skill_plugin.histories.worth import Later
 from skill_plugin.records import Revision, Rollout, Task, canonical_json, sha256
 
 

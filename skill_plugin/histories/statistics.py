@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple, get_args
 
-from skill_plugin.chains import DEFAULT_CREDIT, Credit
-from skill_plugin.histories.credit import Judged, Later, has_signal, last_tried, worths_of
+from skill_plugin.credit import DEFAULT_CREDIT, Credit
 from skill_plugin.histories.eligibility import (
     BASE,
     MALFORMED_REWARD,
@@ -18,6 +17,7 @@ from skill_plugin.histories.eligibility import (
     group_temperature,
     refusal,
 )
+from skill_plugin.histories.worth import Judged, Later, has_signal, last_tried, worths_of
 from skill_plugin.records import Purpose
 
 OWN, IMPORTED = "own", "imported"

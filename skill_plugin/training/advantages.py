@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
-from skill_plugin.histories.credit import Worth
+from skill_plugin.histories.worth import Worth
 from skill_plugin.training.settings import AdvantageSettings
 
 Scale = Literal["none", "std"]

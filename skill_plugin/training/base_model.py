@@ -14,7 +14,8 @@ from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
-from skill_plugin.base_models import (
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.models.base_models import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     GET_ONE,
@@ -23,7 +24,6 @@ from skill_plugin.base_models import (
     loading,
     model_folder,
 )
-from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.disk import whole_folder
 
 __all__ = [

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skill_plugin.errors import ConfigurationError, SkillPluginError
-from skill_plugin.histories.credit import Judged, worths_of
 from skill_plugin.histories.eligibility import (
     BASE,
     MAX_AGE,
@@ -22,6 +21,7 @@ from skill_plugin.histories.eligibility import (
     group_temperature,
     refusal,
 )
+from skill_plugin.histories.worth import Judged, worths_of
 from skill_plugin.training.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.groups import Candidate, Group, Groups, GroupWriter
 from skill_plugin.training.revised import Revised, revisions

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from skill_plugin.base_models import ADAPTER_WEIGHTS
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
+from skill_plugin.models.base_models import ADAPTER_WEIGHTS
 from skill_plugin.training import base_model, memory
 from skill_plugin.training.disk import check_disk
 from skill_plugin.training.groups import Groups

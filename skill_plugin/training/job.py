@@ -12,8 +12,8 @@ from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 from filelock import FileLock, Timeout
 
-from skill_plugin.adapter_files import adapter_sha256
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.models.adapter_files import adapter_sha256
 from skill_plugin.training import base_model, curves
 from skill_plugin.training.groups import Groups
 from skill_plugin.training.manifest import manifest, read_json, same_run, write_json

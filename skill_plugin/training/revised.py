@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns
-from skill_plugin.histories.credit import Later
 from skill_plugin.histories.eligibility import temperature_of
+from skill_plugin.histories.worth import Later
 from skill_plugin.training.history_file import check_format
 
 

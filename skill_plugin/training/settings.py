@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from skill_plugin.chains import Credit
+from skill_plugin.credit import Credit
 from skill_plugin.errors import ConfigurationError
 
 Way = Literal["auto", "shared", "plain"]

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from skill_plugin.records import Task, Verdict
-from skill_plugin.sandbox import run_python
 from skill_plugin.verifiers.fences import unfence
+from skill_plugin.verifiers.sandbox import run_python
 
 
 @dataclass(frozen=True)
 class PythonTests:
     """Runs the answer, then each test (statements that raise when it fails); the reward is the share that passes.
 
-    The tests see the answer's names. What the subprocess may and may not do is written in `skill_plugin.sandbox`.
+    The tests see the answer's names. What the subprocess may and may not do is written in `skill_plugin.verifiers.sandbox`.
     """
 
     tests: list[str] | str

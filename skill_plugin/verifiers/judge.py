@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from skill_plugin import chat_models
 from skill_plugin.errors import ModelError, VerifierError
+from skill_plugin.models import chat_models
 from skill_plugin.records import Task, Verdict
 from skill_plugin.verifiers.base import gold_answer
 

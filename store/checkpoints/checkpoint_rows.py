@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import case, func
 from sqlmodel import Session, col, select
 
-from skill_plugin.checkpoint_record import LIVE, Acceptance, Checkpoint
+from skill_plugin.checkpoints import LIVE, Acceptance, Checkpoint
 from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError
 from skill_plugin.store.tables import CheckpointEventRow, CheckpointRow, EventRow, RevisionRow, SkillVersionRow
 

@@ -11,8 +11,7 @@ from typing import Any, get_args
 
 from sqlmodel import col, select
 
-from skill_plugin.adapter_files import adapter_sha256, check_adapter
-from skill_plugin.checkpoint_record import (
+from skill_plugin.checkpoints import (
     LIVE,
     MARGIN,
     MIN_DECISIONS,
@@ -23,6 +22,7 @@ from skill_plugin.checkpoint_record import (
 )
 from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError
 from skill_plugin.histories.eligibility import BASE
+from skill_plugin.models.adapter_files import adapter_sha256, check_adapter
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint

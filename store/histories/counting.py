@@ -8,8 +8,8 @@ from sqlalchemy import cast as as_type
 from sqlmodel import Session, col
 
 from skill_plugin.histories import statistics
-from skill_plugin.histories.credit import Later
 from skill_plugin.histories.eligibility import temperature_of
+from skill_plugin.histories.worth import Later
 from skill_plugin.store.histories import lineages
 from skill_plugin.store.histories.later import later_of
 from skill_plugin.store.histories.lineages import Recorded, Window, table_of

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import tuple_
 from sqlmodel import Session, col, select
 
-from skill_plugin import skill_md
 from skill_plugin.errors import InvalidSkillError
+from skill_plugin.generators.prompt import read_revision
 from skill_plugin.histories import columns
-from skill_plugin.histories.credit import Later, last_tried
-from skill_plugin.revision_prompt import read_revision
+from skill_plugin.histories.worth import Later, last_tried
+from skill_plugin.skills import skill_md
 from skill_plugin.store.histories.later import later_of, prompt_tasks
 from skill_plugin.store.histories.lineages import Recorded
 from skill_plugin.store.tables import RevisionRow, SharedUseRow, SkillRow, SkillVersionRow

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from skill_plugin.histories.credit import Later
+from skill_plugin.histories.worth import Later
 from skill_plugin.store.histories.lineages import Recorded
 from skill_plugin.store.tables import EventRow, RevisionTaskRow
 

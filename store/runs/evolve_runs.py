@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.budget import Usage
 from skill_plugin.errors import BusyError, InvalidTaskError
-from skill_plugin.gate import GateDecision
+from skill_plugin.gates.versions import GateDecision
 from skill_plugin.records import Rollout, Split, Task
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.histories.later import TRIED

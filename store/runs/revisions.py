@@ -7,10 +7,10 @@ from typing import NamedTuple, Self, TypeVar
 
 from sqlmodel import Session, col, select
 
-from skill_plugin import skill_md
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.records import Revision, Skill, Task
-from skill_plugin.skill_md import SkillDocument
+from skill_plugin.skills import skill_md
+from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.runs.outcomes import insert_task
 from skill_plugin.store.skills import versions

@@ -5,9 +5,9 @@ from collections import Counter
 from sqlalchemy import case, func, select
 from sqlmodel import col
 
-from skill_plugin.curriculum import TaskRecord
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.tables import CheckpointEventRow, EventRow, RevisionRow, RolloutRow, SkillVersionRow, TaskRow
+from skill_plugin.tasks.curriculum import TaskRecord
 
 RECENT = 20
 """Rollouts of a task that say how it goes today."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from skill_plugin import skill_md
 from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.records import split_ref
-from skill_plugin.skill_md import searchable_text
+from skill_plugin.skills import skill_md
+from skill_plugin.skills.skill_md import searchable_text
 from skill_plugin.store.database import fetch
 from skill_plugin.store.search.lexical import Lexicon
 from skill_plugin.store.search.ranking import Candidate

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from sqlmodel import Session, col, select
 
-from skill_plugin import skill_folders, skill_md
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.records import Skill, sha256
-from skill_plugin.skill_folders import FoundSkill
-from skill_plugin.skill_md import SkillDocument
-from skill_plugin.skill_record import SkillRecord, with_record, without_record
+from skill_plugin.skills import folders, skill_md
+from skill_plugin.skills.folders import FoundSkill
+from skill_plugin.skills.record import SkillRecord, with_record, without_record
+from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.library import Library
@@ -67,7 +67,7 @@ class Exchange(Library):
             InvalidSkillError: there is nothing to import, or something is wrong with it.
             CapacityError: the namespace is full of protected skills.
         """
-        found = skill_folders.read_skills(path)
+        found = folders.read_skills(path)
         report = ImportReport(read=len(found.skills), left_out_files=found.left_out)
         ready = [made for skill in found.skills if (made := self._ready(skill, report, fresh=fresh)) is not None]
         if report.refused and not skip_invalid:
@@ -106,7 +106,7 @@ class Exchange(Library):
             raise ConfigurationError(
                 f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
             )
-        skill_folders.write_skills(path, texts)
+        folders.write_skills(path, texts)
         return skills
 
     def _ready(self, skill: FoundSkill, report: ImportReport, *, fresh: bool) -> _Ready | None:

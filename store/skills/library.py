@@ -2,11 +2,11 @@
 
 from sqlmodel import Session, col, select
 
-from skill_plugin import skill_md
 from skill_plugin.errors import StoreError
-from skill_plugin.gate import GateDecision
+from skill_plugin.gates.versions import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
-from skill_plugin.skill_md import SkillDocument
+from skill_plugin.skills import skill_md
+from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.search import experience_rows

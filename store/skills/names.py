@@ -10,7 +10,7 @@ from itertools import count, islice
 
 from sqlmodel import Session, col, select
 
-from skill_plugin import skill_md
+from skill_plugin.skills import skill_md
 from skill_plugin.store.skills import versions
 from skill_plugin.store.tables import RevisionRow, SkillRow, SkillVersionRow, TaskRow
 

@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, DuplicateSkillError, InvalidSkillError, SkillNotFoundError
-from skill_plugin.gate import GateDecision
+from skill_plugin.gates.versions import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillVersion, Status, sha256, split_ref
-from skill_plugin.skill_md import SkillDocument
-from skill_plugin.skill_record import SkillRecord
+from skill_plugin.skills.record import SkillRecord
+from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.tables import EmbeddingRow, EventRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, to_bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from skill_plugin import adapter_files
+from skill_plugin.models import adapter_files
 
 LIVE = "live"
 """What stands after the `@` of a generator's name for the checkpoint that is live."""

@@ -34,7 +34,8 @@ import re
 from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
-from skill_plugin.digest import (
+from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
+from skill_plugin.generators.digest import (
     MAX_QUOTED,
     Attempt,
     attempts,
@@ -45,10 +46,9 @@ from skill_plugin.digest import (
     other_tasks,
     refused_elsewhere,
 )
-from skill_plugin.edits import MAX_CHANGE, apply_edits, are_edits, check_change
-from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
 from skill_plugin.records import Generation, Rollout, Task, mean_reward
-from skill_plugin.skill_md import MAX_DESCRIPTION, MAX_NAME, check_text, parse
+from skill_plugin.skills.edits import MAX_CHANGE, apply_edits, are_edits, check_change
+from skill_plugin.skills.skill_md import MAX_DESCRIPTION, MAX_NAME, check_text, parse
 
 PROMPT_VERSION = 3
 """Logged with every revision; raise it when a text below changes, so that histories of two prompts are not mixed."""

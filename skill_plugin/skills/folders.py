@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.skill_md import MAX_BYTES
+from skill_plugin.skills.skill_md import MAX_BYTES
 
 SKILL_FILE = "SKILL.md"
 MAX_SKILLS = 10_000

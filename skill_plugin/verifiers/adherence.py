@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from skill_plugin.chat_models import reply_text
+from skill_plugin.models.chat_models import reply_text
 from skill_plugin.records import Task
 
 if TYPE_CHECKING:

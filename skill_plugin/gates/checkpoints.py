@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from skill_plugin.content import new_findings
-from skill_plugin.gate import paired_gate
+from skill_plugin.gates.versions import paired_gate
+from skill_plugin.generators.prompt import estimated_tokens
 from skill_plugin.records import Revision
-from skill_plugin.revision_prompt import estimated_tokens
+from skill_plugin.skills.scan import new_findings
 from skill_plugin.training.bootstrap import interval
 from skill_plugin.training.off_policy import MIN_ESS, MIN_TASKS, OffPolicyEstimate, verdict
 

@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns, fields
-from skill_plugin.histories.credit import Later
 from skill_plugin.histories.records import Attempted, Episode, Refused, Row, Written
+from skill_plugin.histories.worth import Later
 from skill_plugin.records import Purpose, Revision, Rollout, Task, split_ref
 
 NOT_OURS = "not a row that histories export wrote"

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import yaml
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.skill_md import SkillDocument, check_text, parse, render
+from skill_plugin.skills.skill_md import SkillDocument, check_text, parse, render
 
 MAX_CHANGE = 0.5
 """How much edits may add and delete together, as a share of the body's characters."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 from statistics import fmean
 
-from skill_plugin.drawing import waiting_time
 from skill_plugin.records import Task
+from skill_plugin.tasks.drawing import waiting_time
 
 
 def draw_judges(tasks: Sequence[Task], n: int, covered: Mapping[str, int], seed: str) -> list[Task]:

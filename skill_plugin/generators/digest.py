@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from skill_plugin.records import Generation, Rollout, mean_reward
-from skill_plugin.skill_md import body_of
+from skill_plugin.skills.skill_md import body_of
 
 MAX_QUOTED = 120
 """Characters of a feedback, a task or a skill's line that is quoted."""

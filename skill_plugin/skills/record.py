@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skill_plugin import skill_md
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.records import Skill, sha256
+from skill_plugin.skills import skill_md
 
 PREFIX = "skill-plugin-"
 OWN_BLOCK = f"{PREFIX}block"

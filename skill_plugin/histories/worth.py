@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple, TypeVar
 
-from skill_plugin.chains import LEAST_SIBLINGS, Credit, text_reward
+from skill_plugin.credit import LEAST_SIBLINGS, Credit, text_reward
 from skill_plugin.histories.eligibility import NEGLIGIBLE
 
 T = TypeVar("T")

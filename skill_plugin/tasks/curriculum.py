@@ -7,8 +7,8 @@ the most to say: p (1 - p) is the variance of a verdict (SEIF, Agent0).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from skill_plugin.drawing import waiting_time
 from skill_plugin.records import Task
+from skill_plugin.tasks.drawing import waiting_time
 
 UNIFORM = 0.1
 """The share of the draw that goes to all tasks alike, so that none is given up."""

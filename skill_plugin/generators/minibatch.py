@@ -6,8 +6,8 @@ GEPA (arXiv:2507.19457) reflects on a minibatch of tasks at once; here one task 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from skill_plugin.digest import Attempt, attempts, feedback_counts, refused_elsewhere
 from skill_plugin.errors import InvalidTaskError
+from skill_plugin.generators.digest import Attempt, attempts, feedback_counts, refused_elsewhere
 from skill_plugin.records import Generation, Rollout, Task
 
 MAX_OTHERS = 2

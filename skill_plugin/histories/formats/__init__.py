@@ -1,0 +1,1 @@
+"""The formats of recorded histories that can be imported."""

@@ -1,0 +1,1 @@
+"""Tasks: their files, in which order they are evolved, and how some of them are drawn."""
