@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from skill_plugin.histories import columns
-from skill_plugin.training.dataset import build_groups
-from skill_plugin.training.history_file import read_rows
+from skill_plugin.training.data.dataset import build_groups
+from skill_plugin.training.data.export_file import read_rows
 from skill_plugin.training.settings import AdvantageSettings
 
 WRITTEN = datetime(2026, 11, 20, 8, tzinfo=UTC)

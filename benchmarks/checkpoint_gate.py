@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from skill_plugin.gates.checkpoints import decide
+from skill_plugin.gates.off_policy import estimate
 from skill_plugin.records import Revision
-from skill_plugin.training.off_policy import estimate
 
 TEXTS = [Revision(completion="---\nname: a\ndescription: b\n---\nc", text="x")] * 10
 QUALITY = np.array([0.1, 0.3, 0.5, 0.7, 0.9])

@@ -38,8 +38,8 @@ from skill_plugin.graphs import EvolveSettings
 from skill_plugin.graphs.evolution import evolve
 from skill_plugin.store import SkillStore
 from skill_plugin.training import job
-from skill_plugin.training.dataset import build_groups
-from skill_plugin.training.manifest import write_json
+from skill_plugin.training.data.dataset import build_groups
+from skill_plugin.training.files.manifest import write_json
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
 from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried

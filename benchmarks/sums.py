@@ -21,8 +21,8 @@ from skill_plugin.graphs import Evolved, EvolveSettings
 from skill_plugin.graphs.evolution import evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
-from skill_plugin.training.dataset import TRAIN, build_groups
-from skill_plugin.training.groups import Groups
+from skill_plugin.training.data.dataset import TRAIN, build_groups
+from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.settings import AdvantageSettings
 
 RULE = "Add carefully."

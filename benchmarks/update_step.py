@@ -41,9 +41,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen3Config
 
-from skill_plugin.training.groups import Candidate, Group
+from skill_plugin.training.data.groups import Candidate, Group
 from skill_plugin.training.loss import token_losses
-from skill_plugin.training.scoring import Scorer, batches
+from skill_plugin.training.model.scoring import Scorer, batches
 from skill_plugin.training.settings import LossSettings
 
 ROWS, VOCABULARY = 2, 151_936

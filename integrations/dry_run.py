@@ -9,8 +9,8 @@ from skill_plugin.integrations.needs import check_needs
 from skill_plugin.integrations.night import Night, nothing_in
 from skill_plugin.protocols import Verifier
 from skill_plugin.store import SkillStore
-from skill_plugin.training.dataset import TRAIN
-from skill_plugin.training.groups import Groups
+from skill_plugin.training.data.dataset import TRAIN
+from skill_plugin.training.data.groups import Groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

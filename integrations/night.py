@@ -9,8 +9,8 @@ from typing import Any, Literal
 from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import SkillStore
-from skill_plugin.training.dataset import GroupReport, build_groups
-from skill_plugin.training.manifest import read_json
+from skill_plugin.training.data.dataset import GroupReport, build_groups
+from skill_plugin.training.files.manifest import read_json
 from skill_plugin.training.plan import Plan
 from skill_plugin.training.settings import AdvantageSettings
 

@@ -18,6 +18,7 @@ from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
 from skill_plugin.gates.checkpoints import CheckpointDecision, decide
 from skill_plugin.gates.judges import draw_judges
+from skill_plugin.gates.off_policy import OffPolicyEstimate, estimate
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations import trainer_process
 from skill_plugin.integrations.needs import check_needs
@@ -27,10 +28,9 @@ from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.store.runs.training_runs import TrainingRun
-from skill_plugin.training.dataset import REPORT
-from skill_plugin.training.disk import whole_folder
-from skill_plugin.training.manifest import read_json, write_json
-from skill_plugin.training.off_policy import OffPolicyEstimate, estimate
+from skill_plugin.training.data.dataset import REPORT
+from skill_plugin.training.files.disk import whole_folder
+from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.plan import PLAN, Plan
 
 BY = "retrain"

@@ -20,7 +20,7 @@ from transformers import (
 )  # fmt: skip
 from transformers.models.stablelm import modeling_stablelm
 
-from skill_plugin.training.groups import Candidate, Group
+from skill_plugin.training.data.groups import Candidate, Group
 
 TINY = {
     "vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skill_plugin.credit import Credit
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.histories.worth import Worth
-from skill_plugin.training.advantages import (
+from skill_plugin.training.data.advantages import (
     advantages_C_K,
     candidate_intra_C,
     credited_C,

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.base_model import (
+from skill_plugin.training.model.base_model import (
     attach_adapter,
     base_revision,
     linear_layers,
@@ -178,7 +178,7 @@ class TestLoading:
             assert "\n" not in str(caught.value)
 
     def test_a_hub_that_cannot_be_reached(self):
-        code = "from skill_plugin.training.base_model import load_base; load_base('no-one/no-model')"
+        code = "from skill_plugin.training.model.base_model import load_base; load_base('no-one/no-model')"
         ran = subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True, text=True,
@@ -279,7 +279,7 @@ class TestSaving:
 
     def test_the_bytes_depend_on_no_hash_seed(self, folder, tmp_path):
         code = (
-            "import sys; from pathlib import Path; from skill_plugin.training.base_model import *\n"
+            "import sys; from pathlib import Path; from skill_plugin.training.model.base_model import *\n"
             f"save_adapter(attach_adapter(load_base({str(folder / 'model')!r}, device='cpu')[0]), Path(sys.argv[1]))"
         )
         for seed in ("1", "2"):

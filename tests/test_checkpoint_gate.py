@@ -7,8 +7,8 @@ import pytest
 from fakes import MACHINE, skill_text
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.gates.checkpoints import CheckpointDecision, checks, decide
+from skill_plugin.gates.off_policy import OffPolicyEstimate
 from skill_plugin.records import Revision
-from skill_plugin.training.off_policy import OffPolicyEstimate
 
 
 def written(completion=MACHINE, *, tokens=100, prompt="# Task\n\nadd 1 and 2", error=None):

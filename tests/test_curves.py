@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.curves import PANELS, draw
+from skill_plugin.training.files.curves import PANELS, draw
 
 MARK = b"\x89PNG\r\n\x1a\n"
 
@@ -58,7 +58,7 @@ def test_no_metrics_are_told(tmp_path):
 def test_the_picture_needs_no_display_and_no_global_figure(tmp_path):
     path = metrics(tmp_path, 3)
     code = (
-        "import sys; from pathlib import Path; from skill_plugin.training.curves import draw\n"
+        "import sys; from pathlib import Path; from skill_plugin.training.files.curves import draw\n"
         f"draw(Path({str(path)!r}), Path({str(tmp_path / 'c.png')!r}), title='Run')\n"
         "print('matplotlib.pyplot' in sys.modules)"
     )

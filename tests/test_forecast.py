@@ -3,10 +3,10 @@ from safetensors.torch import load_file
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.training import forecast as module
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.files.manifest import read_json
 from skill_plugin.training.forecast import forecast
-from skill_plugin.training.groups import Groups
 from skill_plugin.training.job import run
-from skill_plugin.training.manifest import read_json
 from skill_plugin.training.plan import PLAN, Plan
 from tiny_models import tiny_adapter, tiny_model
 from training_runs import edit_groups, make_run

@@ -23,9 +23,9 @@ from skill_plugin import Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, MissingExtraError
 from skill_plugin.histories import columns
 from skill_plugin.store.histories.lineages import checkpoints
-from skill_plugin.training.dataset import GroupReport, build_groups
-from skill_plugin.training.groups import Groups
-from skill_plugin.training.history_file import NEEDED, read_rows
+from skill_plugin.training.data.dataset import GroupReport, build_groups
+from skill_plugin.training.data.export_file import NEEDED, read_rows
+from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.settings import AdvantageSettings
 
 COOL = {"temperature": 0.7, "top_p": 1.0, "logprobs_mode": "processed_logprobs"}
@@ -506,7 +506,7 @@ def test_parquet_without_its_package_names_the_extra(histories, tmp_path, monkey
 
 def test_groups_are_built_with_the_standard_library_alone():
     """And read from JSON lines: a machine for training needs no more than the training does."""
-    code = "import skill_plugin.training.dataset, sys; print(*sys.modules)"
+    code = "import skill_plugin.training.data.dataset, sys; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in result.stdout.split()}
 

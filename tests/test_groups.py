@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skill_plugin.errors import InvalidHistoryError
-from skill_plugin.training.groups import LINES, OFFSETS, Candidate, Group, Groups, GroupWriter
+from skill_plugin.training.data.groups import LINES, OFFSETS, Candidate, Group, Groups, GroupWriter
 
 ids = st.lists(st.integers(0, 2**31), min_size=1, max_size=5).map(tuple)
 numbers = st.lists(st.floats(-50, 0), max_size=5).map(tuple)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rows import adapted, apart, completions, gradients, ragged
 from skill_plugin.training.loss import token_losses
-from skill_plugin.training.scoring import Scorer
+from skill_plugin.training.model.scoring import Scorer
 from skill_plugin.training.settings import LossSettings
 
 PLAIN = LossSettings(kl_weight=0.0, ratio_cap=None)

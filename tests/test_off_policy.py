@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training import bootstrap
-from skill_plugin.training.off_policy import OffPolicyEstimate, estimate, verdict
+from skill_plugin.gates import bootstrap
+from skill_plugin.gates.off_policy import OffPolicyEstimate, estimate, verdict
 
 QUALITY = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 """Chance that a text of each of five kinds solves the easiest task."""

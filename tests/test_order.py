@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skill_plugin.training.order import Order, learning_rate
+from skill_plugin.training.data.order import Order, learning_rate
 from skill_plugin.training.settings import TrainSettings
 
 ORDERS = st.builds(

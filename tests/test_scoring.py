@@ -7,9 +7,9 @@ from torch import nn
 
 from rows import SHARING, adapted, apart, bare, completions, gradients, ragged
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.scoring import Scorer, batches, choose_way
+from skill_plugin.training.model.scoring import Scorer, batches, choose_way
 
-LOGGER = "skill_plugin.training.scoring"
+LOGGER = "skill_plugin.training.model.scoring"
 
 
 def by_its_own_forward(model, group):

@@ -5,9 +5,9 @@ import torch
 
 from rows import SHARING, adapted, apart, bare, checkpointing, completions, gradients, ragged, tokenwise
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training import shared_prefix
 from skill_plugin.training.loss import token_losses
-from skill_plugin.training.scoring import Scorer, batches
+from skill_plugin.training.model import shared_prefix
+from skill_plugin.training.model.scoring import Scorer, batches
 from skill_plugin.training.settings import LossSettings
 
 SETTINGS = LossSettings(kl_weight=0.04)

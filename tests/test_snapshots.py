@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from skill_plugin.training.snapshots import KEPT, Snapshots
+from skill_plugin.training.files.snapshots import KEPT, Snapshots
 
 PARTS = {"adapter": {"a.weight": torch.arange(6.0).reshape(2, 3)}, "optimizer": {}}
 

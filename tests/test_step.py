@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from skill_plugin.training.groups import Candidate, Group
+from skill_plugin.training.data.groups import Candidate, Group
 from skill_plugin.training.settings import LossSettings
 from skill_plugin.training.step import Pass, Step
 

@@ -8,11 +8,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.base_model import base_revision
-from skill_plugin.training.groups import Groups
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.files.manifest import read_json
+from skill_plugin.training.files.metrics import read_metrics
 from skill_plugin.training.job import run
-from skill_plugin.training.manifest import read_json
-from skill_plugin.training.metrics import read_metrics
+from skill_plugin.training.model.base_model import base_revision
 from skill_plugin.training.plan import Plan
 from skill_plugin.training.settings import LossSettings
 from skill_plugin.training.trainer import _Learner

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from skill_plugin.training.manifest import read_json
-from skill_plugin.training.metrics import read_metrics
+from skill_plugin.training.files.manifest import read_json
+from skill_plugin.training.files.metrics import read_metrics
 from tiny_models import tiny_model
 from training_processes import KILLED
 from training_runs import edit_groups, make_run

@@ -9,10 +9,10 @@ import pytest
 from safetensors.torch import load_file
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
-from skill_plugin.training.groups import Groups
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.files.manifest import read_json, write_json
+from skill_plugin.training.files.metrics import read_metrics
 from skill_plugin.training.job import alone, run
-from skill_plugin.training.manifest import read_json, write_json
-from skill_plugin.training.metrics import read_metrics
 from skill_plugin.training.settings import LossSettings
 from tiny_models import tiny_model
 from training_runs import adapter_bytes, edit_groups, make_run, trained

@@ -9,8 +9,8 @@ from transformers import AutoModelForCausalLM
 from fakes import skill_text
 from lineages import lineage, written
 from skill_plugin.histories import columns
-from skill_plugin.training.groups import Groups
-from skill_plugin.training.manifest import read_json
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.files.manifest import read_json
 from tiny_models import tiny_model
 from training_runs import adapter_bytes, completion_logprobs
 

@@ -7,8 +7,8 @@ from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, GPT2Config, Qwen2Config, Qwen3MoeConfig
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.base_model import attach_adapter
-from skill_plugin.training.memory import check, estimate, free_memory, parameters
+from skill_plugin.training.model.base_model import attach_adapter
+from skill_plugin.training.model.memory import check, estimate, free_memory, parameters
 
 CONFIG = Qwen2Config(
     vocab_size=8192, hidden_size=256, intermediate_size=1024, num_hidden_layers=6, num_attention_heads=4,

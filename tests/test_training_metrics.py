@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.metrics import MetricsLog, read_metrics
+from skill_plugin.training.files.metrics import MetricsLog, read_metrics
 
 
 def steps(folder):

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from skill_plugin.training.advantages import advantages_C_K, parts
-from skill_plugin.training.groups import LINES, OFFSETS, Candidate, Group, GroupWriter
-from skill_plugin.training.manifest import read_json, write_json
+from skill_plugin.training.data.advantages import advantages_C_K, parts
+from skill_plugin.training.data.groups import LINES, OFFSETS, Candidate, Group, GroupWriter
+from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
 from skill_plugin.training.trainer import train

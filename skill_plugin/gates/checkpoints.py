@@ -15,12 +15,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from skill_plugin.gates.bootstrap import interval
+from skill_plugin.gates.off_policy import MIN_ESS, MIN_TASKS, OffPolicyEstimate, verdict
 from skill_plugin.gates.versions import paired_gate
 from skill_plugin.generators.prompt import estimated_tokens
 from skill_plugin.records import Revision
 from skill_plugin.skills.scan import new_findings
-from skill_plugin.training.bootstrap import interval
-from skill_plugin.training.off_policy import MIN_ESS, MIN_TASKS, OffPolicyEstimate, verdict
 
 Kind = Literal["paired", "off-policy", "none"]
 

@@ -19,11 +19,12 @@ from typing import Any
 import transformers
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, SkillPluginError
-from skill_plugin.training import base_model, options
-from skill_plugin.training.dataset import build_groups
-from skill_plugin.training.history_file import read_rows
+from skill_plugin.training import options
+from skill_plugin.training.data.dataset import build_groups
+from skill_plugin.training.data.export_file import read_rows
+from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.job import alone, processes, run
-from skill_plugin.training.manifest import read_json, write_json
+from skill_plugin.training.model import base_model
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.trainer import Trained
 

@@ -14,10 +14,11 @@ from filelock import FileLock, Timeout
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.models.adapter_files import adapter_sha256
-from skill_plugin.training import base_model, curves
-from skill_plugin.training.groups import Groups
-from skill_plugin.training.manifest import manifest, read_json, same_run, write_json
-from skill_plugin.training.metrics import FILE as METRICS
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.files import curves
+from skill_plugin.training.files.manifest import manifest, read_json, same_run, write_json
+from skill_plugin.training.files.metrics import FILE as METRICS
+from skill_plugin.training.model import base_model
 from skill_plugin.training.plan import PLAN, Plan
 from skill_plugin.training.trainer import REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, Trained, train
 

@@ -15,9 +15,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.groups import Candidate, Group, Groups
+from skill_plugin.training.data.groups import Candidate, Group, Groups
+from skill_plugin.training.model.policy import Policy
 from skill_plugin.training.plan import Plan
-from skill_plugin.training.policy import Policy
 from skill_plugin.training.step import Pass, evened
 
 _HEAD = struct.Struct("<QQI")

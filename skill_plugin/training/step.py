@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from accelerate import Accelerator
 
-from skill_plugin.training.groups import Candidate, Group, Groups
+from skill_plugin.training.data.groups import Candidate, Group, Groups
+from skill_plugin.training.data.survey import accepted
 from skill_plugin.training.loss import token_losses
-from skill_plugin.training.policy import Policy
+from skill_plugin.training.model.policy import Policy
 from skill_plugin.training.settings import LossSettings
-from skill_plugin.training.survey import accepted
 
 SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push")
 

@@ -14,19 +14,19 @@ from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
-from skill_plugin.training import base_model
-from skill_plugin.training.disk import check_disk
-from skill_plugin.training.groups import Groups
-from skill_plugin.training.manifest import write_json
-from skill_plugin.training.metrics import MetricsLog
-from skill_plugin.training.order import learning_rate, orders
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.data.order import learning_rate, orders
+from skill_plugin.training.data.survey import survey
+from skill_plugin.training.files.disk import check_disk
+from skill_plugin.training.files.manifest import write_json
+from skill_plugin.training.files.metrics import MetricsLog
+from skill_plugin.training.files.snapshots import Snapshots, needed_bytes
+from skill_plugin.training.model import base_model
+from skill_plugin.training.model.policy import Policy
 from skill_plugin.training.plan import Plan
-from skill_plugin.training.policy import Policy
 from skill_plugin.training.reference import ReferenceCache, References
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.snapshots import Snapshots, needed_bytes
 from skill_plugin.training.step import Step, passes, without
-from skill_plugin.training.survey import survey
 from skill_plugin.training.validation import score
 
 TRAIN, VALIDATION = "data/train", "data/validation"

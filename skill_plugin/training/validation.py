@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from skill_plugin.training.groups import Groups
-from skill_plugin.training.policy import Policy
+from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.model.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

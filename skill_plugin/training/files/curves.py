@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from skill_plugin.training.disk import whole_file
-from skill_plugin.training.metrics import read_metrics
+from skill_plugin.training.files.disk import whole_file
+from skill_plugin.training.files.metrics import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.training.data.survey import Survey
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.survey import Survey
 
 FLOAT32 = 4
 # What an allocator and kernels take beside the tensors that are counted here.

@@ -12,11 +12,11 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from skill_plugin.training import base_model, memory, scoring
-from skill_plugin.training.groups import Group
+from skill_plugin.training.data.groups import Group
+from skill_plugin.training.data.survey import Survey
+from skill_plugin.training.files.snapshots import Snapshot
+from skill_plugin.training.model import base_model, memory, scoring
 from skill_plugin.training.plan import Plan
-from skill_plugin.training.snapshots import Snapshot
-from skill_plugin.training.survey import Survey
 
 ADAPTER, OPTIMIZER = "adapter", "optimizer"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
+from skill_plugin.training.data.survey import Survey
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.survey import Survey
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from itertools import chain
 from statistics import fmean
 from typing import Any
 
-from skill_plugin.training.groups import Candidate, Group, Groups
+from skill_plugin.training.data.groups import Candidate, Group, Groups
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns
 from skill_plugin.histories.eligibility import temperature_of
 from skill_plugin.histories.worth import Later
-from skill_plugin.training.history_file import check_format
+from skill_plugin.training.data.export_file import check_format
 
 
 class Revised(NamedTuple):

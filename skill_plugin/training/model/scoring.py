@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training import shared_prefix
-from skill_plugin.training.groups import Group
+from skill_plugin.training.data.groups import Group
+from skill_plugin.training.model import shared_prefix
 from skill_plugin.training.settings import Way
 
 logger = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from skill_plugin.histories.eligibility import (
     refusal,
 )
 from skill_plugin.histories.worth import Judged, worths_of
-from skill_plugin.training.advantages import advantages_C_K, credited_C, parts
-from skill_plugin.training.groups import Candidate, Group, Groups, GroupWriter
-from skill_plugin.training.revised import Revised, revisions
+from skill_plugin.training.data.advantages import advantages_C_K, credited_C, parts
+from skill_plugin.training.data.groups import Candidate, Group, Groups, GroupWriter
+from skill_plugin.training.data.revised import Revised, revisions
 from skill_plugin.training.settings import AdvantageSettings
 
 TRAIN, VALIDATION, REPORT = "train", "validation", "report.json"

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.bootstrap import DRAWS, Floats, interval
+from skill_plugin.gates.bootstrap import DRAWS, Floats, interval
 
 MIN_ESS = 10.0
 MIN_TASKS = 5

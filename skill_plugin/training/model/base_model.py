@@ -24,7 +24,7 @@ from skill_plugin.models.base_models import (
     loading,
     model_folder,
 )
-from skill_plugin.training.disk import whole_folder
+from skill_plugin.training.files.disk import whole_folder
 
 __all__ = [
     "attach_adapter", "base_revision", "linear_layers", "load_base", "load_config", "pick_dtype", "save_adapter",

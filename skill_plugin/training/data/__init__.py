@@ -1,0 +1,1 @@
+"""Histories become candidate groups with advantages."""
