@@ -7,7 +7,7 @@ from mcp import ClientSession, StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import Request, RequestParams, Result
 
-from skill_plugin.integrations.mcp_sdk import HAS_EXTENSIONS
+from skill_plugin.integrations.mcp.sdk import HAS_EXTENSIONS
 
 if HAS_EXTENSIONS:
     import httpx2 as http

@@ -12,8 +12,9 @@ import pytest
 
 from fakes import skill_text
 from mcp_clients import SERVE, environment, over_http
-from skill_plugin.integrations import http, tools
-from skill_plugin.integrations.http import http_app
+from skill_plugin.integrations import tools
+from skill_plugin.integrations.mcp import http
+from skill_plugin.integrations.mcp.http import http_app
 
 TOKEN = "open-sesame-42"
 

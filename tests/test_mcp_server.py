@@ -13,11 +13,11 @@ import pytest
 
 from fakes import TopicEmbedder, skill_text
 from mcp_clients import SERVE, environment, in_memory, over_stdio
-from skill_plugin.integrations import mcp_sdk, mcp_server
-from skill_plugin.integrations.mcp_server import create_server
+from skill_plugin.integrations.mcp import sdk, server
+from skill_plugin.integrations.mcp.server import create_server
 
 only_extensions = pytest.mark.skipif(
-    not mcp_sdk.HAS_EXTENSIONS, reason="release 1 of the MCP SDK cannot declare extensions"
+    not sdk.HAS_EXTENSIONS, reason="release 1 of the MCP SDK cannot declare extensions"
 )
 
 
@@ -205,7 +205,7 @@ async def test_live_skills_are_resources_and_others_are_not(store, skill):
 
 
 async def test_a_listing_is_bounded_and_begins_with_the_most_useful(store, monkeypatch):
-    monkeypatch.setattr(mcp_server, "LISTED", 2)
+    monkeypatch.setattr(server, "LISTED", 2)
     for name in ("adding", "sorting", "shipping"):
         store.add_text(skill_text(name))
     async with in_memory(create_server(store)) as peer:
@@ -220,12 +220,12 @@ async def test_a_listing_is_bounded_and_begins_with_the_most_useful(store, monke
 
 async def test_the_extension_is_declared_only_where_its_methods_are_served(store):
     async with in_memory(create_server(store)) as peer:
-        assert (mcp_sdk.SKILLS_EXTENSION in peer.extensions()) is mcp_sdk.HAS_EXTENSIONS
+        assert (sdk.SKILLS_EXTENSION in peer.extensions()) is sdk.HAS_EXTENSIONS
 
 
 @only_extensions
 async def test_the_extension_lists_every_live_skill_with_digests_that_what_is_read_has(store, monkeypatch):
-    monkeypatch.setattr(mcp_server, "PAGE", 2)
+    monkeypatch.setattr(server, "PAGE", 2)
     for name in ("adding", "sorting", "shipping"):
         store.add_text(skill_text(name, body="Größe beachten."))
     store.add_text(skill_text("waiting"), author="generator")

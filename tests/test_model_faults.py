@@ -20,7 +20,7 @@ from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, loop
 from skill_plugin import Revision, generators, verifiers
 from skill_plugin.errors import ModelError
 from skill_plugin.graphs import create_skill_graph, record_node, retrieve_node, verify_node
-from skill_plugin.integrations.batch import run_tasks
+from skill_plugin.integrations.cli.batch import run_tasks
 from skill_plugin.records import Task
 from skill_plugin.store.tables import RevisionRow, RolloutRow, Table
 from stub_llm import HALF, HANG, RESET, Reply, completion, fails, says, stub_llm

@@ -11,8 +11,8 @@ import pytest
 from skill_plugin import generators
 from skill_plugin.errors import ModelError
 from skill_plugin.generators.vllm_server import VllmServer
-from skill_plugin.integrations.night import Night
-from skill_plugin.integrations.retrain import retrain
+from skill_plugin.integrations.retrain.job import retrain
+from skill_plugin.integrations.retrain.request import Night
 from skill_plugin.store import SkillStore
 from skill_plugin.tasks.files import write_tasks
 from skill_plugin.training import options

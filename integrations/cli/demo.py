@@ -17,7 +17,7 @@ def demo(
     ] = False,
 ) -> None:
     """Watch an agent learn: 72 questions, offline, with simulated models."""
-    from skill_plugin.integrations import demonstration  # noqa: PLC0415 - LangGraph takes most of a second
+    from skill_plugin.integrations.cli import demonstration  # noqa: PLC0415 - LangGraph takes most of a second
 
     figures = demonstration.restart(settings) if again else demonstration.run(settings)
     if json_file is not None:

@@ -16,8 +16,8 @@ from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
     from skill_plugin.gates.checkpoints import CheckpointDecision
-    from skill_plugin.integrations.dry_run import DryRun
-    from skill_plugin.integrations.retrained import Retrained
+    from skill_plugin.integrations.retrain.dry_run import DryRun
+    from skill_plugin.integrations.retrain.report import Retrained
     from skill_plugin.records import Task
 
 
@@ -70,10 +70,10 @@ def retrain(
     Ends with status 0 if the new checkpoint was promoted, if what is live was kept, and if there was nothing new; else with
     another. The same command goes on where it was killed. Training settings may stand in the settings file, as [retrain].
     """
-    from skill_plugin.integrations import retrain as job  # noqa: PLC0415 - the store takes a second to import
     from skill_plugin.integrations import wiring  # noqa: PLC0415
-    from skill_plugin.integrations.dry_run import dry_run  # noqa: PLC0415
-    from skill_plugin.integrations.night import Night  # noqa: PLC0415
+    from skill_plugin.integrations.retrain import job  # noqa: PLC0415 - the store takes a second to import
+    from skill_plugin.integrations.retrain.dry_run import dry_run  # noqa: PLC0415
+    from skill_plugin.integrations.retrain.request import Night  # noqa: PLC0415
     from skill_plugin.tasks.files import read_text  # noqa: PLC0415
     from skill_plugin.training import options  # noqa: PLC0415
 

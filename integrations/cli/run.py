@@ -20,7 +20,7 @@ from skill_plugin.integrations.cli.options import (
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
-    from skill_plugin.integrations.batch import Summary
+    from skill_plugin.integrations.cli.batch import Summary
 
 
 def run(
@@ -41,7 +41,7 @@ def run(
     from skill_plugin import generators  # noqa: PLC0415 - this, LangGraph and the store take a second to import
     from skill_plugin.graphs import create_skill_graph  # noqa: PLC0415
     from skill_plugin.integrations import wiring  # noqa: PLC0415
-    from skill_plugin.integrations.batch import run_tasks  # noqa: PLC0415
+    from skill_plugin.integrations.cli.batch import run_tasks  # noqa: PLC0415
     from skill_plugin.tasks.files import read_text  # noqa: PLC0415
 
     settings = settings.override(

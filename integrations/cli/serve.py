@@ -25,18 +25,19 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the library to MCP clients, on standard input and output or over HTTP."""
-    from skill_plugin.integrations import mcp_server, wiring  # noqa: PLC0415 - the store and the SDK take a second
+    from skill_plugin.integrations import wiring  # noqa: PLC0415 - the store and the SDK take a second
+    from skill_plugin.integrations.mcp import server  # noqa: PLC0415 - as above
 
     settings = settings.override(token=token)
     with wiring.open_store(settings, create=True) as store:
         if http:
-            from skill_plugin.integrations.http import serve_http  # noqa: PLC0415 - the web server
+            from skill_plugin.integrations.mcp.http import serve_http  # noqa: PLC0415 - the web server
 
             secret = None if settings.token is None else settings.token.get_secret_value()
             serve_http(store, host=host, port=port, token=secret, allow_write=allow_write)
             return
         if os.isatty(0):
             err.print("speaking MCP on standard input and output; end with Ctrl-C")
-        closed = mcp_server.serve_stdio(mcp_server.create_server(store, allow_write=allow_write))
+        closed = server.serve_stdio(server.create_server(store, allow_write=allow_write))
     if not closed:
         os._exit(0)  # a thread still reads standard input, and Python would wait for it, or fall over it

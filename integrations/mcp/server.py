@@ -23,8 +23,9 @@ from pydantic import Field
 from pydantic_core import to_jsonable_python
 
 from skill_plugin.errors import RunNotFoundError, SkillNotFoundError, SkillPluginError
-from skill_plugin.integrations import mcp_sdk, tools
-from skill_plugin.integrations.mcp_sdk import Resource, ToolAnnotations
+from skill_plugin.integrations import tools
+from skill_plugin.integrations.mcp import sdk
+from skill_plugin.integrations.mcp.sdk import Resource, ToolAnnotations
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
@@ -121,15 +122,13 @@ def serve_stdio(server: Any) -> bool:
     return True
 
 
-class _SkillServer(mcp_sdk.Server):  # type: ignore[misc] # which class it is depends on the SDK
+class _SkillServer(sdk.Server):  # type: ignore[misc] # which class it is depends on the SDK
     """The SDK's server, whose list of resources is what the store holds now."""
 
     def __init__(self, store: SkillStore) -> None:
         self._store = store
         methods = {"skills/list": self._list_skills, "skills/get": self._get_skill}
-        super().__init__(
-            "skill-plugin", instructions=INSTRUCTIONS, log_level="WARNING", **mcp_sdk.server_options(methods)
-        )
+        super().__init__("skill-plugin", instructions=INSTRUCTIONS, log_level="WARNING", **sdk.server_options(methods))
 
     async def list_resources(self) -> list[Resource]:
         skills = await _thread(_most_useful, self._store)
@@ -154,7 +153,7 @@ async def _tool(call: Callable[..., Result], *args: Any) -> Result:
     try:
         return await _thread(call, *args)
     except SkillPluginError as exc:
-        raise mcp_sdk.ToolError(str(exc)) from exc
+        raise sdk.ToolError(str(exc)) from exc
 
 
 def _add_tool(server: Any, title: str, *, read_only: bool, idempotent: bool) -> Callable[[Callable[..., Any]], None]:
@@ -219,7 +218,7 @@ def _add_resources(server: Any, store: SkillStore) -> None:
         try:
             return (await _thread(_served, store, name)).text
         except SkillPluginError as exc:
-            raise mcp_sdk.ResourceNotFoundError(str(exc)) from exc
+            raise sdk.ResourceNotFoundError(str(exc)) from exc
 
 
 def _skill_in_use(store: SkillStore, name: str, task: str | None) -> SkillInUse:

@@ -23,8 +23,9 @@ from skill_plugin.errors import (
     SkillPluginError,
     StoreUnavailableError,
 )
-from skill_plugin.integrations import mcp_sdk, tools
-from skill_plugin.integrations.mcp_server import create_server
+from skill_plugin.integrations import tools
+from skill_plugin.integrations.mcp import sdk
+from skill_plugin.integrations.mcp.server import create_server
 from skill_plugin.store import SkillStore
 
 try:
@@ -59,7 +60,7 @@ def http_app(store: SkillStore, *, token: str | None = None, allow_write: bool =
     async def healthz(_: Request) -> Response:
         return JSONResponse({"ok": True})
 
-    return _Guard(mcp_sdk.http_app(server), token)
+    return _Guard(sdk.http_app(server), token)
 
 
 def serve_http(

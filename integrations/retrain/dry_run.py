@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from skill_plugin.integrations.needs import check_needs
-from skill_plugin.integrations.night import Night, nothing_in
+from skill_plugin.integrations.retrain.needs import check_needs
+from skill_plugin.integrations.retrain.request import Night, nothing_in
 from skill_plugin.protocols import Verifier
 from skill_plugin.store import SkillStore
 from skill_plugin.training.data.dataset import TRAIN

@@ -64,7 +64,7 @@ def server_options(methods: Mapping[str, Entries]) -> dict[str, Any]:
 def http_app(server: Any) -> Any:
     """The server as a Starlette application with MCP at `/mcp`, one request at a time, without sessions.
 
-    Host and Origin are not checked here; `skill_plugin.integrations.http` does that for every path.
+    Host and Origin are not checked here; `skill_plugin.integrations.mcp.http` does that for every path.
     """
     from mcp.server.transport_security import TransportSecuritySettings  # noqa: PLC0415 - brings Starlette
 

@@ -28,7 +28,7 @@ from skill_plugin.demo.world import DATABASE, STARTERS, SYSTEM_PROMPT
 from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.gates.versions import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
-from skill_plugin.integrations.batch import Graph, graph_input
+from skill_plugin.integrations.cli.batch import Graph, graph_input
 from skill_plugin.integrations.cli.console import out
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Task

@@ -20,10 +20,10 @@ from skill_plugin.gates.checkpoints import CheckpointDecision, decide
 from skill_plugin.gates.judges import draw_judges
 from skill_plugin.gates.off_policy import OffPolicyEstimate, estimate
 from skill_plugin.generators.vllm_server import VllmServer, asleep
-from skill_plugin.integrations import trainer_process
-from skill_plugin.integrations.needs import check_needs
-from skill_plugin.integrations.night import Night, nothing_in
-from skill_plugin.integrations.retrained import Retrained
+from skill_plugin.integrations.retrain import trainer_process
+from skill_plugin.integrations.retrain.needs import check_needs
+from skill_plugin.integrations.retrain.report import Retrained
+from skill_plugin.integrations.retrain.request import Night, nothing_in
 from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore

@@ -23,7 +23,7 @@ from langgraph.store.base import (
 from langgraph.store.base import Item as LangGraphItem
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.integrations.skill_files import SkillFiles
+from skill_plugin.integrations.langgraph_store.files import SkillFiles
 from skill_plugin.store import SkillStore
 from skill_plugin.store.items.items import Change
 from skill_plugin.store.items.reading import Item, Keep, Reading

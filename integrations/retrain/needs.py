@@ -1,8 +1,8 @@
 """What a night needs: looked at before an hour of training, because what is missing then is missing now."""
 
 from skill_plugin import verifiers
-from skill_plugin.integrations.night import Night
-from skill_plugin.integrations.trainer_process import check_launcher
+from skill_plugin.integrations.retrain.request import Night
+from skill_plugin.integrations.retrain.trainer_process import check_launcher
 from skill_plugin.models.base_models import check_model
 from skill_plugin.protocols import Verifier
 from skill_plugin.store import SkillStore

@@ -1,0 +1,1 @@
+"""The `retrain` job: histories, training, gate, promotion."""
