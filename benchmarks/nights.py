@@ -2,7 +2,7 @@
 
     python benchmarks/nights.py [--nights 30] [--tasks 100] [--set NAME=VALUE ...] [--json OUT]
 
-Each night is tests/test_night.py's, with a draw of its own: `evolve` on one family's tasks with a real model of 89,000 weights and a
+Each night is tests/integrations/test_night.py's, with a draw of its own: `evolve` on one family's tasks with a real model of 89,000 weights and a
 simulated task LLM, then `retrain` with the gate on 20 held-out tasks, in an empty home. `--set` changes what it is trained with.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the model is too small for threads
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from test_night import NIGHT, SETTINGS, evolving, run, tasks_file
+from nights import NIGHT, SETTINGS, evolving, run, tasks_file
 from tiny_writer import tiny_writer
 
 

@@ -17,8 +17,7 @@ from serving import Options, facts, luck, passed, served
 
 from skill_plugin import verifiers
 from skill_plugin.budget import Budget
-from skill_plugin.graphs import Evolved, EvolveSettings
-from skill_plugin.graphs.evolution import evolve
+from skill_plugin.graphs import Evolved, EvolveSettings, evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.training.data.dataset import TRAIN, build_groups

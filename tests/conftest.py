@@ -1,5 +1,6 @@
 """Fixtures: a home of one's own, and a real store: on SQLite and Chroma, or on PostgreSQL and a Chroma server."""
 
+import json
 import os
 
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and Rich keeps what it finds when it is imported
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 import servers
 import training_processes
 from adapters import BASE_MODEL, adapter
+from cli_jobs import AGENT, TASKS
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Skill
 from skill_plugin.checkpoints import Checkpoint
@@ -184,3 +186,12 @@ def register(store: SkillStore, tmp_path: Path) -> Callable[..., Checkpoint]:
         return store.register_checkpoint(made[-1], **{"base_model": BASE_MODEL, **given})
 
     return one
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with `skill-plugin evolve`'s tasks and an agent."""
+    (tmp_path / "agent_for_evolve.py").write_text(AGENT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "tasks.jsonl").write_text("\n".join(map(json.dumps, TASKS)))
+    return tmp_path

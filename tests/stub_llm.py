@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from fakes import MACHINE
 from skill_plugin.models import chat_models
 
 
@@ -135,3 +136,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+def choice(text=MACHINE, index=0, *, ids=(8, 9), logprobs=(-0.5, -0.25), why="stop", **rest):
+    content = None if logprobs is None else {"content": [{"token": "x", "logprob": one} for one in logprobs]}
+    message = {"role": "assistant", "content": text}
+    ids = None if ids is None else list(ids)
+    return {"index": index, "finish_reason": why, "message": message, "logprobs": content, "token_ids": ids, **rest}
+
+
+def wrote(*choices, **body):
+    return completion(**{"prompt_token_ids": [1, 2, 3], "choices": list(choices or [choice()]), **body})

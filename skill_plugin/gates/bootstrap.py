@@ -22,7 +22,7 @@ def interval(
 
     Tasks are drawn with replacement, and the 2.5 and 97.5 percentiles of the figure are moved away from the figure of all tasks by
     the factor `t(0.975, T - 1) / z(0.975) * sqrt(T / (T - 1))`. Without it the interval of few tasks is too narrow: that of 10
-    holds the truth of a bandit (that of tests/test_off_policy.py) 87 times of 100, with it 93 times.
+    holds the truth of a bandit (that of tests/gates/test_off_policy.py) 87 times of 100, with it 93 times.
 
     Args:
         sums_T_X: What each task adds, shape [tasks, sums].

@@ -1,0 +1,123 @@
+"""Which way imports may point, what a bare import may load, and where a heavy package may be named."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = {"skill_plugin": 0, "store": 1, "graphs": 2, "integrations": 3}
+SOURCES = [
+    path
+    for folder in LAYERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    # The folders also show through links inside skill_plugin; each file counts where it really lies.
+    if path.resolve() == path
+]
+ONLY_IN = {
+    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
+    "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
+    "peft": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
+    "accelerate": ("skill_plugin/training/",),
+    "chromadb": ("store/index/chroma_process.py",),
+    "langgraph": (
+        "graphs/",
+        "integrations/langgraph_store/store.py",
+        "integrations/middleware.py",
+        "integrations/langgraph_store/files.py",
+    ),
+    "sqlmodel": ("store/",),
+    "sqlalchemy": ("store/",),
+    "alembic": ("store/",),
+    "typer": ("integrations/cli/",),
+    "mcp": ("integrations/mcp/sdk.py", "integrations/mcp/server.py", "integrations/mcp/http.py"),
+    "starlette": ("integrations/mcp/http.py",),
+    "uvicorn": ("integrations/mcp/http.py",),
+    "langchain": ("skill_plugin/models/chat_models.py", "integrations/middleware.py"),
+    "langchain_openai": ("skill_plugin/models/chat_models.py",),
+    "httpx": ("skill_plugin/generators/vllm_server.py",),
+}
+HEAVY = {
+    "torch", "transformers", "peft", "sentence_transformers", "chromadb", "langgraph", "langchain_core", "sqlmodel",
+    "httpx",
+}  # fmt: skip
+
+
+def where(source):
+    return source.relative_to(ROOT).as_posix()
+
+
+def imports(source):
+    """Every name that a file imports, wherever in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer(name):
+    """Layer of a dotted name; everything directly in skill_plugin is layer 0."""
+    parts = name.split(".")
+    return LAYERS.get(parts[1], 0) if len(parts) > 1 else 0
+
+
+def test_there_are_sources_in_every_layer():
+    assert {where(source).split("/")[0] for source in SOURCES} == set(LAYERS)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=where)
+def test_imports_point_inward(source):
+    own = LAYERS[where(source).split("/")[0]]
+
+    assert {name for name in imports(source) if name.startswith("skill_plugin") and layer(name) > own} == set()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=where)
+def test_heavy_packages_are_named_where_they_belong(source):
+    strays = {
+        name
+        for name in imports(source)
+        if (places := ONLY_IN.get(name.split(".")[0])) and not where(source).startswith(places)
+    }
+
+    assert strays == set()
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=where)
+def test_a_file_stays_under_400_lines(source):
+    assert len(source.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import skill_plugin", HEAVY),
+        ("from skill_plugin import verifiers, generators, embedders, gate, settings", HEAVY),
+        ("from skill_plugin.store import SkillStore", HEAVY - {"sqlmodel"}),
+        (
+            "from skill_plugin.graphs import create_skill_graph",
+            HEAVY - {"sqlmodel", "langgraph", "langchain_core", "httpx"},
+        ),
+        ("import skill_plugin.integrations.cli", HEAVY),
+        ("import skill_plugin.integrations.tools", HEAVY - {"sqlmodel"}),
+        ("import skill_plugin.integrations.langchain", HEAVY - {"sqlmodel", "langchain_core"}),
+        ("import skill_plugin.integrations.langgraph_store.store", HEAVY - {"sqlmodel", "langgraph", "langchain_core"}),
+    ],
+)
+def test_an_import_loads_only_what_it_needs(statement, heavy):
+    code = f"{statement}; import sys; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert heavy & set(result.stdout.split()) == set()
+
+
+def test_no_source_is_imported_under_a_second_name():
+    """From the repository root `import store` would work by accident and copy every class."""
+    names = {"store", "graphs", "integrations"}
+
+    assert {name for source in SOURCES for name in imports(source) if name.split(".")[0] in names} == set()

@@ -1,0 +1,89 @@
+"""What an installed user gets is what a developer has."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import skill_plugin.store.tables
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS = ("skill_plugin", "store", "graphs", "integrations")
+
+
+def sources():
+    """`package/path.py` as imported, for every source file in the tree."""
+    found = set()
+    for folder in FOLDERS:
+        prefix = "skill_plugin" if folder == "skill_plugin" else f"skill_plugin/{folder}"
+        for path in (ROOT / folder).rglob("*"):
+            if path.resolve() == path and path.is_file() and path.suffix in (".py", ".mako", ".typed"):
+                found.add(f"{prefix}/{path.relative_to(ROOT / folder).as_posix()}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=250)
+    return next(out.glob("*.whl"))
+
+
+def test_the_wheel_holds_every_source_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+
+    assert names == sources()
+
+
+def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    code = (
+        "import skill_plugin, skill_plugin.graphs, skill_plugin.store, skill_plugin.integrations.cli as cli;"
+        "from skill_plugin.store import SkillStore;"
+        f"SkillStore.open({str(tmp_path / 's')!r}, embedder='hashing').add(name='a', description='b', body='c');"
+        "print(skill_plugin.graphs.__file__)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip() == str(tmp_path / "site" / "skill_plugin" / "graphs" / "__init__.py")
+
+
+def test_every_package_is_listed():
+    listed = set(PROJECT["tool"]["setuptools"]["packages"])
+
+    assert listed == {name.rsplit("/", 1)[0].replace("/", ".") for name in sources() if name.endswith("__init__.py")}
+
+
+def test_every_direct_dependency_has_a_floor_and_is_constrained():
+    groups = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *(item for group in groups.values() for item in group)]
+    named = {item.split("[")[0].split(">")[0].strip() for item in wanted} - {"skill-plugin"}
+    pinned = {
+        line.split("==")[0].lower().replace("_", "-")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    }
+
+    assert [item for item in wanted if ">=" not in item and "skill-plugin" not in item and "types-" not in item] == []
+    assert {name.lower() for name in named} - pinned == set()
+
+
+def test_the_modules_of_a_checkout_are_the_files_of_the_top_level_folders():
+    assert Path(skill_plugin.store.tables.__file__) == ROOT / "store" / "tables.py"
+
+
+def test_the_public_names_are_listed_and_there():
+    assert len(set(skill_plugin.__all__)) == len(skill_plugin.__all__)
+    assert all(hasattr(skill_plugin, name) for name in skill_plugin.__all__)
