@@ -16,12 +16,10 @@ from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import credit, protocols, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.credit import Credit
 from skill_plugin.errors import InvalidTaskError, ModelError
 from skill_plugin.gates.versions import GateDecision
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
-from skill_plugin.graphs.evolution import selection
 from skill_plugin.graphs.evolution.families import Family
 from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper, gate_name
 from skill_plugin.graphs.evolution.lineage import Lineage
@@ -240,7 +238,7 @@ class _Work:
             gate=gate,
             finder=finder,
             siblings=self._siblings,
-            plan=_plan(settings),
+            plan=Plan.of(settings),
             by=by,
             resumed=recorded is not None,
         )
@@ -358,20 +356,6 @@ class _Work:
             tally.rollouts += 1
             tally.reward += rollout.reward
             tally.passed += bool(rollout.passed)
-
-
-def _plan(settings: EvolveSettings) -> Plan:
-    return Plan(
-        generations=settings.generations,
-        candidates=settings.candidates,
-        rollouts=settings.rollouts,
-        controls=settings.controls,
-        minibatch=settings.minibatch,
-        adaptive=settings.adaptive,
-        credit=Credit.of(settings.credit),
-        stop_when_solved=settings.stop_when_solved,
-        select=selection.load(settings.selection),
-    )
 
 
 async def _saving(store: SkillStore, recorder: Recorder, run_id: str, result: Evolved) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from skill_plugin import protocols
 from skill_plugin.credit import Credit
+from skill_plugin.graphs.evolution import selection
 from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.selection import Selection
+from skill_plugin.graphs.evolution.settings import EvolveSettings
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder
 from skill_plugin.records import Task
@@ -27,6 +30,20 @@ class Plan:
     credit: Credit
     stop_when_solved: bool
     select: Selection
+
+    @classmethod
+    def of(cls, settings: EvolveSettings) -> Self:
+        return cls(
+            generations=settings.generations,
+            candidates=settings.candidates,
+            rollouts=settings.rollouts,
+            controls=settings.controls,
+            minibatch=settings.minibatch,
+            adaptive=settings.adaptive,
+            credit=Credit.of(settings.credit),
+            stop_when_solved=settings.stop_when_solved,
+            select=selection.load(settings.selection),
+        )
 
 
 @dataclass(frozen=True)
