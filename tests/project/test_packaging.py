@@ -1,5 +1,6 @@
 """What an installed user gets is what a developer has."""
 
+import importlib
 import subprocess
 import sys
 import tomllib
@@ -82,6 +83,12 @@ def test_every_direct_dependency_has_a_floor_and_is_constrained():
 
 def test_the_modules_of_a_checkout_are_the_files_of_the_top_level_folders():
     assert Path(skill_plugin.store.tables.__file__) == ROOT / "store" / "tables.py"
+
+
+@pytest.mark.parametrize("name", ["skill_plugin", "tests", "benchmarks", "docs"])
+def test_what_lies_beside_the_package_in_a_checkout_is_no_part_of_it(name):
+    with pytest.raises(ModuleNotFoundError, match=rf"skill_plugin\.{name}"):
+        importlib.import_module(f"skill_plugin.{name}")
 
 
 def test_the_public_names_are_listed_and_there():
