@@ -39,7 +39,7 @@ from skill_plugin.store import SkillStore
 from skill_plugin.training import job
 from skill_plugin.training.data.dataset import build_groups
 from skill_plugin.training.files.manifest import write_json
-from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.plan import PLAN, TrainPlan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
 from tiny_writer import WANTED, simulated_clerk, tiny_writer, total_tasks, tried
 
@@ -124,7 +124,7 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
                 ages=None,
                 advantage=chosen.advantage,
             )
-            plan = Plan(
+            plan = TrainPlan(
                 base_model=str(base),
                 parent=str(adapter) if adapter else None,
                 parent_checkpoint=generator.checkpoint,

@@ -15,7 +15,7 @@ from skill_plugin.graphs.nodes.execute import prompt_messages
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import AnswerFrom, verify_node
-from skill_plugin.graphs.rewiring import Section
+from skill_plugin.graphs.rewiring import Segment
 from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, task_from_state
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
@@ -84,7 +84,7 @@ def add_skills(
         raise ConfigurationError(
             "this graph has skills already, and two would write the same keys; make a subgraph of each agent"
         )
-    section = Section(builder, before, before if after is None else after)
+    section = Segment(builder, before, before if after is None else after)
     schema = builder.state_schema
     _check_keys(builder, task_from, answer_from)
     retrieve = retrieve_node(

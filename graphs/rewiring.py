@@ -11,7 +11,7 @@ from langgraph.graph import END, StateGraph
 from skill_plugin.errors import ConfigurationError
 
 
-class Section:
+class Segment:
     """The part of a graph from node `first` to node `last`: both, and what lies on a way from the one to the other.
 
     Raises:

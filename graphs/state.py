@@ -43,7 +43,7 @@ class Run(TypedDict):
     verifier: dict[str, Any] | None
 
 
-class Attempt(TypedDict):
+class PendingAnswer(TypedDict):
     """An answer that waits for its verdict.
 
     `adherence` is there where it is known how far the skill was followed, `error` where the text is no answer.
@@ -79,7 +79,7 @@ class SkillKeys(TypedDict, total=False):
 
     skillp_run: Run
     skillp_skills: list[PinnedSkill]
-    skillp_attempt: Attempt | None
+    skillp_attempt: PendingAnswer | None
     skillp_history: list[dict[str, Any]]
     skillp_result: SkillOutput | None
 

@@ -16,7 +16,7 @@ from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import failed_call, verify_node
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import Attempt, PinnedSkill, Run, SkillOutput, last_human, skill_guidance
+from skill_plugin.graphs.state import PendingAnswer, PinnedSkill, Run, SkillOutput, last_human, skill_guidance
 from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
@@ -58,7 +58,7 @@ class SkillAgentState(AgentState[Any]):
 
     skillp_run: NotRequired[Annotated[Run | None, PrivateStateAttr]]
     skillp_skills: NotRequired[Annotated[list[PinnedSkill], PrivateStateAttr]]
-    skillp_attempt: NotRequired[Annotated[Attempt | None, PrivateStateAttr]]
+    skillp_attempt: NotRequired[Annotated[PendingAnswer | None, PrivateStateAttr]]
     skillp_history: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
     skillp_result: NotRequired[Annotated[SkillOutput | None, PrivateStateAttr]]
     skillp_calls: NotRequired[Annotated[ModelCalls | None, PrivateStateAttr]]
@@ -202,7 +202,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             return None
         calls = _with_tools_answers(calls, state["messages"])
         skills = state.get("skillp_skills") or []
-        attempt = Attempt(
+        attempt = PendingAnswer(
             answer=_answer(state),
             model=calls["model"],
             input_tokens=calls["input_tokens"],

@@ -22,7 +22,7 @@ from skill_plugin.store import SkillStore
 DEFAULT_K = 3
 
 
-class FoundSkill(TypedDict):
+class SkillSummary(TypedDict):
     """A search result without its text, which `get_skill` gives. `utility` is in [0, 1]; None before the first use."""
 
     name: str
@@ -35,7 +35,7 @@ class FoundSkill(TypedDict):
 class SearchResult(TypedDict):
     """Best first. Where nothing was found, `reason` says why; else it is empty."""
 
-    skills: list[FoundSkill]
+    skills: list[SkillSummary]
     reason: str
 
 
@@ -75,7 +75,7 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
     hits = store.search(query, k)
     return SearchResult(
         skills=[
-            FoundSkill(
+            SkillSummary(
                 name=hit.name,
                 ref=hit.ref,
                 description=hit.description,

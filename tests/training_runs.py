@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from skill_plugin.training.data.advantages import advantages_C_K, parts
 from skill_plugin.training.data.groups import LINES, OFFSETS, Candidate, Group, GroupWriter
 from skill_plugin.training.files.manifest import read_json, write_json
-from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.plan import PLAN, TrainPlan
 from skill_plugin.training.settings import AdvantageSettings, TrainSettings
 from skill_plugin.training.trainer import train
 
@@ -71,7 +71,7 @@ def make_run(folder: Path, base: Path, *, groups=4, seed=0, plan=None, **train):
     """A run's folder, ready for `job.run`."""
     make_groups(folder / "data" / "train", base, count=groups, seed=seed)
     make_groups(folder / "data" / "validation", base, count=2, seed=seed + 1)
-    made = Plan(base_model=str(base), train=TrainSettings(**{**QUICK, **train}), **(plan or {}))
+    made = TrainPlan(base_model=str(base), train=TrainSettings(**{**QUICK, **train}), **(plan or {}))
     write_json(folder / PLAN, made.to_json())
     return folder
 
@@ -87,7 +87,7 @@ def edit_groups(folder: Path, edit):
 
 def trained(folder: Path, **options):
     """What is trained, without what surrounds it."""
-    return train(folder, Plan.from_json(read_json(folder / PLAN)), revision="of the tests", **options)
+    return train(folder, TrainPlan.from_json(read_json(folder / PLAN)), revision="of the tests", **options)
 
 
 def adapter_bytes(folder: Path):

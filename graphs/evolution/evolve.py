@@ -23,7 +23,7 @@ from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.evolution.families import Family
 from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper, gate_name
 from skill_plugin.graphs.evolution.lineage import Lineage
-from skill_plugin.graphs.evolution.plan import Plan, Shared
+from skill_plugin.graphs.evolution.plan import LineagePlan, Shared
 from skill_plugin.graphs.evolution.recorder import Recorder
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.report import Evolved, GenerationTally
@@ -238,7 +238,7 @@ class _Work:
             gate=gate,
             finder=finder,
             siblings=self._siblings,
-            plan=Plan.of(settings),
+            plan=LineagePlan.of(settings),
             by=by,
             resumed=recorded is not None,
         )

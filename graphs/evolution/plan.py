@@ -18,7 +18,7 @@ from skill_plugin.store import SkillStore
 
 
 @dataclass(frozen=True)
-class Plan:
+class LineagePlan:
     """How many of what a lineage runs; see `EvolveSettings`."""
 
     generations: int
@@ -70,6 +70,6 @@ class Shared:
     gate: Gatekeeper
     finder: Finder
     siblings: Callable[[Task], list[Task]]
-    plan: Plan
+    plan: LineagePlan
     by: str
     resumed: bool

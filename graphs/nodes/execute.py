@@ -23,7 +23,7 @@ from langgraph.pregel import Pregel
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import Attempt, HostKeys, run_of, skill_guidance
+from skill_plugin.graphs.state import HostKeys, PendingAnswer, run_of, skill_guidance
 from skill_plugin.models import chat_models
 
 
@@ -95,7 +95,7 @@ def execute_node(
         if not isinstance(answer, str):
             raise ConfigurationError(f"from_output returned {type(answer).__name__}; return the answer's text")
         tokens = usage.usage_metadata.values()
-        attempt = Attempt(
+        attempt = PendingAnswer(
             answer=answer,
             model=model,
             input_tokens=sum(used["input_tokens"] for used in tokens) or None,

@@ -5,7 +5,6 @@ A command is a function whose first parameter is `settings`; `command` puts the 
 
 import functools
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,7 +64,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         @functools.wraps(function)
         def run(**given: Any) -> None:
             choices = {key: given.pop(key) for key in _SHARED}
-            with_errors(lambda: function(Settings.load(**choices), **given))
+            with_errors(lambda: function(Settings.load(**choices), **given), home=choices.get("home"))
 
         keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         run.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
@@ -76,8 +75,8 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     return add
 
 
-def with_errors(call: Callable[[], None]) -> None:
-    """Runs a command; what goes wrong becomes one line and a non-zero exit."""
+def with_errors(call: Callable[[], None], *, home: Path | None = None) -> None:
+    """Runs a command; what goes wrong becomes one line and a non-zero exit, or with `debug` in the settings a traceback."""
     try:
         call()
     except SkillPluginError as exc:
@@ -85,7 +84,15 @@ def with_errors(call: Callable[[], None]) -> None:
     except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as exc:
-        if os.environ.get(f"{ENV_PREFIX}DEBUG"):
+        if _debugs(home):
             raise
         reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
         fail(f"{reason}; for a traceback set {ENV_PREFIX}DEBUG=1")
+
+
+def _debugs(home: Path | None) -> bool:
+    """Returns the setting `debug`; settings that cannot be read do not ask for tracebacks."""
+    try:
+        return Settings.load(home=home).debug
+    except SkillPluginError:
+        return False

@@ -31,7 +31,7 @@ from skill_plugin.store.runs.training_runs import TrainingRun
 from skill_plugin.training.data.dataset import REPORT
 from skill_plugin.training.files.disk import whole_folder
 from skill_plugin.training.files.manifest import read_json, write_json
-from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.plan import PLAN, TrainPlan
 
 BY = "retrain"
 STARTS = 3
@@ -162,7 +162,7 @@ class _Night:
         if not (folder / PLAN).exists():
             night = self._night
             self._tell("reading histories" + (f" since {run.data_from:%Y-%m-%d %H:%M} UTC" if run.data_from else ""))
-            plan = Plan.from_json({key: run.config[key] for key in Plan.__dataclass_fields__})
+            plan = TrainPlan.from_json({key: run.config[key] for key in TrainPlan.__dataclass_fields__})
             report = night.groups(self._store, folder / "data", since=run.data_from, advantage=plan.advantage)
             window = {
                 "since": run.data_from and run.data_from.isoformat(),

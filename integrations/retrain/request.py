@@ -11,7 +11,7 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import SkillStore
 from skill_plugin.training.data.dataset import GroupReport, build_groups
 from skill_plugin.training.files.manifest import read_json
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 from skill_plugin.training.settings import AdvantageSettings
 
 NO_SIGNAL = "no signal"
@@ -47,9 +47,9 @@ class Night:
     promote: bool = True
     new: bool = False
 
-    def plan(self, live: Checkpoint | None) -> Plan:
+    def plan(self, live: Checkpoint | None) -> TrainPlan:
         """What is trained: the live adapter further, or a new one."""
-        return Plan(
+        return TrainPlan(
             base_model=self.base_model,
             parent=live.path if live else None,
             parent_checkpoint=live.id if live else None,

@@ -40,7 +40,7 @@ LOOP = 0.15
 NO_TASKS = "no held-out tasks to judge it by"
 
 
-class Check(NamedTuple):
+class GateCheck(NamedTuple):
     """One thing that was looked at in a candidate's texts; `said` holds the numbers."""
 
     name: str
@@ -80,7 +80,7 @@ class CheckpointDecision:
     gain: float = 0.0
     low: float = 0.0
     high: float = 0.0
-    checks: tuple[Check, ...] = ()
+    checks: tuple[GateCheck, ...] = ()
     judges: tuple[str, ...] = ()
     estimate: OffPolicyEstimate | None = None
 
@@ -179,45 +179,47 @@ def _estimated(found: OffPolicyEstimate, promote: bool, reason: str) -> Checkpoi
     )
 
 
-def checks(candidate: Sequence[Revision], live: Sequence[Revision]) -> Iterable[Check]:
+def checks(candidate: Sequence[Revision], live: Sequence[Revision]) -> Iterable[GateCheck]:
     """What is looked at in a candidate's texts, beside the live generator's."""
     if not candidate:
-        yield Check("texts", False, "the candidate has written none to look at")
+        yield GateCheck("texts", False, "the candidate has written none to look at")
         return
     wrote, today = _share(candidate, _well_formed), _share(live, _well_formed) if live else 0.5
     worst = max(today - max(TOLERANCE, 1 / len(candidate)), 0.0)
     beside = f", the live one's {today:.0%}" if live else ""
     said = f"{wrote:.0%} of {len(candidate)} texts are skills{beside}"
     enough = wrote > 0 and wrote >= worst
-    yield Check("well-formed", enough, said if enough else f"{said}; it takes {worst:.0%} and more than none")
+    yield GateCheck("well-formed", enough, said if enough else f"{said}; it takes {worst:.0%} and more than none")
     yield _length(candidate, live)
     for name, bad, what in (("cut-off", _cut_off, "were cut off"), ("loops", _loops, "end in a loop")):
         wrote, today = _share(candidate, bad), _share(live, bad) if live else 0.0
         most = today + max(TOLERANCE, 1 / len(candidate) if len(candidate) > 1 else 0.0)
         said = f"{wrote:.0%} of {len(candidate)} texts {what}" + (f", the live one's {today:.0%}" if live else "")
-        yield Check(name, wrote <= most, said if wrote <= most else f"{said}; at most {most:.0%} may")
+        yield GateCheck(name, wrote <= most, said if wrote <= most else f"{said}; at most {most:.0%} may")
     yield _content(candidate)
 
 
-def _length(candidate: Sequence[Revision], live: Sequence[Revision]) -> Check:
+def _length(candidate: Sequence[Revision], live: Sequence[Revision]) -> GateCheck:
     tokens = median(map(_tokens, candidate))
     said, most = f"the median text has {tokens:g} tokens", LONGEST
     if live:
         today = median(map(_tokens, live))
         said, most = f"{said}, the live one's {today:g}", min(LONGEST, max(SHORT, int(LONGER * today)))
-    return Check("length", tokens <= most, said if tokens <= most else f"{said}; at most {most} are allowed")
+    return GateCheck("length", tokens <= most, said if tokens <= most else f"{said}; at most {most} are allowed")
 
 
-def _content(candidate: Sequence[Revision]) -> Check:
+def _content(candidate: Sequence[Revision]) -> GateCheck:
     found = [
         new_findings(revision.completion, "\n".join(message["content"] for message in revision.prompt))
         for revision in candidate
     ]
     if not any(found):
-        return Check("content", True, f"nothing forbidden in {len(candidate)} texts")
+        return GateCheck("content", True, f"nothing forbidden in {len(candidate)} texts")
     first = list(dict.fromkeys(chain.from_iterable(found)))[:3]
     shown = ", ".join(f"{kind} {excerpt!r}" for kind, excerpt in first)
-    return Check("content", False, f"{sum(map(bool, found))} of {len(candidate)} texts hold what is forbidden: {shown}")
+    return GateCheck(
+        "content", False, f"{sum(map(bool, found))} of {len(candidate)} texts hold what is forbidden: {shown}"
+    )
 
 
 def _share(revisions: Sequence[Revision], is_one: Callable[[Revision], bool]) -> float:

@@ -12,7 +12,7 @@ from skill_plugin.histories.formats.episodes import Episodes
 from skill_plugin.histories.formats.langsmith import LangSmith
 from skill_plugin.histories.formats.messages import Messages
 from skill_plugin.histories.formats.own import Own
-from skill_plugin.histories.formats.trials import Trials
+from skill_plugin.histories.formats.trials import ReflectionTrials
 from skill_plugin.histories.records import Episode, Noted, Refused, Row
 
 AUTO = "auto"
@@ -40,7 +40,7 @@ FORMATS: dict[str, type[Reader]] = {
     "messages": Messages,
     "langsmith": LangSmith,
     "episodes": Episodes,
-    "trials": Trials,
+    "trials": ReflectionTrials,
     "attempts": Attempts,
     "skill-plugin": Own,
 }

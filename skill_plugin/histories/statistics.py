@@ -23,7 +23,7 @@ from skill_plugin.records import Purpose
 OWN, IMPORTED = "own", "imported"
 
 
-class Revised(NamedTuple):
+class CountedRevision(NamedTuple):
     """A revision as far as it is counted; token ids and log-probs by their number. `skill` is (id, version) or None.
 
     `temperature` is that of `eligibility.temperature_of`, `later` are its rewards on sibling tasks.
@@ -47,7 +47,7 @@ class Revised(NamedTuple):
         return self.skill is None or self.error is not None
 
 
-class Rolled(NamedTuple):
+class CountedRollout(NamedTuple):
     """A rollout as far as it is counted."""
 
     generation: int
@@ -59,18 +59,18 @@ class Rolled(NamedTuple):
     purpose: str = "run"
 
 
-class Lineage(NamedTuple):
+class CountedLineage(NamedTuple):
     """The generations of one run on one task. Revisions are in the order of their groups.
 
     Rollouts on siblings, of the gate and of replays have run ids of their own: they come as lineages, and are counted as none.
     """
 
     split: str
-    revisions: Sequence[Revised]
-    rollouts: Sequence[Rolled]
+    revisions: Sequence[CountedRevision]
+    rollouts: Sequence[CountedRollout]
 
 
-class Checkpoints(NamedTuple):
+class CheckpointAges(NamedTuple):
     """Ages in checkpoints, see `eligibility.ages`, and the base model of each checkpoint."""
 
     ages: Mapping[str | None, int]
@@ -162,7 +162,7 @@ class Gatherer:
         checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is none.
     """
 
-    checkpoints: Checkpoints
+    checkpoints: CheckpointAges
     base_model: str | None = None
     max_age: int = MAX_AGE
     checkpoint: str | None = None
@@ -182,7 +182,7 @@ class Gatherer:
     compared: Rewards = field(default_factory=Rewards)
     rewards_a_candidate: Spread = field(default_factory=Spread)
 
-    def add(self, lineage: Lineage) -> None:
+    def add(self, lineage: CountedLineage) -> None:
         wanted = None if self.checkpoint == BASE else self.checkpoint
         revisions = [one for one in lineage.revisions if self.checkpoint is None or one.checkpoint == wanted]
         if self.checkpoint is not None and not revisions:
@@ -216,7 +216,7 @@ class Gatherer:
             self._group(lineage.split, group, candidates, rewards.get(group[0].generation - 1, []))
 
     def _group(
-        self, split: str, group: Sequence[Revised], candidates: Sequence[Judged], previous: Sequence[float]
+        self, split: str, group: Sequence[CountedRevision], candidates: Sequence[Judged], previous: Sequence[float]
     ) -> None:
         worths = worths_of(candidates, previous, Credit.of(DEFAULT_CREDIT))
         signal = has_signal(worths.candidates)
@@ -242,7 +242,14 @@ class Gatherer:
                     self.inter.add(worth.gain)
 
     def _refusal(
-        self, split: str, revision: Revised, rewards: int, *, signal: bool, elsewhere: bool, temperature: float | None
+        self,
+        split: str,
+        revision: CountedRevision,
+        rewards: int,
+        *,
+        signal: bool,
+        elsewhere: bool,
+        temperature: float | None,
     ) -> Reason | None:
         known = self.checkpoints.base_models.get(revision.checkpoint) if revision.checkpoint else None
         example = Example(

@@ -60,7 +60,7 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True)
-class FoundSkill:
+class SkillFile:
     """One SKILL.md: where it was, the name of its folder (empty if it has none), and its text or what is wrong with it."""
 
     where: str
@@ -70,14 +70,14 @@ class FoundSkill:
 
 
 @dataclass(frozen=True)
-class Found:
+class FolderContent:
     """What a folder or archive holds."""
 
-    skills: tuple[FoundSkill, ...]
+    skills: tuple[SkillFile, ...]
     left_out: int
 
 
-def read_skills(path: str | Path) -> Found:
+def read_skills(path: str | Path) -> FolderContent:
     """Every SKILL.md below a folder, in an archive, or the one file itself.
 
     Raises:
@@ -92,7 +92,7 @@ def read_skills(path: str | Path) -> Found:
         elif place.name.endswith(ARCHIVES):
             found = _from_tar(place)
         else:
-            found = Found((_file(place),), 0)
+            found = FolderContent((_file(place),), 0)
     except InvalidSkillError:
         raise
     except _DAMAGED as exc:
@@ -135,8 +135,8 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
         ) from exc
 
 
-def _from_folder(root: Path) -> Found:
-    skills: list[FoundSkill] = []
+def _from_folder(root: Path) -> FolderContent:
+    skills: list[SkillFile] = []
     left_out = members = 0
     for folder, folders, files in os.walk(root, onerror=_raise, followlinks=False):
         here = Path(folder)
@@ -154,16 +154,16 @@ def _from_folder(root: Path) -> Found:
                 left_out += 1
         if len(skills) > MAX_SKILLS:
             raise InvalidSkillError(f"{str(root)!r} holds more than {MAX_SKILLS} skills; import it in parts")
-    return Found(tuple(skills), left_out)
+    return FolderContent(tuple(skills), left_out)
 
 
-def _file(path: Path) -> FoundSkill:
+def _file(path: Path) -> SkillFile:
     with path.open("rb") as file:
         return _found(str(path), path.absolute().parent.name if path.name == SKILL_FILE else "", file)
 
 
-def _from_zip(path: Path) -> Found:
-    skills: list[FoundSkill] = []
+def _from_zip(path: Path) -> FolderContent:
+    skills: list[SkillFile] = []
     left_out = members = unpacked = 0
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
@@ -187,11 +187,11 @@ def _from_zip(path: Path) -> Found:
             if unpacked > MAX_UNPACKED:
                 raise _too_much(path)
             _few_enough(skills, path)
-    return Found(tuple(skills), left_out)
+    return FolderContent(tuple(skills), left_out)
 
 
-def _from_tar(path: Path) -> Found:
-    skills: list[FoundSkill] = []
+def _from_tar(path: Path) -> FolderContent:
+    skills: list[SkillFile] = []
     left_out = members = 0
     with (
         path.open("rb") as raw,
@@ -211,7 +211,7 @@ def _from_tar(path: Path) -> Found:
                 continue
             skills.append(_found(f"{path.name}:{name}", _folder_of(name, path), file))
             _few_enough(skills, path)
-    return Found(tuple(skills), left_out)
+    return FolderContent(tuple(skills), left_out)
 
 
 def _member_of(path: Path) -> type[tarfile.TarInfo]:
@@ -256,14 +256,14 @@ class _Counted(io.RawIOBase):
         return data
 
 
-def _found(where: str, folder: str, file: IO[bytes]) -> FoundSkill:
+def _found(where: str, folder: str, file: IO[bytes]) -> SkillFile:
     data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        return FoundSkill(where, folder, error=f"it has more than {MAX_BYTES} bytes; shorten it or split it in two")
+        return SkillFile(where, folder, error=f"it has more than {MAX_BYTES} bytes; shorten it or split it in two")
     try:
-        return FoundSkill(where, folder, data.decode("utf-8"))
+        return SkillFile(where, folder, data.decode("utf-8"))
     except UnicodeDecodeError as exc:
-        return FoundSkill(where, folder, error=f"it is not UTF-8 (byte {exc.start}); save it as UTF-8")
+        return SkillFile(where, folder, error=f"it is not UTF-8 (byte {exc.start}); save it as UTF-8")
 
 
 def _safe(name: str, path: Path) -> PurePosixPath:
@@ -293,7 +293,7 @@ def _counted(members: int, where: str) -> int:
     return members + 1
 
 
-def _few_enough(skills: list[FoundSkill], path: Path) -> None:
+def _few_enough(skills: list[SkillFile], path: Path) -> None:
     if len(skills) > MAX_SKILLS:
         raise InvalidSkillError(f"{path.name} holds more than {MAX_SKILLS} skills; import it in parts")
 

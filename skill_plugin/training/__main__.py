@@ -25,7 +25,7 @@ from skill_plugin.training.data.export_file import read_rows
 from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.job import alone, processes, run
 from skill_plugin.training.model import base_model
-from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.plan import PLAN, TrainPlan
 from skill_plugin.training.trainer import Trained
 
 WATCHED = "SKILL_PLUGIN_WATCH_PARENT"
@@ -85,7 +85,7 @@ def begin(given: argparse.Namespace) -> None:
             f"{report.validation_groups} groups are held back for validation"
         )
     print(f"{report.groups} groups of {report.candidates} candidates; refused: {report.refused or 'none'}")  # noqa: T201
-    plan = Plan(
+    plan = TrainPlan(
         base_model=given.base_model,
         parent=given.parent,
         parent_checkpoint=given.parent_checkpoint or (Path(given.parent).name if given.parent else None),
@@ -97,7 +97,7 @@ def begin(given: argparse.Namespace) -> None:
 
 def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
     """A run that is there goes on with what it was begun with, and says so to whoever asks for something else."""
-    plan = Plan.from_json(read_json(given.folder / PLAN))
+    plan = TrainPlan.from_json(read_json(given.folder / PLAN))
     wanted = {name: value for part in chosen.values() for name, value in asdict(part).items() if name in given}
     wanted |= {name: value for name in ("base_model", "parent") if (value := getattr(given, name)) is not None}
     was = {**asdict(plan), **asdict(plan.train), **asdict(plan.loss), **asdict(plan.advantage)}

@@ -16,7 +16,7 @@ from skill_plugin.training.data.survey import survey
 from skill_plugin.training.files.disk import check_disk
 from skill_plugin.training.files.snapshots import needed_bytes
 from skill_plugin.training.model import base_model, memory
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(groups: Groups, plan: Plan, folder: Path) -> Forecast:
+def forecast(groups: Groups, plan: TrainPlan, folder: Path) -> Forecast:
     """What training on these groups would be.
 
     Args:
@@ -98,7 +98,7 @@ def forecast(groups: Groups, plan: Plan, folder: Path) -> Forecast:
     )
 
 
-def _trained(config: Any, plan: Plan) -> int:
+def _trained(config: Any, plan: TrainPlan) -> int:
     """Weights of the adapter."""
     if plan.parent is not None:
         return sum(one.numel() for one in load_file(Path(plan.parent) / ADAPTER_WEIGHTS).values())

@@ -19,7 +19,7 @@ from skill_plugin.training.files import curves
 from skill_plugin.training.files.manifest import manifest, read_json, same_run, write_json
 from skill_plugin.training.files.metrics import FILE as METRICS
 from skill_plugin.training.model import base_model
-from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.plan import PLAN, TrainPlan
 from skill_plugin.training.trainer import REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, Trained, train
 
 MANIFEST, RESULT, CURVES = "manifest.json", "result.json", "curves.png"
@@ -39,7 +39,7 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
             work here.
         InvalidHistoryError: there are no groups.
     """
-    plan = Plan.from_json(read_json(folder / PLAN))
+    plan = TrainPlan.from_json(read_json(folder / PLAN))
     here = processes()
     if (folder / RESULT).exists():
         if here.is_main_process:
@@ -99,7 +99,7 @@ def _tidy(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _claim(folder: Path, plan: Plan, revision: str) -> None:
+def _claim(folder: Path, plan: TrainPlan, revision: str) -> None:
     """Writes the manifest, or checks that this start would go on with the same run."""
     facts = manifest(
         _said(plan),
@@ -117,6 +117,6 @@ def _claim(folder: Path, plan: Plan, revision: str) -> None:
     write_json(folder / MANIFEST, facts)
 
 
-def _said(plan: Plan) -> dict[str, Any]:
+def _said(plan: TrainPlan) -> dict[str, Any]:
     told = plan.to_json()
     return {**told, "settings": {**told["train"], **told["loss"], **told["advantage"]}}

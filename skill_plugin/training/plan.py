@@ -10,7 +10,7 @@ PLAN = "plan.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class TrainPlan:
     """What a training run is to do with the groups in its folder.
 
     Args:

@@ -17,7 +17,7 @@ from accelerate.utils import gather_object
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.data.groups import Candidate, Group, Groups
 from skill_plugin.training.model.policy import Policy
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 from skill_plugin.training.step import Pass, evened
 
 _HEAD = struct.Struct("<QQI")
@@ -93,7 +93,7 @@ class References:
         policy: Policy,
         groups: Groups,
         places: Sequence[int],
-        plan: Plan,
+        plan: TrainPlan,
         accelerator: Accelerator,
     ) -> None:
         self._cache, self._policy, self._accelerator = cache, policy, accelerator

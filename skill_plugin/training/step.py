@@ -62,7 +62,7 @@ def evened(mine: list[Pass], filler: Pass, accelerator: Accelerator) -> list[Pas
     return mine + [filler._replace(weight=0.0)] * (most - len(mine))
 
 
-class Step:
+class StepSums:
     """Sums over the passes of a step.
 
     Args:

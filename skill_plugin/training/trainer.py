@@ -23,10 +23,10 @@ from skill_plugin.training.files.metrics import MetricsLog
 from skill_plugin.training.files.snapshots import Snapshots, needed_bytes
 from skill_plugin.training.model import base_model
 from skill_plugin.training.model.policy import Policy
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 from skill_plugin.training.reference import ReferenceCache, References
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.step import Step, passes, without
+from skill_plugin.training.step import StepSums, passes, without
 from skill_plugin.training.validation import score
 
 TRAIN, VALIDATION = "data/train", "data/validation"
@@ -73,7 +73,7 @@ class Trained:
         return asdict(self)
 
 
-def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained], None] | None = None) -> Trained:
+def train(folder: Path, plan: TrainPlan, *, revision: str, on_step: Callable[[Trained], None] | None = None) -> Trained:
     """Trains an adapter on the groups under `folder/data/train`, going on from the newest snapshot there is.
 
     Token-level GRPO (arXiv:2402.03300) with the logged log-probabilities as the old policy's: the loss of a step is the sum
@@ -139,7 +139,7 @@ def train(folder: Path, plan: Plan, *, revision: str, on_step: Callable[[Trained
 class _Learner:
     """The model, the data, and how one step is made of them."""
 
-    def __init__(self, folder: Path, plan: Plan, revision: str, accelerator: Accelerator) -> None:
+    def __init__(self, folder: Path, plan: TrainPlan, revision: str, accelerator: Accelerator) -> None:
         self._plan, self._accelerator = plan, accelerator
         settings, config = plan.train, base_model.load_config(plan.base_model)
         self._groups, self._held_back = groups, held_back = Groups(folder / TRAIN), Groups(folder / VALIDATION)
@@ -175,7 +175,7 @@ class _Learner:
         mine = passes(places, self._groups, self.policy, self._accelerator, supervised=supervised)
         if not supervised:
             self.references.prepare(mine, refused)
-        step = Step(without(mine, refused), self._accelerator)
+        step = StepSums(without(mine, refused), self._accelerator)
         last = len(step.passes) - 1
         for place, one in enumerate(step.passes):
             with self.policy.unsynced() if place < last else nullcontext():

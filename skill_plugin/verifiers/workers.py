@@ -50,4 +50,5 @@ def _in_context(job: Job) -> Job:
     return lambda: context.run(job)
 
 
-os.register_at_fork(after_in_child=_idle.clear)  # a child has the parent's list, but not its threads
+if hasattr(os, "register_at_fork"):  # Windows cannot fork
+    os.register_at_fork(after_in_child=_idle.clear)  # a child has the parent's list, but not its threads

@@ -46,11 +46,11 @@ def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, win
     return gatherer.result({split: by_split.get(split, 0) for split in ("train", "heldout")})
 
 
-def _lineage(lineage: Recorded, later: Mapping[tuple[str, int], Sequence[Later]]) -> statistics.Lineage:
-    return statistics.Lineage(
+def _lineage(lineage: Recorded, later: Mapping[tuple[str, int], Sequence[Later]]) -> statistics.CountedLineage:
+    return statistics.CountedLineage(
         lineage.task.split,
         [
-            statistics.Revised(
+            statistics.CountedRevision(
                 row.generation, row.group_id, _skill(row), row.error, row.source, row.model, row.checkpoint_id,
                 row.prompt_token_ids, row.completion_token_ids, row.logprobs, temperature_of(row.sampling),
                 later.get((row.group_id, row.candidate), ()),
@@ -58,7 +58,7 @@ def _lineage(lineage: Recorded, later: Mapping[tuple[str, int], Sequence[Later]]
             for row in lineage.revisions
         ],
         [
-            statistics.Rolled(
+            statistics.CountedRollout(
                 row.generation, _skill(row), row.arm, row.reward, row.passed, row.source, row.purpose
             )
             for row in lineage.rollouts

@@ -144,10 +144,10 @@ def other_columns(table: type[Table], *known: str) -> list[ColumnElement[Any]]:
     return [column for column in table_of(table).columns if column.name not in known]
 
 
-def checkpoints(session: Session, namespace: str) -> statistics.Checkpoints:
+def checkpoints(session: Session, namespace: str) -> statistics.CheckpointAges:
     """The namespace's checkpoints: how old each is, and what it was trained from."""
     columns = (CheckpointRow.id, CheckpointRow.parent, CheckpointRow.base_model, CheckpointRow.status)
     statement = select(*map(col, columns)).where(col(CheckpointRow.namespace) == namespace)
     rows = session.connection().execute(statement.order_by(col(CheckpointRow.created_at))).all()
     known = {row.id: Ancestry(row.parent, row.base_model, row.status == "live") for row in rows}
-    return statistics.Checkpoints(ages(known), {row.id: row.base_model for row in rows})
+    return statistics.CheckpointAges(ages(known), {row.id: row.base_model for row in rows})

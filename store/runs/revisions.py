@@ -28,7 +28,7 @@ class StagedRevision(NamedTuple):
     skill: Skill | None
 
 
-class Candidate(NamedTuple):
+class ParsedRevision(NamedTuple):
     """A revision ready to be written; `document` is its text, parsed, or None if it is malformed."""
 
     revision: Revision
@@ -38,17 +38,17 @@ class Candidate(NamedTuple):
     def of(cls, revision: Revision) -> Self:
         return cls(revision, None if revision.text is None else skill_md.parse(revision.text))
 
-    def named(self, name: str) -> "Candidate":
+    def named(self, name: str) -> "ParsedRevision":
         """The same under the name that it gets; malformed if its text becomes too long."""
         if self.document is None or self.document.name == name or self.revision.text is None:
             return self
         try:
-            return Candidate.of(replace(self.revision, text=skill_md.renamed(self.revision.text, name)))
+            return ParsedRevision.of(replace(self.revision, text=skill_md.renamed(self.revision.text, name)))
         except InvalidSkillError as exc:
-            return Candidate(replace(self.revision, text=None, error=str(exc)), None)
+            return ParsedRevision(replace(self.revision, text=None, error=str(exc)), None)
 
 
-class Group(NamedTuple):
+class PromptGroup(NamedTuple):
     """The candidates of one prompt, or those from number `first` on. `parent` is the id and the version that was revised.
 
     `also` are further tasks that the prompt showed.
@@ -71,7 +71,7 @@ def find_group(session: Session, namespace: str, group_id: str) -> list[StagedRe
     return [StagedRevision(*_read(session, row)) for row in rows]
 
 
-def named(session: Session, group: Group, candidates: Sequence[Candidate]) -> list[Candidate]:
+def named(session: Session, group: PromptGroup, candidates: Sequence[ParsedRevision]) -> list[ParsedRevision]:
     """The candidates under the names that they get."""
     names: dict[str, str] = {}
     for name in {candidate.document.name for candidate in candidates if candidate.document}:
@@ -80,7 +80,12 @@ def named(session: Session, group: Group, candidates: Sequence[Candidate]) -> li
 
 
 def write_group(
-    session: Session, group: Group, candidates: Sequence[Candidate], *, embed: Callable[[str], Vector], signature: str
+    session: Session,
+    group: PromptGroup,
+    candidates: Sequence[ParsedRevision],
+    *,
+    embed: Callable[[str], Vector],
+    signature: str,
 ) -> list[StagedRevision]:
     """Appends candidates of one prompt; each well-formed one becomes a staged version."""
     for task in (group.task, *group.also):
@@ -134,7 +139,7 @@ def _skill(session: Session, namespace: str, document: SkillDocument) -> SkillRo
 
 
 def _row(
-    group: Group, revision_id: str, number: int, revision: Revision, version: SkillVersionRow | None
+    group: PromptGroup, revision_id: str, number: int, revision: Revision, version: SkillVersionRow | None
 ) -> RevisionRow:
     return RevisionRow(
         id=revision_id,

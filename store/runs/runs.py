@@ -7,7 +7,7 @@ from skill_plugin.errors import StoreError, VerifierError
 from skill_plugin.records import Revision, Rollout, Task, Verdict, split_ref
 from skill_plugin.store.base import StoreBase
 from skill_plugin.store.runs import outcomes, revisions
-from skill_plugin.store.runs.revisions import Candidate, Group, StagedRevision
+from skill_plugin.store.runs.revisions import ParsedRevision, PromptGroup, StagedRevision
 
 
 class Ran(NamedTuple):
@@ -140,8 +140,8 @@ class Ledger(StoreBase):
             StoreError: the group has fewer candidates than `first`.
         """
         revised = split_ref(parent) if parent else (None, None)
-        group = Group(self.namespace, group_id, task, run_id, generation, revised, also, first)
-        candidates = [Candidate.of(revision) for revision in proposed]
+        group = PromptGroup(self.namespace, group_id, task, run_id, generation, revised, also, first)
+        candidates = [ParsedRevision.of(revision) for revision in proposed]
         self._embed_ahead(group, candidates)
         with self._write() as session, session.no_autoflush:
             known = revisions.find_group(session, self.namespace, group_id)
@@ -159,7 +159,7 @@ class Ledger(StoreBase):
         with self.database.read() as session:
             return revisions.find_group(session, self.namespace, group_id)
 
-    def _embed_ahead(self, group: Group, candidates: Sequence[Candidate]) -> None:
+    def _embed_ahead(self, group: PromptGroup, candidates: Sequence[ParsedRevision]) -> None:
         """Embeds the texts under the names that they are about to get, so that no writer waits for a model meanwhile."""
         with self.database.read() as session:
             named = revisions.named(session, group, candidates)

@@ -11,13 +11,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from skill_plugin.store.search.ranking import Candidate
+from skill_plugin.store.search.ranking import RankedSkill
 
 REMEMBERED = 256
 """Searches; each holds up to 60 vectors of 384 floats, so all of them 20 MiB."""
 
 
-class Use(NamedTuple):
+class Usage(NamedTuple):
     """What may have changed of a skill since."""
 
     utility: float | None
@@ -25,18 +25,18 @@ class Use(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CachedCandidates:
     """The candidates of one query, mixed but not ranked. `texts` holds those that were shown, by skill id."""
 
-    candidates: Sequence[Candidate]
+    candidates: Sequence[RankedSkill]
     engine: str
     texts: dict[str, str] = field(default_factory=dict)
 
-    def again(self, uses: Mapping[str, Use] | None = None) -> "Found":
+    def again(self, uses: Mapping[str, Usage] | None = None) -> "CachedCandidates":
         """The same with uses as they are now. Its candidates are new, because ranking writes into them."""
         given = self.candidates if uses is None else [one for one in self.candidates if one.skill_id in uses]
         candidates = [replace(one, copies=[], **(uses[one.skill_id]._asdict() if uses else {})) for one in given]
-        return Found(candidates, self.engine, self.texts)
+        return CachedCandidates(candidates, self.engine, self.texts)
 
 
 class RecentSearches:
@@ -46,9 +46,9 @@ class RecentSearches:
         self._size = size
         self._lock = threading.Lock()
         self._state: Hashable = None
-        self._found: OrderedDict[Hashable, Found] = OrderedDict()
+        self._found: OrderedDict[Hashable, CachedCandidates] = OrderedDict()
 
-    def get(self, state: Hashable, request: Hashable) -> Found | None:
+    def get(self, state: Hashable, request: Hashable) -> CachedCandidates | None:
         """What the request found in this state of the library, if it was asked lately."""
         with self._lock:
             if state != self._state:
@@ -59,7 +59,7 @@ class RecentSearches:
                 self._found.move_to_end(request)
             return found
 
-    def keep(self, state: Hashable, request: Hashable, found: Found) -> None:
+    def keep(self, state: Hashable, request: Hashable, found: CachedCandidates) -> None:
         with self._lock:
             if state != self._state:
                 return

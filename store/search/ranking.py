@@ -41,7 +41,7 @@ SAME_KIND = 0.45
 
 
 @dataclass(slots=True)
-class Candidate:
+class RankedSkill:
     """A skill that may be a hit. `relevance` is in [0, 1] within one search; `cosine` and `bm25` are absolute."""
 
     skill_id: str
@@ -70,7 +70,7 @@ def dense_share(query: str) -> float:
     return DENSE_SHARE_SHORT + way * (DENSE_SHARE_LONG - DENSE_SHARE_SHORT)
 
 
-def mix(candidates: Sequence[Candidate], share: float) -> None:
+def mix(candidates: Sequence[RankedSkill], share: float) -> None:
     """Sets each candidate's relevance from its cosine and BM25, each scaled by the best of them."""
     best_cosine = max((candidate.cosine for candidate in candidates), default=0.0)
     best_bm25 = max((candidate.bm25 for candidate in candidates), default=0.0)
@@ -80,7 +80,7 @@ def mix(candidates: Sequence[Candidate], share: float) -> None:
         candidate.relevance = share * dense + (1 - share) * lexical
 
 
-def mix_experience(candidates: Sequence[Candidate], tasks: Mapping[str, Nearest], weight: float) -> None:
+def mix_experience(candidates: Sequence[RankedSkill], tasks: Mapping[str, Nearest], weight: float) -> None:
     """Lets the tasks that skills have passed count: relevance <- (1 - weight) * relevance + weight * past.
 
     past = max(cosine of the nearest task, best cosine * relevance) / the best of all cosines, where a task under a cosine
@@ -111,7 +111,7 @@ def mix_experience(candidates: Sequence[Candidate], tasks: Mapping[str, Nearest]
         candidate.relevance += weight * (past - candidate.relevance)
 
 
-def rerank(candidates: Sequence[Candidate]) -> list[Candidate]:
+def rerank(candidates: Sequence[RankedSkill]) -> list[RankedSkill]:
     """Best first by relevance, utility and curiosity; notes the rank by relevance alone."""
     by_relevance = sorted(candidates, key=lambda candidate: (-candidate.relevance, candidate.name))
     total = sum(candidate.uses for candidate in candidates)
@@ -125,9 +125,9 @@ def rerank(candidates: Sequence[Candidate]) -> list[Candidate]:
     return sorted(by_relevance, key=lambda candidate: -candidate.score)
 
 
-def collapse(ranked: Sequence[Candidate], k: int) -> list[Candidate]:
+def collapse(ranked: Sequence[RankedSkill], k: int) -> list[RankedSkill]:
     """The first `k` that are no copies of a better one; the better one keeps their names."""
-    kept: list[Candidate] = []
+    kept: list[RankedSkill] = []
     for candidate in ranked:
         original = next(
             (better for better in kept if float(np.dot(better.vector, candidate.vector)) >= SAME_SKILL), None

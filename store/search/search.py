@@ -16,14 +16,14 @@ from skill_plugin.store.database import Database, fetch
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.search import by_use, experience_rows
-from skill_plugin.store.search.cache import Found, RecentSearches, Use
+from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, Usage
 from skill_plugin.store.search.experience import Experience
 from skill_plugin.store.search.lexical import top
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
 from skill_plugin.store.search.ranking import (
     DEFAULT_EXPERIENCE,
     SAME_KIND,
-    Candidate,
+    RankedSkill,
     collapse,
     dense_share,
     mix,
@@ -212,21 +212,21 @@ class Search:
         experience_rows.keep_if_free(self._database, self._namespace, self._vectors.signature, made)
         return vector
 
-    def _found(self, session: Session, state: _State, asked: "_Asked") -> Found:
+    def _found(self, session: Session, state: _State, asked: "_Asked") -> CachedCandidates:
         """The candidates of a query, from the last search for it if the library is still the same."""
         if state.stand_in is not None:
-            return Found(*self._candidates(session, state, asked))
+            return CachedCandidates(*self._candidates(session, state, asked))
         now = (state.signature, state.epoch, state.experience, state.index_key)
         request = (asked.query, asked.pool, asked.strategy, asked.weight)
         known = self._recent.get(now, request)
         if known is None:
-            known = Found(*self._candidates(session, state, asked))
+            known = CachedCandidates(*self._candidates(session, state, asked))
             self._recent.keep(now, request, known)
             return known.again()
         uses = fetch(session, _USES, ids=[candidate.skill_id for candidate in known.candidates])
-        return known.again({skill_id: Use(utility, count) for skill_id, utility, count in uses})
+        return known.again({skill_id: Usage(utility, count) for skill_id, utility, count in uses})
 
-    def _found_by_use(self, session: Session, state: _State, asked: "_Asked", family: str | None) -> Found:
+    def _found_by_use(self, session: Session, state: _State, asked: "_Asked", family: str | None) -> CachedCandidates:
         query, vector, strategy = asked.query, asked.vector, asked.strategy
         if strategy == "same-family":
             found = by_use.by_family(session, self._namespace, family or "")
@@ -245,9 +245,9 @@ class Search:
                 candidate.cosine = score
         if strategy != "same-family":
             mix(candidates, 0.0 if strategy == "query-ngram" else 1.0)
-        return Found(candidates, "sql")
+        return CachedCandidates(candidates, "sql")
 
-    def _candidates(self, session: Session, state: _State, asked: "_Asked") -> tuple[list[Candidate], str]:
+    def _candidates(self, session: Session, state: _State, asked: "_Asked") -> tuple[list[RankedSkill], str]:
         query, vector, pool, strategy, weight = asked
         ids: dict[str, None] = {}
         engine = "sql"
@@ -288,13 +288,13 @@ class Search:
         found = self._exact.query(session, vector, pool, signature=state.signature, epoch=state.epoch)
         return found, "exact"
 
-    def _facts(self, session: Session, state: _State, ids: list[str], vector: Vector | None) -> list[Candidate]:
+    def _facts(self, session: Session, state: _State, ids: list[str], vector: Vector | None) -> list[RankedSkill]:
         """What SQL says of the ids now; whatever is not live here is no candidate."""
         if not ids:
             return []
         facts = fetch(session, _FACTS, namespace=self._namespace, signature=state.signature, ids=ids)
         candidates = [
-            Candidate(skill_id, version, name, description, utility, uses, from_bytes(blob))
+            RankedSkill(skill_id, version, name, description, utility, uses, from_bytes(blob))
             for skill_id, version, name, description, utility, uses, blob in facts
         ]
         if state.stand_in is not None and state.stand_in.skill_id in ids:
@@ -332,7 +332,7 @@ def check_request(
         raise ConfigurationError(f"experience is {experience!r}; give how much past tasks count, from 0 (not) to 1")
 
 
-def _passes(candidate: Candidate, min_score: float, strategy: str) -> bool:
+def _passes(candidate: RankedSkill, min_score: float, strategy: str) -> bool:
     if strategy == "same-family":
         return True
     if strategy in _BY_WORDS:
@@ -341,7 +341,7 @@ def _passes(candidate: Candidate, min_score: float, strategy: str) -> bool:
     return candidate.cosine >= min_score or candidate.coverage >= ENOUGH_WORDS or alike
 
 
-def _why_none(candidates: Sequence[Candidate], min_score: float, strategy: str) -> str:
+def _why_none(candidates: Sequence[RankedSkill], min_score: float, strategy: str) -> str:
     if not candidates:
         if strategy in ("query-embedding", "query-ngram"):
             return "no live skill has served a task like this one"
@@ -352,7 +352,7 @@ def _why_none(candidates: Sequence[Candidate], min_score: float, strategy: str) 
     )
 
 
-def _hit(candidate: Candidate, text: str, rank: int, strategy: str, engine: str) -> SkillHit:
+def _hit(candidate: RankedSkill, text: str, rank: int, strategy: str, engine: str) -> SkillHit:
     why: dict[str, Any] = {
         "strategy": strategy,
         "engine": engine,

@@ -14,7 +14,7 @@ from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import searchable_text
 from skill_plugin.store.database import fetch
 from skill_plugin.store.search.lexical import Lexicon
-from skill_plugin.store.search.ranking import Candidate
+from skill_plugin.store.search.ranking import RankedSkill
 from skill_plugin.store.skills import versions
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
 from skill_plugin.store.vectors import Vector, from_bytes
@@ -54,8 +54,10 @@ class StandIn:
     utility: float | None = None
     uses: int = 0
 
-    def candidate(self) -> Candidate:
-        return Candidate(self.skill_id, self.version, self.name, self.description, self.utility, self.uses, self.vector)
+    def candidate(self) -> RankedSkill:
+        return RankedSkill(
+            self.skill_id, self.version, self.name, self.description, self.utility, self.uses, self.vector
+        )
 
 
 _VECTOR = select(col(EmbeddingRow.vector)).where(

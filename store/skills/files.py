@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skills import folders, skill_md
-from skill_plugin.skills.folders import FoundSkill
+from skill_plugin.skills.folders import SkillFile
 from skill_plugin.skills.record import SkillRecord, with_record, without_record
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.crashpoints import crashpoint
@@ -22,7 +22,7 @@ _BATCH = 64
 
 
 @dataclass
-class ImportReport:
+class SkillImport:
     """What became of each skill of an import, by name; `refused` says why, by place."""
 
     read: int = 0
@@ -51,7 +51,7 @@ class _Ready:
 class Exchange(Library):
     """Importing and exporting."""
 
-    def import_skills(self, path: str | Path, *, skip_invalid: bool = False, fresh: bool = False) -> ImportReport:
+    def import_skills(self, path: str | Path, *, skip_invalid: bool = False, fresh: bool = False) -> SkillImport:
         """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
@@ -68,7 +68,7 @@ class Exchange(Library):
             CapacityError: the namespace is full of protected skills.
         """
         found = folders.read_skills(path)
-        report = ImportReport(read=len(found.skills), left_out_files=found.left_out)
+        report = SkillImport(read=len(found.skills), left_out_files=found.left_out)
         ready = [made for skill in found.skills if (made := self._ready(skill, report, fresh=fresh)) is not None]
         if report.refused and not skip_invalid:
             where, reason = next(iter(report.refused.items()))
@@ -109,7 +109,7 @@ class Exchange(Library):
         folders.write_skills(path, texts)
         return skills
 
-    def _ready(self, skill: FoundSkill, report: ImportReport, *, fresh: bool) -> _Ready | None:
+    def _ready(self, skill: SkillFile, report: SkillImport, *, fresh: bool) -> _Ready | None:
         try:
             if skill.error is not None:
                 raise InvalidSkillError(skill.error)
@@ -142,7 +142,7 @@ class Exchange(Library):
         return {_Ready("", text, skill_md.parse(text), None).content: name for name, text in rows}
 
     def _take(
-        self, session: Session, made: _Ready, vector: Vector, contents: dict[str, str], report: ImportReport
+        self, session: Session, made: _Ready, vector: Vector, contents: dict[str, str], report: SkillImport
     ) -> None:
         name = made.document.name
         known = session.exec(

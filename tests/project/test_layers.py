@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -70,17 +71,21 @@ def test_there_are_sources_in_every_layer():
     assert {where(source).split("/")[0] for source in SOURCES} == set(LAYERS)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=where)
-def test_imports_point_inward(source):
-    own = LAYERS[where(source).split("/")[0]]
+def test_imports_point_inward():
+    outward = {
+        (where(source), name)
+        for source in SOURCES
+        for name in imports(source)
+        if name.startswith("skill_plugin") and layer(name) > LAYERS[where(source).split("/")[0]]
+    }
 
-    assert {name for name in imports(source) if name.startswith("skill_plugin") and layer(name) > own} == set()
+    assert outward == set()
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=where)
-def test_heavy_packages_are_named_where_they_belong(source):
+def test_heavy_packages_are_named_where_they_belong():
     strays = {
-        name
+        (where(source), name)
+        for source in SOURCES
         for name in imports(source)
         if (places := ONLY_IN.get(name.split(".")[0])) and not where(source).startswith(places)
     }
@@ -88,16 +93,45 @@ def test_heavy_packages_are_named_where_they_belong(source):
     assert strays == set()
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=where)
-def test_a_file_stays_under_400_lines(source):
-    assert len(source.read_text(encoding="utf-8").splitlines()) <= 400
+def test_a_file_stays_under_400_lines():
+    lines = {where(source): len(source.read_text(encoding="utf-8").splitlines()) for source in SOURCES}
+
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
+def test_no_two_classes_have_one_name():
+    places = defaultdict(list)
+    for source in SOURCES:
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(where(source))
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+WITHOUT_FORK = """
+import importlib, os, pkgutil, sys
+for name in ("fork", "register_at_fork", "forkpty"):
+    vars(os).pop(name, None)
+import skill_plugin
+for one in pkgutil.walk_packages([os.path.dirname(skill_plugin.__file__)], "skill_plugin."):
+    if not one.name.endswith("__main__") and ".migrations." not in one.name:
+        importlib.import_module(one.name)
+"""
+
+
+def test_everything_can_be_imported_where_processes_cannot_fork():
+    """As on Windows."""
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_FORK], capture_output=True, text=True)
+
+    assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize(
     ("statement", "heavy"),
     [
         ("import skill_plugin", HEAVY),
-        ("from skill_plugin import verifiers, generators, embedders, gate, settings", HEAVY),
+        ("from skill_plugin import verifiers, generators, embedders, gates, settings", HEAVY),
         ("from skill_plugin.store import SkillStore", HEAVY - {"sqlmodel"}),
         (
             "from skill_plugin.graphs import create_skill_graph",

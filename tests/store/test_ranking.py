@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill_plugin.store.search.ranking import Candidate, collapse, dense_share, mix, rerank
+from skill_plugin.store.search.ranking import RankedSkill, collapse, dense_share, mix, rerank
 
 
 def candidate(name, *, cosine=0.0, bm25=0.0, utility=None, uses=0, relevance=0.0, vector=None):
-    made = Candidate(name, 1, name, "", utility, uses, np.array(vector or [1.0, 0.0], dtype=np.float32), cosine, bm25)
+    made = RankedSkill(name, 1, name, "", utility, uses, np.array(vector or [1.0, 0.0], dtype=np.float32), cosine, bm25)
     made.relevance = relevance
     return made
 

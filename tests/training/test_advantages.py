@@ -21,7 +21,7 @@ from skill_plugin.training.data.advantages import (
     warning,
 )
 from skill_plugin.training.options import parts as parts_of
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 from skill_plugin.training.settings import AdvantageSettings
 
 REWARDS = [[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0], [0.5, 0.5, 0.5, 0.5]]  # R = 3/4, 1/4, 1/2
@@ -134,12 +134,12 @@ def test_a_credit_is_chosen_on_the_command_line_by_name_or_by_weights():
 
 
 def test_a_plan_from_before_siblings_counted_goes_by_the_own_task():
-    old = Plan(base_model="m").to_json()
+    old = TrainPlan(base_model="m").to_json()
     for name in ("credit", "later_weight", "bonus"):
         del old["advantage"][name]
 
-    assert Plan.from_json(old).advantage == AdvantageSettings(credit="skill-r1")
-    assert Plan.from_json(Plan(base_model="m").to_json()) == Plan(base_model="m")
+    assert TrainPlan.from_json(old).advantage == AdvantageSettings(credit="skill-r1")
+    assert TrainPlan.from_json(TrainPlan(base_model="m").to_json()) == TrainPlan(base_model="m")
 
 
 @pytest.mark.parametrize(

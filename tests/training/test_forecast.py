@@ -7,7 +7,7 @@ from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.files.manifest import read_json
 from skill_plugin.training.forecast import forecast
 from skill_plugin.training.job import run
-from skill_plugin.training.plan import PLAN, Plan
+from skill_plugin.training.plan import PLAN, TrainPlan
 from tiny_models import tiny_adapter, tiny_model
 from training_runs import edit_groups, make_run
 
@@ -18,7 +18,7 @@ def base(tmp_path_factory):
 
 
 def told(folder):
-    return forecast(Groups(folder / "data" / "train"), Plan.from_json(read_json(folder / PLAN)), folder)
+    return forecast(Groups(folder / "data" / "train"), TrainPlan.from_json(read_json(folder / PLAN)), folder)
 
 
 @pytest.mark.parametrize("further", [False, True])

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 
 from skill_plugin.training.data.groups import Candidate, Group
 from skill_plugin.training.settings import LossSettings
-from skill_plugin.training.step import Pass, Step
+from skill_plugin.training.step import Pass, StepSums
 
 
 def kl_of(probabilities, *, base):
@@ -26,7 +26,7 @@ def kl_of(probabilities, *, base):
     )
     group = Group(id="g", task="t", family="f", generation=1, prompt_ids=(1,), temperature=1.0, candidates=(candidate,))
     one = Pass(0, group, [0])
-    step = Step([one], Accelerator())
+    step = StepSums([one], Accelerator())
     step.loss(one, torch.tensor(probabilities).log()[tokens], logged, LossSettings())
     return step.values()["kl"]
 

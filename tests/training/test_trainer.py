@@ -13,7 +13,7 @@ from skill_plugin.training.files.manifest import read_json
 from skill_plugin.training.files.metrics import read_metrics
 from skill_plugin.training.job import run
 from skill_plugin.training.model.base_model import base_revision
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 from skill_plugin.training.settings import LossSettings
 from skill_plugin.training.trainer import _Learner
 from tiny_models import tiny_adapter, tiny_model
@@ -53,7 +53,7 @@ def scores(folder, when):
 
 
 def learner(folder):
-    plan = Plan.from_json(read_json(folder / "plan.json"))
+    plan = TrainPlan.from_json(read_json(folder / "plan.json"))
     return _Learner(folder, plan, base_revision(plan.base_model), Accelerator(mixed_precision="no"))
 
 

@@ -27,7 +27,7 @@ MAX_TRIAL = 10_000
 _TRIAL = re.compile(r"trial_?(\d+)")
 
 
-class Trials:
+class ReflectionTrials:
     """Remembers how many reflections each lineage had, and whether it was solved: a few bytes a lineage."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from skill_plugin.histories.eligibility import (
 from skill_plugin.histories.worth import Judged, worths_of
 from skill_plugin.training.data.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.data.groups import Candidate, Group, Groups, GroupWriter
-from skill_plugin.training.data.revised import Revised, revisions
+from skill_plugin.training.data.revised import RecordedRevision, revisions
 from skill_plugin.training.settings import AdvantageSettings
 
 TRAIN, VALIDATION, REPORT = "train", "validation", "report.json"
@@ -150,7 +150,7 @@ class _Rules(NamedTuple):
     max_tokens: int | None
 
 
-def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, list[Reason | None]]:
+def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | None, list[Reason | None]]:
     """What of a group is learned from, and of each candidate why not."""
     first = revised[0]
     settings = rules.advantage
@@ -222,7 +222,7 @@ def _group(revised: Sequence[Revised], rules: _Rules) -> tuple[Group | None, lis
     return group, reasons
 
 
-def _judged(one: Revised, malformed_reward: float | None) -> Judged:
+def _judged(one: RecordedRevision, malformed_reward: float | None) -> Judged:
     """Its rewards. A malformed text has the one that it is given; without tokens it is none of a generator that is trained."""
     if not (one.malformed and one.completion_ids):
         return Judged(one.rewards, one.later)
@@ -251,7 +251,7 @@ class _Counts:
     since: datetime | None = None
     until: datetime | None = None
 
-    def add(self, revised: Sequence[Revised], reasons: Sequence[Reason | None]) -> None:
+    def add(self, revised: Sequence[RecordedRevision], reasons: Sequence[Reason | None]) -> None:
         self.groups_without_signal += "no signal" in reasons
         judged: dict[str | None, tuple[float, ...]] = {}  # two candidates with one text share its rollouts
         for one, reason in zip(revised, reasons, strict=True):

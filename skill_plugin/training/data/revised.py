@@ -11,7 +11,7 @@ from skill_plugin.histories.worth import Later
 from skill_plugin.training.data.export_file import check_format
 
 
-class Revised(NamedTuple):
+class RecordedRevision(NamedTuple):
     """A revision as far as it decides about learning from it.
 
     `task` is the task's content hash, `malformed` that it became no skill, `temperature` that of `eligibility.temperature_of`,
@@ -39,7 +39,7 @@ class Revised(NamedTuple):
     created_at: datetime
 
 
-def revisions(rows: Iterable[Mapping[str, Any]]) -> Iterator[Revised]:
+def revisions(rows: Iterable[Mapping[str, Any]]) -> Iterator[RecordedRevision]:
     """The revisions among rows of histories.
 
     Raises:
@@ -56,13 +56,13 @@ def revisions(rows: Iterable[Mapping[str, Any]]) -> Iterator[Revised]:
             yield revised
 
 
-def _revision(row: Mapping[str, Any]) -> Revised:
+def _revision(row: Mapping[str, Any]) -> RecordedRevision:
     for name in ("group_id", "content_hash", "family", "split"):
         if not isinstance(row[name], str):
             raise TypeError(f"{name} is {row[name]!r}")
     created_at = row["created_at"]
     moment = created_at if isinstance(created_at, datetime) else datetime.fromisoformat(created_at)
-    return Revised(
+    return RecordedRevision(
         group_id=row["group_id"],
         task=row["content_hash"],
         family=row["family"],

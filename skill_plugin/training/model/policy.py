@@ -16,7 +16,7 @@ from skill_plugin.training.data.groups import Group
 from skill_plugin.training.data.survey import Survey
 from skill_plugin.training.files.snapshots import Snapshot
 from skill_plugin.training.model import base_model, memory, scoring
-from skill_plugin.training.plan import Plan
+from skill_plugin.training.plan import TrainPlan
 
 ADAPTER, OPTIMIZER = "adapter", "optimizer"
 
@@ -34,7 +34,7 @@ class Policy:
         ConfigurationError: the model or the adapter cannot be had, or they do not fit into memory.
     """
 
-    def __init__(self, plan: Plan, accelerator: Accelerator, surveyed: Survey, sample: Group) -> None:
+    def __init__(self, plan: TrainPlan, accelerator: Accelerator, surveyed: Survey, sample: Group) -> None:
         settings = plan.train
         self._accelerator = accelerator
         device = str(accelerator.device)
