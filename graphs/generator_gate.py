@@ -195,7 +195,11 @@ async def agate_generator(
 
 
 class _LostError(Exception):
-    """A task cannot be compared; says why."""
+    """A task cannot be compared; says why. `stopped`: it was not run, because the whole gate has stopped."""
+
+    def __init__(self, message: str, *, stopped: bool = False) -> None:
+        super().__init__(message)
+        self.stopped = stopped
 
 
 class _Unrecorded(Recorder):
@@ -238,7 +242,7 @@ class _Comparing:
         try:
             return await work
         except _LostError as exc:
-            if self._trials.stopped is None or not str(exc).startswith("not run"):
+            if not exc.stopped:
                 self._done.lost.append({"task": task.input, "error": str(exc)})
             return None
 
@@ -278,7 +282,7 @@ class _Comparing:
             self._trials.heard(error, of)
             raise _LostError(f"the {of} failed: {error}") from exc
         if written is None:
-            raise _LostError(f"not run: {self._trials.stopped}")
+            raise _LostError(f"not run: {self._trials.stopped}", stopped=True)
         self._trials.heard(None, of)
         (self._done.candidate, self._done.live)[which].extend(written)
         return written
@@ -301,8 +305,8 @@ class _Comparing:
         tried = await _all(self._trials.run(trial, self._config) for trial in trials)
         for one in tried:
             error = one["error"] if one["rollout"] is None else _without_verdict(one["rollout"])
-            if error is not None:
-                raise _LostError(error)
+            if error is not None or one["rollout"] is None:
+                raise _LostError(error or f"not run: {self._trials.stopped}", stopped=error is None)
         return generation_of(generation, tried)
 
 

@@ -189,6 +189,7 @@ class Revision:
         prompt: The messages it was written from, as `{"role": ..., "content": ...}`.
         text: The SKILL.md text found in the completion; None if it was malformed.
         error: Why it was malformed; None if it was not.
+        finish_reason: Why the model stopped writing: `stop` at its own end, `length` at the token limit; None is not known.
         sampling: Temperature and the like, as far as they are known.
         prompt_token_ids: Shape [P].
         completion_token_ids: Shape [C].
@@ -201,6 +202,7 @@ class Revision:
     prompt: tuple[Mapping[str, str], ...] = ()
     text: str | None = None
     error: str | None = None
+    finish_reason: Literal["stop", "length"] | None = None
     model: str | None = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     prompt_token_ids: tuple[int, ...] | None = None

@@ -26,7 +26,7 @@ class Trial(TypedDict):
 
 
 class Tried(TypedDict):
-    """What became of a `Trial`: a rollout, or the error of the agent."""
+    """What became of a `Trial`: a rollout, the error of the agent, or neither where it was not run."""
 
     generation: int
     skill: PinnedSkill | None

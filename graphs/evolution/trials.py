@@ -73,7 +73,7 @@ class Trials:
         state = begun(trial)
         async with self._slots:
             if not self.may_call():
-                return tried(trial, error=f"not run: {self.stopped}")
+                return tried(trial)
             self.spending.task.add(calls=1)
             try:
                 state |= await self._execute.ainvoke(state, config)

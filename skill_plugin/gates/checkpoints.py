@@ -237,7 +237,7 @@ def _tokens(revision: Revision) -> int:
 
 
 def _cut_off(revision: Revision) -> bool:
-    return revision.error is not None and "cut off by its token limit" in revision.error
+    return revision.finish_reason == "length"
 
 
 def _loops(revision: Revision) -> bool:

@@ -58,6 +58,7 @@ class ChatGenerator:
         written = Revision(
             completion=str(reply.text),
             error=error,
+            finish_reason=chat_models.finish_reason(reply),
             prompt=tuple(prompt),
             model=chat_models.name_of(self.model),
             sampling={**sampling, "prompt_version": PROMPT_VERSION},

@@ -111,6 +111,7 @@ class LocalGenerator:
             revision = Revision(
                 completion=completion,
                 error=None if ids[-1] in self._ends else cut_off(completion),
+                finish_reason="stop" if ids[-1] in self._ends else "length",
                 prompt=tuple(prompt),
                 model=self.path,
                 checkpoint=self.checkpoint,

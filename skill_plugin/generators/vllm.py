@@ -151,6 +151,7 @@ class VllmGenerator:
         return Revision(
             completion=completion,
             error=cut_off(completion) if why == "length" else None,
+            finish_reason="length" if why == "length" else "stop",
             prompt=tuple(prompt),
             model=self.model,
             checkpoint=self.checkpoint,

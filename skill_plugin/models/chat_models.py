@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError, SkillPluginError
 from skill_plugin.settings import MODEL_RETRIES, MODEL_TIMEOUT_S, Settings
@@ -129,7 +129,7 @@ def reply_text(message: "BaseMessage") -> str:
         return text
     why = _why_it_ended(message.response_metadata)
     said = f" (finish_reason {why!r})" if why else ""
-    if why is not None and why.lower() in _CUT:
+    if finish_reason(message) == "length":
         raise ModelError(
             f"the model's reply was cut off by its token limit{said}, after {text[-60:]!r}; raise its max_tokens"
         )
@@ -138,6 +138,12 @@ def reply_text(message: "BaseMessage") -> str:
         because = f": it refused, {refusal!r}" if refusal else ""
         raise ModelError(f"the model returned no text{said}{because}; ask it again, or look at its prompt and filters")
     return text
+
+
+def finish_reason(message: "BaseMessage") -> Literal["stop", "length"] | None:
+    """Returns why a model stopped: `length` at its token limit, `stop` for any other reason that its provider names."""
+    why = _why_it_ended(message.response_metadata)
+    return None if why is None else "length" if why.lower() in _CUT else "stop"
 
 
 def _why_it_ended(metadata: dict[str, Any]) -> str | None:

@@ -59,7 +59,7 @@ class ChromaIndex:
             name = self._collection(signature)
             found: list[str] = worker.call("query", name, vector, k, seconds=QUERY_SECONDS, patience=BUSY_SECONDS)
         except WorkerError as exc:
-            if str(exc) != "busy":
+            if not exc.busy:
                 self.fail(str(exc))
             return None
         return found

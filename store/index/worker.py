@@ -19,11 +19,18 @@ BUSY_SECONDS = 0.02
 
 
 class WorkerError(Exception):
-    """Chroma said no, was too slow, or ended. `no_fault` says that the folder is not to blame."""
+    """Chroma refused, was too slow, or ended.
 
-    def __init__(self, message: str, *, no_fault: bool = False) -> None:
+    Args:
+        message: What happened.
+        no_fault: The folder is not to blame.
+        busy: Another thread's request was under way for all of the time that this one could wait.
+    """
+
+    def __init__(self, message: str, *, no_fault: bool = False, busy: bool = False) -> None:
         super().__init__(message)
         self.no_fault = no_fault
+        self.busy = busy
 
 
 class Worker:
@@ -88,7 +95,7 @@ class Worker:
             WorkerError: busy, refused, too slow, or gone.
         """
         if not self._lock.acquire(timeout=-1 if patience is None else patience):
-            raise WorkerError("busy", no_fault=True)
+            raise WorkerError("busy", no_fault=True, busy=True)
         try:
             if not self.alive:
                 raise WorkerError("its process is gone")

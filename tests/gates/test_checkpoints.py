@@ -23,7 +23,7 @@ def written(completion=MACHINE, *, tokens=100, prompt="# Task\n\nadd 1 and 2", e
 
 SOUND = [written()] * 10
 MALFORMED = written("no skill", error="it has no front matter")
-CUT = written("---\nname: a", error="the model's reply was cut off by its token limit, after 'a'; raise its max_tokens")
+CUT = written("---\nname: a", error="what its generator says", finish_reason="length")
 LOOP = written(skill_text(body="Use a machine. " * 100))
 
 
