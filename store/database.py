@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlmodel import Session
 
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
 from skill_plugin.store import forks
 from skill_plugin.store.tables import PREFIX, Table
@@ -191,14 +192,12 @@ class Database:
         copy = Path(f"{self.path}.before-{HEAD}")
         if copy.exists():
             return
-        unfinished = copy.with_suffix(f"{copy.suffix}.tmp")
         try:
-            unfinished.unlink(missing_ok=True)
-            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(unfinished)) as target:
-                source.backup(target)
-            unfinished.replace(copy)
+            with whole_file(copy) as unfinished:
+                unfinished.unlink(missing_ok=True)  # of a process that was killed
+                with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(unfinished)) as target:
+                    source.backup(target)
         except (OSError, sqlite3.Error) as exc:
-            unfinished.unlink(missing_ok=True)
             raise StoreUnavailableError(
                 f"{self.where} was not brought up to date, because no copy could be made at {copy}: {exc}; make room there"
             ) from exc

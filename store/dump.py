@@ -21,6 +21,7 @@ from sqlalchemy.exc import StatementError
 from sqlmodel import Session
 
 from skill_plugin.checkpoints import LIVE
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.checkpoint_rows import live_row
@@ -99,18 +100,17 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
     """
     counts: dict[str, int] = {}
     place = Path(path)
-    unfinished = place.with_name(f"{place.name}.unfinished")
     if place.exists():
         raise StoreError(f"{str(place)!r} is there already; choose another name, or remove it")
     try:
-        with gzip.open(unfinished, "wt", encoding="utf-8") as file, database.read() as session:
-            file.write(f"{json.dumps({'format': FORMAT, 'schema': HEAD, 'namespace': namespace})}\n")
-            for table in TABLES:
-                for row in _rows(session, table, namespace):
-                    file.write(f"{json.dumps([table.__tablename__, row], ensure_ascii=False, default=_plain)}\n")
-                    counts[str(table.__tablename__)] = counts.get(str(table.__tablename__), 0) + 1
-        crashpoint("export.before-rename")
-        unfinished.replace(place)
+        with whole_file(place, parents=False) as unfinished:
+            with gzip.open(unfinished, "wt", encoding="utf-8") as file, database.read() as session:
+                file.write(f"{json.dumps({'format': FORMAT, 'schema': HEAD, 'namespace': namespace})}\n")
+                for table in TABLES:
+                    for row in _rows(session, table, namespace):
+                        file.write(f"{json.dumps([table.__tablename__, row], ensure_ascii=False, default=_plain)}\n")
+                        counts[str(table.__tablename__)] = counts.get(str(table.__tablename__), 0) + 1
+            crashpoint("export.before-rename")
     except OSError as exc:
         raise StoreError(f"{str(place)!r} cannot be written: {exc.strerror}; choose another place") from exc
     return counts

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from skill_plugin.checkpoints import Checkpoint
+from skill_plugin.disk import whole_folder
 from skill_plugin.errors import InvalidHistoryError, ModelError, SkillPluginError
 from skill_plugin.gates.checkpoints import CheckpointDecision, decide
 from skill_plugin.gates.judges import draw_judges
@@ -29,7 +30,6 @@ from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.store.runs.training_runs import TrainingRun
 from skill_plugin.training.data.dataset import REPORT
-from skill_plugin.training.files.disk import whole_folder
 from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.plan import PLAN, TrainPlan
 

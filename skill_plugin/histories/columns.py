@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError, MissingExtraError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
@@ -64,18 +65,13 @@ def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
         raise ConfigurationError(f"{place.name!r} has no known ending; use one of {', '.join(ENDINGS)}")
     if place.exists():
         raise ConfigurationError(f"{str(place)!r} is there already; choose another name, or remove it")
-    unfinished = place.with_name(f"{place.name}.unfinished")
     try:
-        written = _parquet(unfinished, rows) if place.suffix == ".parquet" else _lines(unfinished, place.suffix, rows)
-        unfinished.replace(place)
+        with whole_file(place, parents=False) as unfinished:
+            return _parquet(unfinished, rows) if place.suffix == ".parquet" else _lines(unfinished, place.suffix, rows)
     except OSError as exc:
         raise ConfigurationError(
             f"{str(place)!r} cannot be written: {exc.strerror or exc}; choose another place"
         ) from exc
-    finally:
-        if unfinished.is_file():
-            unfinished.unlink()
-    return written
 
 
 def _lines(place: Path, ending: str, rows: Iterable[Mapping[str, Any]]) -> int:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills.skill_md import MAX_BYTES
 
@@ -116,12 +117,13 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
         if place.suffix == ".zip":
             if place.exists():
                 raise FileExistsError(17, "a file of that name is there already", str(place))
-            unfinished = place.with_name(f"{place.name}.unfinished")  # what has the final name is whole
-            with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+            with (
+                whole_file(place, parents=False) as unfinished,
+                zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive,
+            ):
                 for name, text in sorted(texts.items()):
                     # The same bytes for the same skills: no clock in the archive.
                     archive.writestr(zipfile.ZipInfo(f"{name}/{SKILL_FILE}", (1980, 1, 1, 0, 0, 0)), text)
-            unfinished.replace(place)
             return
         for name in texts:
             if (place / name).exists():

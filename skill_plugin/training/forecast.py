@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from skill_plugin.disk import check_disk
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.models.base_models import ADAPTER_WEIGHTS
 from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.data.order import orders
 from skill_plugin.training.data.survey import survey
-from skill_plugin.training.files.disk import check_disk
 from skill_plugin.training.files.snapshots import needed_bytes
 from skill_plugin.training.model import base_model, memory
 from skill_plugin.training.plan import TrainPlan

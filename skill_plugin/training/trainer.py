@@ -13,11 +13,11 @@ import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs
 
+from skill_plugin.disk import check_disk
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.data.order import learning_rate, orders
 from skill_plugin.training.data.survey import survey
-from skill_plugin.training.files.disk import check_disk
 from skill_plugin.training.files.manifest import write_json
 from skill_plugin.training.files.metrics import MetricsLog
 from skill_plugin.training.files.snapshots import Snapshots, needed_bytes

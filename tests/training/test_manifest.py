@@ -11,8 +11,8 @@ from importlib.metadata import version
 import pytest
 
 from skill_plugin import __version__
+from skill_plugin.disk import check_disk, whole_folder
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.files.disk import check_disk, whole_folder
 from skill_plugin.training.files.manifest import manifest, read_json, same_run, write_json
 from skill_plugin.training.settings import TrainSettings
 
@@ -95,7 +95,7 @@ class TestJson:
     def test_a_process_that_is_killed_at_any_time_leaves_a_whole_file_and_a_whole_folder(self, tmp_path):
         code = (
             "import sys; from itertools import count; from pathlib import Path\n"
-            "from skill_plugin.training.files.disk import whole_folder\n"
+            "from skill_plugin.disk import whole_folder\n"
             "from skill_plugin.training.files.manifest import write_json\n"
             "place = Path(sys.argv[1])\n"
             "for number in count():\n"

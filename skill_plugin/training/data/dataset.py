@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError, SkillPluginError
 from skill_plugin.histories.eligibility import (
     BASE,
@@ -130,9 +131,8 @@ def build_groups(
                     counts.groups_by_siblings += bool(group.siblings)
                     counts.validation_groups += held_back
         report = counts.report(*(Groups(folder / name).sha256 for name in (TRAIN, VALIDATION)))
-        unfinished = folder / f"{REPORT}.unfinished"
-        unfinished.write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
-        unfinished.replace(folder / REPORT)
+        with whole_file(folder / REPORT) as unfinished:
+            unfinished.write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
     except SkillPluginError:
         raise
     except OSError as exc:

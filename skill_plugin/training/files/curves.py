@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from skill_plugin.training.files.disk import whole_file
+from skill_plugin.disk import whole_file
 from skill_plugin.training.files.metrics import read_metrics
 
 if TYPE_CHECKING:

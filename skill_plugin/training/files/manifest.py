@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from skill_plugin import __version__
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.files.disk import whole_file
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate")
 DECIDING = ("data", "settings", "base_revision", "parent_sha256", "versions")

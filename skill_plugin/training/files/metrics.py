@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.training.files.disk import whole_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

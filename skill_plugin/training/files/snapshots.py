@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from skill_plugin.training.files.disk import whole_folder
+from skill_plugin.disk import whole_folder
 
 KEPT = 2
 STATE = "state.json"

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
 
+from skill_plugin.disk import whole_folder
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.models.base_models import (
     ADAPTER_CONFIG,
@@ -24,7 +25,6 @@ from skill_plugin.models.base_models import (
     loading,
     model_folder,
 )
-from skill_plugin.training.files.disk import whole_folder
 
 __all__ = [
     "attach_adapter", "base_revision", "linear_layers", "load_base", "load_config", "pick_dtype", "save_adapter",

@@ -1,4 +1,4 @@
-"""Files of a run that are whole or not there: what a power cut leaves is the old one or the new one."""
+"""Files that are whole or not there: what a power cut leaves is the old one or the new one."""
 
 import os
 import shutil
@@ -36,9 +36,15 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write a file under, in the same folder; it gets its own name when all of it is on the disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def whole_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
+    """A name to write a file under, in the same folder; it gets its own name when all of it is on the disk.
+
+    Args:
+        path: The name that it gets.
+        parents: Make the folder where there is none.
+    """
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         yield temporary
