@@ -19,6 +19,7 @@ if (_root / "store" / "tables.py").is_file() and (_root / "pyproject.toml").is_f
     _sys.modules.update({f"{__name__}.{_name}": None for _name in _beside})  # type: ignore[misc] # as `import` wants it
 
 from skill_plugin.errors import SkillPluginError  # noqa: E402 - after the path is set
+from skill_plugin.moved import MovedFinder as _MovedFinder  # noqa: E402
 from skill_plugin.records import (  # noqa: E402
     Event,
     Generation,
@@ -30,6 +31,8 @@ from skill_plugin.records import (  # noqa: E402
     Task,
     Verdict,
 )
+
+_sys.meta_path.append(_MovedFinder())
 
 __all__ = [
     "Event",

@@ -1,6 +1,7 @@
 """What an installed user gets is what a developer has."""
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import skill_plugin.store.tables
+from skill_plugin.moved import MOVED
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -89,6 +91,15 @@ def test_the_modules_of_a_checkout_are_the_files_of_the_top_level_folders():
 def test_what_lies_beside_the_package_in_a_checkout_is_no_part_of_it(name):
     with pytest.raises(ModuleNotFoundError, match=rf"skill_plugin\.{name}"):
         importlib.import_module(f"skill_plugin.{name}")
+
+
+def test_a_module_that_moved_says_where_it_is_now():
+    for old, new in MOVED.items():
+        with pytest.raises(
+            ModuleNotFoundError, match=f"{re.escape(old)} is now {re.escape(new)}; import it from there"
+        ):
+            importlib.import_module(old)
+        importlib.import_module(new)
 
 
 def test_the_public_names_are_listed_and_there():

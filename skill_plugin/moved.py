@@ -1,0 +1,25 @@
+"""Where modules went that documents once named: importing one by its old name says the new one."""
+
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+
+MOVED = {
+    "skill_plugin.chains": "skill_plugin.credit",
+    "skill_plugin.chat_models": "skill_plugin.models.chat_models",
+    "skill_plugin.gate": "skill_plugin.gates.versions",
+    "skill_plugin.integrations.http": "skill_plugin.integrations.mcp.http",
+    "skill_plugin.minibatch": "skill_plugin.generators.minibatch",
+    "skill_plugin.revision_prompt": "skill_plugin.generators.prompt",
+    "skill_plugin.selection": "skill_plugin.graphs.evolution.selection",
+    "skill_plugin.skill_md": "skill_plugin.skills.skill_md",
+    "skill_plugin.task_files": "skill_plugin.tasks.files",
+}
+
+
+class MovedFinder(MetaPathFinder):
+    """Is asked last, for what was not found."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
+        if fullname in MOVED:
+            raise ModuleNotFoundError(f"{fullname} is now {MOVED[fullname]}; import it from there", name=fullname)
