@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin import generators, verifiers
+from skill_plugin import verifiers
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.generators.backends import BACKENDS, GeneratorName, server_url
 from skill_plugin.models import chat_models
 from skill_plugin.models.base_models import model_folder
-from skill_plugin.protocols import Generator
 from skill_plugin.settings import Settings
 from skill_plugin.tasks.files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from skill_plugin.checkpoints import Checkpoint
     from skill_plugin.generators.vllm_server import VllmServer
-    from skill_plugin.protocols import Verifier
+    from skill_plugin.protocols import Generator, Verifier
     from skill_plugin.records import Task
     from skill_plugin.store import SkillStore
 
@@ -77,10 +77,10 @@ def trained_model(settings: Settings, base_model: str | None, logged_as: str | N
     Raises:
         ConfigurationError: neither an argument nor the settings say it.
     """
-    kind, _, rest = (settings.generator or "").partition(":")
-    named = rest.partition("@")[0] if kind in {"vllm", "local"} else None
-    if kind == "local" and named:
-        named = model_folder(named)
+    parsed = GeneratorName.parse(settings.generator or "")
+    named = parsed.model if parsed else None
+    if parsed and parsed.backend == "local":
+        named = model_folder(parsed.model)
     base = base_model or settings.base_model or named
     if base is None:
         which = f"the generator {settings.generator!r}" if settings.generator else "a generator that is not set"
@@ -93,35 +93,20 @@ def trained_model(settings: Settings, base_model: str | None, logged_as: str | N
 
 def writer(settings: Settings, base_model: str, logged_as: str) -> "Callable[[Checkpoint | None], Generator]":
     """Makes the generator of a checkpoint, None being the base model's: on the vLLM server that is set, else in this process."""
-    url = _vllm_url(settings)
-
-    def make(checkpoint: "Checkpoint | None") -> Generator:
-        name, path = (checkpoint.id, checkpoint.path) if checkpoint else (None, None)
-        if url is not None:
-            return generators.vllm(
-                url, logged_as, name, path, timeout=settings.model_timeout, max_change=settings.max_change
-            )
-        return generators.local(base_model, path, checkpoint=name, max_change=settings.max_change)
-
-    return make
+    parsed = GeneratorName.parse(settings.generator or "")
+    served = parsed is not None and parsed.backend != "local"
+    name = parsed._replace(model=logged_as) if parsed and served else GeneratorName("local", base_model)
+    return BACKENDS[name.backend](name._replace(adapter=None), settings).make
 
 
 def vllm_server(settings: Settings) -> "VllmServer | None":
     """The server that the generator is on; None if it is on none."""
     from skill_plugin.generators.vllm_server import VllmServer  # noqa: PLC0415 - an extra
 
-    url = _vllm_url(settings)
-    return VllmServer(url, timeout=settings.model_timeout) if url else None
-
-
-def _vllm_url(settings: Settings) -> str | None:
-    if not (settings.generator or "").startswith("vllm:"):
+    parsed = GeneratorName.parse(settings.generator or "")
+    if parsed is None or parsed.backend != "vllm":
         return None
-    if (url := settings.generator_url or settings.base_url) is None:
-        raise ConfigurationError(
-            f"the generator {settings.generator!r} needs its server's URL; set generator_url, such as http://localhost:8000/v1"
-        )
-    return url
+    return VllmServer(server_url(parsed, settings), timeout=settings.model_timeout)
 
 
 def judge(settings: Settings) -> "Verifier | None":

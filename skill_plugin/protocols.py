@@ -6,6 +6,7 @@ A verifier may also have `averify`, a generator `apropose`; where there is none,
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.records import Generation, Revision, Task, Verdict
 
 
@@ -53,3 +54,12 @@ class Generator(Protocol):
     """
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int) -> list[Revision]: ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Makes the generators of one name; see `generators.BACKENDS`."""
+
+    def make(self, checkpoint: Checkpoint | None) -> Generator:
+        """Returns the generator with the adapter of a checkpoint; None is the base model, or the adapter that is named."""
+        ...

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from skill_plugin.checkpoints import LIVE
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.generators.backends import BACKENDS, GeneratorName
 from skill_plugin.generators.chat import ChatGenerator
 from skill_plugin.generators.digest import current_text
 from skill_plugin.generators.live import LiveGenerator
@@ -34,7 +35,9 @@ vllm = VllmGenerator
 local = LocalGenerator
 
 __all__ = [
+    "BACKENDS",
     "ChatGenerator",
+    "GeneratorName",
     "LiveGenerator",
     "LocalGenerator",
     "VllmGenerator",
@@ -73,7 +76,7 @@ def from_settings(
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
     a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
     `vllm:MODEL@live` and `local:PATH@live` have the adapter of the checkpoint that is live, under its id, and follow
-    promotions and rollbacks.
+    promotions and rollbacks. A name that begins with a further entry of `BACKENDS` is made by that.
 
     Args:
         settings: Name it.
@@ -86,34 +89,17 @@ def from_settings(
     name = settings.generator or settings.model
     if name is None:
         return None
-    kind, _, rest = name.partition(":")
-    url = settings.generator_url or settings.base_url
-    if kind not in {"vllm", "local"}:
-        chat_model = chat_models.from_settings(settings.override(base_url=url), name)
+    parsed = GeneratorName.parse(name)
+    if parsed is None:
+        chat_model = chat_models.from_settings(
+            settings.override(base_url=settings.generator_url or settings.base_url), name
+        )
         return ChatGenerator(chat_model, max_change=settings.max_change)
-    model, _, adapter = rest.partition("@")
-    if not model or ("@" in rest and not adapter):
-        raise ConfigurationError(
-            f"the generator {name!r} names no model; use vllm:MODEL, vllm:MODEL@NAME or local:PATH"
-        )
-    if kind == "vllm" and url is None:
-        raise ConfigurationError(
-            f"the generator {name!r} needs its server's URL; set generator_url, such as http://localhost:8000/v1"
-        )
-
-    def make(checkpoint: str | None, folder: str | None) -> Generator:
-        if url is None or kind == "local":
-            return LocalGenerator(model, folder, checkpoint=checkpoint, max_change=settings.max_change)
-        return VllmGenerator(
-            url, model, checkpoint, folder, timeout=settings.model_timeout, max_change=settings.max_change
-        )
-
-    if adapter != LIVE:
-        return make(None, adapter or None) if kind == "local" else make(adapter or None, None)
+    backend = BACKENDS[parsed.backend](parsed, settings)
+    if parsed.adapter != LIVE:
+        return backend.make(None)
     if live_checkpoint is None:
         raise ConfigurationError(
             f"the generator {name!r} needs a store that knows what is live; name an adapter instead"
         )
-    return LiveGenerator(
-        model, live_checkpoint, lambda found: make(found.id, found.path) if found else make(None, None)
-    )
+    return LiveGenerator(parsed.model, live_checkpoint, backend.make)

@@ -17,7 +17,7 @@ REMEMBERED = 256
 """Searches; each holds up to 60 vectors of 384 floats, so all of them 20 MiB."""
 
 
-class Usage(NamedTuple):
+class UseCounts(NamedTuple):
     """What may have changed of a skill since."""
 
     utility: float | None
@@ -32,7 +32,7 @@ class CachedCandidates:
     engine: str
     texts: dict[str, str] = field(default_factory=dict)
 
-    def again(self, uses: Mapping[str, Usage] | None = None) -> "CachedCandidates":
+    def again(self, uses: Mapping[str, UseCounts] | None = None) -> "CachedCandidates":
         """The same with uses as they are now. Its candidates are new, because ranking writes into them."""
         given = self.candidates if uses is None else [one for one in self.candidates if one.skill_id in uses]
         candidates = [replace(one, copies=[], **(uses[one.skill_id]._asdict() if uses else {})) for one in given]

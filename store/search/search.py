@@ -16,7 +16,7 @@ from skill_plugin.store.database import Database, fetch
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.search import by_use, experience_rows
-from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, Usage
+from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, UseCounts
 from skill_plugin.store.search.experience import Experience
 from skill_plugin.store.search.lexical import top
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
@@ -224,7 +224,7 @@ class Search:
             self._recent.keep(now, request, known)
             return known.again()
         uses = fetch(session, _USES, ids=[candidate.skill_id for candidate in known.candidates])
-        return known.again({skill_id: Usage(utility, count) for skill_id, utility, count in uses})
+        return known.again({skill_id: UseCounts(utility, count) for skill_id, utility, count in uses})
 
     def _found_by_use(self, session: Session, state: _State, asked: "_Asked", family: str | None) -> CachedCandidates:
         query, vector, strategy = asked.query, asked.vector, asked.strategy

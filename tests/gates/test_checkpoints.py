@@ -11,13 +11,14 @@ from skill_plugin.gates.off_policy import OffPolicyEstimate
 from skill_plugin.records import Revision
 
 
-def written(completion=MACHINE, *, tokens=100, prompt="# Task\n\nadd 1 and 2", error=None):
+def written(completion=MACHINE, *, tokens=100, prompt="# Task\n\nadd 1 and 2", error=None, **rest):
     return Revision(
         completion=completion,
         text=None if error else completion,
         error=error,
         prompt=({"role": "user", "content": prompt},),
         output_tokens=tokens,
+        **rest,
     )
 
 

@@ -98,6 +98,30 @@ class TestSettings:
         with pytest.raises(ConfigurationError, match=f"the generator '{name}' names no model; use vllm:MODEL"):
             generators.from_settings(Settings.load(generator=name, base_url=self.URL))
 
+    def test_a_back_end_of_ones_own_is_an_entry(self, monkeypatch):
+        class Echo:
+            def __init__(self, name, settings):
+                self.name = name
+
+            def make(self, checkpoint):
+                return Writer(f"{self.name.model} {self.name.fixed_adapter}")
+
+        class Writer:
+            def __init__(self, says):
+                self.says = says
+
+            def propose(self, task, history, *, n):
+                return [Revision(completion=self.says)] * n
+
+        monkeypatch.setitem(generators.BACKENDS, "echo", Echo)
+        for name, says in (
+            ("echo:hello", "hello None"),
+            ("echo:hello@a", "hello a"),
+            ("echo:hello@live", "hello None"),
+        ):
+            found = generators.from_settings(Settings.load(generator=name), lambda: None)
+            assert found.propose(TASK, [], n=1)[0].completion == says
+
     def test_a_vllm_server_needs_a_url(self):
         with pytest.raises(ConfigurationError, match="needs its server's URL; set generator_url"):
             generators.from_settings(Settings.load(generator="vllm:base"))
