@@ -81,12 +81,12 @@ def test_nothing_to_learn_from_would_fail(dry, store):
 def test_a_gate_that_tasks_judge_says_how_many_and_by_whose_verifier(dry, logged):
     logged.claim_splits([Task(f"add {n}", split="heldout", verifier={"name": "mine:judge"}) for n in range(100, 107)])
 
-    told = ("--agent", "tiny_writer:simulated_clerk", "--verifier", "test_own_verifier:judge", "--gate-tasks", "5")
+    told = ("--agent", "tiny_writer:simulated_clerk", "--verifier", "tiny_writer:own_judge", "--gate-tasks", "5")
     found = json.loads(dry("--json", *told))
 
     assert (found["judged_by"], found["heldout"]) == ("paired", 5)
     assert found["verifier"] == (
-        "7 tasks were logged with the verifier 'mine:judge'; 'test_own_verifier:judge' judges now"
+        "7 tasks were logged with the verifier 'mine:judge'; 'tiny_writer:own_judge' judges now"
     )
 
 

@@ -6,7 +6,6 @@ import os
 import random
 import stat
 import tarfile
-import time
 import zipfile
 
 import pytest
@@ -16,7 +15,6 @@ from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills import folders
 from skill_plugin.skills.skill_md import MAX_BYTES
 
-SECONDS = 10
 GOOD = skill_text()
 
 
@@ -26,10 +24,8 @@ def refused(store, tmp_path):
 
     def run(place, **options):
         before = sorted(path for path in tmp_path.rglob("*") if "home" not in path.parts)
-        began = time.monotonic()
         with pytest.raises(InvalidSkillError) as caught:
             store.import_skills(place, **options)
-        assert time.monotonic() - began < SECONDS
         assert store.list() == []
         assert sorted(path for path in tmp_path.rglob("*") if "home" not in path.parts) == before
         assert "\n" not in str(caught.value)

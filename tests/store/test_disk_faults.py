@@ -79,11 +79,11 @@ def add(store, name):
 
 
 def refused(write):
-    """The one line that a write fails with, within two seconds."""
+    """The one line that a write fails with, at once: waiting would be for a minute."""
     started = time.monotonic()
     with pytest.raises(StoreUnavailableError) as caught:
         write()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -136,7 +136,7 @@ def test_when_chroma_meets_the_end_of_the_disk_search_goes_on_and_it_heals(home,
             started = time.monotonic()
             add(store, f"skill-{number}")
             assert store.search(f"skill-{number}", k=1)[0].name == f"skill-{number}"
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 30
         assert "searching SQL instead" in caplog.text
         with suppress(ProcessLookupError):  # if it was ended, the next one has no limit
             resource.prlimit(chroma, resource.RLIMIT_FSIZE, limits)

@@ -26,7 +26,7 @@ def test_a_write_does_not_wait_for_chroma_and_is_found_at_once(store):
     fill(store, "add")
 
     assert found(store) == [("add", 1)]
-    assert time.monotonic() - started < 5  # waiting would be for ever, or until a timeout of a minute
+    assert time.monotonic() - started < 30  # waiting would be for ever, or until a timeout of a minute
     assert store.wait_for_index()
     assert (found(store), engine(store), pending(store)) == ([("add", 1)], "chroma", False)
 
@@ -141,7 +141,7 @@ def test_when_chroma_hangs_it_is_ended_and_search_goes_on(store, monkeypatch):
     started = time.monotonic()
 
     assert (found(store), engine(store)) == ([("add", 1)], "exact")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30  # it would not answer for ever
     assert store.wait_for_index()
     assert engine(store) == "chroma"
 
@@ -153,7 +153,7 @@ def test_a_busy_index_is_not_waited_for(store):
     with store.index._worker._lock:
         started = time.monotonic()
         assert engine(store) == "exact"
-    assert time.monotonic() - started < 5  # waiting would be for ever, or until a timeout of a minute
+    assert time.monotonic() - started < 30  # waiting would be for ever, or until a timeout of a minute
     assert engine(store) == "chroma"
 
 

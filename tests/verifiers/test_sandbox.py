@@ -20,7 +20,7 @@ def test_a_program_that_hangs_is_ended(program):
     started = time.monotonic()
 
     assert run_python(program, seconds=1).timed_out
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_what_a_program_started_is_ended_with_it(tmp_path):

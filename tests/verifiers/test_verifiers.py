@@ -272,11 +272,11 @@ def broken(task, answer):
 
 
 def hanging(task, answer):
-    threading.Event().wait(20)
+    threading.Event().wait(200)
 
 
 async def slow(task, answer):
-    await asyncio.sleep(20)
+    await asyncio.sleep(200)
 
 
 @pytest.mark.parametrize(("function", "says"), [(broken, "raised KeyError"), (hanging, "within"), (slow, "within")])
@@ -289,7 +289,7 @@ async def test_a_verifier_that_crashes_or_hangs_is_told_in_one_line(function, sa
     with pytest.raises(VerifierError, match=says):
         await verifiers.arun(verifier, Task("t"), "x", timeout=0.3)
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 100
 
 
 async def test_an_async_function_is_a_verifier_too():
