@@ -58,7 +58,7 @@ def test_a_revision_carries_what_training_needs():
         completion_token_ids=(8, 9),
         logprobs=(-0.5, -0.25),
         finish_reason="stop",
-            input_tokens=3,
+        input_tokens=3,
         output_tokens=2,
     )  # fmt: skip
     assert (two.completion_token_ids, two.logprobs, two.output_tokens) == ((7,), (-3.0,), 1)
