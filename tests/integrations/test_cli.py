@@ -138,7 +138,7 @@ def test_another_embedder_by_reindex(cli, skill, monkeypatch):
         (["search", "x", "--namespace", "nobody"], "no namespace 'nobody'"),
         (["search", "x", "--embedder", "magic"], "no embedder is called 'magic'"),
         (["search", "x", "--embedder", "minilm:/nowhere"], "no sentence-transformers model"),
-        (["search", "x", "--database", "nonsense"], "no SQL URL"),
+        (["search", "x", "--database", "nonsense"], "not a SQL URL"),
         (["skills", "show", "addin"], "did you mean 'adding'"),
         (["skills", "list", "--status", "dead"], "no status"),
         (["skills", "add"], "give either"),

@@ -165,7 +165,7 @@ def test_a_file_that_was_cut_short(folder, size):
         ({"r": None}, "gives no rank"),
         ({"rank_pattern": {"q_proj": "4"}}, "gives no rank"),
         ({"rank_pattern": ["q_proj"]}, "gives no rank"),
-        ({"rank_pattern": {"(a+)+$": 4}}, "no plain module name"),
+        ({"rank_pattern": {"(a+)+$": 4}}, "not a plain module name"),
         ({"rank_pattern": {"q_proj\\": 4}}, "cannot be read"),
         ({"peft_type": "IA3"}, "not of a LoRA adapter"),
         ({"padding": "x" * 1_000_000}, "is larger than"),
