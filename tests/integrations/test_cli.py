@@ -145,7 +145,7 @@ def test_another_embedder_by_reindex(cli, skill, monkeypatch):
         (["skills", "add", "/nowhere"], "cannot be read"),
         (["skills", "add", "--name", "Bad Name", "--description", "d", "--body", "b"], "breaks the SKILL.md rules"),
         (["skills", "add", "--description", "d", "--body", "b"], "needs a name"),
-        (["skills", "add", "--name", "adding", "--description", "d", "--body", "b"], "there already"),
+        (["skills", "add", "--name", "adding", "--description", "d", "--body", "b"], "exists in namespace"),
         (["skills", "diff", "adding"], "no parent to compare with"),
         (["skills", "promote", "adding@9"], "no version 9"),
         (["run", "--tasks", "/nowhere", "--model", "x"], "cannot be read"),
