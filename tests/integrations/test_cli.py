@@ -140,7 +140,7 @@ def test_another_embedder_by_reindex(cli, skill, monkeypatch):
         (["search", "x", "--embedder", "minilm:/nowhere"], "no sentence-transformers model"),
         (["search", "x", "--database", "nonsense"], "not a SQL URL"),
         (["skills", "show", "addin"], "did you mean 'adding'"),
-        (["skills", "list", "--status", "dead"], "no status"),
+        (["skills", "list", "--status", "dead"], "is not a status"),
         (["skills", "add"], "give either"),
         (["skills", "add", "/nowhere"], "cannot be read"),
         (["skills", "add", "--name", "Bad Name", "--description", "d", "--body", "b"], "breaks the SKILL.md rules"),
