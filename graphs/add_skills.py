@@ -78,7 +78,7 @@ def add_skills(
     """
     if not isinstance(builder, StateGraph):
         raise ConfigurationError(
-            f"{type(builder).__name__} is no StateGraph; pass the builder, before it is compiled (graph.builder has it)"
+            f"{type(builder).__name__} is not a StateGraph; pass the builder, before it is compiled (graph.builder has it)"
         )
     if RETRIEVE in builder.nodes:
         raise ConfigurationError(

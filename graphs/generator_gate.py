@@ -203,7 +203,7 @@ class _LostError(Exception):
 
 
 class _Unrecorded(Recorder):
-    """Keeps no rollout: these are of texts that are no skill versions, on tasks that nothing may be learned from."""
+    """Keeps no rollout: these are of texts that are not skill versions, on tasks that nothing may be learned from."""
 
     def add(self, ran: Ran) -> None:
         pass
@@ -330,7 +330,7 @@ def _without_verdict(rollout: dict[str, Any]) -> str | None:
 
 
 def _text(revision: Revision) -> str | None:
-    """The skill that a revision is; None if it is none."""
+    """The skill that a revision is; None if it is not one."""
     if revision.text is None or revision.error is not None:
         return None
     try:

@@ -17,7 +17,7 @@ from langgraph.errors import GraphBubbleUp
 trace: ModuleType | None
 try:
     from opentelemetry import trace
-except ImportError:  # it is no dependency of ours
+except ImportError:  # it is not a dependency of ours
     trace = None
 
 Fact = str | bool | int | float | Sequence[str] | Sequence[float]
@@ -59,7 +59,7 @@ def span(name: str) -> Iterator[None]:
     ) as current:
         try:
             yield
-        except GraphBubbleUp:  # an interrupt is no error
+        except GraphBubbleUp:  # an interrupt is not an error
             raise
         except Exception as exc:
             current.set_status(trace.Status(trace.StatusCode.ERROR, type(exc).__name__))

@@ -46,7 +46,7 @@ class Run(TypedDict):
 class PendingAnswer(TypedDict):
     """An answer that waits for its verdict.
 
-    `adherence` is there where it is known how far the skill was followed, `error` where the text is no answer.
+    `adherence` is there where it is known how far the skill was followed, `error` where the text is not an answer.
     """
 
     answer: str

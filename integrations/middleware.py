@@ -86,7 +86,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         verifier_timeout: Seconds until a verifier counts as hung.
         load_skill: Show names and descriptions only, and give the agent a tool `load_skill` that returns a skill. Then a
             skill counts as used if it was loaded, and only then.
-        task_from: Finds the task in the agent's state; by default the text of the last human message. No text is no task:
+        task_from: Finds the task in the agent's state; by default the text of the last human message. No text means no task:
             nothing is retrieved and nothing recorded.
 
     Raises:

@@ -128,7 +128,7 @@ def report_outcome(
     Raises:
         RunNotFoundError: no such run, and `skill` or `task` is missing.
         SkillNotFoundError: `skill` is not a live skill.
-        ConfigurationError: the reward is no number from 0 to 1.
+        ConfigurationError: the reward is not a number from 0 to 1.
     """
     try:
         Verdict(reward, feedback=feedback)

@@ -22,7 +22,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Limits of a job; None is no limit.
+    """Limits of a job; None means no limit.
 
     Args:
         calls: Rollouts and candidates together, failed ones too. Never exceeded.

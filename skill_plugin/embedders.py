@@ -180,6 +180,6 @@ def load(embedder: "str | Embedder | Embeddings") -> Embedder:
     if hasattr(embedder, "embed_documents"):
         return LangChainEmbedder(embedder)
     raise ConfigurationError(
-        f"{type(embedder).__name__} is no embedder; pass a name, a LangChain Embeddings, or an object with a signature "
+        f"{type(embedder).__name__} is not an embedder; pass a name, a LangChain Embeddings, or an object with a signature "
         "and embed(texts)"
     )

@@ -67,7 +67,7 @@ class ModelError(SkillPluginError, RuntimeError):
 
 
 class VerifierError(SkillPluginError, RuntimeError):
-    """A verifier crashed, hung, or returned something that is no verdict. Never a reward of 0."""
+    """A verifier crashed, hung, or returned something that is not a verdict. Never a reward of 0."""
 
 
 class GeneratorError(SkillPluginError, RuntimeError):

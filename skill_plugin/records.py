@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 def canonical_json(value: Any) -> str:
-    """One text per value, whatever the order of its keys; what is no JSON is an error."""
+    """One text per value, whatever the order of its keys; what is not JSON is an error."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -58,7 +58,7 @@ class Task:
         position: The place in the chain, from 0.
 
     Raises:
-        InvalidTaskError: the input is empty, a part is no JSON, or only one of `chain` and `position` is given.
+        InvalidTaskError: the input is empty, a part is not JSON, or only one of `chain` and `position` is given.
     """
 
     input: str
@@ -116,7 +116,7 @@ class Verdict:
         feedback: Why; the generator reads it.
 
     Raises:
-        VerifierError: the reward is no finite number in [0, 1].
+        VerifierError: the reward is not a finite number in [0, 1].
     """
 
     reward: float
@@ -219,7 +219,7 @@ class Generation:
     """The step g of a lineage: generation 0 is the starting skill (or none), g = 1.. are revisions.
 
     A history is a sequence of these, the current skill's last; several candidates of one prompt have one number. `text` is
-    the SKILL.md text that was tried; None is no skill, or a revision that was malformed, in which case `error` says why and
+    the SKILL.md text that was tried; None means no skill, or a revision that was malformed, in which case `error` says why and
     there are no rollouts. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
     family, where the rollouts are of that one or the rejected text was written for it. `worth` is the text's reward on the
     tasks that come next, where it is known (see `chains`).

@@ -127,6 +127,6 @@ class _HomeFile(PydanticBaseSettingsSource):
         known = sorted(set(self.settings_cls.model_fields) - {"home"})
         if unknown := sorted(set(values) - set(known)):
             raise ConfigurationError(
-                f"{self.path} sets {unknown[0]!r}, which is no setting; known are {', '.join(known)}"
+                f"{self.path} sets {unknown[0]!r}, which is not a setting; known are {', '.join(known)}"
             )
         return values

@@ -55,7 +55,7 @@ class Database:
     Raises:
         StoreUnavailableError: it cannot be opened, or is not there and `create` is off.
         SchemaTooNewError: a newer release wrote it.
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is not one.
         MissingExtraError: the driver is not installed.
     """
 
@@ -65,7 +65,7 @@ class Database:
             self.engine = create_engine(parsed, **_engine_options(parsed.get_backend_name()))
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
-                f"{url!r} is no SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
+                f"{url!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
             ) from exc
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc

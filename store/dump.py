@@ -96,12 +96,12 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
     """Writes one namespace, or all of them, to a file; rows by table.
 
     Raises:
-        StoreError: the file cannot be written, or is there already.
+        StoreError: the file cannot be written, or exists.
     """
     counts: dict[str, int] = {}
     place = Path(path)
     if place.exists():
-        raise StoreError(f"{str(place)!r} is there already; choose another name, or remove it")
+        raise StoreError(f"{str(place)!r} exists; choose another name, or remove it")
     try:
         with whole_file(place, parents=False) as unfinished:
             with gzip.open(unfinished, "wt", encoding="utf-8") as file, database.read() as session:
@@ -122,7 +122,7 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
     What is there already stays as it is.
 
     Raises:
-        StoreError: the file cannot be read, is no dump, is of another schema, or holds a skill whose name another skill
+        StoreError: the file cannot be read, is not a dump, is of another schema, or holds a skill whose name another skill
             has here; then nothing is taken in.
         EmbedderMismatchError: a namespace is there with the vectors of another embedder; likewise.
     """
@@ -174,7 +174,7 @@ def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
     with gzip.open(Path(path), "rt", encoding="utf-8") as file:
         header = json.loads(file.readline() or "null")
         if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise StoreError("it is no dump of a store; make one with: skill-plugin export")
+            raise StoreError("it is not a dump of a store; make one with: skill-plugin export")
         if header.get("schema") != HEAD:
             raise StoreError(
                 f"it has schema {header.get('schema')!r}, this release has {HEAD!r}; export it with this release"

@@ -15,7 +15,7 @@ def plain_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
         what: It is, for the error.
 
     Raises:
-        ConfigurationError: it holds something else, or a number that is none: PostgreSQL refuses NaN.
+        ConfigurationError: it holds something else, or a number that is not a number: PostgreSQL refuses NaN.
     """
     try:
         made: dict[str, Any] = json.loads(json.dumps(dict(value), allow_nan=False))

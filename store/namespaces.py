@@ -22,7 +22,7 @@ def check_namespace(namespace: object) -> str:
         raise NamespaceError(f"a namespace must be given, got {namespace!r}; use 'default' if there is only one tenant")
     if len(namespace) > MAX_NAMESPACE or not namespace.isprintable() or namespace != namespace.strip():
         raise NamespaceError(
-            f"{namespace[:80]!r} is no namespace; use at most {MAX_NAMESPACE} printable characters without spaces around"
+            f"{namespace[:80]!r} is not a namespace; use at most {MAX_NAMESPACE} printable characters without spaces around"
         )
     return namespace
 

@@ -101,12 +101,12 @@ class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, T
             check_embedder: As in `open`.
 
         Raises:
-            ConfigurationError: the database is no SQL URL.
+            ConfigurationError: the database is not a SQL URL.
             StoreUnavailableError: and the others of `open`.
         """
         if settings.database is not None and "://" not in settings.database:
             raise ConfigurationError(
-                f"{settings.database!r} is no SQL URL; use sqlite:///FILE or postgresql+psycopg://..."
+                f"{settings.database!r} is not a SQL URL; use sqlite:///FILE or postgresql+psycopg://..."
             )
         return cls.open(
             settings.database or settings.home,

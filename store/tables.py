@@ -369,7 +369,7 @@ class TrainingRunRow(Table, table=True):
 
 
 class EvolveRunRow(Table, table=True):
-    """One `evolve` over a set of tasks. `digest` is of tasks and settings: the same again goes on where this one ended."""
+    """One `evolve` over a set of tasks. `digest` is of tasks and settings: the same again resumes where this one ended."""
 
     __tablename__ = f"{PREFIX}evolve_run"
     __table_args__ = (Index(None, "namespace", "digest"),)

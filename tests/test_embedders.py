@@ -92,5 +92,5 @@ def test_an_unknown_name_lists_the_known_ones(name):
 
 
 def test_what_is_no_embedder_is_refused():
-    with pytest.raises(ConfigurationError, match="int is no embedder"):
+    with pytest.raises(ConfigurationError, match="int is not an embedder"):
         embedders.load(3)

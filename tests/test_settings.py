@@ -31,7 +31,7 @@ def test_the_caller_moves_the_home_and_with_it_the_file(tmp_path):
     ("text", "says"),
     [
         ("namespace = ", "cannot be read"),
-        ('namspace = "x"', "'namspace', which is no setting"),
+        ('namspace = "x"', "'namspace', which is not a setting"),
         ('home = "/elsewhere"', "'home'"),
         ('max_generations = "many"', "max_generations"),
     ],

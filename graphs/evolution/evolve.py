@@ -163,7 +163,7 @@ async def aevolve(
         result.rolled_back = back.id if back else None
     if trials.gone is not None and trials.stopped is not None:
         raise ModelError(
-            f"evolve stopped: {trials.stopped}; what was run is kept, and the same command goes on from here"
+            f"evolve stopped: {trials.stopped}; what was run is kept, and the same command resumes from here"
         )
     return result
 

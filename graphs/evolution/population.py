@@ -58,9 +58,9 @@ def create_population_graph(
     Generation 0 runs K rollouts under the skill that retrieval found, or under none. While not all of the best candidate's
     rollouts pass, the generator writes C candidates from one prompt, and each runs K rollouts. The candidate with the
     highest mean reward is the next parent. Rollouts are parallel tasks: bound them with
-    `config={"max_concurrency": n}` (at least 2 when you stream: the stream takes one of them); with a checkpointer a run that was killed goes on with the ones that had not ended. An
-    agent that raises costs its own rollout only: it is in the stream (`skill_plugin.rollout_failed`) and not in the store,
-    and has no reward.
+    `config={"max_concurrency": n}` (at least 2 when you stream: the stream takes one of them); with a checkpointer a
+    run that was killed resumes with the ones that had not ended. An agent that raises costs its own rollout only: it is
+    in the stream (`skill_plugin.rollout_failed`) and not in the store, and has no reward.
 
     Args:
         store: The library; every rollout is recorded.

@@ -40,7 +40,7 @@ def load(selection: str | Selection) -> Selection:
     if callable(selection):
         return selection
     if selection not in SELECTIONS:
-        raise ConfigurationError(f"{selection!r} is no selection; use one of {', '.join(SELECTIONS)}, or a function")
+        raise ConfigurationError(f"{selection!r} is not a selection; use one of {', '.join(SELECTIONS)}, or a function")
     return SELECTIONS[selection]
 
 

@@ -17,7 +17,7 @@ class Variant:
     """A text, or no skill, as one lineage has tried it.
 
     Args:
-        skill: The text; None is no skill.
+        skill: The text; None means no skill.
         number: The generation that it was tried in.
         own: Its rollouts on the lineage's task, controls included.
         later: Rollouts on the siblings, by `Task.id`, under what a run would be shown if the text were live.

@@ -64,7 +64,7 @@ def execute_node(
     Raises:
         ConfigurationError: `llm` cannot execute tasks.
         ModelError: when it runs: the last message has neither text nor calls of tools, or its token limit cut it off, or
-            a chat model's server sent what is no reply.
+            a chat model's server sent what is not a reply.
     """
     agent = _as_runnable(llm)
     make_input = to_input or _default_input(agent)
@@ -116,7 +116,7 @@ def answer_text(output: Any) -> str:
     """The text of an agent's answer, from any of the usual shapes.
 
     Raises:
-        ModelError: it is a message that is no answer; see `chat_models.reply_text`.
+        ModelError: it is a message that is not an answer; see `chat_models.reply_text`.
     """
     if isinstance(output, str):
         return output

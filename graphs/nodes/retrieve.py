@@ -46,7 +46,7 @@ def retrieve_node(
         forget: Input keys to empty once they are read, so that the next run on the same thread does not inherit them.
     """
     if not isinstance(store, SkillStore):
-        raise ConfigurationError(f"{store!r} is no SkillStore; open one with SkillStore.open(...)")
+        raise ConfigurationError(f"{store!r} is not a SkillStore; open one with SkillStore.open(...)")
     check_request("a task", k, strategy, DEFAULT_FAMILY)  # now, and not at the first run
     number = isinstance(control_share, int | float) and not isinstance(control_share, bool)
     if not number or not 0 <= control_share <= 1:

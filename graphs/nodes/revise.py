@@ -112,7 +112,7 @@ def checked(writer: Any, proposed: Any) -> list[Revision]:
     """What a generator returned.
 
     Raises:
-        GeneratorError: it is no list of revisions, or an empty one.
+        GeneratorError: it is not a list of revisions, or an empty one.
     """
     if not isinstance(proposed, list) or not proposed or not all(isinstance(item, Revision) for item in proposed):
         raise GeneratorError(f"generator {type(writer).__name__} returned {proposed!r:.200}; return a list of Revision")

@@ -37,7 +37,7 @@ def verify_node(
 
     A verifier that crashes, hangs or returns no verdict is a system error: it is recorded, there is no reward, and the
     run ends. It never counts as a reward of 0, which would punish a good skill. The same goes for a message of the host's own
-    agent that is no answer: one without text, or one that the token limit cut off.
+    agent that is not an answer: one without text, or one that the token limit cut off.
 
     Args:
         verifier: An object with `verify(task, answer)`, or a function of the same. It judges tasks that name none, and those
@@ -174,7 +174,7 @@ def current_answer(state: Mapping[str, Any]) -> str:
 
 
 def failed_call(message: BaseMessage | None) -> str | None:
-    """Why a model's message is no answer; None if it is one."""
+    """Why a model's message is not an answer; None if it is one."""
     try:
         if message is not None:
             chat_models.reply_text(message)

@@ -1,4 +1,4 @@
-"""`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be gone on with at any time."""
+"""`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be resumed at any time."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,7 +136,7 @@ def evolve(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        err.print(Text("stopped; what was run is kept, and the same command goes on from here"))
+        err.print(Text("stopped; what was run is kept, and the same command resumes from here"))
         raise typer.Exit(130) from None
     if as_json:
         print_json(progress.to_json())
@@ -213,7 +213,7 @@ def _report(progress: "Evolved") -> None:
     out.print(_table(progress))
     out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))
     if not progress.outcome.startswith("finished"):
-        out.print(Text("the same command goes on from here"))
+        out.print(Text("the same command resumes from here"))
     out.print(
         Text(
             f"{progress.tasks} tasks: {progress.solved_before} solved at first, {_solved(progress)}; "

@@ -91,7 +91,7 @@ def stats(
     family: Family = None,
     since: Since = None,
     checkpoint: Annotated[
-        str | None, typer.Option(help=f"Only what this checkpoint of the generator wrote; '{BASE}' is none.")
+        str | None, typer.Option(help=f"Only what this checkpoint of the generator wrote; '{BASE}' is not one.")
     ] = None,
     base_model: Annotated[
         str | None, typer.Option("--base-model", help="What is to be trained; revisions of other models are refused.")

@@ -68,7 +68,7 @@ def retrain(
     """Train the generator on the logs since its last promotion, and put the result in service only if it proves better.
 
     Ends with status 0 if the new checkpoint was promoted, if what is live was kept, and if there was nothing new; else with
-    another. The same command goes on where it was killed. Training settings may stand in the settings file, as [retrain].
+    another. The same command resumes where it was killed. Training settings may stand in the settings file, as [retrain].
     """
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.retrain import job  # noqa: PLC0415 - the store takes a second to import
@@ -131,7 +131,7 @@ def retrain(
                 tell=None if as_json and not err.is_terminal else _tell,
             )
     except KeyboardInterrupt:
-        err.print(Text("stopped; the same command goes on from the last snapshot"))
+        err.print(Text("stopped; the same command resumes from the last snapshot"))
         raise typer.Exit(130) from None
     if as_json:
         print_json(result.to_json())
@@ -181,7 +181,7 @@ def _dry_rows(found: "DryRun") -> Iterator[dict[str, str]]:
     yield from _learned_rows(found.learned_from)
     yield {"what": "trains", "came": f"{found.trains} further" if found.trains else "a new adapter"}
     if found.unfinished:
-        came = f"{', '.join(found.unfinished)}, to go on with where the settings are the same"
+        came = f"{', '.join(found.unfinished)}, to resume where the settings are the same"
         yield {"what": "unfinished", "came": came}
     if (run := found.forecast) is not None:
         needs, free = run["needed_bytes"] / 1e9, run["free_bytes"]

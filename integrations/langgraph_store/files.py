@@ -56,7 +56,7 @@ class SkillFiles:
 
         Raises:
             ConfigurationError: nothing may be written here, or not this.
-            InvalidSkillError: it is no valid SKILL.md.
+            InvalidSkillError: it is not a valid SKILL.md.
         """
         what = f"{key!r:.80} in {labels!r:.80}"
         if value is None:
@@ -70,7 +70,7 @@ class SkillFiles:
             )
         found = _KEY.fullmatch(key) if labels == at else None
         if found is None:
-            raise ConfigurationError(f"{what} is no skill's file; put it at '/<name>/SKILL.md' in {at!r}")
+            raise ConfigurationError(f"{what} is not a skill's file; put it at '/<name>/SKILL.md' in {at!r}")
         name = skill_md.parse(_content(value)).name
         if name != found[1]:
             raise InvalidSkillError(f"{what} holds the skill {name!r}; a skill's folder has its name")

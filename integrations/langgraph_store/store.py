@@ -41,7 +41,7 @@ class SkillBaseStore(BaseStore):
 
     Args:
         store: Where everything is kept; it is not closed here.
-        index: Whether items are also found by meaning, with the embedder of `store`: None is no, True is by the whole
+        index: Whether items are also found by meaning, with the embedder of `store`: None means no, True by the whole
             value, `{"fields": ["text", "tags[*]"]}` by these parts of it, as in LangGraph's `IndexConfig`.
         ttl: LangGraph's `TTLConfig`. An expired item is never returned; it is deleted by the next write.
         skills: The labels under which the library is; None leaves it out.
@@ -64,7 +64,7 @@ class SkillBaseStore(BaseStore):
         allow_write: bool = False,
     ) -> None:
         if not isinstance(store, SkillStore):
-            raise ConfigurationError(f"{store!r:.80} is no SkillStore; open one with SkillStore.open(...)")
+            raise ConfigurationError(f"{store!r:.80} is not a SkillStore; open one with SkillStore.open(...)")
         self.store = store
         self.ttl_config = ttl
         self._paths = None if index is None else _tokenized(_fields(index))
@@ -77,16 +77,16 @@ class SkillBaseStore(BaseStore):
         Of several puts on one item the last wins. All puts on items are one transaction.
 
         Raises:
-            InvalidNamespaceError: a label is none.
+            InvalidNamespaceError: a label is not one.
             ConfigurationError: a value, a filter or a limit cannot work, or the put is on a skill and `allow_write` is off.
-            InvalidSkillError: what is put under `skills` is no valid SKILL.md.
+            InvalidSkillError: what is put under `skills` is not a valid SKILL.md.
             EmbedderMismatchError: vectors are needed, and the namespace's are another embedder's.
         """
         asked = list(ops)
         for op in asked:
             validate_op_namespace(op)
             if not isinstance(op, GetOp | SearchOp | PutOp | ListNamespacesOp):
-                raise ConfigurationError(f"{type(op).__name__} is no operation of LangGraph's stores")
+                raise ConfigurationError(f"{type(op).__name__} is not an operation of LangGraph's stores")
         puts = {(op.namespace, op.key): op for op in asked if isinstance(op, PutOp)}
         on_skills = [op for op in puts.values() if self._is_skills(op.namespace)]
         for op in on_skills:
@@ -160,7 +160,7 @@ class SkillBaseStore(BaseStore):
                 texts = [text for path in paths for text in get_text_at_path(op.value, path)]
             except (TypeError, ValueError, RecursionError) as exc:
                 raise ConfigurationError(
-                    f"the value of {op.key!r:.80} is no JSON: {exc}; make it of JSON types"
+                    f"the value of {op.key!r:.80} is not JSON: {exc}; make it of JSON types"
                 ) from exc
         return Change(op.namespace, op.key, op.value, texts, op.ttl)
 
@@ -168,7 +168,7 @@ class SkillBaseStore(BaseStore):
 def _checked(skills: Sequence[str]) -> tuple[str, ...]:
     try:
         if isinstance(skills, str) or not skills:
-            raise InvalidNamespaceError("it is no tuple of labels")
+            raise InvalidNamespaceError("it is not a tuple of labels")
         validate_op_namespace(SearchOp(tuple(skills)))
     except InvalidNamespaceError as exc:
         raise ConfigurationError(f"skills is {skills!r:.80}: {exc}; give labels such as ('skills',), or None") from exc
@@ -270,7 +270,7 @@ def _meets(value: Any, condition: Any) -> bool:
 
 
 def _number(value: Any) -> float:
-    """What is no number is neither more nor less than another: an item without the key is not found, and is no error."""
+    """What is not a number is neither more nor less than another: an item without the key is not found, and is not an error."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -107,7 +107,7 @@ async def _outcome(store: SkillStore, request: Request) -> Response:
     try:
         body = json.loads(await request.body())
     except (ValueError, RecursionError):
-        return _refused(400, 'the body is no JSON; send {"run_id": ..., "reward": 0.0 to 1.0, "feedback": ...}')
+        return _refused(400, 'the body is not JSON; send {"run_id": ..., "reward": 0.0 to 1.0, "feedback": ...}')
     try:
         recorded = await anyio.to_thread.run_sync(_record, store, body)
     except RunNotFoundError:

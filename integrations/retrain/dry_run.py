@@ -22,7 +22,7 @@ class DryRun:
         reason: Why.
         since: Of the histories, ISO 8601; None is from the beginning.
         trains: The checkpoint that would be trained further; None is a new adapter.
-        unfinished: Runs that were begun and not ended; the night goes on with one that has the same settings.
+        unfinished: Runs that were begun and not ended; the night resumes one that has the same settings.
         judged_by: See `Night.judged_by`.
         heldout: Held-out tasks that would judge.
         verifier: Which tasks would be judged by another verifier than they were logged with; empty where there are none.

@@ -1,6 +1,6 @@
 """`retrain`: one night, from what was logged to a checkpoint that is live, or is not.
 
-Each part leaves what it made where the next start finds it, so that a night that was killed is gone on with.
+Each part leaves what it made where the next start finds it, so that a night that was killed is resumed.
 """
 
 import logging
@@ -126,7 +126,7 @@ class _Night:
                 decision = self._judge(candidate, folder, writer, compare, gate_tasks)
             self._conclude(run, candidate, decision)
         except SkillPluginError as exc:
-            if not self._ended:  # it is gone on with: what was wrong may be right tomorrow; see STARTS
+            if not self._ended:  # it is resumed: what was wrong may be right tomorrow; see STARTS
                 store.save_training(run.id, {**run.progress, "error": str(exc)})
             raise
         return result
@@ -149,7 +149,7 @@ class _Night:
                 continue
             self._result.resumed = True
             store.save_training(old.id, {**old.progress, "starts": starts + 1})
-            self._tell(f"going on with {old.id}, which was begun {old.created_at:%Y-%m-%d %H:%M} UTC")
+            self._tell(f"resuming {old.id}, which was begun {old.created_at:%Y-%m-%d %H:%M} UTC")
             return replace(old, progress={**old.progress, "starts": starts + 1})
         run_id = f"tr_{datetime.now(UTC):%Y%m%d}_{secrets.token_hex(3)}"
         seeds = {"order": plan.train.seed, "adapter": plan.train.seed}
@@ -222,7 +222,7 @@ class _Night:
             self._server.served()
         except ModelError as exc:
             raise ModelError(
-                f"{candidate.id} is trained but not judged: {exc}; the same command goes on from here"
+                f"{candidate.id} is trained but not judged: {exc}; the same command resumes from here"
             ) from exc
 
     def _sample(self, generator: Generator) -> list[Revision]:

@@ -104,7 +104,7 @@ class Night:
 def nothing_in(
     report: Mapping[str, Any], namespace: str, since: datetime | None
 ) -> tuple[Literal["nothing new", "failed"], str] | None:
-    """Why groups, by their report, are nothing to learn from; None if they are. On most nights that is no failure, on the first
+    """Why groups, by their report, are nothing to learn from; None if they are. On most nights that is not a failure, on the first
     one it is.
     """
     if report["groups"] - report["validation_groups"]:

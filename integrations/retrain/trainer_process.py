@@ -100,7 +100,7 @@ def _failed(code: int, last: list[str]) -> ConfigurationError | TrainingError:
     if code < 0:
         name = signal.Signals(-code).name
         why = "; the machine may have run out of memory" if -code == getattr(signal, "SIGKILL", None) else ""
-        return TrainingError(f"the trainer was killed by {name}{why}; the same command goes on from its last snapshot")
+        return TrainingError(f"the trainer was killed by {name}{why}; the same command resumes from its last snapshot")
     return TrainingError(
-        f"the trainer ended with status {code}: {end}; the same command goes on from its last snapshot"
+        f"the trainer ended with status {code}: {end}; the same command resumes from its last snapshot"
     )

@@ -30,7 +30,7 @@ def judge(database: Path) -> Callable[[Task, str], Verdict]:
         understood = understand_question(task.input)
         if understood is None:
             raise VerifierError(
-                f"{task.input[:60]!r} is no question of the demonstration, the only ones that the simulated model "
+                f"{task.input[:60]!r} is not a question of the demonstration, the only ones that the simulated model "
                 "understands; ask one of them, or set SKILL_PLUGIN_MODEL"
             )
         template, slots = understood

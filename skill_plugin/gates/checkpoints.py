@@ -113,14 +113,14 @@ def decide(
         hold: Why what was measured may not promote, such as a comparison that was stopped half-way.
         note: Is added to the reason.
         confident: Also ask of the paired comparison that the gain's whole interval is above 0, over `min_tasks` or more. More
-            repairs than regressions also come by chance: of candidates that are no better about one in three passes
+            repairs than regressions also come by chance: of candidates that are not better about one in three passes
             without this, and one in forty with it. A small gain then takes more tasks to be seen.
         min_ess: See `off_policy.verdict`.
         min_tasks: Likewise.
         seed: Of the bootstrap.
 
     Raises:
-        ConfigurationError: the rewards are no pairs.
+        ConfigurationError: the rewards are not pairs.
     """
     if before or after:
         measured = _paired(before, after, sure_of=min_tasks if confident else None, seed=seed)

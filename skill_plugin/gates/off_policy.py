@@ -79,7 +79,7 @@ def estimate(
     """Values of the candidate and of the live generator on held-back logged revisions, and how far apart they are.
 
     The interval is a paired bootstrap over tasks (see `bootstrap`): both generators are judged on the same draw, and the
-    revisions of a task, which are no independent evidence, come and go together.
+    revisions of a task, which are not independent evidence, come and go together.
 
     Args:
         logprobs_candidate: Summed over each revision's tokens, in nats, shape [revisions].
@@ -88,12 +88,12 @@ def estimate(
         rewards: Mean reward of each revision's rollouts, in [0, 1], shape [revisions].
         groups: Names each revision's group: those written from the same prompt.
         tasks: Names each revision's task; None takes a group for a task.
-        cap: The largest weight; None is no limit.
+        cap: The largest weight; None means no limit.
         seed: Of the bootstrap.
         draws: Of the bootstrap.
 
     Raises:
-        ConfigurationError: the sequences differ in length, hold what is no number, or the cap or the draws are not above 0.
+        ConfigurationError: the sequences differ in length, hold what is not a number, or the cap or the draws are not above 0.
     """
     if cap is not None and not 0 < cap < float("inf"):
         raise ConfigurationError(f"cap is {cap!r}; give a number above 0, or None for no limit")

@@ -63,7 +63,7 @@ def as_generator(generator: object) -> Generator:
     if hasattr(generator, "invoke") and hasattr(generator, "_llm_type"):
         return ChatGenerator(generator)  # type: ignore[arg-type]
     raise ConfigurationError(
-        f"{type(generator).__name__} is no generator; pass generators.chat(model) or an object with "
+        f"{type(generator).__name__} is not a generator; pass generators.chat(model) or an object with "
         "propose(task, history, *, n)"
     )
 

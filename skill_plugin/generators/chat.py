@@ -21,12 +21,12 @@ _SAMPLING_KEYS = ("temperature", "top_p", "max_tokens", "seed")
 class ChatGenerator:
     """Writes revisions with any LangChain chat model, prompted and untrained.
 
-    A completion that is no SKILL.md, that changes nothing, or that the token limit cut off, becomes a `Revision` with an
+    A completion that is not a SKILL.md, that changes nothing, or that the token limit cut off, becomes a `Revision` with an
     `error`: a recorded failure that the next prompt shows. A model that cannot be reached raises its own error.
 
     Args:
         model: Any chat model.
-        max_change: Share of the current body that edits may change; None is no limit.
+        max_change: Share of the current body that edits may change; None means no limit.
     """
 
     def __init__(self, model: "BaseChatModel", *, max_change: float | None = MAX_CHANGE) -> None:

@@ -39,7 +39,7 @@ class LocalGenerator:
         device: As torch names it; by default `cuda` where there is one, else `cpu`.
         dtype: Such as `float32` or `bfloat16`; by default what the model was saved in.
         temperature: And `top_p`, `max_new_tokens`, `seed`: see `Sampling`.
-        max_change: Share of the current body that edits may change; None is no limit.
+        max_change: Share of the current body that edits may change; None means no limit.
 
     Raises:
         ConfigurationError: the model or the adapter cannot be loaded, or an argument cannot work.
@@ -74,7 +74,7 @@ class LocalGenerator:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = "auto" if dtype is None else getattr(torch, dtype, None)
         if kind != "auto" and not isinstance(kind, torch.dtype):
-            raise ConfigurationError(f"{dtype!r} is no dtype; use float32, bfloat16 or float16")
+            raise ConfigurationError(f"{dtype!r} is not a dtype; use float32, bfloat16 or float16")
         with loading(f"the model {self.path!r}", "get it with: hf download NAME --local-dir FOLDER"):
             self.tokenizer: Any = AutoTokenizer.from_pretrained(self.path)
             self.model: Any = AutoModelForCausalLM.from_pretrained(self.path, dtype=kind, use_safetensors=True)
@@ -86,7 +86,7 @@ class LocalGenerator:
         self._ends = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
         if not self._ends:
             raise ConfigurationError(f"the model {self.path!r} has no end-of-text token; set its tokenizer's eos_token")
-        # A model brings defaults for what a caller does not set: top-k, penalties. Here they are none.
+        # A model brings defaults for what a caller does not set: top-k, penalties. Here there are none.
         self.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=True,
             temperature=1.0,

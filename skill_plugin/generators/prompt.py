@@ -10,7 +10,7 @@ rejected, another lineage wrote it, and it is shown as a rejected edit; else it 
 assembles such a history. Nothing held out may be in one: a generation has no split, so whoever adds it answers for that.
 
 The rule of truncation. The budget counts the tokens of both messages. All but the items always stay, even if they alone are
-over the budget; the reasons for which attempts on the own task were rejected are no items. Of the items, those that fit are
+over the budget; the reasons for which attempts on the own task were rejected are not items. Of the items, those that fit are
 kept in this order, one by one and each as a whole:
 
 1. of the current skill's attempt;
@@ -139,7 +139,7 @@ def revise_prompt(
 
     Raises:
         InvalidTaskError: the task is held out.
-        ConfigurationError: the budget is no number of tokens.
+        ConfigurationError: the budget is not a number of tokens.
     """
     if task.split == "heldout":
         raise InvalidTaskError(
@@ -357,12 +357,12 @@ def read_revision(
         completion: What the model wrote.
         current: The SKILL.md text that was shown, if there was one. Under its name the completion is a revision of it,
             under another name a new skill.
-        max_change: The share of the body's characters that edits may add and delete together; None is no limit.
+        max_change: The share of the body's characters that edits may add and delete together; None means no limit.
         max_rewrite: The same for a whole SKILL.md under the current name.
 
     Raises:
         InvalidSkillError: the completion is neither, or changes too much.
-        ConfigurationError: a limit is no share.
+        ConfigurationError: a limit is not a share.
     """
     text = check_text(completion).strip()
     if (fenced := _WHOLE_FENCE.fullmatch(text)) is not None:

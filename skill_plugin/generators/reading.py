@@ -16,7 +16,7 @@ def read(revision: Revision, history: Sequence[Generation], *, max_change: float
     Args:
         revision: What a generator wrote; one that it has read itself is left as it is.
         history: What it was written from.
-        max_change: Share of the current body that edits may change; None is no limit.
+        max_change: Share of the current body that edits may change; None means no limit.
     """
     if revision.text is not None or revision.error is not None:
         return revision

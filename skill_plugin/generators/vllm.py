@@ -37,7 +37,7 @@ class VllmGenerator:
         temperature: And `top_p`, `max_tokens`, `seed`: see `Sampling`.
         patience: Seconds to wait for a server that cannot be reached, is starting (502, 503) or is busy (429).
         timeout: Seconds that the server may be silent before a call has failed.
-        max_change: Share of the current body that edits may change; None is no limit.
+        max_change: Share of the current body that edits may change; None means no limit.
 
     Raises:
         ConfigurationError: an argument cannot work.
@@ -103,7 +103,7 @@ class VllmGenerator:
         self.server.load_adapter(name, path)
 
     def unload_adapter(self, name: str) -> None:
-        """The opposite; a name that is not loaded is none either afterwards.
+        """The opposite; a name that is not loaded is not loaded afterwards either.
 
         Raises:
             ModelError: the server refuses.
@@ -166,7 +166,7 @@ class VllmGenerator:
     def _logprobs_mode(self) -> str:
         """Asks how far the likeliest first tokens are apart at two temperatures: processed, at 2 it is half of that at 1.
 
-        vLLM does not say which it returns: `--logprobs-mode` is no part of any reply.
+        vLLM does not say which it returns: `--logprobs-mode` is not part of any reply.
         """
         apart = []
         for temperature in (1.0, 2.0):

@@ -36,7 +36,7 @@ class VllmServer:
         timeout: Seconds that the server may be silent before a call has failed.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL is not one.
         MissingExtraError: the `vllm` extra is not installed.
     """
 
@@ -46,7 +46,7 @@ class VllmServer:
         except ImportError as exc:
             raise MissingExtraError("a vLLM server", "vllm") from exc
         if not base_url.startswith(("http://", "https://")):
-            raise ConfigurationError(f"{base_url!r} is no server; give its URL, such as http://localhost:8000/v1")
+            raise ConfigurationError(f"{base_url!r} is not a server; give its URL, such as http://localhost:8000/v1")
         self._httpx = httpx
         self.base_url = base_url.rstrip("/")
         self.root_url = self.base_url.removesuffix("/v1")
@@ -71,7 +71,7 @@ class VllmServer:
         raise self.refused(reply, f"load the adapter {name!r}")
 
     def unload_adapter(self, name: str) -> None:
-        """The opposite; a name that is not loaded is none either afterwards.
+        """The opposite; a name that is not loaded is not loaded afterwards either.
 
         Raises:
             ModelError: the server refuses.

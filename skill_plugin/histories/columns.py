@@ -57,14 +57,14 @@ def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
     The file is whole or not there: it has another name until it is.
 
     Raises:
-        ConfigurationError: the ending is none of those, the file is there already, or cannot be written.
+        ConfigurationError: the ending is not one of those, the file exists, or cannot be written.
         MissingExtraError: Parquet without pyarrow.
     """
     place = Path(path).expanduser()
     if not place.name.endswith(ENDINGS):
         raise ConfigurationError(f"{place.name!r} has no known ending; use one of {', '.join(ENDINGS)}")
     if place.exists():
-        raise ConfigurationError(f"{str(place)!r} is there already; choose another name, or remove it")
+        raise ConfigurationError(f"{str(place)!r} exists; choose another name, or remove it")
     try:
         with whole_file(place, parents=False) as unfinished:
             return _parquet(unfinished, rows) if place.suffix == ".parquet" else _lines(unfinished, place.suffix, rows)

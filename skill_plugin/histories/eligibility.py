@@ -14,7 +14,7 @@ MAX_AGE = 4
 """Checkpoints that a row's checkpoint may be behind the live one."""
 
 MALFORMED_REWARD = 0.0
-"""What a text that is no skill is worth, so that writing one costs something."""
+"""What a text that is not a skill is worth, so that writing one costs something."""
 
 BASE = "base model"
 """How the checkpoint of a revision that the base model wrote without an adapter is shown."""
@@ -50,7 +50,7 @@ class Example:
         split: The task's; what the gate measures with is never learned from.
         malformed: It became no skill version.
         imported: It came from another system.
-        prompt_tokens: How many prompt token ids there are; 0 is none.
+        prompt_tokens: How many prompt token ids there are; 0 means none.
         completion_tokens: How many completion token ids there are.
         logprobs: How many log-probs of the completion's tokens there are.
         base_model: The base model of the generator that wrote it, as far as it is known.

@@ -13,7 +13,7 @@ from skill_plugin.records import DEFAULT_FAMILY, Task
 NO_STEP = "no step"
 NO_TASK = "no text of the task"
 NO_REWARD = "no reward"
-BAD_REWARD = "reward is no number from 0 to 1"
+BAD_REWARD = "reward is not a number from 0 to 1"
 
 TASK_KEYS = ("instruction", "query", "question", "problem", "input", "task", "goal")
 REFERENCE_KEYS = ("reference", "target", "gold", "gold_actions", "ground_truth")
@@ -86,7 +86,7 @@ def task_of(row: Row, text: Any = None) -> Task:
     try:
         return Task(text_of(given), family=family_of(row), reference=first(row.value, *REFERENCE_KEYS))
     except InvalidTaskError as exc:
-        raise InvalidHistoryError("the task is no JSON") from exc
+        raise InvalidHistoryError("the task is not JSON") from exc
 
 
 def whole(value: Any) -> int | None:

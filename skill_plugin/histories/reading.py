@@ -63,7 +63,7 @@ def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell
         MissingExtraError: Parquet without pyarrow.
     """
     if format not in FORMATS and format != AUTO:
-        raise ConfigurationError(f"{format!r} is no format of histories; use one of {_names()}, or {AUTO}")
+        raise ConfigurationError(f"{format!r} is not a format of histories; use one of {_names()}, or {AUTO}")
     stream = rows(files(path), family=family, tell=tell)
     head = list(islice(stream, PROBED))
     if not head:

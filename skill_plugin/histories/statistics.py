@@ -159,7 +159,7 @@ class Gatherer:
         checkpoints: What is known of checkpoints.
         base_model: See `eligibility.refusal`.
         max_age: See `eligibility.refusal`.
-        checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is none.
+        checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is not one.
     """
 
     checkpoints: CheckpointAges
@@ -206,7 +206,7 @@ class Gatherer:
                 self.by_generation[one.generation, source].add(one.reward, bool(one.passed))
         for _, found in groupby(revisions, key=lambda one: one.group_id):
             group = list(found)
-            # A malformed text without tokens is none of a generator that is trained: a reflection of another system, say.
+            # A malformed text without tokens is not one of a generator that is trained: a reflection of another system, say.
             candidates = [
                 Judged((), fixed=MALFORMED_REWARD)
                 if one.malformed and one.completion_tokens > 0

@@ -64,7 +64,7 @@ def check_adapter(folder: str | Path) -> None:
     for name, tensor in _header(place).items():
         shape = _tensor(tensor)
         if "lora_" not in name or shape is None:
-            raise _wrong(folder, f"its tensor {name[:200]!r} is none of LoRA's in F32, F16 or BF16")
+            raise _wrong(folder, f"its tensor {name[:200]!r} is not one of LoRA's in F32, F16 or BF16")
         factor = _FACTOR.fullmatch(name)
         if factor is None:
             continue  # such as DoRA's magnitudes, which have no rank
@@ -100,7 +100,7 @@ class _Ranks:
             raise _wrong(folder, f"its {CONFIG} gives no rank 'r' and 'rank_pattern' of whole numbers from 1")
         try:
             if strange := next((key for key in patterns if not _PATTERN.fullmatch(key)), None):
-                raise _wrong(folder, f"its rank_pattern {strange[:200]!r} is no plain module name")
+                raise _wrong(folder, f"its rank_pattern {strange[:200]!r} is not a plain module name")
             self._patterns = [(re.compile(rf"(.*\.)?({key})$"), rank) for key, rank in patterns.items()]
         except re.error as exc:
             raise _wrong(folder, f"its rank_pattern cannot be read: {exc}") from exc
@@ -167,7 +167,7 @@ def _fills(header: Mapping[str, Any], size: int) -> bool:
 
 
 def _tensor(tensor: Mapping[str, Any]) -> list[int] | None:
-    """Its shape; None if it is no tensor of LoRA's types, or is not as long as its shape."""
+    """Its shape; None if it is not a tensor of LoRA's types, or is not as long as its shape."""
     shape, kind = tensor.get("shape"), tensor.get("dtype")
     if not isinstance(shape, list) or not all(type(one) is int and one >= 0 for one in shape):
         return None
@@ -188,5 +188,5 @@ def _is_rank(value: object) -> bool:
 
 def _wrong(folder: str | Path, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{str(folder)!r} is no adapter that can be used: {why}; save one with PEFT's save_pretrained"
+        f"{str(folder)!r} is not an adapter that can be used: {why}; save one with PEFT's save_pretrained"
     )

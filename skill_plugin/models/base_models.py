@@ -16,7 +16,7 @@ def model_folder(path: str | Path) -> str:
     """The folder, or the name on the hub.
 
     Raises:
-        ConfigurationError: it can only be a folder and is none, or its weights are pickles.
+        ConfigurationError: it can only be a folder and is not one, or its weights are pickles.
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -43,13 +43,13 @@ def adapter_folder(adapter: str | Path) -> Path:
     """The folder of an adapter in safetensors.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not one.
     """
     folder = Path(adapter).expanduser()
     if missing := [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / name).is_file()]:
         pickled = "; its .bin file can run code and is not read" if (folder / "adapter_model.bin").exists() else ""
         raise ConfigurationError(
-            f"{str(adapter)!r} is no adapter, it has no {missing[0]}{pickled}; save one with PEFT's save_pretrained"
+            f"{str(adapter)!r} is not an adapter, it has no {missing[0]}{pickled}; save one with PEFT's save_pretrained"
         )
     return folder
 
@@ -103,6 +103,6 @@ def loading(what: str, advice: str) -> Iterator[None]:
     """Whatever fails inside is one line that begins with `what` and ends with `advice`."""
     try:
         yield
-    except Exception as exc:  # a missing file, a name that is no repository, a damaged file: each fails in its own way
+    except Exception as exc:  # a missing file, a name that is not a repository, a damaged file: each fails its own way
         reason = " ".join(str(exc).split())[:300]
         raise ConfigurationError(f"{what} cannot be loaded: {reason}; {advice}") from exc

@@ -7,7 +7,7 @@
 
 A line that begins with `=== ` is never text: it begins an edit (`replace`, `add` or `delete`, then the section) or ends
 them all. A section is an ATX heading (`#` to `######`) and what stands below it, up to the next heading of its level or a
-higher one; what looks like a heading inside a code fence is none. It is named by its heading line; `top` is what stands
+higher one; what looks like a heading inside a code fence is not one. It is named by its heading line; `top` is what stands
 before the first heading, `description` the one in the front matter, and `end`, for `add` only, the end of the body.
 
 - `replace`: the lines take the place of the section's text. Its heading stays, unless they begin with one of its level.
@@ -79,12 +79,12 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
         current: The SKILL.md text.
         edits: In the form above.
         limit: The share of the body's characters that may be added and deleted together, at least `FREE_CHANGE` characters;
-            0 leaves the description alone to change; None is no limit.
+            0 leaves the description alone to change; None means no limit.
 
     Raises:
         InvalidSkillError: the edits are malformed, name no section or an ambiguous one, overlap or change too much, or what
-            they make is no SKILL.md.
-        ConfigurationError: the limit is no share.
+            they make is not a SKILL.md.
+        ConfigurationError: the limit is not a share.
     """
     parent, parsed = parse(current), parse_edits(edits)
     ours = [edit for edit in parsed if edit.target != "description"]
@@ -136,7 +136,7 @@ def check_change(what: str, before: str, after: str, limit: float | None) -> Non
     Raises:
         InvalidSkillError: more than `limit` was added and deleted together, as a share of the characters before, and more
             than `FREE_CHANGE` characters; with a limit of 0, anything.
-        ConfigurationError: the limit is no share.
+        ConfigurationError: the limit is not a share.
     """
     if limit is None:
         return

@@ -110,13 +110,13 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
     """Writes `name/SKILL.md` for each text, into a folder or, by its ending, a .zip.
 
     Raises:
-        InvalidSkillError: it cannot be written, or a folder of that name is there already.
+        InvalidSkillError: it cannot be written, or a folder of that name exists.
     """
     place = Path(path).expanduser()
     try:
         if place.suffix == ".zip":
             if place.exists():
-                raise FileExistsError(17, "a file of that name is there already", str(place))
+                raise FileExistsError(17, "a file of that name exists", str(place))
             with (
                 whole_file(place, parents=False) as unfinished,
                 zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive,
@@ -127,7 +127,7 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
             return
         for name in texts:
             if (place / name).exists():
-                raise FileExistsError(17, "a folder of that name is there already", str(place / name))
+                raise FileExistsError(17, "a folder of that name exists", str(place / name))
         for name, text in sorted(texts.items()):
             (place / name).mkdir(parents=True)
             (place / name / SKILL_FILE).write_text(text, encoding="utf-8", newline="\n")

@@ -119,7 +119,7 @@ def check_text(text: Any) -> str:
     if (found := _CONTROL.search(text)) is not None:
         raise InvalidSkillError(f"the skill holds the control character {found.group()!r}; remove it")
     if any("\ud800" <= char <= "\udfff" for char in text):
-        raise InvalidSkillError("the skill is no valid Unicode (it holds half of a surrogate pair); save it as UTF-8")
+        raise InvalidSkillError("the skill is not valid Unicode (it holds half of a surrogate pair); save it as UTF-8")
     return text.replace("\r\n", "\n")
 
 
@@ -140,7 +140,7 @@ def front_matter(text: str) -> dict[Any, Any]:
     """The front matter as it was written: every key, the description with its white space.
 
     Raises:
-        InvalidSkillError: there is none, or it is no YAML.
+        InvalidSkillError: there is none, or it is not YAML.
     """
     return _split(text)[0]
 
@@ -173,7 +173,7 @@ def _front(text: str) -> dict[Any, Any]:
         raise
     except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as exc:
         # A date such as 2026-13-45 or a tag on the wrong value raises whatever PyYAML stumbles over.
-        raise InvalidSkillError(f"the front matter is no YAML: {' '.join(str(exc).split())}") from exc
+        raise InvalidSkillError(f"the front matter is not YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(front, dict):
         raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {text[:80]!r}")
     return front
@@ -185,7 +185,7 @@ def renamed(text: str, name: str) -> str:
     A front matter that has no such line (`{name: ..., ...}`) is written anew.
 
     Raises:
-        InvalidSkillError: the text is no skill, or becomes too long.
+        InvalidSkillError: the text is not a skill, or becomes too long.
     """
     document = parse(text)
     wanted = replace(document, name=check_name(name))

@@ -1,4 +1,4 @@
-"""`python -m skill_plugin.training`: trains from a file that `histories export` wrote, or goes on with a run's folder.
+"""`python -m skill_plugin.training`: trains from a file that `histories export` wrote, or resumes a run's folder.
 
 Alone, or on many GPUs with `accelerate launch -m skill_plugin.training ...`.
 """
@@ -96,7 +96,7 @@ def begin(given: argparse.Namespace) -> None:
 
 
 def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
-    """A run that is there goes on with what it was begun with, and says so to whoever asks for something else."""
+    """A run that exists resumes with what it was begun with, and says so to whoever asks for something else."""
     plan = TrainPlan.from_json(read_json(given.folder / PLAN))
     wanted = {name: value for part in chosen.values() for name, value in asdict(part).items() if name in given}
     wanted |= {name: value for name in ("base_model", "parent") if (value := getattr(given, name)) is not None}
@@ -109,7 +109,7 @@ def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m skill_plugin.training", description=__doc__)
-    parser.add_argument("folder", type=Path, help="the run's folder; one that is there is gone on with")
+    parser.add_argument("folder", type=Path, help="the run's folder; one that exists is resumed")
     parser.add_argument("--histories", type=Path, help="a .parquet, .jsonl or .jsonl.gz that histories export wrote")
     parser.add_argument("--base-model", help="a folder, or a name on the Hugging Face Hub")
     parser.add_argument("--logged-as", help="what the histories call the base model [default: the same]")

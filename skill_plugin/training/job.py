@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Trained:
-    """Does what a run's folder says, going on where an earlier start ended. One that is done stays as it is.
+    """Does what a run's folder says, resuming where an earlier start ended. One that is done stays as it is.
 
     Args:
         folder: Holds `plan.json` and `data/`.
@@ -89,18 +89,18 @@ def alone(folder: Path) -> Iterator[None]:
     except torch.OutOfMemoryError as exc:
         raise ConfigurationError(
             "the memory of the GPU ran out; lower rows or head_chunk, use a smaller base, or free what another process holds "
-            "(a vLLM server can be put to sleep), and start it again: it goes on"
+            "(a vLLM server can be put to sleep), and start it again: it resumes"
         ) from exc
 
 
 def _tidy(folder: Path) -> None:
-    """Removes what only a run that goes on needs; for a model of billions of parameters that is a gigabyte a night."""
+    """Removes what only a run that resumes needs; for a model of billions of parameters that is a gigabyte a night."""
     for name in (SNAPSHOTS, REFERENCES):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _claim(folder: Path, plan: TrainPlan, revision: str) -> None:
-    """Writes the manifest, or checks that this start would go on with the same run."""
+    """Writes the manifest, or checks that this start would resume the same run."""
     facts = manifest(
         _said(plan),
         data={**plan.data, **{part: Groups(folder / part).sha256 for part in (TRAIN, VALIDATION)}},

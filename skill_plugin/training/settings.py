@@ -75,7 +75,7 @@ class LossSettings:
     Args:
         clip_low: Epsilon below 1.
         clip_high: Epsilon above 1.
-        ratio_cap: The largest ratio that a token with a negative advantage counts with (dual clip); None is no limit.
+        ratio_cap: The largest ratio that a token with a negative advantage counts with (dual clip); None means no limit.
         log_ratio_limit: |log ratio| is cut to this before it is exponentiated.
         kl_weight: Beta.
         kl_importance: Weigh the KL term by the ratio, because the tokens are the behaviour policy's and not the current one's.
@@ -114,8 +114,8 @@ class TrainSettings:
         max_grad_norm: Gradients are scaled down to this norm.
         epochs: Passes over the groups.
         groups_per_step: Groups whose gradients make one step, over all processes.
-        max_steps: Stop after so many steps; None is no limit.
-        max_minutes: Take no step more after so many minutes, of this start where a run goes on; None is no limit.
+        max_steps: Stop after so many steps; None means no limit.
+        max_minutes: Take no step more after so many minutes, of this start where a run resumes; None means no limit.
         way: How a group is computed: `shared` computes its prompt once, `plain` once a candidate, `auto` shares it where
             that is right for the model.
         rows: Candidates of one forward pass of the plain way.
@@ -129,7 +129,7 @@ class TrainSettings:
         logprob_tolerance: Nats a token, on average, that logged log-probs may differ from recomputed ones.
         logprob_samples: Groups whose log-probs are recomputed before the first step.
         validation_groups: Groups held back from training that the policy is scored on before and after.
-        sft_epochs: Passes of supervised training on accepted revisions before the first step; 0 is none.
+        sft_epochs: Passes of supervised training on accepted revisions before the first step; 0 means none.
         seed: Of the data's order and of a new adapter.
 
     Raises:

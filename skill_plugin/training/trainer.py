@@ -74,7 +74,7 @@ class Trained:
 
 
 def train(folder: Path, plan: TrainPlan, *, revision: str, on_step: Callable[[Trained], None] | None = None) -> Trained:
-    """Trains an adapter on the groups under `folder/data/train`, going on from the newest snapshot there is.
+    """Trains an adapter on the groups under `folder/data/train`, resuming from the newest snapshot there is.
 
     Token-level GRPO (arXiv:2402.03300) with the logged log-probabilities as the old policy's: the loss of a step is the sum
     over all completion tokens of its groups, divided by their number (DAPO, arXiv:2503.14476), so that a token weighs the same

@@ -50,7 +50,7 @@ def as_verifier(verifier: Any) -> Verifier:
     if callable(verifier) and not isinstance(verifier, type):
         return FunctionVerifier(verifier)
     raise ConfigurationError(
-        f"{verifier!r} is no verifier; pass an object with verify(task, answer) or a function of the same two arguments"
+        f"{verifier!r} is not a verifier; pass an object with verify(task, answer) or a function of the same two arguments"
     )
 
 

@@ -4,7 +4,7 @@ It covers: a deadline that ends the whole process group, limits on CPU time, mem
 dumps, an empty environment, an isolated interpreter, and a temporary working folder that is removed.
 
 It does not cover: reading files that this user may read, the network, starting processes, or a determined attacker. It
-keeps honest but broken code from taking the host down; it is no security boundary. Run the whole agent in a container
+keeps honest but broken code from taking the host down; it is not a security boundary. Run the whole agent in a container
 for that. Where the `resource` module is missing (Windows), only the deadline holds.
 """
 

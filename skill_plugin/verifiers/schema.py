@@ -22,7 +22,7 @@ class JSONSchema:
         try:
             jsonschema.validators.validator_for(self.schema).check_schema(self.schema)
         except jsonschema.SchemaError as exc:
-            raise ConfigurationError(f"{self.schema!r} is no JSON Schema: {exc.message}; correct it") from exc
+            raise ConfigurationError(f"{self.schema!r} is not a JSON Schema: {exc.message}; correct it") from exc
 
     @property
     def params(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class JSONSchema:
         try:
             value = json.loads(unfence(answer))
         except (ValueError, RecursionError) as exc:
-            return Verdict(0, feedback=f"the answer is no JSON: {exc}")
+            return Verdict(0, feedback=f"the answer is not JSON: {exc}")
         # No registry is given, so a schema cannot make us fetch anything.
         validator = jsonschema.validators.validator_for(self.schema)(self.schema)
         error = jsonschema.exceptions.best_match(validator.iter_errors(value))

@@ -98,7 +98,9 @@ class Regex:
         try:
             re.compile(self.pattern)
         except (re.error, TypeError) as exc:
-            raise ConfigurationError(f"{self.pattern!r} is no regular expression: {exc}; correct the pattern") from exc
+            raise ConfigurationError(
+                f"{self.pattern!r} is not a regular expression: {exc}; correct the pattern"
+            ) from exc
 
     @property
     def params(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Checkpoints(StoreBase):
         metrics: Mapping[str, Any] | None = None,
         by: str = "human",
     ) -> Checkpoint:
-        """Takes in an adapter as a candidate. One that is there already is returned as it is; if its folder is gone, this is
+        """Takes in an adapter as a candidate. One that exists is returned as it is; if its folder is gone, this is
         its folder from now on.
 
         Args:
@@ -56,7 +56,7 @@ class Checkpoints(StoreBase):
 
         Raises:
             ConfigurationError: the folder holds no adapter that may be loaded, or an argument cannot work.
-            CheckpointNotFoundError: the parent is none of this namespace.
+            CheckpointNotFoundError: the parent is not one of this namespace.
         """
         if not isinstance(base_model, str) or not base_model:
             raise ConfigurationError(f"a checkpoint's base model is {base_model!r}; name the model it was trained on")
@@ -104,7 +104,7 @@ class Checkpoints(StoreBase):
     def checkpoints(self, status: str | None = None) -> list[Checkpoint]:
         """All of the namespace, or those of one status; newest first."""
         if status not in (None, *get_args(CheckpointStatus)):
-            raise ConfigurationError(f"{status!r} is no status; use one of {', '.join(get_args(CheckpointStatus))}")
+            raise ConfigurationError(f"{status!r} is not a status; use one of {', '.join(get_args(CheckpointStatus))}")
         mine = select(CheckpointRow).where(CheckpointRow.namespace == self.namespace)
         if status is not None:
             mine = mine.where(CheckpointRow.status == status)

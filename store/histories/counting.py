@@ -42,7 +42,7 @@ def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, win
     tasks = select(col(TaskRow.split), func.count()).where(col(TaskRow.namespace) == namespace)
     if window.family is not None:
         tasks = tasks.where(col(TaskRow.family) == window.family)
-    by_split = {split: count for split, count in session.connection().execute(tasks.group_by(col(TaskRow.split)))}  # noqa: C416 - rows are no pairs to dict()
+    by_split = {split: count for split, count in session.connection().execute(tasks.group_by(col(TaskRow.split)))}  # noqa: C416 - rows are not pairs to dict()
     return gatherer.result({split: by_split.get(split, 0) for split in ("train", "heldout")})
 
 

@@ -23,7 +23,7 @@ from skill_plugin.store.tables import (
     utc_now,
 )
 
-OTHER_CONTENT = "an id that is there already, with other content"
+OTHER_CONTENT = "an id that exists, with other content"
 
 _ASKED = 400
 """Keys that one statement asks for."""

@@ -127,7 +127,7 @@ def main() -> None:
             reply = (True, getattr(engine, operation)(*arguments))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as exc:  # noqa: BLE001 - a panic of Chroma's Rust engine is no Exception
+        except BaseException as exc:  # noqa: BLE001 - a panic of Chroma's Rust engine is not an Exception
             if engine is not None:
                 engine.forget_collections()
             reply = (False, f"{type(exc).__name__}: {' '.join(str(exc).split())[:300]}")

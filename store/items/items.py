@@ -99,7 +99,7 @@ class Items:
         """Makes the changes, of which there is one per item, in one transaction; what has expired is deleted with it.
 
         Raises:
-            ConfigurationError: a value is no JSON object, a name too long, or a time to live no number of minutes.
+            ConfigurationError: a value is not a JSON object, a name is too long, or a time to live is not a number of minutes.
             EmbedderMismatchError: there are texts, and the namespace's vectors are another embedder's.
         """
         rows = [_row(self._namespace, change) for change in changes if change.value is not None]
@@ -233,7 +233,7 @@ def _json(change: Change) -> str:
     try:
         return json.dumps(dict(value))
     except (TypeError, ValueError, RecursionError) as exc:
-        raise ConfigurationError(f"the value of {change.key!r:.80} is no JSON: {exc}; make it of JSON types") from exc
+        raise ConfigurationError(f"the value of {change.key!r:.80} is not JSON: {exc}; make it of JSON types") from exc
 
 
 def _until(now: datetime, ttl: float) -> datetime:

@@ -1,4 +1,4 @@
-"""What `evolve` keeps in the store, so that a run that was killed goes on where it was."""
+"""What `evolve` keeps in the store, so that a run that was killed resumes where it was."""
 
 import secrets
 import time

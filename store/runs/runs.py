@@ -74,7 +74,7 @@ class Ledger(StoreBase):
 
         Raises:
             RunNotFoundError: no such run.
-            VerifierError: the reward is no number from 0 to 1.
+            VerifierError: the reward is not a number from 0 to 1.
         """
         verdict = Verdict(reward, feedback=feedback)
         with self._write() as session:
@@ -97,7 +97,7 @@ class Ledger(StoreBase):
             VerifierError: there is no score, or none from 0 to 1.
         """
         if score is None:
-            raise VerifierError(f"the feedback {key!r} has no score, so it is no outcome; give a score from 0 to 1")
+            raise VerifierError(f"the feedback {key!r} has no score, so it is not an outcome; give a score from 0 to 1")
         said = [str(part) for part in (value, comment) if part not in (None, "")]
         return self.record_outcome(run_id, score, ": ".join([key, *said]))
 
@@ -121,7 +121,7 @@ class Ledger(StoreBase):
         """Appends what the generator wrote from one prompt; each well-formed text becomes a staged version.
 
         A group may be written in parts: `first` says how many candidates of it there were, and the part is numbered from
-        there. A part that is there already is returned as it is, so sending it twice is sending it once.
+        there. A part that exists is returned as it is, so sending it twice is sending it once.
 
         Args:
             task: The task it was written for.

@@ -1,4 +1,4 @@
-"""Training runs: what was learned from and what came of it, so that the next night goes on where this one ended."""
+"""Training runs: what was learned from and what came of it, so that the next night resumes where this one ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class TrainingRuns(StoreBase):
         data_hash: str | None = None,
         seeds: Mapping[str, Any] | None = None,
     ) -> TrainingRun:
-        """Notes that a run begins. One of this id that is there already is returned as it is: it goes on.
+        """Notes that a run begins. One of this id that exists is returned as it is: it resumes.
 
         Args:
             run_id: Its id, one of its own in the namespace.

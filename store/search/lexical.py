@@ -163,7 +163,7 @@ class Lexicon:
         return scores, possible
 
     def coverage(self, query: str, skill_id: str, possible: float) -> float:
-        """The share of the query's idf that the text has, in [0, 1]: half of it is no accident."""
+        """The share of the query's idf that the text has, in [0, 1]: half of it is not an accident."""
         bag = self._terms.get(skill_id, Counter())
         shared = sum(float(self._idf[self._term_numbers[term]]) for term in _distinct_terms(query) if term in bag)
         return shared / possible if possible else 0.0

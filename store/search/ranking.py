@@ -126,7 +126,7 @@ def rerank(candidates: Sequence[RankedSkill]) -> list[RankedSkill]:
 
 
 def collapse(ranked: Sequence[RankedSkill], k: int) -> list[RankedSkill]:
-    """The first `k` that are no copies of a better one; the better one keeps their names."""
+    """The first `k` that are not copies of a better one; the better one keeps their names."""
     kept: list[RankedSkill] = []
     for candidate in ranked:
         original = next(

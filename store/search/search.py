@@ -289,7 +289,7 @@ class Search:
         return found, "exact"
 
     def _facts(self, session: Session, state: _State, ids: list[str], vector: Vector | None) -> list[RankedSkill]:
-        """What SQL says of the ids now; whatever is not live here is no candidate."""
+        """What SQL says of the ids now; whatever is not live here is not a candidate."""
         if not ids:
             return []
         facts = fetch(session, _FACTS, namespace=self._namespace, signature=state.signature, ids=ids)

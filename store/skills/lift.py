@@ -86,7 +86,7 @@ _WITHHELD = (
     .where(
         col(RolloutRow.withheld_skill_id) == bindparam("skill_id"),
         col(RolloutRow.reward).is_not(None),
-        col(RolloutRow.source).is_(None),  # another system's agent is no control of ours
+        col(RolloutRow.source).is_(None),  # another system's agent is not a control of ours
     )
     .order_by(col(RolloutRow.id).desc())
     .limit(WINDOW)

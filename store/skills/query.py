@@ -151,7 +151,7 @@ def _between(
 
 
 def _is_limit(value: object) -> bool:
-    # What is larger than a column's integers is no number to compare them with; NaN is larger than nothing.
+    # What is larger than a column's integers is not a number to compare them with; NaN is larger than nothing.
     return value is None or (isinstance(value, int | float) and abs(value) <= MAX_NUMBER)
 
 
@@ -159,7 +159,7 @@ def moment(value: When, name: str) -> datetime:
     """A time that was given as a filter.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: it is not one.
     """
     try:
         given = value if isinstance(value, datetime) else datetime.fromisoformat(value)
@@ -172,7 +172,7 @@ def moment(value: When, name: str) -> datetime:
 
 def _check(author: str | None, order_by: str, limit: int, offset: int) -> None:
     if author is not None and author not in get_args(Author):
-        raise ConfigurationError(f"{author!r:.80} is no author; use one of {', '.join(get_args(Author))}")
+        raise ConfigurationError(f"{author!r:.80} is not an author; use one of {', '.join(get_args(Author))}")
     if order_by not in get_args(OrderBy):
         raise ConfigurationError(f"cannot order by {order_by!r:.80}; use one of {', '.join(get_args(OrderBy))}")
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in (limit, offset))

@@ -105,7 +105,7 @@ def new_skill(session: Session, namespace: str, document: SkillDocument, *, auth
     taken = select(SkillRow.id).where(SkillRow.namespace == namespace, SkillRow.name == document.name)
     if session.exec(taken).first() is not None:
         raise DuplicateSkillError(
-            f"a skill named {document.name!r} is there already in namespace {namespace!r}; "
+            f"a skill named {document.name!r} exists in namespace {namespace!r}; "
             "write a new version of it with: skill-plugin skills revise"
         )
     row = SkillRow(
@@ -313,7 +313,7 @@ def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new:
 
 def check_status(status: str | None) -> None:
     if status is not None and status not in STATUSES:
-        raise ConfigurationError(f"{status!r} is no status; use one of {', '.join(STATUSES)}")
+        raise ConfigurationError(f"{status!r} is not a status; use one of {', '.join(STATUSES)}")
 
 
 def _were_live(session: Session, skill: SkillRow) -> set[int | None]:

@@ -55,7 +55,7 @@ def test_a_completion_alone_is_read_where_it_is_used():
 
 def test_a_chat_model_is_taken_as_a_generator():
     assert isinstance(generators.as_generator(ScriptedChat([])), generators.ChatGenerator)
-    with pytest.raises(ConfigurationError, match="str is no generator"):
+    with pytest.raises(ConfigurationError, match="str is not a generator"):
         generators.as_generator("openai:gpt-5-mini")
 
 

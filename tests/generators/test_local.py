@@ -262,13 +262,13 @@ class TestModelsThatCannotBeUsed:
 
     def test_a_dtype_that_is_none(self, folder):
         for dtype in ("float31", "nn"):
-            with pytest.raises(ConfigurationError, match=f"'{dtype}' is no dtype"):
+            with pytest.raises(ConfigurationError, match=f"'{dtype}' is not a dtype"):
                 generators.local(folder / "model", dtype=dtype)
 
 
 class TestAdaptersThatCannotBeUsed:
     def test_a_folder_that_is_none(self, folder, tmp_path):
-        with pytest.raises(ConfigurationError, match=r"is no adapter, it has no adapter_config\.json"):
+        with pytest.raises(ConfigurationError, match=r"is not an adapter, it has no adapter_config\.json"):
             writer(folder, tmp_path)
 
     def test_a_pickle(self, folder, tmp_path):

@@ -291,7 +291,7 @@ def test_sampling_that_cannot_work_is_refused(options, said):
 
 
 def test_a_url_that_is_none_is_refused():
-    with pytest.raises(ConfigurationError, match="'localhost:8000' is no server"):
+    with pytest.raises(ConfigurationError, match="'localhost:8000' is not a server"):
         generators.vllm("localhost:8000", "base")
 
 

@@ -314,7 +314,7 @@ LINE = ((START, "agent"), ("agent", END))
         (
             lambda: of(MessagesState, *LINE).compile(),
             {"before": "agent"},
-            "CompiledStateGraph is no StateGraph; pass the b",
+            "CompiledStateGraph is not a StateGraph; pass the b",
         ),
         (no_path_map, {"before": "agent"}, "conditional edges of 'agent' do not say where they lead"),
         (by_command, {"before": "agent"}, "'agent' goes to other by Command"),

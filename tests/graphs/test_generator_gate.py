@@ -358,7 +358,7 @@ def test_tasks_that_cannot_judge(store):
         gate(store, Writer(MACHINE), Writer(ABACUS), tasks=adding(1, verifier=False))
     with pytest.raises(InvalidTaskError, match="is there twice"):
         gate(store, Writer(MACHINE), Writer(ABACUS), tasks=adding(1, 1))
-    with pytest.raises(ConfigurationError, match="is no generator"):
+    with pytest.raises(ConfigurationError, match="is not a generator"):
         gate(store, "mine", Writer(ABACUS))
 
 

@@ -49,6 +49,6 @@ def test_names_and_functions():
     assert selection.load("frontier") is selection.frontier
     assert selection.load(selection.best_mean) is selection.best_mean
     with pytest.raises(
-        ConfigurationError, match="'luck' is no selection; use one of best-mean, frontier, or a function"
+        ConfigurationError, match="'luck' is not a selection; use one of best-mean, frontier, or a function"
     ):
         selection.load("luck")

@@ -301,10 +301,10 @@ def test_it_is_a_subgraph_that_leaves_the_hosts_keys_alone(store, skill):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"store": "a path"}, "no SkillStore"),
+        ({"store": "a path"}, "is not a SkillStore"),
         ({"llm": 3}, "cannot execute"),
-        ({"verifier": 3}, "no verifier"),
-        ({"generator": "gpt"}, "no generator"),
+        ({"verifier": 3}, "is not a verifier"),
+        ({"generator": "gpt"}, "is not a generator"),
         ({"max_generations": -1}, "max_generations"),
     ],
 )

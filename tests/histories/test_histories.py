@@ -217,7 +217,7 @@ def test_a_wrong_attempt_does_not_cost_the_others(told):
     assert refused == [
         ("no answer", "1, attempt 1"),
         ("no answer", "1, attempt 2"),
-        ("reward is no number from 0 to 1", "1, attempt 3"),
+        ("reward is not a number from 0 to 1", "1, attempt 3"),
         ("no attempt", "2"),
     ]
 
@@ -226,7 +226,7 @@ def test_runs_of_langsmith(told):
     episodes, refused, notes = told(LANGSMITH)
     first = rollout(episodes[0])
 
-    assert refused == [("reward is no number from 0 to 1", "6")]
+    assert refused == [("reward is not a number from 0 to 1", "6")]
     assert [rollout(one).reward for one in episodes] == [1.0, None, 0.5, None]
     assert Counter(notes) == {
         "a run inside another run": 1,
@@ -291,7 +291,7 @@ def test_a_reward_that_is_none_is_refused_with_its_line(told, reward):
     rows = [sql(0, 1), sql(1, reward), sql(2, None), sql(3, True)]
     episodes, refused, _ = told(rows)
 
-    assert refused == [("reward is no number from 0 to 1", "2"), ("no reward", "3")]
+    assert refused == [("reward is not a number from 0 to 1", "2"), ("no reward", "3")]
     assert [rollout(one).reward for one in episodes] == [1.0, 1.0]
 
 
@@ -355,7 +355,12 @@ def test_what_cannot_be_read_at_all_says_so_in_one_line(told, tmp_path):
     strange = write(tmp_path / "strange.jsonl", [{"a": 1, "b": 2}])
     words = write(tmp_path / "words.jsonl", ["hello"])
     cases = [
-        ("tau", mixed, ConfigurationError, "'tau' is no format of histories; use one of messages, langsmith, episodes"),
+        (
+            "tau",
+            mixed,
+            ConfigurationError,
+            "'tau' is not a format of histories; use one of messages, langsmith, episodes",
+        ),
         ("auto", tmp_path / "no.jsonl", InvalidHistoryError, "there is no file"),
         ("auto", empty, InvalidHistoryError, "is empty"),
         ("auto", tmp_path / "folder", InvalidHistoryError, "holds no file that ends in .jsonl"),

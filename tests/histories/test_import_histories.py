@@ -82,7 +82,7 @@ def test_the_same_row_again_is_there_already_and_other_content_under_its_id_is_r
     assert (report.read, report.imported, report.already_there) == (3, 2, 1)
 
     report = imported([*TRIALS, {**TRIALS[0], "success": False}])
-    assert report.refused == {"an id that is there already, with other content": 1}
+    assert report.refused == {"an id that exists, with other content": 1}
     assert report.imported == 5
     assert imported([run("a"), run("a", outputs={"output": "Other."})]).refused == report.refused
 
@@ -360,7 +360,7 @@ def test_what_cannot_be_written_says_why_and_leaves_nothing(evolved, tmp_path):
     (tmp_path / "there.jsonl").write_text("mine", encoding="utf-8")
     for name, message in (
         ("a.csv", "no known ending"),
-        ("there.jsonl", "is there already"),
+        ("there.jsonl", "exists; choose another name"),
         ("no/a.jsonl", "cannot be written"),
     ):
         with pytest.raises(ConfigurationError, match=message):
@@ -410,7 +410,7 @@ def test_a_rollout_of_ours_that_was_spoilt_costs_itself_only(evolved, open_store
     report = open_store(tmp_path / "other").import_histories(path)
 
     assert (report.read, report.imported, sum(report.refused.values())) == (8, 2, 6)
-    assert report.refused["reward is no number from 0 to 1"] == 1
+    assert report.refused["reward is not a number from 0 to 1"] == 1
 
 
 def test_a_file_of_another_kind_changes_nothing(store, tmp_path):

@@ -43,7 +43,7 @@ def test_with_a_generator_that_gives_tokens_and_log_probs_the_histories_are_read
         (("--max-dollars", "1"), "a budget of 1.0 dollars needs prices"),
         (("--prices", "cheap"), "prices are INPUT/OUTPUT, such as 0.25/2, got 'cheap'"),
         (("--rollouts", "0"), "rollouts is 0; give a whole number from 1"),
-        (("--selection", "luck"), "'luck' is no selection; use one of best-mean, frontier"),
+        (("--selection", "luck"), "'luck' is not a selection; use one of best-mean, frontier"),
         (("--verifier", "magic"), "magic"),
         ((), "no generator is given"),
     ],

@@ -24,7 +24,7 @@ def test_import_says_what_came_of_every_row(cli, log):
         "read": 6,
         "imported": 3,
         "already_there": 0,
-        "refused": {"no step": 1, "broken JSON": 1, "reward is no number from 0 to 1": 1},
+        "refused": {"no step": 1, "broken JSON": 1, "reward is not a number from 0 to 1": 1},
         "mean_reward": {"multi_gpt-4": 0.5 / 3, "other": 1.0},
         "notes": {"the episode's reward is not its last step's": 2},
     }
@@ -74,7 +74,10 @@ def test_stats_for_a_person(cli, log):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["import", "tau", "LOG"], "'tau' is no format of histories; use one of messages, langsmith, episodes, trials"),
+        (
+            ["import", "tau", "LOG"],
+            "'tau' is not a format of histories; use one of messages, langsmith, episodes, trials",
+        ),
         (["import", "auto", "nowhere.jsonl"], "there is no file 'nowhere.jsonl'"),
         (["import", "auto", "EMPTY"], "is empty"),
         (["import", "auto", "FOLDER"], "holds no file that ends in .jsonl, .ndjson, .json, .parquet"),

@@ -270,7 +270,7 @@ def test_an_argument_that_cannot_work_says_so(store, options, says):
 
 
 def test_only_a_skill_store_will_do():
-    with pytest.raises(ConfigurationError, match="is no SkillStore"):
+    with pytest.raises(ConfigurationError, match="is not a SkillStore"):
         SkillBaseStore("skills.db")
 
 
@@ -282,8 +282,8 @@ def test_only_a_skill_store_will_do():
         (SearchOp(HERE, filter={"a": {"$in": [1]}}), "no operator is called '$in'"),
         (SearchOp(HERE, filter={"a": {"b": {"$in": [1]}}}), "no operator is called '$in'"),
         (ListNamespacesOp((MatchCondition("infix", ("a",)),)), "no match is called 'infix'"),
-        (PutOp(HERE, "k", {"a": object()}), "is no JSON"),
-        (SearchItem(HERE, "k", {}, None, None), "SearchItem is no operation"),
+        (PutOp(HERE, "k", {"a": object()}), "is not JSON"),
+        (SearchItem(HERE, "k", {}, None, None), "SearchItem is not an operation"),
     ],
 )
 def test_an_operation_that_cannot_work_says_so(items, op, says):

@@ -342,7 +342,7 @@ def test_without_langchain_the_extra_is_named():
 
 
 @pytest.mark.parametrize(
-    ("options", "says"), [({"control_share": 2}, "control_share"), ({"verifier": 3}, "no verifier")]
+    ("options", "says"), [({"control_share": 2}, "control_share"), ({"verifier": 3}, "is not a verifier")]
 )
 def test_a_wrong_argument_is_named_at_once(store, options, says):
     with pytest.raises(ConfigurationError, match=says):
@@ -350,7 +350,7 @@ def test_a_wrong_argument_is_named_at_once(store, options, says):
 
 
 def test_a_path_is_no_store():
-    with pytest.raises(ConfigurationError, match="no SkillStore"):
+    with pytest.raises(ConfigurationError, match="is not a SkillStore"):
         SkillMiddleware("skills")
 
 

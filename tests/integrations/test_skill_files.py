@@ -126,8 +126,14 @@ def test_what_is_written_is_staged_once_and_never_live(writable, store, skill):
         (SKILLS, KEY, "no front matter", InvalidSkillError, "no front matter"),
         (SKILLS, KEY, REFUNDS, InvalidSkillError, "holds the skill 'refunds'; a skill's folder has its name"),
         (SKILLS, KEY, [MACHINE], InvalidSkillError, "holds its text as 'content'"),
-        (SKILLS, "/adding/notes.md", MACHINE, ConfigurationError, "is no skill's file; put it at '/<name>/SKILL.md'"),
-        (("skills", "x"), KEY, MACHINE, ConfigurationError, "is no skill's file"),
+        (
+            SKILLS,
+            "/adding/notes.md",
+            MACHINE,
+            ConfigurationError,
+            "is not a skill's file; put it at '/<name>/SKILL.md'",
+        ),
+        (("skills", "x"), KEY, MACHINE, ConfigurationError, "is not a skill's file"),
     ],
 )
 def test_what_is_no_skill_is_refused(writable, store, labels, key, content, error, says):

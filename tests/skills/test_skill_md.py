@@ -34,7 +34,7 @@ def test_a_name_that_breaks_the_rules(name):
         ("---\nname: a\ndescription: b\n", "begins 'name: a.* is not closed; put a line '---'"),
         ("---", "is not closed"),
         ("---\n- a\n---\nbody", "key: value"),
-        ("---\nname: [\n---\nbody", "no YAML"),
+        ("---\nname: [\n---\nbody", "not YAML"),
         ("---\nname: a\n---\nbody", "description"),
         ("---\nname: a\ndescription: ''\n---\nbody", "description"),
         (skill_text(description="x" * 1025), "1025 characters"),
@@ -45,7 +45,7 @@ def test_a_name_that_breaks_the_rules(name):
         ("---\nname: a\nname: b\ndescription: c\n---\nbody", "repeats 'name'"),
         ("---\nname: &x a\ndescription: *x\n---\nbody", "alias"),
         (f"---\nname: a\ndescription: b\ndeep: {'[' * 20}{']' * 20}\n---\nbody", "nested"),
-        ("---\nname: a\ndescription: b\nx: !!python/object/apply:os.system [ls]\n---\nbody", "no YAML"),
+        ("---\nname: a\ndescription: b\nx: !!python/object/apply:os.system [ls]\n---\nbody", "not YAML"),
     ],
 )
 def test_a_malformed_text_says_what_is_wrong(text, says):

@@ -206,7 +206,7 @@ def test_a_place_that_cannot_be_written_is_one_line(full, tmp_path, place):
     tmp_path.joinpath("there.gz").write_text("mine")
     tmp_path.joinpath("file").write_text("")
 
-    with pytest.raises(StoreError, match=r"is there already|cannot be written") as caught:
+    with pytest.raises(StoreError, match=r"exists; choose another name|cannot be written") as caught:
         dump(full.database, tmp_path / place)
     assert "\n" not in str(caught.value)
     assert tmp_path.joinpath("there.gz").read_text() == "mine"
@@ -224,10 +224,10 @@ SKILL_ROW = {"id": "sk_1", "namespace": "default", "name": "x"}
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "no dump"),
+        ("", "not a dump"),
         ("hello", "cannot be read"),
-        ("[]", "no dump"),
-        ('{"format": "other"}', "no dump"),
+        ("[]", "not a dump"),
+        ('{"format": "other"}', "not a dump"),
         ('{"format": "skill-plugin dump"}', "it has schema None"),
         (HEADER.replace(HEAD, "9999"), "it has schema '9999', this release has"),
         (f'{HEADER}\n["nonsense", {{}}]', "unknown table 'nonsense'"),

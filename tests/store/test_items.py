@@ -124,7 +124,7 @@ def test_a_value_comes_back_as_it_was_and_a_new_one_keeps_the_moment_of_the_firs
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (Change(HERE, "bad", {"a": {1, 2}}), "the value of 'bad' is no JSON"),
+        (Change(HERE, "bad", {"a": {1, 2}}), "the value of 'bad' is not JSON"),
         (Change(HERE, "bad", [1]), r"the value of 'bad' is \[1\]; give a dictionary"),
         (Change(HERE, "bad", {}, ttl="soon"), "the time to live is 'soon'"),
         (Change(HERE, "bad", {}, ttl=1e300), "the time to live is"),

@@ -180,9 +180,9 @@ def test_since_counts_its_moment_and_until_does_not(store):
 @pytest.mark.parametrize(
     ("filters", "says"),
     [
-        ({"status": "dead"}, "'dead' is no status; use one of staged, live, retired, quarantined"),
-        ({"status": ["live"]}, "is no status"),
-        ({"author": "me"}, "'me' is no author; use one of human, generator, import"),
+        ({"status": "dead"}, "'dead' is not a status; use one of staged, live, retired, quarantined"),
+        ({"status": ["live"]}, "is not a status"),
+        ({"author": "me"}, "'me' is not an author; use one of human, generator, import"),
         ({"order_by": "price"}, "cannot order by 'price'; use one of name, utility"),
         ({"order_by": "name; DROP TABLE skillp_skill"}, "cannot order by"),
         ({"order_by": "id"}, "cannot order by"),

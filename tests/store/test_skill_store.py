@@ -101,7 +101,7 @@ def test_a_refused_version_stays_staged_with_the_reason(store):
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        (lambda store: add(store), DuplicateSkillError, "there already"),
+        (lambda store: add(store), DuplicateSkillError, "exists in namespace"),
         (lambda store: add(store, name=""), InvalidSkillError, "needs a name"),
         (lambda store: add(store, name="Adding Up"), InvalidSkillError, "breaks the SKILL.md rules"),
         (lambda store: add(store, name="x", description=" "), InvalidSkillError, "needs a description"),

@@ -146,7 +146,7 @@ def test_a_text_longer_than_the_context_is_refused_while_groups_are_built(export
         ({"--way": "fast"}, "way is 'fast'; it is one of auto, shared, plain"),
         ({"--epochs": "many"}, "epochs is 'many'; give a whole number"),
         ({"--learning-rate": "-1"}, "learning_rate is -1.0; give a number above 0"),
-        ({"--parent": "/no/adapter"}, "'/no/adapter' is no adapter"),
+        ({"--parent": "/no/adapter"}, "'/no/adapter' is not an adapter"),
         ({"--logged-as": "another"}, "has no group to learn from: of 16 revisions 16 other base model"),
     ],
     ids=str,

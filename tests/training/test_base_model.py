@@ -118,7 +118,7 @@ class TestLoading:
     def test_the_dtype_is_chosen_by_the_device(self):
         assert pick_dtype("auto", "cpu") == pick_dtype("float32", "cuda") == torch.float32
         assert pick_dtype("bfloat16", "cpu") == torch.bfloat16
-        with pytest.raises(ConfigurationError, match="'float31' is no dtype; use auto, float32 or bfloat16"):
+        with pytest.raises(ConfigurationError, match="'float31' is not a dtype; use auto, float32 or bfloat16"):
             pick_dtype("float31", "cpu")
 
     def test_weights_that_could_run_code_are_never_opened(self, folder, tmp_path):
@@ -152,7 +152,7 @@ class TestLoading:
         T5ForConditionalGeneration(t5).save_pretrained(tmp_path / "t5")
 
         for name, kind in (("bert", "BertForMaskedLM"), ("t5", "T5ForConditionalGeneration")):
-            with pytest.raises(ConfigurationError, match=rf"is no causal language model \(it is {kind}\)"):
+            with pytest.raises(ConfigurationError, match=rf"is not a causal language model \(it is {kind}\)"):
                 load_base(tmp_path / name)
 
     def test_a_model_whose_weights_are_not_all_there(self, folder, tmp_path):
@@ -340,7 +340,7 @@ class TestTrainingFurther:
         next(iter(weights.values()))[0, 0] = float("nan")
         save_file(weights, adapter / "adapter_model.safetensors")
 
-        with pytest.raises(ConfigurationError, match="holds values that are no numbers"):
+        with pytest.raises(ConfigurationError, match="holds values that are not numbers"):
             attach_adapter(base, parent=adapter)
 
     def test_a_pickle(self, folder, base, tmp_path):

@@ -56,5 +56,5 @@ def test_groups_of_another_vocabulary_are_refused(base, tmp_path):
 
     edit_groups(folder / "data" / "train", strange)
 
-    with pytest.raises(InvalidHistoryError, match="there is no group to learn from: token 1000000 is none of the"):
+    with pytest.raises(InvalidHistoryError, match="there is no group to learn from: token 1000000 is not one of the"):
         told(folder)

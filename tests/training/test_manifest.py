@@ -89,7 +89,7 @@ class TestJson:
             read_json(tmp_path)
         for content in (b"{", b"\xff\xff", b""):
             (tmp_path / "plan.json").write_bytes(content)
-            with pytest.raises(ConfigurationError, match=r"is no JSON .*; it is damaged: start the run again"):
+            with pytest.raises(ConfigurationError, match=r"is not JSON .*; it is damaged: start the run again"):
                 read_json(tmp_path / "plan.json")
 
     def test_a_process_that_is_killed_at_any_time_leaves_a_whole_file_and_a_whole_folder(self, tmp_path):

@@ -63,13 +63,13 @@ def first_value(place, name, value):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (first_value(1, "behaviour_logprobs", math.nan), "it holds values that are no numbers"),
-        (first_value(1, "behaviour_logprobs", -math.inf), "it holds values that are no numbers"),
-        (give(1, pull=math.inf), "it holds values that are no numbers"),
-        (give(1, push=math.nan), "it holds values that are no numbers"),
-        (first_value(1, "rewards", math.inf), "it holds values that are no numbers"),
-        (first_value(1, "completion_ids", 10**6), "token 1000000 is none of the"),
-        (first_value(1, "completion_ids", -1), "token -1 is none of the"),
+        (first_value(1, "behaviour_logprobs", math.nan), "it holds values that are not numbers"),
+        (first_value(1, "behaviour_logprobs", -math.inf), "it holds values that are not numbers"),
+        (give(1, pull=math.inf), "it holds values that are not numbers"),
+        (give(1, push=math.nan), "it holds values that are not numbers"),
+        (first_value(1, "rewards", math.inf), "it holds values that are not numbers"),
+        (first_value(1, "completion_ids", 10**6), "token 1000000 is not one of the"),
+        (first_value(1, "completion_ids", -1), "token -1 is not one of the"),
         (give(1, behaviour_logprobs=[-1.0]), "it has another number of log-probs than of tokens"),
         (give(1, completion_ids=[], behaviour_logprobs=[]), "a candidate of 0 tokens"),
         (lambda groups: groups[1].update(candidates=[]), "it has no candidates"),
@@ -95,7 +95,7 @@ def test_without_a_group_that_can_be_computed_there_is_one_line(base, tmp_path):
     folder = edit(make_run(tmp_path, base, groups=1), give(0, push=math.nan))
 
     with pytest.raises(
-        InvalidHistoryError, match="there is no group to learn from: it holds values that are no numbers"
+        InvalidHistoryError, match="there is no group to learn from: it holds values that are not numbers"
     ):
         trained(folder)
 

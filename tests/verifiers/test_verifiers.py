@@ -139,7 +139,7 @@ def test_json_in_a_fence_is_read_and_the_place_of_the_error_told():
 
     assert verifiers.json_schema(schema).verify(Task("t"), 'Here:\n```json\n{"n": 1}\n```').passed
     assert "$.n" in verifiers.json_schema(schema).verify(Task("t"), '{"n": "x"}').feedback
-    assert "no JSON" in verifiers.json_schema(schema).verify(Task("t"), "[" * 100_000).feedback
+    assert "not JSON" in verifiers.json_schema(schema).verify(Task("t"), "[" * 100_000).feedback
 
 
 class TestSQL:

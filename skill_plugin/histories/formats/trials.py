@@ -4,7 +4,7 @@ A row: `{"run": ..., "trial": 0, "env": "env_2", "memory": ["In this environment
 `name` and `is_success`, with the trial in the file's name (`env_results_trial_0.json`).
 
 The trials of one (run, env) are one lineage: trial t is generation t. A trial's memory holds what was written up to its end,
-so the reflection that it adds is the revision of generation t + 1. It is no SKILL.md, and says so in `error`.
+so the reflection that it adds is the revision of generation t + 1. It is not a SKILL.md, and says so in `error`.
 """
 
 import re
@@ -56,7 +56,7 @@ class ReflectionTrials:
         task = fields.task_of(named, fields.first(value, *fields.TASK_KEYS) or f"{place}: {env}")
         memory = value.get("memory") or []
         if not isinstance(memory, list):
-            raise InvalidHistoryError("the memory is no list")
+            raise InvalidHistoryError("the memory is not a list")
         reward = fields.reward_of(value)
         run = fields.run_of(named)
         run_id = made_id("imp", "trials", run, task.id, env)

@@ -55,7 +55,7 @@ class GroupReport:
         reward_mean: Of `rollouts`; None of none.
         reward_sd: Their sample standard deviation; None of fewer than two.
         share_malformed: Of what was read; None of nothing.
-        checkpoints: How many candidates each wrote; `base model` is no adapter.
+        checkpoints: How many candidates each wrote; `base model` is not an adapter.
         since: When the first revision that was read was written, ISO 8601 in UTC.
         until: And the last.
         train_sha256: Of the groups' file.
@@ -110,7 +110,7 @@ def build_groups(
         max_tokens: The model's context; a longer prompt and completion are refused.
 
     Raises:
-        ConfigurationError: the share is none, or the folder cannot be written.
+        ConfigurationError: the share is not in [0, 1), or the folder cannot be written.
         InvalidHistoryError: a row is not ours, or damaged.
     """
     if not 0 <= validation_share < 1:
@@ -223,7 +223,7 @@ def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | 
 
 
 def _judged(one: RecordedRevision, malformed_reward: float | None) -> Judged:
-    """Its rewards. A malformed text has the one that it is given; without tokens it is none of a generator that is trained."""
+    """Its rewards. A malformed text has the one that it is given; without tokens it is not one of a generator that is trained."""
     if not (one.malformed and one.completion_ids):
         return Judged(one.rewards, one.later)
     return Judged((), fixed=malformed_reward)

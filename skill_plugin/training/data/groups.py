@@ -1,7 +1,7 @@
 """Candidate groups: what the trainer learns from, one JSON line each, read one at a time.
 
 A folder of lines with the places where they begin is all that random access needs, can be looked into with any tool, and is
-no pickle.
+not a pickle.
 """
 
 import json
@@ -141,7 +141,7 @@ class Groups:
         return len(self._offsets)
 
     def __getitem__(self, place: int) -> Group:
-        """Raises `InvalidHistoryError` where the line there is none."""
+        """Raises `InvalidHistoryError` where the line there is not a group."""
         offset = self._offsets[place]
         try:
             with (self.folder / LINES).open("rb") as lines:

@@ -114,7 +114,7 @@ def _whole(row: Mapping[str, Any], name: str, least: int) -> int:
 def _ids(row: Mapping[str, Any], name: str) -> tuple[int, ...]:
     ids = tuple(row[name] or ())
     if ids and (set(map(type, ids)) != {int} or min(ids) < 0):
-        raise ValueError(f"{name} are no token ids")
+        raise ValueError(f"{name} are not token ids")
     return ids
 
 

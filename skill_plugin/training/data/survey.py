@@ -70,10 +70,10 @@ def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
         for number in (*one.behaviour_logprobs, one.pull, one.push, *one.rewards, one.reward or 0.0, one.gain or 0.0)
     )
     if not (all(map(math.isfinite, numbers)) and 0 < group.temperature < math.inf):
-        return "it holds values that are no numbers, or a temperature that is not above 0"
+        return "it holds values that are not numbers, or a temperature that is not above 0"
     tokens = chain(group.prompt_ids, *(one.completion_ids for one in candidates))
     if bad := next((token for token in tokens if not 0 <= token < vocabulary), None):
-        return f"token {bad} is none of the {vocabulary} that the base model has"
+        return f"token {bad} is not one of the {vocabulary} that the base model has"
     if context is not None and (length := len(group.prompt_ids) + _longest(group)) > context:
         return f"it has {length} tokens and the base model takes {context}"
     return None

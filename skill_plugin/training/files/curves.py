@@ -100,7 +100,7 @@ def _panel(axis: "Axes", panel: Panel, steps: Sequence[int], values: Sequence[fl
     if panel.level is not None:
         axis.axhline(panel.level, color=LEVEL, linewidth=0.8, linestyle="--")
     smoothed = panel.noisy and len(finite) >= SMOOTHED_FROM
-    # One point is no line.
+    # One point is not a line.
     dots = "." if len(finite) < SMOOTHED_FROM else None
     axis.plot(steps, values, color=RAW if smoothed else MEAN, linewidth=0.9 if smoothed else 1.5, marker=dots)
     if smoothed:

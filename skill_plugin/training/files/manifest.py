@@ -1,4 +1,4 @@
-"""What a run was made of, so that it can be told from another, repeated, and gone on with."""
+"""What a run was made of, so that it can be told from another, repeated, and resumed."""
 
 import json
 import platform
@@ -65,7 +65,7 @@ def versions() -> dict[str, str | None]:
 
 
 def same_run(manifest: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The deciding facts in which two manifests differ, each as a line; none means that one run can go on as the other.
+    """The deciding facts in which two manifests differ, each as a line; none means that one run can resume as the other.
 
     Time budgets and how often a snapshot is taken may differ: they do not change what comes out of a step. So may the device,
     the folders' names, and when the manifest was written.
@@ -98,7 +98,7 @@ def read_json(path: Path) -> Any:
     """The value in a file.
 
     Raises:
-        ConfigurationError: it is not there, cannot be read, or is no JSON.
+        ConfigurationError: it is not there, cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -107,4 +107,4 @@ def read_json(path: Path) -> Any:
     except OSError as exc:
         raise ConfigurationError(f"{str(path)!r} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
-        raise ConfigurationError(f"{str(path)!r} is no JSON ({exc}); it is damaged: start the run again") from exc
+        raise ConfigurationError(f"{str(path)!r} is not JSON ({exc}); it is damaged: start the run again") from exc

@@ -1,4 +1,4 @@
-"""Snapshots of a run: what the next step needs, whole or not there, so that a killed run goes on bit for bit.
+"""Snapshots of a run: what the next step needs, whole or not there, so that a killed run resumes bit for bit.
 
 Folders named by their step. Each is written under another name, synced, and renamed; its `state.json` has the hashes of the
 others. What does not verify is passed over for the one before it.

@@ -38,7 +38,7 @@ def pick_dtype(wanted: str, device: str) -> torch.dtype:
         return torch.bfloat16 if has_it else torch.float32
     found = getattr(torch, wanted, None)
     if not isinstance(found, torch.dtype):
-        raise ConfigurationError(f"{wanted!r} is no dtype; use auto, float32 or bfloat16")
+        raise ConfigurationError(f"{wanted!r} is not a dtype; use auto, float32 or bfloat16")
     return found
 
 
@@ -62,7 +62,7 @@ def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) 
         device: As torch names it; by default `cuda` where there is one, else `cpu`.
 
     Raises:
-        ConfigurationError: there is no such model, it is no causal language model, its weights are damaged, incomplete or
+        ConfigurationError: there is no such model, it is not a causal language model, its weights are damaged, incomplete or
             pickles, or it does not fit into memory.
     """
     name = model_folder(path)
@@ -107,7 +107,7 @@ def _check_causal(config: Any, name: str) -> None:
     kinds = config.architectures or []
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or (kinds and not any(_writes(kind) for kind in kinds)):
         raise ConfigurationError(
-            f"the model {name!r} is no causal language model (it is {', '.join(kinds) or config.model_type}); use an "
+            f"the model {name!r} is not a causal language model (it is {', '.join(kinds) or config.model_type}); use an "
             "instruction-tuned one such as Qwen/Qwen3-4B-Instruct-2507"
         )
 
@@ -165,7 +165,7 @@ def attach_adapter(
         seed: Of a new adapter's A. The random numbers of the process are left alone.
 
     Raises:
-        ConfigurationError: the parent is no adapter, or one of another base; or the targets are not in this one.
+        ConfigurationError: the parent is not an adapter, or one of another base; or the targets are not in this one.
     """
     if parent is not None:
         return _further(model, adapter_folder(parent))
@@ -198,9 +198,9 @@ def _further(model: Any, folder: Path) -> PeftModel:
         reason = " ".join(str(exc).split())[:200]
         raise ConfigurationError(f"the adapter {str(folder)!r} is damaged: {reason}; {advice}") from exc
     if not isinstance(config, LoraConfig) or config.modules_to_save or config.bias != "none":
-        raise ConfigurationError(f"the adapter {str(folder)!r} is no plain LoRA adapter; {advice}")
+        raise ConfigurationError(f"the adapter {str(folder)!r} is not a plain LoRA adapter; {advice}")
     if bad := sorted(name for name, tensor in weights.items() if not tensor.isfinite().all()):
-        raise ConfigurationError(f"the adapter {str(folder)!r} holds values that are no numbers ({bad[0]}); {advice}")
+        raise ConfigurationError(f"the adapter {str(folder)!r} holds values that are not numbers ({bad[0]}); {advice}")
     config.lora_dropout = 0.0
     config.init_lora_weights = True  # another start would change the base, and all of it is overwritten
     config.inference_mode = False

@@ -111,7 +111,7 @@ class Policy:
         """The adapter's weights by name."""
         for module in self._scorer.modules():
             if isinstance(module, FSDPModule):
-                module.reshard()  # what it gathered for a forward pass is none of the optimizer's parameters
+                module.reshard()  # what it gathered for a forward pass is not one of the optimizer's parameters
         return {name: one for name, one in self.peft.named_parameters() if one.requires_grad}
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:

@@ -42,7 +42,7 @@ class Scorer(nn.Module):
         longest: Tokens that a model must attend over for `shared`, where groups will be longer than the first ones.
 
     Raises:
-        ConfigurationError: the model has an adapter that is none of weights (prompt tuning), which would not be seen.
+        ConfigurationError: the model has an adapter that is not one of weights (prompt tuning), which would not be seen.
     """
 
     def __init__(self, model: nn.Module, *, way: Chosen, head_chunk: int = 1024, longest: int = 0) -> None:
