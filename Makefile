@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit test-lowest test-server test-vllm test-upstream docs clean
+.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-upstream docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -28,6 +28,17 @@ types: $(VENV)/dev
 
 unit: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+
+# The rules, the graphs and the store's promises on SQLite; not the kills, the nights, the processes and the databases.
+QUICK := $(addprefix tests/,gates skills tasks models verifiers histories generators graphs project/test_layers.py \
+  store/test_search.py store/test_ranking.py store/test_revisions.py store/test_pruning.py training/test_advantages.py \
+  training/test_loss.py)
+LONG := $(addprefix --ignore=tests/,graphs/test_model_faults.py graphs/test_evolve_resumed.py graphs/test_resume.py \
+  skills/test_hostile_archives.py generators/test_local.py generators/test_live.py histories/test_import_histories.py)
+
+quick: $(VENV)/dev ## the tests that say most, in about a minute
+	$(BIN)/ruff check --quiet .
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -q -k 'not postgres' $(LONG) $(QUICK)
 
 test-lowest: ## every test on the lowest releases that pyproject.toml allows
 	test -d .venv-lowest || $(PYTHON) -m venv .venv-lowest
