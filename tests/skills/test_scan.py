@@ -211,5 +211,6 @@ def test_what_the_prompt_held_already_is_not_the_generators_doing():
     ["x" * 200_000, "ignore " * 30_000, "curl " * 40_000, "<|" * 100_000, "https://a.b?" * 15_000, "rm -r -r " * 20_000,
      "send a " * 30_000, "judge should be " * 12_000, "QUJD" * 50_000, "\u200b" * 200_000, "![" * 100_000, "sk-" * 60_000],
 )  # fmt: skip
-def test_a_long_text_takes_no_time(text):
-    findings(text)  # a pattern that goes back and forth would take hours
+@pytest.mark.timeout(60)  # a pattern that goes back and forth would take hours: that is what fails here
+def test_a_long_text_is_read_once(text):
+    assert len(findings(text)) < 10
