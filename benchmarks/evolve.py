@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from skill_plugin.graphs import Evolved, EvolveSettings, evolve
+from skill_plugin.graphs import EvolveReport, EvolveSettings, evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 
@@ -61,7 +61,7 @@ def simulated_llm(log: int | None = None) -> Callable[[Any], Awaitable[str]]:
     return answer
 
 
-def run(folder: Path, arguments: argparse.Namespace, log: int | None = None) -> tuple[Evolved, float, float]:
+def run(folder: Path, arguments: argparse.Namespace, log: int | None = None) -> tuple[EvolveReport, float, float]:
     """What it did, wall seconds, CPU seconds."""
     tasks = [Task(f"Simulated task number {number}", split="train") for number in range(arguments.tasks)]
     settings = EvolveSettings(

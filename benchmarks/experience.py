@@ -89,7 +89,7 @@ class Library:
         self.store.search(query.text)
         [gold] = query.gold
         rollout = Rollout(generation=0, answer="", skill=self._refs[gold], reward=1.0, passed=True)
-        self.store.record(Task(query.text, family=gold), [rollout], run_id=query.text)
+        self.store.runs.record(Task(query.text, family=gold), [rollout], run_id=query.text)
 
     @contextmanager
     def without(self, query: Query) -> Iterator[None]:
@@ -112,7 +112,7 @@ class Library:
     def _derive(self, session: Any, skill_id: str) -> None:
         session.exec(delete(ExperienceRow).where(col(ExperienceRow.skill_id) == skill_id))
         experience_rows.count_up(session, self.store.namespace)
-        vectors = self.store._vectors  # noqa: SLF001 - as the store's own `promote` does
+        vectors = self.store._partition.vectors  # noqa: SLF001 - as the store's own `promote` does
         experience_rows.note_promotion(session, self.store.namespace, skill_id, 1, vectors)
 
     def ask(self, query: Query, options: Mapping[str, Any]) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 from skill_plugin import Rollout, Task
 from skill_plugin.embedders import HashingEmbedder
 from skill_plugin.store import SkillStore
-from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store.runs.runs import RunRollout
 from skill_plugin.store.runs.utility import is_due, is_worse
 from skill_plugin.store.skills.lift import Sample
 
@@ -92,14 +92,14 @@ def _until_rolled_back(store: SkillStore, seed: int, rates: Sequence[float], use
         if skill.uses:
             skill = store.promote(store.revise(name, body="Do it otherwise.").ref)
         passed = [chance.random() < rate for _ in range(count)]
-        store.record_all([_ran(skill.ref, number, one) for number, one in enumerate(passed)])
+        store.runs.record_all([_ran(skill.ref, number, one) for number, one in enumerate(passed)])
         skill = store.get(name)
     return skill.uses - BEFORE if skill.version == 1 else None
 
 
-def _ran(ref: str, number: int, passed: bool) -> Ran:
+def _ran(ref: str, number: int, passed: bool) -> RunRollout:
     rollout = Rollout(generation=0, answer="", skill=ref, reward=float(passed), passed=passed)
-    return Ran(f"{ref}-{number}", Task(f"work {number} of {ref}"), rollout)
+    return RunRollout(f"{ref}-{number}", Task(f"work {number} of {ref}"), rollout)
 
 
 def main() -> None:

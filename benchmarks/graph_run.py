@@ -44,7 +44,7 @@ def main() -> None:
         vectors = embed(embedder, documents)
         fill(store, embedder.signature, documents, vectors)
         if not store.wait_for_index():
-            raise SystemExit(f"Chroma is not up to date: {store.index and store.index.problem}")
+            raise SystemExit(f"Chroma is not up to date: {[one for one in store.check() if one.name == 'index']}")
         client = chromadb.PersistentClient(str(Path(folder, "peer")), settings=Settings(anonymized_telemetry=False))
         collection = client.create_collection(
             "peer", embedding_function=None, configuration={"hnsw": {"space": "cosine"}}

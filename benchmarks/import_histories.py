@@ -68,9 +68,9 @@ def imported(path: Path) -> dict[str, Any]:
         SkillStore.open(home, embedder=HashingEmbedder(), chroma=False) as store,
     ):
         begun = time.perf_counter()
-        report = store.import_histories(path)
+        report = store.histories.import_from(path)
         seconds = time.perf_counter() - begun
-        again = store.import_histories(path)
+        again = store.histories.import_from(path)
     means = own_means(path)
     return {
         "read": report.read,
@@ -166,11 +166,11 @@ def step(name: str, home: str) -> dict[str, Any]:
         begun = time.perf_counter()
         result: Any
         if name == "import":
-            result = store.import_histories(file).imported
+            result = store.histories.import_from(file).imported
         elif name == "stats":
-            result = store.history_stats().retrain
+            result = store.histories.stats().retrain
         else:
-            result = store.export_histories(Path(home, "out.parquet"))
+            result = store.histories.export_to(Path(home, "out.parquet"))
         seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"step": name, "seconds": round(seconds, 2), "peak_mib": round(peak), "result": result}

@@ -118,7 +118,7 @@ def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Name
             )
             evolved, folder = time.perf_counter(), home / f"night-{night}"
             report = build_groups(
-                store.history_rows(since=since),
+                store.histories.rows(since=since),
                 folder / "data",
                 base_model=generator.path,
                 ages=None,

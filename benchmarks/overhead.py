@@ -120,7 +120,7 @@ def main() -> None:
     ):
         fill(store, embedder.signature, documents, embed(embedder, documents))
         if not store.wait_for_index():
-            raise SystemExit(f"Chroma is not up to date: {store.index and store.index.problem}")
+            raise SystemExit(f"Chroma is not up to date: {[one for one in store.check() if one.name == 'index']}")
         made = pairs(store, arguments.calls)
         tasks = made_up_tasks(arguments.runs * len(made) + WARM_UP)
         for without, with_skills in made.values():  # the first calls import and open

@@ -10,7 +10,7 @@ from conventions import Calls, Draws, House, Writer, answer, judged
 from serving import facts
 from sqlmodel import func, select
 
-from skill_plugin.graphs import Evolved, EvolveSettings, aevolve
+from skill_plugin.graphs import EvolveReport, EvolveSettings, aevolve
 from skill_plugin.records import Task
 from skill_plugin.store import SkillStore
 from skill_plugin.store.tables import RolloutRow
@@ -33,8 +33,8 @@ class Ours:
         self.solved_at: Calls | None
         self._world, self._settings, self._limit = world, settings, limit
         self._scripted = Writer(error, Draws(seed), self.calls)
-        self._progress, self._looked, self._running = Evolved(), 0, None
-        self._running: asyncio.Task[Evolved] | None
+        self._progress, self._looked, self._running = EvolveReport(), 0, None
+        self._running: asyncio.Task[EvolveReport] | None
         self._store: SkillStore | None = None
 
     def propose(self, task: Task, history: Any, *, n: int) -> Any:
@@ -77,7 +77,7 @@ class Ours:
         tasks = [*self._world.train, *self._world.heldout]
         with SkillStore.open(folder, embedder="hashing", chroma=False) as self._store:
             while self.solved_at is None and self.passes < passes and self.calls.all < self._limit:
-                self._progress, self._looked = Evolved(), 0
+                self._progress, self._looked = EvolveReport(), 0
                 self.passes += 1
                 self._running = asyncio.create_task(
                     aevolve(

@@ -2,7 +2,7 @@
 
     python benchmarks/rollouts.py [--rollouts 1000000] [--json OUT]
 
-200 skills, 1,000 groups of 4 revisions. The first and the last 10,000 rollouts are written by `store.record`, one run of 5
+200 skills, 1,000 groups of 4 revisions. The first and the last 10,000 rollouts are written by `store.runs.record`, one run of 5
 rollouts a call: one transaction (and one fsync) that holds the task, the 5 rollouts and 5 credits of their skill. Those in
 between are filled in by bulk SQL, as rows alone: nobody waits for a million fsyncs, and credits do not change the size.
 
@@ -74,7 +74,7 @@ def add_skills(store: SkillStore) -> list[Skill]:
             ids = {"run_id": f"stage-{number}-{group}", "group_id": f"group-{number}-{group}", "generation": 1}
             made.extend(
                 staged.skill
-                for staged in store.stage(Task(f"Born from {number} {group}"), revisions, parent=skill.ref, **ids)  # type: ignore[arg-type]
+                for staged in store.runs.stage(Task(f"Born from {number} {group}"), revisions, parent=skill.ref, **ids)  # type: ignore[arg-type]
                 if staged.skill
             )
     return made
@@ -89,7 +89,7 @@ def record(store: SkillStore, skills: list[Skill], first: int, last: int) -> flo
             Rollout(generation=n, answer=ANSWER, skill=ref, reward=reward(run + n), passed=False, feedback=FEEDBACK)
             for n in range(ROLLOUTS_A_RUN)
         ]
-        store.record(task(run), rollouts, run_id=f"run-{run}", thread_id=f"thread-{run}", chosen=rollouts[-1])
+        store.runs.record(task(run), rollouts, run_id=f"run-{run}", thread_id=f"thread-{run}", chosen=rollouts[-1])
     return (last - first) / (time.perf_counter() - begun)
 
 

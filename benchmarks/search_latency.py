@@ -50,7 +50,7 @@ def measure(
     ):
         fill(store, embedder.signature, documents, vectors)
         if not store.wait_for_index(INDEX_SECONDS):
-            raise SystemExit(f"Chroma is not up to date: {store.index and store.index.problem}")
+            raise SystemExit(f"Chroma is not up to date: {[one for one in store.check() if one.name == 'index']}")
         with SkillStore.open(folder, embedder=embedder, capacity=capacity, chroma=False) as without:
             engines: Counter[str] = Counter()
 

@@ -17,7 +17,7 @@ from serving import Options, facts, luck, passed, served
 
 from skill_plugin import verifiers
 from skill_plugin.budget import Budget
-from skill_plugin.graphs import Evolved, EvolveSettings, evolve
+from skill_plugin.graphs import EvolveReport, EvolveSettings, evolve
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.training.data.dataset import TRAIN, build_groups
@@ -83,7 +83,7 @@ def night(
     settings: EvolveSettings,
     *,
     budget: Budget | None = None,
-) -> Evolved:
+) -> EvolveReport:
     return evolve(
         tasks,
         store=store,
@@ -96,7 +96,7 @@ def night(
     )
 
 
-def reasons(result: Evolved) -> dict[str, int]:
+def reasons(result: EvolveReport) -> dict[str, int]:
     """Why what was judged went live or did not, with the numbers left out, by how often."""
     return dict(Counter(re.sub(r"\d+", "N", row["reason"]) for row in (*result.accepted, *result.refused)))
 
@@ -193,7 +193,7 @@ def _leak(
         numbers = range(1000 * seed, 1000 * seed + tasks)
         result = night(store, sums(numbers), adder(helps), Scripted(write), settings)
         build_groups(
-            store.history_rows(),
+            store.histories.rows(),
             Path(folder),
             base_model=None,
             ages=None,

@@ -2,7 +2,7 @@
 
     python benchmarks/utility_updates.py [--processes 8] [--updates 1000] [--json OUT]
 
-Each process calls `store.record` with one rollout of the same skill and a run id of its own, so each update is a transaction
+Each process calls `store.runs.record` with one rollout of the same skill and a run id of its own, so each update is a transaction
 of its own with its fsync. Then: uses must be exactly processes x updates, wins the passed ones, and utility the value of a
 serial replay of the rewards in the order of the rollouts' ids, to the last bit (for the skill and for its version).
 """
@@ -33,7 +33,7 @@ def work(home: str, ref: str, worker: int, updates: int, ready: Any) -> None:
         for number in range(updates):
             reward = chance.random()
             used = Rollout(generation=0, answer="4", skill=ref, reward=reward, passed=reward > 0.5)
-            store.record(task, [used], run_id=f"{worker}-{number}")
+            store.runs.record(task, [used], run_id=f"{worker}-{number}")
 
 
 def replayed(path: Path) -> tuple[float, int, int]:

@@ -3,7 +3,7 @@
 from skill_plugin.graphs.add_skills import add_skills
 from skill_plugin.graphs.evolution.evolve import aevolve, evolve
 from skill_plugin.graphs.evolution.population import create_population_graph
-from skill_plugin.graphs.evolution.report import Evolved
+from skill_plugin.graphs.evolution.report import EvolveReport
 from skill_plugin.graphs.evolution.settings import EvolveSettings
 from skill_plugin.graphs.generator_gate import GeneratorGate, agate_generator, gate_generator
 from skill_plugin.graphs.nodes.approve import Approval, ApprovalRequest, approve_node
@@ -20,8 +20,8 @@ __all__ = [
     "AgentInput",
     "Approval",
     "ApprovalRequest",
+    "EvolveReport",
     "EvolveSettings",
-    "Evolved",
     "GeneratorGate",
     "SkillInput",
     "SkillKeys",

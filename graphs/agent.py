@@ -59,7 +59,7 @@ def _real(settings: Settings) -> CompiledStateGraph[Any, Any, Any, Any]:
         store=store,
         llm=chat_models.from_settings(settings),
         verifier=verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None,
-        generator=generators.from_settings(settings, store.live_checkpoint),
+        generator=generators.from_settings(settings, store.checkpoints.live),
         max_generations=settings.max_generations,
         input_schema=Question,
     ).compile(name="agent")

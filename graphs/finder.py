@@ -7,7 +7,7 @@ from skill_plugin.credit import LEAST_COSINE
 from skill_plugin.errors import StoreError
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import SkillHits, Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Draft, SkillStore
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Finder:
     strategy: str = "hybrid"
     experience: float = DEFAULT_EXPERIENCE
 
-    def __call__(self, task: Task, *, instead: str | Supposed | None = None) -> PinnedSkill | None:
+    def __call__(self, task: Task, *, instead: str | Draft | None = None) -> PinnedSkill | None:
         """Returns the skill that a run of the task is shown, or None.
 
         Args:
@@ -42,15 +42,15 @@ class Finder:
             hits = self._search(task, None)
         return PinnedSkill(ref=hits[0].ref, name=hits[0].name, text=hits[0].text, score=None, why={}) if hits else None
 
-    def shows(self, task: Task, ref: str) -> "Shown":
+    def shows(self, task: Task, ref: str) -> "ShownSkills":
         """Returns what a run of the task is shown today, and if a version were live."""
-        return Shown(task, self(task), self(task, instead=ref))
+        return ShownSkills(task, self(task), self(task, instead=ref))
 
     def is_like(self, task: Task, others: Sequence[Task]) -> bool:
         """Returns whether a task is of the kind of any of the others; without others, whatever it is."""
-        return not others or any(self.store.cosine(one.input, task.input) >= LEAST_COSINE for one in others)
+        return not others or any(self.store.tasks.cosine(one.input, task.input) >= LEAST_COSINE for one in others)
 
-    def _search(self, task: Task, instead: str | Supposed | None) -> SkillHits:
+    def _search(self, task: Task, instead: str | Draft | None) -> SkillHits:
         return self.store.search(
             task.input,
             k=1,
@@ -63,7 +63,7 @@ class Finder:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownSkills:
     """What a run of a task is shown today, and what it would be shown if a candidate were live."""
 
     task: Task

@@ -33,8 +33,8 @@ from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.skills import skill_md
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore, Supposed
-from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Draft, SkillStore
+from skill_plugin.store.runs.runs import RunRollout
 
 T = TypeVar("T")
 
@@ -145,14 +145,16 @@ async def agate_generator(
     judge = None if verifier is None else verifiers.as_verifier(verifier)
     named = None if judge is None else verifiers.spec(judge)
     judges = _heldout(tasks)
-    known = await asyncio.to_thread(store.tasks, split="heldout") if elsewhere else []
+    known = await asyncio.to_thread(store.tasks.list, split="heldout") if elsewhere else []
     tried_on = _next_of_family(judges, known) if elsewhere else {}
     otherwise = verifiers.check_verifiers([*judges, *tried_on.values()], judge)
     writers = (as_generator(candidate), as_generator(live))
     execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
     done = progress if progress is not None else GeneratorGate()
     done.tasks, done.spending = len(judges), Spending(budget or Budget())
-    await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in judges])
+    await asyncio.to_thread(
+        store.tasks.claim_splits, [replace(task, verifier=task.verifier or named) for task in judges]
+    )
 
     async with _Unrecorded(store) as recorder:
         trials = Trials(
@@ -163,7 +165,7 @@ async def agate_generator(
             concurrency=concurrency,
             verifier=named,
         )
-        compare = _Comparing(
+        compare = _Comparison(
             trials,
             writers,
             Finder(store, min_score, strategy, experience),
@@ -205,11 +207,11 @@ class _LostError(Exception):
 class _Unrecorded(Recorder):
     """Keeps no rollout: these are of texts that are not skill versions, on tasks that nothing may be learned from."""
 
-    def add(self, ran: Ran) -> None:
+    def add(self, ran: RunRollout) -> None:
         pass
 
 
-class _Comparing:
+class _Comparison:
     """The pairs of one gate: each task's reward by generator."""
 
     def __init__(
@@ -291,7 +293,7 @@ class _Comparing:
         """Returns the mean reward of a text in place of the skill that it revises, reached through search."""
         if text == first.text:  # a copy is worth what is live
             return _mean_reward(await self._first(task))
-        shown = await asyncio.to_thread(lambda: self._finder(task, instead=Supposed(text, first.skill)))
+        shown = await asyncio.to_thread(lambda: self._finder(task, instead=Draft(text, first.skill)))
         self._done.texts += 1
         if shown is not None and shown["text"] == text:
             return _mean_reward(await self._tried(task, shown, 1))

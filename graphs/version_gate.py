@@ -7,7 +7,7 @@ from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.gates.versions import GateDecision, choose, judge_version
-from skill_plugin.graphs.finder import Finder, Shown
+from skill_plugin.graphs.finder import Finder, ShownSkills
 from skill_plugin.graphs.observe import emit, span
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
 from skill_plugin.records import Task, split_ref
@@ -121,7 +121,7 @@ class _Replays:
         self._max_concurrency = max_concurrency
         self._rewards: dict[tuple[str, str | None], float | None] = {}
 
-    def __call__(self, shown: Sequence[Shown]) -> list[tuple[float, float]]:
+    def __call__(self, shown: Sequence[ShownSkills]) -> list[tuple[float, float]]:
         """Returns the rewards today and then, of the tasks that have a verdict both ways, shape [tasks][2]."""
         runs = {_key(one.task, skill): (one.task, skill) for one in shown for skill in (one.today, one.then)}
         missing = [key for key in runs if key not in self._rewards]

@@ -156,7 +156,7 @@ def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = 
     run_id = run_id or f"run_{uuid.uuid4().hex}"
     # Without a reward of its own: the feedback brings it, and the same feedback counts once.
     used = Rollout(generation=0, answer="", skill=_live(store, skill).ref)
-    store.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
+    store.runs.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
     return run_id
 
 

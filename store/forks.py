@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 5.0
 """How long a fork waits for other threads. A statement takes milliseconds; one that waits for a lock may take longer."""
 
 
-class Forked(Protocol):
+class ForkHook(Protocol):
     """Something that must be put right in a child process."""
 
     def after_fork(self) -> None:
@@ -25,14 +25,14 @@ class Forked(Protocol):
         ...
 
 
-_objects: "weakref.WeakSet[Forked]" = weakref.WeakSet()
+_objects: "weakref.WeakSet[ForkHook]" = weakref.WeakSet()
 _change = threading.Condition()
 _inside: dict[int, int] = {}
 """How many sessions deep each thread is."""
 _waiting = False
 
 
-def tell(thing: Forked) -> None:
+def tell(thing: ForkHook) -> None:
     """From now on `thing.after_fork` is called in every child, for as long as it lives."""
     _objects.add(thing)
 

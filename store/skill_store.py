@@ -5,25 +5,28 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from skill_plugin import embedders
-from skill_plugin.errors import ConfigurationError, NamespaceError
+from skill_plugin.errors import ConfigurationError, NamespaceError, VerifierError
+from skill_plugin.records import Verdict
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.registry import Checkpoints
 from skill_plugin.store.database import Database
+from skill_plugin.store.doctor import Check, Upkeep
 from skill_plugin.store.histories.histories import Histories
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.indexer import Indexer
+from skill_plugin.store.items.items import Items
 from skill_plugin.store.location import places
 from skill_plugin.store.locks import owner_of
-from skill_plugin.store.runs.evolve_runs import Evolving
-from skill_plugin.store.runs.runs import Ledger
-from skill_plugin.store.runs.task_history import TaskHistory
-from skill_plugin.store.runs.training_runs import TrainingRuns
+from skill_plugin.store.partition import Partition
+from skill_plugin.store.runs import outcomes
+from skill_plugin.store.runs.runs import Runs
+from skill_plugin.store.runs.tasks import Tasks
 from skill_plugin.store.search.query_vectors import QueryVectors
-from skill_plugin.store.skills.files import Exchange
-from skill_plugin.store.skills.keeping import Keeping
+from skill_plugin.store.skills.files import SkillExchange
+from skill_plugin.store.skills.lifecycle import Lifecycle
 from skill_plugin.store.skills.pruning import CAPACITY
-from skill_plugin.store.skills.query import Querying
+from skill_plugin.store.skills.query import SkillQuery
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
@@ -34,12 +37,61 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_EMBEDDER = "minilm"
 
 
-class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, TrainingRuns, TaskHistory, Keeping):
+INDEX_SECONDS = 120.0
+
+MOVED = {
+    **dict.fromkeys(["record", "record_all", "stage", "staged", "alone"], "runs"),
+    **dict.fromkeys(["acceptance", "check_live"], "checkpoints"),
+    **dict.fromkeys(["claim_splits", "times_judged", "times_judged_checkpoints", "cosine"], "tasks"),
+    "run": "runs.rollouts",
+    "evolve_runs": "runs.evolve.list",
+    "training_runs": "runs.training.list",
+    "held_out": "tasks.is_held_out",
+    "task_records": "tasks.records",
+    "checkpoint": "checkpoints.get",
+    "checkpoint_events": "checkpoints.events",
+    "live_checkpoint": "checkpoints.live",
+    "register_checkpoint": "checkpoints.register",
+    "promote_checkpoint": "checkpoints.promote",
+    "keep_checkpoint": "checkpoints.keep",
+    "rollback_checkpoint": "checkpoints.rollback",
+    "import_histories": "histories.import_from",
+    "export_histories": "histories.export_to",
+    "history_rows": "histories.rows",
+    "history_stats": "histories.stats",
+}
+"""Where a method went that the store itself had before 0.1.0."""
+
+
+class SkillStore(SkillExchange, SkillQuery, Lifecycle):
     """A library of skills: SQL rows are the truth, Chroma is a rebuildable index.
 
     Safe for any number of threads and processes. Open one with `SkillStore.open`, and close it, or use it as a context
-    manager.
+    manager. The store itself has the skills; `runs`, `tasks`, `histories`, `checkpoints` and `items` have the rest.
     """
+
+    def __init__(self, partition: Partition) -> None:
+        super().__init__(partition)
+        self.runs = Runs(partition)
+        self.tasks = Tasks(partition)
+        self.histories = Histories(partition)
+        self.checkpoints = Checkpoints(partition)
+        self.items = Items(partition)
+
+    @property
+    def namespace(self) -> str:
+        """The tenant's partition that this store is."""
+        return self._namespace
+
+    @property
+    def capacity(self) -> int:
+        """Live skills that the namespace may hold."""
+        return self._partition.capacity
+
+    @property
+    def database(self) -> Database:
+        """The database's engine and sessions."""
+        return self._partition.database
 
     @classmethod
     def open(
@@ -80,7 +132,7 @@ class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, T
         if chroma is not False:
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
             indexer = Indexer(database, index, owner_of(database, index))
-        store = cls(database, namespace, QueryVectors(made), index, indexer, capacity=capacity)
+        store = cls(Partition(database, namespace, QueryVectors(made), index, indexer, capacity=capacity))
         try:
             store._check(create=create, embedder=check_embedder and embedder != DEFAULT_EMBEDDER)
         except BaseException:
@@ -118,10 +170,88 @@ class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, T
             check_embedder=check_embedder,
         )
 
+    def record_outcome(self, run_id: str, reward: float, feedback: str = "") -> bool:
+        """Takes feedback on a run that came later; False if the same feedback was there already.
+
+        Raises:
+            RunNotFoundError: no such run.
+            VerifierError: the reward is not a number from 0 to 1.
+        """
+        verdict = Verdict(reward, feedback=feedback)
+        with self._partition.write() as session:
+            return outcomes.record_outcome(
+                session, self._partition.namespace, run_id, verdict, vectors=self._partition.vectors
+            )
+
+    def record_feedback(
+        self, run_id: str, *, key: str, score: float | bool | None, value: object = None, comment: str = ""
+    ) -> bool:
+        """Takes feedback in the form that LangSmith and its like give it; see `record_outcome`.
+
+        Args:
+            run_id: Ours, which the run's metadata has as `skill_plugin_run_id`.
+            key: What was judged, such as `correctness`; it begins the feedback's text.
+            score: From 0 to 1, or a bool.
+            value: What the judge chose where the score is a number of it, such as `thumbs up`.
+            comment: Why; the generator reads it.
+
+        Raises:
+            RunNotFoundError: no such run.
+            VerifierError: there is no score, or none from 0 to 1.
+        """
+        if score is None:
+            raise VerifierError(f"the feedback {key!r} has no score, so it is not an outcome; give a score from 0 to 1")
+        said = [str(part) for part in (value, comment) if part not in (None, "")]
+        return self.record_outcome(run_id, score, ": ".join([key, *said]))
+
+    def wait_for_index(self, seconds: float = INDEX_SECONDS) -> bool:
+        """Waits until the vector index has everything that is committed; False if it cannot, or not in time.
+
+        Nobody has to: until then search uses the vectors in SQL.
+        """
+        indexer = self._partition.indexer
+        return indexer is not None and indexer.wait(seconds)
+
+    def rebuild_index(self, seconds: float = INDEX_SECONDS) -> bool:
+        """Throws the vector index away and fills it from SQL; False if Chroma failed or another process owns it."""
+        indexer = self._partition.indexer
+        return indexer is not None and indexer.rebuild(seconds)
+
+    def reembed(self) -> int:
+        """Embeds every version with this store's embedder, in place of the one before; returns how many were embedded.
+
+        Resumes if it was interrupted. The old vectors answer until all new ones are there.
+        """
+        embedded = Upkeep(self._partition).reembed()
+        self._partition.notify()
+        return embedded
+
+    def check(self) -> list[Check]:
+        """Returns what `skill-plugin doctor` says of this namespace; never raises."""
+        return Upkeep(self._partition).check()
+
+    def erase(self, *, confirm: str) -> dict[str, int]:
+        """Deletes the whole namespace for good, from SQL and from the index, and gives its room on disk back.
+
+        Copies elsewhere are not reached: exports, backups, the copy that a migration made, an index that was put aside.
+
+        Args:
+            confirm: The namespace's own name, so that no other is erased by accident.
+
+        Returns:
+            The rows that were deleted, by table.
+
+        Raises:
+            NamespaceError: `confirm` is another name.
+        """
+        if confirm != self.namespace:
+            raise NamespaceError(f"this store is namespace {self.namespace!r}, not {confirm!r}; nothing was erased")
+        return self._partition.erase()
+
     def close(self) -> None:
         """Lets an index that is being brought up to date finish, then lets go of everything."""
-        if self._indexer is not None:
-            self._indexer.close()
+        if self._partition.indexer is not None:
+            self._partition.indexer.close()
         self.database.close()
 
     def __enter__(self) -> Self:
@@ -133,10 +263,19 @@ class SkillStore(Exchange, Histories, Querying, Ledger, Evolving, Checkpoints, T
         self.close()
 
     def _check(self, *, create: bool, embedder: bool) -> None:
-        row = self._namespace_row()
+        row = self._partition.row()
         if row is None and not create:
             with self.database.read() as session:
                 known = namespaces.known(session)
             raise NamespaceError(f"there is no namespace {self.namespace!r} in {self.database.where}; {known}")
         if row is not None and embedder:  # the default one is checked when its weights are first read
-            namespaces.check_signature(self.namespace, row.signature, self._vectors.signature)
+            namespaces.check_signature(self.namespace, row.signature, self._partition.vectors.signature)
+
+    if not TYPE_CHECKING:  # a checker that saw it would believe in any name
+
+        def __getattr__(self, name: str) -> None:
+            hint = ""
+            if name in MOVED:
+                place = MOVED[name]
+                hint = f"; it is store.{place if '.' in place else f'{place}.{name}'} now"
+            raise AttributeError(f"SkillStore has no {name!r}{hint}")

@@ -37,5 +37,5 @@ def result_of(agent, config=None):
 
 
 def rollout_of(store, agent, config=None):
-    [rollout] = store.run(result_of(agent, config)["run_id"])
+    [rollout] = store.runs.rollouts(result_of(agent, config)["run_id"])
     return rollout

@@ -183,7 +183,7 @@ def register(store: SkillStore, tmp_path: Path) -> Callable[..., Checkpoint]:
 
     def one(**given: Any) -> Checkpoint:
         made.append(adapter(tmp_path / f"night-{len(made)}", seed=len(made)))
-        return store.register_checkpoint(made[-1], **{"base_model": BASE_MODEL, **given})
+        return store.checkpoints.register(made[-1], **{"base_model": BASE_MODEL, **given})
 
     return one
 

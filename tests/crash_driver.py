@@ -135,12 +135,12 @@ class Driver:
                     adherence=self.rng.choice((None, 0.5)),
                 )
             )
-        return self.store.record(self._task(), rollouts, run_id=f"run-{self.number}", chosen=rollouts[-1])
+        return self.store.runs.record(self._task(), rollouts, run_id=f"run-{self.number}", chosen=rollouts[-1])
 
     def outcome_run(self):
         """Always of one skill: its utility cannot be replayed from the rollouts alone."""
         used = Rollout(generation=0, answer="4", skill=self.store.get(NAMES[0]).ref)
-        return self.store.record(Task("add 1"), [used], run_id=f"outcome-{self.number // 20}")
+        return self.store.runs.record(Task("add 1"), [used], run_id=f"outcome-{self.number // 20}")
 
     def outcome(self):
         return self.store.record_outcome(f"outcome-{self.number // 20}", round(self.rng.random(), 3))
@@ -150,7 +150,7 @@ class Driver:
         texts = [self._text(self.rng.choice((parent.name, self.rng.choice(NAMES)))), None]
         revisions = [Revision(completion=text or "nothing", text=text) for text in texts]
         group = {"run_id": f"stage-{self.number}", "group_id": f"group-{self.number}", "generation": 1}
-        staged = self.store.stage(self._task(), revisions, parent=parent.ref, **group)
+        staged = self.store.runs.stage(self._task(), revisions, parent=parent.ref, **group)
         return [made.skill and made.skill.version for made in staged]
 
     def prune(self):
@@ -175,7 +175,7 @@ class Driver:
     def load(self):
         """Takes in what another store dumped."""
         file = self._file("side")
-        with open_store(file, chroma=False, signature=self.store._vectors.signature) as other:
+        with open_store(file, chroma=False, signature=self.store._partition.vectors.signature) as other:
             for name in self.rng.sample(NAMES, 2):
                 other.add_text(self._text(f"{name}-of-{self.number}"), author="import")
             dump(other.database, file / "dump.jsonl.gz")
@@ -184,7 +184,7 @@ class Driver:
 
     def reembed(self):
         """Goes over to the other embedder."""
-        other = next(name for name in EMBEDDERS if name != self.store._vectors.signature)
+        other = next(name for name in EMBEDDERS if name != self.store._partition.vectors.signature)
         self.store.close()
         self.store = open_store(self.home, chroma=self.chroma, signature=other)
         self.store.reembed()

@@ -172,14 +172,14 @@ def _examine_index(home, finding, *, chroma):
     store = crash_driver.open_store(home, chroma=chroma)
     try:
         if chroma and not store.wait_for_index(60):
-            finding.problems.append(f"the index does not catch up: {store.index.problem}")
+            finding.problems.append(f"the index does not catch up: {store._partition.index.problem}")
         finding.repair_ms = (time.monotonic() - begun) * 1000
         for aside in list(Path(home).glob("chroma.damaged-*")):
             finding.put_aside += 1
             shutil.rmtree(aside)
         signature = crash_driver.stored_signature(home)
         if chroma and rows(home, "SELECT 1 FROM skillp_namespace WHERE signature IS NOT NULL"):
-            there = set(store.index.ids(signature=signature))
+            there = set(store._partition.index.ids(signature=signature))
             live = {skill.id for skill in store.list("live")}
             if there != live:
                 finding.problems.append(f"the index lacks {len(live - there)} and has {len(there - live)} too many")

@@ -31,4 +31,4 @@ def pending(store):
 
 
 def entries(store):
-    return set(store.index.ids(signature="topics"))
+    return set(store._partition.index.ids(signature="topics"))

@@ -23,12 +23,12 @@ def lineage(store, number, candidates, rewards, baseline=(0.0, 1.0), split="trai
     ]
     rollouts.append(Rollout(generation=0, answer="", arm="control", withheld=ref, k=9, reward=0.0))
     ids = {"run_id": f"run-{number}", "group_id": f"group-{number}", "generation": 1}
-    staged = store.stage(task, candidates, parent=ref, **ids)
+    staged = store.runs.stage(task, candidates, parent=ref, **ids)
     for skill, own in zip([one.skill for one in staged if one.skill is not None], rewards, strict=True):
         for reward in own:
             k = len(rollouts)
             rollouts.append(Rollout(generation=1, answer="", skill=skill.ref, k=k, reward=reward, passed=reward == 1))
-    store.record(task, rollouts, run_id=ids["run_id"])
+    store.runs.record(task, rollouts, run_id=ids["run_id"])
 
 
 def learned(store):
@@ -46,7 +46,7 @@ def learned(store):
     lineage(store, 2, [written(4, logprobs=None), written(5, prompt_token_ids=None)], [(1.0,), (0.0,)])
     lineage(store, 3, [written(6), written(7, model="llama")], [(1.0,), (1.0,)], split="heldout")
     lineage(store, 4, [written(8, checkpoint="c9"), written(9, model="llama")], [(1.0,), ()])
-    store.stage(
+    store.runs.stage(
         Task("add 5"), [Revision(completion="?", error="no")], run_id="r", group_id="g", generation=1, parent=None
     )
 
@@ -61,18 +61,20 @@ def rolled(store, task, skill, rewards, *, purpose="later", evolve=EVOLVE, **fie
     place = f"{ref}:{task.id}" if purpose == "gate" else f"{task.id}:{ref}"
     said = {"generation": 0, "answer": "", "skill": skill, "purpose": purpose, **fields}
     rollouts = [Rollout(k=k, reward=reward, passed=reward == 1, **said) for k, reward in enumerate(rewards)]
-    store.record(task, rollouts, run_id=f"{evolve}:{purpose}:{place}")
+    store.runs.record(task, rollouts, run_id=f"{evolve}:{purpose}:{place}")
 
 
 def noted(store, task, ref, *later, evolve=EVOLVE):
     """What siblings said of a text that was written for a task, as `evolve` notes it."""
-    store.log_worth(f"evolve {evolve}", [TextWorth(ref, "worth 1.00", as_evidence(task.content_hash, later))])
+    store.runs.evolve.log_worth(
+        f"evolve {evolve}", [TextWorth(ref, "worth 1.00", as_evidence(task.content_hash, later))]
+    )
 
 
 def in_evolve(store, task, candidates, rewards, *, baseline=NONE, parent=None, evolve=EVOLVE):
     """A lineage of an `evolve`: generation 0 under `parent`, then candidates; their refs."""
     run_id = f"{evolve}:{task.id}"
-    staged = store.stage(task, candidates, run_id=run_id, group_id=f"{run_id}:1", generation=1, parent=parent)
+    staged = store.runs.stage(task, candidates, run_id=run_id, group_id=f"{run_id}:1", generation=1, parent=parent)
     refs = [one.skill.ref if one.skill else None for one in staged]
     tried = [(0, parent, reward) for reward in baseline]
     tried += [(1, ref, reward) for ref, own in zip(refs, rewards, strict=True) for reward in own]
@@ -80,7 +82,7 @@ def in_evolve(store, task, candidates, rewards, *, baseline=NONE, parent=None, e
         Rollout(generation=g, answer="", skill=ref, k=k, reward=reward, passed=reward == 1)
         for k, (g, ref, reward) in enumerate(tried)
     ]
-    store.record(task, rollouts, run_id=run_id)
+    store.runs.record(task, rollouts, run_id=run_id)
     return refs
 
 

@@ -65,7 +65,7 @@ def test_parquet_keeps_types(write):
 def test_the_skills_of_a_store_go_through_every_format(store, skill, write):
     store.add_text(skill_text("unused"))
     rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=0.3, passed=False)
-    store.record(Task("x"), [rollout], run_id="r")
+    store.runs.record(Task("x"), [rollout], run_id="r")
     rows = [asdict(found) for found in store.query()]
 
     assert [row["text"] for row in json.loads(write(".json", rows).read_text())] == [row["text"] for row in rows]

@@ -26,7 +26,7 @@ from skill_plugin.graphs.evolution.lineage import Lineage
 from skill_plugin.graphs.evolution.plan import LineagePlan, Shared
 from skill_plugin.graphs.evolution.recorder import Recorder
 from skill_plugin.graphs.evolution.replays import Replays
-from skill_plugin.graphs.evolution.report import Evolved, GenerationTally
+from skill_plugin.graphs.evolution.report import EvolveReport, GenerationTally
 from skill_plugin.graphs.evolution.settings import EvolveSettings
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder
@@ -43,7 +43,7 @@ from skill_plugin.tasks.curriculum import order_tasks
 SAVE_EVERY_S = 5.0
 
 
-def evolve(tasks: Sequence[Task], **options: Any) -> Evolved:
+def evolve(tasks: Sequence[Task], **options: Any) -> EvolveReport:
     """As `aevolve`, from outside an event loop, and with as many threads as calls at once for what is not async.
 
     Raises:
@@ -68,8 +68,8 @@ async def aevolve(
     new: bool = False,
     wait: bool = False,
     config: RunnableConfig | None = None,
-    progress: Evolved | None = None,
-) -> Evolved:
+    progress: EvolveReport | None = None,
+) -> EvolveReport:
     """Evolves skills on the `train` tasks, and lets the `heldout` ones judge what was written.
 
     For each task up to G generations: candidates are sampled from one exact prompt (failing tasks of the family, current
@@ -113,17 +113,19 @@ async def aevolve(
         "verifier": judge and verifiers.fingerprint(judge),
         "system_prompt": system_prompt,
     }
-    result = progress if progress is not None else Evolved()
+    result = progress if progress is not None else EvolveReport()
     async with _alone(store, wait=wait):
         named = None if judge is None else verifiers.spec(judge)
-        await asyncio.to_thread(store.claim_splits, [replace(task, verifier=task.verifier or named) for task in tasks])
+        await asyncio.to_thread(
+            store.tasks.claim_splits, [replace(task, verifier=task.verifier or named) for task in tasks]
+        )
         digest = sha256(canonical_json([facts, [[task.id, task.split] for task in tasks]]))
-        run = await asyncio.to_thread(store.begin_evolve, digest, facts, new=new)
+        run = await asyncio.to_thread(store.runs.evolve.begin, digest, facts, new=new)
         result.run_id, result.tasks, result.heldout = run.id, len(train), len(tasks) - len(train)
         result.recorded_before = run.task_usage.calls
         result.candidates, result.malformed = run.generator_usage.calls, run.malformed
         if settings.order == "half-solved":
-            train = order_tasks(train, await asyncio.to_thread(store.task_records), seed=run.id)
+            train = order_tasks(train, await asyncio.to_thread(store.tasks.records), seed=run.id)
         spending = Spending(budget or Budget(), task=run.task_usage, generator=run.generator_usage)
         result.spending = spending
         async with Recorder(store) as recorder:
@@ -135,7 +137,7 @@ async def aevolve(
                 concurrency=settings.concurrency,
                 verifier=named,
             )
-            recorded = await asyncio.to_thread(store.evolve_rollouts, run.id) if run.resumed else None
+            recorded = await asyncio.to_thread(store.runs.evolve.rollouts, run.id) if run.resumed else None
             work = _Work(
                 store,
                 trials,
@@ -157,9 +159,9 @@ async def aevolve(
                 saving.cancel()
                 result.outcome = trials.stopped or ("finished" if not result.failed else "finished, with failures")
                 await recorder.flush()
-                await recorder.call(partial(store.save_evolve, run.id, result.to_json(), outcome=result.outcome))
+                await recorder.call(partial(store.runs.evolve.save, run.id, result.to_json(), outcome=result.outcome))
         # Its own decisions are what tells that a checkpoint of the generator writes worse than the one before it.
-        back = await asyncio.to_thread(store.check_live, by="evolve")
+        back = await asyncio.to_thread(store.checkpoints.check_live, by="evolve")
         result.rolled_back = back.id if back else None
     if trials.gone is not None and trials.stopped is not None:
         raise ModelError(
@@ -170,8 +172,8 @@ async def aevolve(
 
 @asynccontextmanager
 async def _alone(store: SkillStore, *, wait: bool) -> AsyncIterator[None]:
-    """`store.alone`, without holding up the event loop while it waits."""
-    lock = store.alone("evolve", wait=wait)
+    """`store.runs.alone`, without holding up the event loop while it waits."""
+    lock = store.runs.alone("evolve", wait=wait)
     await asyncio.to_thread(lock.__enter__)
     try:
         yield
@@ -199,7 +201,7 @@ class _Work:
         judges: Mapping[str, Sequence[Task]],
         run_id: str,
         recorded: Sequence[RecordedRollout] | None,
-        result: Evolved,
+        result: EvolveReport,
     ) -> None:
         self._store, self._trials, self._settings = store, trials, settings
         self._run_id, self._result = run_id, result
@@ -213,7 +215,7 @@ class _Work:
             if rollout.withheld is not None:
                 self._controls[split_ref(rollout.withheld)[0]] += 1
         by = gate_name(run_id)
-        decided = [] if recorded is None else store.gate_decisions(by)
+        decided = [] if recorded is None else store.runs.evolve.gate_decisions(by)
         for ref, decision in decided:
             self._decided(ref, decision)
         finder = Finder(store, settings.min_score, settings.strategy, settings.experience)
@@ -226,7 +228,7 @@ class _Work:
             judges,
             most=settings.gate_tasks,
             by=by,
-            covered=store.times_judged(without=f"{run_id}:"),
+            covered=store.tasks.times_judged(without=f"{run_id}:"),
             decided=decided,
             on_decision=self._decided,
         )
@@ -338,7 +340,7 @@ class _Work:
         if not most or not self._shared.plan.credit.later_weight:
             return []
         return credit.siblings(
-            task, self._by_family[task.family], lambda other: self._store.cosine(task.input, other.input), most
+            task, self._by_family[task.family], lambda other: self._store.tasks.cosine(task.input, other.input), most
         )
 
     def _decided(self, ref: str, decision: GateDecision) -> None:
@@ -358,11 +360,11 @@ class _Work:
             tally.passed += bool(rollout.passed)
 
 
-async def _saving(store: SkillStore, recorder: Recorder, run_id: str, result: Evolved) -> None:
+async def _saving(store: SkillStore, recorder: Recorder, run_id: str, result: EvolveReport) -> None:
     """Keeps the run's progress in the store, for whoever asks from another process."""
     while True:
         await asyncio.sleep(SAVE_EVERY_S)
-        await recorder.call(partial(store.save_evolve, run_id, result.to_json()))
+        await recorder.call(partial(store.runs.evolve.save, run_id, result.to_json()))
 
 
 def _split(tasks: Sequence[Task]) -> tuple[list[Task], dict[str, list[Task]]]:

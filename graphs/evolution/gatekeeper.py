@@ -10,7 +10,7 @@ from skill_plugin.gates.judges import draw_judges
 from skill_plugin.gates.versions import GateDecision, judge_version
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.trials import Trials
-from skill_plugin.graphs.finder import Finder, Shown
+from skill_plugin.graphs.finder import Finder, ShownSkills
 from skill_plugin.graphs.observe import emit
 from skill_plugin.records import Purpose, Rollout, Task, sha256
 from skill_plugin.store import SkillStore
@@ -134,14 +134,14 @@ class Gatekeeper:
             task=task.content_hash,
         )
 
-    def _elsewhere(self, family: str, ref: str) -> list[Shown]:
+    def _elsewhere(self, family: str, ref: str) -> list[ShownSkills]:
         """Returns the held-out tasks of other families that would be shown the candidate."""
         asked = (task for name, tasks in self._judges.items() if name != family for task in tasks[:ELSEWHERE])
         return [one for task in asked if (one := self._finder.shows(task, ref)).finds(ref)]
 
     async def _looked(
-        self, shown: Sequence[Shown], config: RunnableConfig
-    ) -> tuple[Sequence[Shown], list[tuple[float, float]]]:
+        self, shown: Sequence[ShownSkills], config: RunnableConfig
+    ) -> tuple[Sequence[ShownSkills], list[tuple[float, float]]]:
         """Looks at 2, 4, 8, ... judges until they are clear; returns those that were asked and their rewards.
 
         Where not even all of them are clear, only those that are not solved today have been run under the candidate.
@@ -154,12 +154,12 @@ class Gatekeeper:
             at *= 2
         return shown, await self._pairs(shown, config, hard=True)
 
-    async def _both(self, shown: Sequence[Shown], config: RunnableConfig) -> list[tuple[float, float]]:
+    async def _both(self, shown: Sequence[ShownSkills], config: RunnableConfig) -> list[tuple[float, float]]:
         """Returns the rewards today and then, first of the tasks that are not solved today."""
         return [pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard)]
 
     async def _pairs(
-        self, shown: Sequence[Shown], config: RunnableConfig, *, hard: bool, purpose: Purpose = "gate"
+        self, shown: Sequence[ShownSkills], config: RunnableConfig, *, hard: bool, purpose: Purpose = "gate"
     ) -> list[tuple[float, float]]:
         """Returns the rewards today and then, of the tasks that have a verdict both ways.
 

@@ -16,7 +16,7 @@ from skill_plugin.generators.minibatch import MAX_OTHERS, minibatch
 from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.evolution.families import Family
 from skill_plugin.graphs.evolution.plan import Shared
-from skill_plugin.graphs.evolution.rollout import Trial, Tried
+from skill_plugin.graphs.evolution.rollout import Trial, TrialResult
 from skill_plugin.graphs.evolution.variants import NOT_FOUND, Variant, fails
 from skill_plugin.graphs.state import PinnedSkill, pinned
 from skill_plugin.records import Generation, Rollout, Task
@@ -213,7 +213,7 @@ class Lineage:
         """Returns `n` candidates, those of an earlier start where there are any; None where none could be written."""
         shared, group_id = self._shared, f"{self._run_id}:{self._number}"
         if shared.resumed:
-            staged = await shared.trials.recorder.call(lambda: shared.store.staged(group_id))
+            staged = await shared.trials.recorder.call(lambda: shared.store.runs.staged(group_id))
             if staged[first:]:
                 return staged[first : first + n]
         try:
@@ -227,7 +227,7 @@ class Lineage:
             return None
         shared.trials.heard(None, GENERATOR)
         staged = await shared.trials.recorder.call(
-            lambda: shared.store.stage(
+            lambda: shared.store.runs.stage(
                 shared.trials.logged(self._task),
                 proposed,
                 run_id=self._run_id,
@@ -240,8 +240,6 @@ class Lineage:
         )
         shared.trials.on_proposed(len(staged), sum(revision.error is not None for revision, _ in staged))
         return staged
-
-    # What the generator reads
 
     async def _reading(self, parent: Variant) -> tuple[list[Generation], list[Task]]:
         """Returns the history that the generator reads, the text that is revised last, and the further tasks in it."""
@@ -308,7 +306,7 @@ class Lineage:
 
     async def _run(self, trial: Trial) -> Rollout | None:
         known = self._recorded.get((trial["generation"], trial["k"]))
-        tried: Tried = await self._shared.trials.run(trial, self._config, known)
+        tried: TrialResult = await self._shared.trials.run(trial, self._config, known)
         if tried["rollout"] is None:
             self._error = tried["error"]
             return None
@@ -353,7 +351,9 @@ class Lineage:
             if one.ref is not None
         ]
         if worth and not self._stopped:
-            await self._shared.trials.recorder.call(lambda: self._shared.store.log_worth(self._shared.by, worth))
+            await self._shared.trials.recorder.call(
+                lambda: self._shared.store.runs.evolve.log_worth(self._shared.by, worth)
+            )
 
     # Deciding
 

@@ -11,7 +11,7 @@ from langgraph.types import Send
 from skill_plugin.errors import ConfigurationError, ModelError
 from skill_plugin.generators import as_generator
 from skill_plugin.generators.prompt import SAME_TEXT
-from skill_plugin.graphs.evolution.rollout import Trial, Tried, collected, generation_of, rollout_node
+from skill_plugin.graphs.evolution.rollout import Trial, TrialResult, collected, generation_of, rollout_node
 from skill_plugin.graphs.evolution.selection import reward
 from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.nodes.node import SkillNode, Step
@@ -32,7 +32,7 @@ Next = Literal["propose", "record"]
 class PopulationState(SkillState, total=False):
     """The state of `create_population_graph`. Never part of a host's, so it may have a reducer."""
 
-    skillp_tried: Annotated[list[Tried], collected]
+    skillp_tried: Annotated[list[TrialResult], collected]
     skillp_candidates: list[PinnedSkill] | None
 
 
@@ -156,7 +156,7 @@ def _select_node() -> SkillNode:
         errors = [one["error"] for one in tried if one["error"]]
         if len(errors) == len(tried):
             raise ModelError(f"all {len(tried)} rollouts of generation {number} failed: {errors[0]}; see to the agent")
-        groups: defaultdict[str | None, list[Tried]] = defaultdict(list)
+        groups: defaultdict[str | None, list[TrialResult]] = defaultdict(list)
         for one in tried:
             groups[one["skill"] and one["skill"]["ref"]].append(one)
         everything = [*history(state), *(generation_of(number, group) for group in groups.values())]

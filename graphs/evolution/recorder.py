@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from skill_plugin.store import SkillStore
-from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store.runs.runs import RunRollout
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Recorder:
 
     def __init__(self, store: SkillStore) -> None:
         self._store = store
-        self._gathered: list[Ran] = []
+        self._gathered: list[RunRollout] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="skill-plugin-recorder")
         self._writing: asyncio.Future[None] | None = None
 
@@ -37,7 +37,7 @@ class Recorder:
         finally:
             self._thread.shutdown()
 
-    def add(self, ran: Ran) -> None:
+    def add(self, ran: RunRollout) -> None:
         """Takes a rollout; it is in the store after the next `flush`, or soon."""
         self._gathered.append(ran)
         self._write()
@@ -66,7 +66,7 @@ class Recorder:
     async def _commit(self) -> None:
         batch, self._gathered = self._gathered, []
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.record_all, batch)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.runs.record_all, batch)
         except BaseException:
             self._gathered = batch + self._gathered
             self._writing = None

@@ -20,7 +20,7 @@ class GenerationTally:
 
 
 @dataclass
-class Evolved:
+class EvolveReport:
     """Progress of an `evolve` run, and at its end the result.
 
     Args:
@@ -42,7 +42,7 @@ class Evolved:
         uncovered: Train tasks that still fail and whose family has no held-out task that fails: no judge can see their repair.
         failed: Tasks whose lineage could not go on, each with its error.
         rolled_back: The generator's live checkpoint, if the gate took clearly less of what it wrote than of what its
-            predecessor wrote; see `SkillStore.check_live`.
+            predecessor wrote; see `store.checkpoints.check_live`.
         spending: Calls, tokens and dollars.
     """
 

@@ -25,7 +25,7 @@ class Trial(TypedDict):
     purpose: NotRequired[Purpose]
 
 
-class Tried(TypedDict):
+class TrialResult(TypedDict):
     """What became of a `Trial`: a rollout, the error of the agent, or neither where it was not run."""
 
     generation: int
@@ -36,7 +36,7 @@ class Tried(TypedDict):
     error: str | None
 
 
-def collected(old: list[Tried] | None, new: list[Tried] | None) -> list[Tried]:
+def collected(old: list[TrialResult] | None, new: list[TrialResult] | None) -> list[TrialResult]:
     """The reducer of `skillp_tried`: rollouts come from parallel tasks. None begins anew."""
     return [] if new is None else [*(old or []), *new]
 
@@ -61,14 +61,14 @@ def begun(trial: Trial) -> dict[str, Any]:
     return {"skillp_run": trial["run"], "skillp_skills": [] if trial["skill"] is None else [trial["skill"]]}
 
 
-def ended(trial: Trial, state: Mapping[str, Any]) -> Tried:
+def ended(trial: Trial, state: Mapping[str, Any]) -> TrialResult:
     """What `verify` left, under the trial's own numbers."""
     numbers = {"generation": trial["generation"], "k": trial["k"], "purpose": trial.get("purpose", "run")}
     rollout = {**state["skillp_history"][0]["rollouts"][0], **numbers}
     return tried(trial, rollout=rollout, verifier=state["skillp_run"]["verifier"])
 
 
-def failed(trial: Trial, exc: Exception) -> Tried:
+def failed(trial: Trial, exc: Exception) -> TrialResult:
     """A trial whose agent raised."""
     error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
     run_id = trial["run"]["run_id"]
@@ -82,8 +82,8 @@ def tried(
     rollout: dict[str, Any] | None = None,
     verifier: dict[str, Any] | None = None,
     error: str | None = None,
-) -> Tried:
-    return Tried(
+) -> TrialResult:
+    return TrialResult(
         generation=trial["generation"],
         skill=trial["skill"],
         k=trial["k"],
@@ -93,7 +93,7 @@ def tried(
     )
 
 
-def generation_of(number: int, trials: Sequence[Tried]) -> Generation:
+def generation_of(number: int, trials: Sequence[TrialResult]) -> Generation:
     """The generation that the rollouts of one candidate make, controls included."""
     skill = next((one["skill"] for one in trials if one["skill"]), None)
     rollouts = tuple(Rollout.from_json(one["rollout"]) for one in trials if one["rollout"])

@@ -11,12 +11,12 @@ from skill_plugin import protocols
 from skill_plugin.budget import Spending
 from skill_plugin.generators import read
 from skill_plugin.graphs.evolution.recorder import Recorder
-from skill_plugin.graphs.evolution.rollout import Trial, Tried, begun, ended, failed, tried
+from skill_plugin.graphs.evolution.rollout import Trial, TrialResult, begun, ended, failed, tried
 from skill_plugin.graphs.nodes.node import SkillNode
 from skill_plugin.graphs.nodes.revise import checked
 from skill_plugin.graphs.state import Run, task_of
 from skill_plugin.records import Generation, Revision, Rollout, Task
-from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store.runs.runs import RunRollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class Trials:
         self._failed: Counter[str] = Counter()
         self._answered: set[str] = set()
 
-    async def run(self, trial: Trial, config: RunnableConfig, known: Rollout | None = None) -> Tried:
+    async def run(self, trial: Trial, config: RunnableConfig, known: Rollout | None = None) -> TrialResult:
         """What became of a trial: `known` where it ran at an earlier start."""
         run = trial["run"]
         if known is not None:
@@ -87,7 +87,7 @@ class Trials:
         done = ended(trial, state)
         rollout = Rollout.from_json(done["rollout"] or {})
         self.spending.task.add(input_tokens=rollout.input_tokens, output_tokens=rollout.output_tokens)
-        self.recorder.add(Ran(run["run_id"], task_of({"skillp_run": run}), rollout))
+        self.recorder.add(RunRollout(run["run_id"], task_of({"skillp_run": run}), rollout))
         self.on_rollout(rollout)
         return done
 

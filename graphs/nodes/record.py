@@ -32,7 +32,7 @@ def record_node(store: SkillStore, *, publish: bool = False, reply_key: str | No
         chosen = max(rollouts, key=lambda rollout: -1.0 if rollout.reward is None else rollout.reward)
         thread_id = (config.get("configurable") or {}).get("thread_id")
         yield Step(
-            lambda: store.record(
+            lambda: store.runs.record(
                 task,
                 rollouts,
                 run_id=run["run_id"],

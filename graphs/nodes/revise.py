@@ -64,10 +64,10 @@ def staged_revisions(
     if not past:
         raise InvalidTaskError("there is no verdict to revise from; put verify_node before this node")
     group_id = f"{run['run_id']}:{generation}"
-    staged: list[StagedRevision] = yield Step(lambda: store.staged(group_id))
+    staged: list[StagedRevision] = yield Step(lambda: store.runs.staged(group_id))
     if staged:
         return staged
-    if (yield Step(lambda: store.held_out(task))):
+    if (yield Step(lambda: store.tasks.is_held_out(task))):
         return [StagedRevision(Revision(completion="", error=HELD_OUT), None)]
     apropose = getattr(writer, "apropose", None)
     proposed = yield Step(
@@ -75,7 +75,7 @@ def staged_revisions(
     )
     written = [read(revision, past) for revision in checked(writer, proposed)[:n]]
     staged = yield Step(
-        lambda: store.stage(
+        lambda: store.runs.stage(
             task,
             written,
             run_id=run["run_id"],

@@ -40,8 +40,8 @@ def list_(
 ) -> None:
     """List the checkpoints, newest first."""
     with _store(settings) as store:
-        found = store.checkpoints(status)
-        events = store.checkpoint_events()
+        found = store.checkpoints.list(status)
+        events = store.checkpoints.events()
     if as_json:
         print_json(found)
         return
@@ -56,9 +56,9 @@ def list_(
 def show(settings: Settings, checkpoint_id: Id, as_json: Json = False) -> None:
     """Show one checkpoint: what it is, what the gate takes of what it writes, and its life."""
     with _store(settings) as store:
-        found = store.checkpoint(checkpoint_id)
-        events = store.checkpoint_events(checkpoint_id)
-        accepted = store.acceptance(checkpoint_id)
+        found = store.checkpoints.get(checkpoint_id)
+        events = store.checkpoints.events(checkpoint_id)
+        accepted = store.checkpoints.acceptance(checkpoint_id)
     if as_json:
         print_json({**asdict(found), "acceptance": asdict(accepted), "events": [asdict(event) for event in events]})
         return
@@ -79,12 +79,12 @@ def promote(
 ) -> None:
     """Make a checkpoint live; the one that is live is retired."""
     with _store(settings) as store:
-        found = store.checkpoint(checkpoint_id)
-        said = _gate(found, store.checkpoint_events(checkpoint_id))
+        found = store.checkpoints.get(checkpoint_id)
+        said = _gate(found, store.checkpoints.events(checkpoint_id))
         if found.status != "live" and said != "passed" and not force:
             why = "the gate refused it" if said == "refused" else "no gate has judged it"
             raise ConfigurationError(f"{found.id} was not promoted: {why}; to promote it all the same pass --force")
-        promoted = store.promote_checkpoint(checkpoint_id, by=BY, reason=reason)
+        promoted = store.checkpoints.promote(checkpoint_id, by=BY, reason=reason)
     if as_json:
         print_json(promoted)
     else:
@@ -103,7 +103,7 @@ def rollback(
 ) -> None:
     """Go back to an earlier checkpoint; the live one is retired."""
     with _store(settings) as store:
-        now = store.rollback_checkpoint(by=BY, reason=reason, to=to)
+        now = store.checkpoints.rollback(by=BY, reason=reason, to=to)
     if as_json:
         print_json({"live": now})
     else:
@@ -121,9 +121,9 @@ def check(
 ) -> None:
     """Roll the live checkpoint back if the gate takes clearly less of what it writes than of its predecessor's."""
     with _store(settings) as store:
-        rolled_back = store.check_live(by="check", margin=margin, min_decisions=min_decisions)
-        now = store.live_checkpoint()
-        events = store.checkpoint_events(rolled_back.id) if rolled_back else []
+        rolled_back = store.checkpoints.check_live(by="check", margin=margin, min_decisions=min_decisions)
+        now = store.checkpoints.live()
+        events = store.checkpoints.events(rolled_back.id) if rolled_back else []
     if as_json:
         print_json({"rolled_back": rolled_back, "live": now})
         return

@@ -143,7 +143,7 @@ def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Tas
             tally = tallies[task.family]
             control = graph.invoke({**graph_input(task), "arm": "control"})
             output = graph.invoke(graph_input(task))
-            first = store.run(output["run_id"])[0]
+            first = store.runs.rollouts(output["run_id"])[0]
             tally.tasks += 1
             tally.no_skill += bool(control["passed"])
             tally.retrieved += bool(first.passed)

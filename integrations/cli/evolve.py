@@ -26,7 +26,7 @@ from skill_plugin.integrations.cli.options import (
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
-    from skill_plugin.graphs import Evolved, EvolveSettings
+    from skill_plugin.graphs import EvolveReport, EvolveSettings
 
 
 def evolve(
@@ -118,10 +118,10 @@ def evolve(
     llm = wiring.task_llm(settings, agent)
     if settings.generator is None and settings.model is None:
         raise ConfigurationError("no generator is given; pass --generator openai:gpt-5-mini, or --model for both")
-    progress = graphs.Evolved()
+    progress = graphs.EvolveReport()
     try:
         with wiring.open_store(settings, create=True) as store, _watching(progress, plan):
-            writer = generators.from_settings(settings, store.live_checkpoint)
+            writer = generators.from_settings(settings, store.checkpoints.live)
             graphs.evolve(
                 work,
                 store=store,
@@ -156,7 +156,7 @@ def _prices(given: str | None) -> Prices | None:
         raise ConfigurationError(f"prices are INPUT/OUTPUT, such as 0.25/2, got {given!r}") from exc
 
 
-def _watching(progress: "Evolved", plan: "EvolveSettings") -> AbstractContextManager[Any]:
+def _watching(progress: "EvolveReport", plan: "EvolveSettings") -> AbstractContextManager[Any]:
     """A table that follows the run, on a terminal only."""
     live = Live(
         get_renderable=lambda: Group(_title(progress), _table(progress), Text(_spent(progress, plan))),
@@ -167,12 +167,12 @@ def _watching(progress: "Evolved", plan: "EvolveSettings") -> AbstractContextMan
     return live if err.is_terminal else nullcontext()
 
 
-def _title(progress: "Evolved") -> Text:
+def _title(progress: "EvolveReport") -> Text:
     done = f"{progress.done} of {progress.tasks} tasks done, {progress.solved_by_text} solved"
     return Text(f"evolve {progress.run_id}: {done}", style="bold")
 
 
-def _table(progress: "Evolved") -> Table:
+def _table(progress: "EvolveReport") -> Table:
     table = Table(header_style="bold")
     for heading in ("generation", "rollouts", "mean reward", "passed"):
         table.add_column(heading, justify="right")
@@ -182,7 +182,7 @@ def _table(progress: "Evolved") -> Table:
     return table
 
 
-def _spent(progress: "Evolved", plan: "EvolveSettings | None") -> str:
+def _spent(progress: "EvolveReport", plan: "EvolveSettings | None") -> str:
     spent: dict[str, Any] = progress.spending.to_json() if progress.spending else {}
     if not spent:
         return ""
@@ -199,7 +199,7 @@ def _spent(progress: "Evolved", plan: "EvolveSettings | None") -> str:
     return ", ".join(parts)
 
 
-def _solved(progress: "Evolved") -> str:
+def _solved(progress: "EvolveReport") -> str:
     """Returns how many tasks are solved under what is live, and by texts that are not live."""
     of = "" if progress.replayed == progress.tasks else f" of {progress.replayed} that were run again"
     said = f"{progress.solved_after}{of} at the end under what is live"
@@ -208,7 +208,7 @@ def _solved(progress: "Evolved") -> str:
     return said
 
 
-def _report(progress: "Evolved") -> None:
+def _report(progress: "EvolveReport") -> None:
     out.print(_title(progress))
     out.print(_table(progress))
     out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))

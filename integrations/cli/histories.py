@@ -43,7 +43,7 @@ def import_histories(
         open_store(settings, create=True, index=False, check_embedder=False) as store,
         _bar("importing", sum(file.stat().st_size for file in files(path))) as move,
     ):
-        report = store.import_histories(path, format, family=family, progress=move)
+        report = store.histories.import_from(path, format, family=family, progress=move)
     if as_json:
         print_json(report)
         return
@@ -72,7 +72,7 @@ def export_histories(
 ) -> None:
     """Write histories to one file that a trainer can learn from, without the store."""
     with open_store(settings, create=False, index=False, check_embedder=False) as store, _bar("exporting") as move:
-        counts = store.export_histories(
+        counts = store.histories.export_to(
             path, family=family, since=since, until=until, progress=lambda rows: move(0, rows)
         )
     if as_json:
@@ -103,7 +103,7 @@ def stats(
 ) -> None:
     """Count histories: rewards by generation, how much signal there is, what retrain would use and why not the rest."""
     with open_store(settings, create=False, index=False, check_embedder=False) as store:
-        found = store.history_stats(
+        found = store.histories.stats(
             family=family, since=since, base_model=base_model, max_age=max_age, checkpoint=checkpoint
         )
     if as_json:

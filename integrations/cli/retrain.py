@@ -17,7 +17,7 @@ from skill_plugin.settings import Settings
 if TYPE_CHECKING:
     from skill_plugin.gates.checkpoints import CheckpointDecision
     from skill_plugin.integrations.retrain.dry_run import DryRun
-    from skill_plugin.integrations.retrain.report import Retrained
+    from skill_plugin.integrations.retrain.report import RetrainReport
     from skill_plugin.records import Task
 
 
@@ -158,7 +158,7 @@ def _tell(line: str) -> None:
     err.print(Text(line), soft_wrap=True)
 
 
-def _report(result: "Retrained") -> None:
+def _report(result: "RetrainReport") -> None:
     """One table: what was learned from, what changed, what the gate said."""
     print_table(f"retrain {result.run_id}", list(_rows(result)), {"what": "", "came": ""})
     out.print(Text(f"{result.outcome}: {result.reason}", style="bold"))
@@ -210,7 +210,7 @@ def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}
 
 
-def _rows(result: "Retrained") -> Iterator[dict[str, str]]:
+def _rows(result: "RetrainReport") -> Iterator[dict[str, str]]:
     learned, trained, gate = result.learned_from, result.trained, result.gate
     if result.rolled_back:
         yield {"what": "rolled back", "came": f"{result.rolled_back}: the gate took clearly less of what it wrote"}

@@ -55,7 +55,7 @@ def run(
             store=store,
             llm=llm,
             verifier=judge,
-            generator=generators.from_settings(settings, store.live_checkpoint),
+            generator=generators.from_settings(settings, store.checkpoints.live),
             max_generations=settings.max_generations,
             system_prompt=prompt,
         ).compile()

@@ -71,7 +71,7 @@ def dry_run(
     """
     said = check_needs(store, night, task_llm=task_llm, verifier=verifier)
     judged_by = night.judged_by(store, task_llm=task_llm)
-    live = store.live_checkpoint(night.logged_as)
+    live = store.checkpoints.live(night.logged_as)
     plan, since = night.plan(live), night.window(store)
     outcome: Literal["would train", "nothing new", "would fail"] = "would train"
     forecast = None
@@ -94,9 +94,9 @@ def dry_run(
         reason=reason,
         since=since.isoformat() if since else None,
         trains=live.id if live else None,
-        unfinished=[run.id for run in store.training_runs() if run.outcome is None],
+        unfinished=[run.id for run in store.runs.training.list() if run.outcome is None],
         judged_by=judged_by,
-        heldout=len(store.tasks(split="heldout", limit=gate_tasks)),
+        heldout=len(store.tasks.list(split="heldout", limit=gate_tasks)),
         verifier=said,
         learned_from=report,
         forecast=forecast,

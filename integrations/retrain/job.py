@@ -23,7 +23,7 @@ from skill_plugin.gates.off_policy import OffPolicyEstimate, estimate
 from skill_plugin.generators.vllm_server import VllmServer, asleep
 from skill_plugin.integrations.retrain import trainer_process
 from skill_plugin.integrations.retrain.needs import check_needs
-from skill_plugin.integrations.retrain.report import Retrained
+from skill_plugin.integrations.retrain.report import RetrainReport
 from skill_plugin.integrations.retrain.request import Night, nothing_in
 from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Generation, Revision, Task
@@ -61,7 +61,7 @@ def retrain(
     sleep: bool = False,
     wait: bool = False,
     tell: Callable[[str], None] | None = None,
-) -> Retrained:
+) -> RetrainReport:
     """Histories -> groups -> a trained adapter -> a candidate checkpoint -> the gate -> live, or kept.
 
     Args:
@@ -86,20 +86,20 @@ def retrain(
     tell = tell or (lambda _: None)
     if said := check_needs(store, night, task_llm=compare is not None, verifier=verifier):
         tell(said)
-    with store.alone(BY, wait=wait):
+    with store.runs.alone(BY, wait=wait):
         return _Night(store, night, server, tell).pass_(writer, compare, gate_tasks=gate_tasks, sleep=sleep)
 
 
 class _Night:
     def __init__(self, store: SkillStore, night: Night, server: VllmServer | None, tell: Callable[[str], None]) -> None:
         self._store, self._night, self._server, self._tell = store, night, server, tell
-        self._result = Retrained()
+        self._result = RetrainReport()
         self._ended = False
 
-    def pass_(self, writer: Writer, compare: Compare | None, *, gate_tasks: int, sleep: bool) -> Retrained:
+    def pass_(self, writer: Writer, compare: Compare | None, *, gate_tasks: int, sleep: bool) -> RetrainReport:
         store, result = self._store, self._result
         with self._timed("rollback"):
-            back = store.check_live(by=BY)
+            back = store.checkpoints.check_live(by=BY)
             result.rolled_back = back.id if back else None
         run = self._begin()
         if not result.resumed and (why := self._night.nothing_new(store, run.data_from)) is not None:
@@ -127,17 +127,17 @@ class _Night:
             self._conclude(run, candidate, decision)
         except SkillPluginError as exc:
             if not self._ended:  # it is resumed: what was wrong may be right tomorrow; see STARTS
-                store.save_training(run.id, {**run.progress, "error": str(exc)})
+                store.runs.training.save(run.id, {**run.progress, "error": str(exc)})
             raise
         return result
 
     def _begin(self) -> TrainingRun:
         """The unfinished run of the same settings, else a new one."""
         night, store = self._night, self._store
-        live = store.live_checkpoint(night.logged_as)
+        live = store.checkpoints.live(night.logged_as)
         plan = night.plan(live)
         config = {**plan.to_json(), "logged_as": night.logged_as, "max_age": night.max_age}
-        for old in store.training_runs():
+        for old in store.runs.training.list():
             if old.outcome is not None:
                 continue
             starts = old.progress.get("starts", 1)
@@ -145,15 +145,15 @@ class _Night:
                 pass  # killed between promoting and saying so: it has changed the parent of the next run, and only has to end
             elif night.new or _deciding(old.config) != _deciding(config) or starts >= STARTS:
                 why = "a new run was wanted" if night.new else f"begun with other settings, or started {starts} times"
-                store.save_training(old.id, old.progress, outcome=f"given up: {why}")
+                store.runs.training.save(old.id, old.progress, outcome=f"given up: {why}")
                 continue
             self._result.resumed = True
-            store.save_training(old.id, {**old.progress, "starts": starts + 1})
+            store.runs.training.save(old.id, {**old.progress, "starts": starts + 1})
             self._tell(f"resuming {old.id}, which was begun {old.created_at:%Y-%m-%d %H:%M} UTC")
             return replace(old, progress={**old.progress, "starts": starts + 1})
         run_id = f"tr_{datetime.now(UTC):%Y%m%d}_{secrets.token_hex(3)}"
         seeds = {"order": plan.train.seed, "adapter": plan.train.seed}
-        return store.begin_training(
+        return store.runs.training.begin(
             run_id, config, data_from=night.window(store), data_to=datetime.now(UTC), seeds=seeds
         )
 
@@ -181,7 +181,7 @@ class _Night:
                 shutil.copytree(folder / "adapter", unfinished, dirs_exist_ok=True)
         shutil.rmtree(folder / "adapter", ignore_errors=True)  # one copy is enough, night after night
         manifest, trained = read_json(folder / "manifest.json"), self._result.trained
-        candidate = self._store.register_checkpoint(
+        candidate = self._store.checkpoints.register(
             place,
             base_model=self._night.logged_as,
             base_revision=manifest["base_revision"],
@@ -198,9 +198,9 @@ class _Night:
         """By held-out tasks where they can be run, else by the logs."""
         store, wanted = self._store, self._night.gate
         self._await_server(candidate)
-        live = store.live_checkpoint(self._night.logged_as)
-        heldout = [] if wanted == "off-policy" else store.tasks(split="heldout")
-        tasks = draw_judges(heldout, gate_tasks, store.times_judged_checkpoints(), candidate.id)
+        live = store.checkpoints.live(self._night.logged_as)
+        heldout = [] if wanted == "off-policy" else store.tasks.list(split="heldout")
+        tasks = draw_judges(heldout, gate_tasks, store.tasks.times_judged_checkpoints(), candidate.id)
         note = ""
         if compare is not None and tasks:
             self._tell(
@@ -228,14 +228,14 @@ class _Night:
     def _sample(self, generator: Generator) -> list[Revision]:
         """Texts to look at: whether they are skills, how long they are, what is in them."""
         store = self._store
-        tasks = store.tasks(split="heldout", limit=SAMPLES) or store.tasks(split="train", limit=SAMPLES)
+        tasks = store.tasks.list(split="heldout", limit=SAMPLES) or store.tasks.list(split="train", limit=SAMPLES)
         history = [Generation(number=0, text=None)]
         # A prompt is not made of held-out tasks; nothing that is written here is kept.
         return [one for task in tasks for one in generator.propose(replace(task, split="train"), history, n=1)]
 
-    def _promoted(self, run: TrainingRun, live: Checkpoint) -> Retrained:
+    def _promoted(self, run: TrainingRun, live: Checkpoint) -> RetrainReport:
         """An earlier start has promoted it, and was killed before it could say so."""
-        promotion = self._store.checkpoint_events(live.id)[-1]
+        promotion = self._store.checkpoints.events(live.id)[-1]
         self._result.gate = dict(promotion.evidence) or None
         self._end(run, "promoted", promotion.reason)
         self._serve(live)
@@ -245,11 +245,11 @@ class _Night:
         result, evidence = self._result, decision.to_json()
         result.gate = evidence
         if decision.promote and self._night.promote:
-            self._store.promote_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
+            self._store.checkpoints.promote(candidate.id, by=BY, reason=decision.reason, gate=evidence)
             self._end(run, "promoted", decision.reason)
             self._serve(candidate)
         else:
-            self._store.keep_checkpoint(candidate.id, by=BY, reason=decision.reason, gate=evidence)
+            self._store.checkpoints.keep(candidate.id, by=BY, reason=decision.reason, gate=evidence)
             asked = "" if self._night.promote or not decision.promote else "the gate said yes, none is promoted: "
             self._end(run, "kept", asked + decision.reason)
 
@@ -264,13 +264,13 @@ class _Night:
             self._result.serving.append(f"not loaded yet: {exc}")
             _log.warning("%s is live but not loaded: %s", checkpoint.id, exc)
 
-    def _end(self, run: TrainingRun, outcome: Any, reason: str) -> Retrained:
+    def _end(self, run: TrainingRun, outcome: Any, reason: str) -> RetrainReport:
         result = self._result
         result.outcome, result.reason = outcome, reason
-        live = self._store.live_checkpoint()
+        live = self._store.checkpoints.live()
         result.live = live.id if live else None
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
-        self._store.save_training(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        self._store.runs.training.save(run.id, {**run.progress, **_plain(result)}, outcome=kept)
         self._ended = True
         return result
 
@@ -300,7 +300,7 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, "train": {key: list(v) if isinstance(v, tuple) else v for key, v in train.items()}}
 
 
-def _plain(result: Retrained) -> dict[str, Any]:
+def _plain(result: RetrainReport) -> dict[str, Any]:
     return {key: value for key, value in result.to_json().items() if key not in ("seconds", "reason", "outcome")}
 
 

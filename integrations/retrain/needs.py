@@ -26,8 +26,8 @@ def check_needs(store: SkillStore, night: Night, *, task_llm: bool, verifier: Ve
     """
     check_model(night.base_model)
     check_launcher(night.launcher)
-    if (live := store.live_checkpoint(night.logged_as)) is not None:
+    if (live := store.checkpoints.live(night.logged_as)) is not None:
         live.verify()
     if night.judged_by(store, task_llm=task_llm) != "paired":
         return ""
-    return verifiers.check_verifiers(store.tasks(split="heldout"), verifier)
+    return verifiers.check_verifiers(store.tasks.list(split="heldout"), verifier)

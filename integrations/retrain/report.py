@@ -7,7 +7,7 @@ Outcome = Literal["promoted", "kept", "nothing new", "failed"]
 
 
 @dataclass(kw_only=True)
-class Retrained:
+class RetrainReport:
     """What a night came to.
 
     Args:
@@ -18,7 +18,7 @@ class Retrained:
         resumed: Whether an earlier start had begun it.
         rolled_back: The live checkpoint that was sent back first, because the gate took less of what it wrote.
         learned_from: What the groups are; see `training.dataset.GroupReport`.
-        trained: What came of training; see `training.trainer.Trained`.
+        trained: The result of training; see `training.trainer.TrainingResult`.
         checkpoint: The new checkpoint.
         live: What is live now; None is the base model.
         gate: What the gate said; see `checkpoint_gate.CheckpointDecision`.

@@ -62,14 +62,14 @@ class Night:
         What a night learned from that was not promoted is learned from again, with what came since: it is lost otherwise, and
         still on-policy, because what wrote it has not changed.
         """
-        return None if self.all_logs else self.since or store.trained_until(promoted=True)
+        return None if self.all_logs else self.since or store.runs.training.trained_until(promoted=True)
 
     def nothing_new(self, store: SkillStore, since: datetime | None) -> str | None:
         """Why it would be the last night once more, or None."""
-        last = store.trained_until()
+        last = store.runs.training.trained_until()
         if self.new or self.all_logs or self.since or last in (None, since):
             return None
-        if any(row["kind"] == "revision" for row in store.history_rows(since=last)):
+        if any(row["kind"] == "revision" for row in store.histories.rows(since=last)):
             return None
         return f"nothing was logged since {last:%Y-%m-%d %H:%M} UTC, and what was before made no better generator"
 
@@ -80,7 +80,7 @@ class Night:
             ConfigurationError: it is to be paired and cannot be.
         """
         lacks = None if task_llm else "no task LLM is given; give one"
-        if task_llm and self.gate != "off-policy" and not store.tasks(split="heldout", limit=1):
+        if task_llm and self.gate != "off-policy" and not store.tasks.list(split="heldout", limit=1):
             lacks = "there are no held-out tasks; evolve with some"
         if self.gate == "paired" and lacks is not None:
             raise ConfigurationError(f"the gate is to be paired and {lacks}, or let the gate be auto")
@@ -91,10 +91,10 @@ class Night:
     ) -> GroupReport:
         """Writes the groups that it learns from; see `build_groups`."""
         return build_groups(
-            store.history_rows(since=since),
+            store.histories.rows(since=since),
             folder,
             base_model=self.logged_as,
-            ages=store.checkpoint_ages(),
+            ages=store.histories.checkpoint_ages(),
             max_age=self.max_age,
             advantage=advantage,
             max_tokens=_context(self.base_model),

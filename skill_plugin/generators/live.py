@@ -23,7 +23,7 @@ class LiveGenerator:
 
     Args:
         model: The base model, as histories call it.
-        live_checkpoint: The registry's answer, such as `store.live_checkpoint`; None is the base model alone.
+        live_checkpoint: The registry's answer, such as `store.checkpoints.live`; None is the base model alone.
         make: Makes the generator of a checkpoint. Two are there while one gives way to the other.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from skill_plugin.errors import InvalidHistoryError, MissingExtraError
-from skill_plugin.histories.records import Refused, Row
+from skill_plugin.histories.records import Refusal, Row
 
 ENDINGS = (".jsonl", ".ndjson", ".json", ".parquet")
 MAX_ROW = 64 * 2**20
@@ -53,7 +53,7 @@ def files(path: str | Path) -> list[Path]:
     return [place]
 
 
-def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None = None) -> Iterator[Row | Refused]:
+def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None = None) -> Iterator[Row | Refusal]:
     """Every row of the files, in order.
 
     Args:
@@ -73,9 +73,9 @@ def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None 
                     read += 1
                     where = f"{path.name}:{number}"
                     if isinstance(value, str):
-                        yield Refused(reason=value, where=where)
+                        yield Refusal(reason=value, where=where)
                     elif not isinstance(value, Mapping):
-                        yield Refused(reason=NO_OBJECT, where=where)
+                        yield Refusal(reason=NO_OBJECT, where=where)
                     else:
                         yield Row(
                             value=value,
@@ -90,7 +90,7 @@ def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None 
                         tell(raw.tell() - told)
                         told = raw.tell()
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            yield Refused(reason=DAMAGED, where=f"{path.name}:{read + 1}")
+            yield Refusal(reason=DAMAGED, where=f"{path.name}:{read + 1}")
         except OSError as exc:
             raise InvalidHistoryError(
                 f"{str(path)!r} cannot be read: {exc.strerror or exc}; give a readable file"

@@ -13,7 +13,7 @@ from skill_plugin.histories.formats.langsmith import LangSmith
 from skill_plugin.histories.formats.messages import Messages
 from skill_plugin.histories.formats.own import Own
 from skill_plugin.histories.formats.trials import ReflectionTrials
-from skill_plugin.histories.records import Episode, Noted, Refused, Row
+from skill_plugin.histories.records import Episode, Note, Refusal, Row
 
 AUTO = "auto"
 HEADER = "header row"
@@ -22,7 +22,7 @@ OTHER_FORMAT = "row of another format"
 PROBED = 20
 """Rows that are looked at to tell a format."""
 
-Read = Episode | Refused | Noted
+Read = Episode | Refusal | Note
 
 
 class Reader(Protocol):
@@ -49,7 +49,7 @@ FORMATS: dict[str, type[Reader]] = {
 def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell | None = None) -> Iterator[Read]:  # noqa: A002 - its name on the command line
     """The episodes, refusals and notes of a file or folder, in order.
 
-    What is wrong with the whole is raised at once, what is wrong with a row is a `Refused`.
+    What is wrong with the whole is raised at once, what is wrong with a row is a `Refusal`.
 
     Args:
         format: A name in `FORMATS`, or `auto` to tell it from the first rows.
@@ -79,29 +79,29 @@ def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell
     return _read(FORMATS[format](), chain(head, stream))
 
 
-def _read(reader: Reader, stream: Iterator[Row | Refused]) -> Iterator[Read]:
+def _read(reader: Reader, stream: Iterator[Row | Refusal]) -> Iterator[Read]:
     for row in stream:
-        if isinstance(row, Refused):
+        if isinstance(row, Refusal):
             yield row
         elif not reader.claims(row.value):
             if row.is_first:
-                yield Noted(what=HEADER, where=row.where)
+                yield Note(what=HEADER, where=row.where)
             else:
-                yield Refused(reason=OTHER_FORMAT, where=row.where)
+                yield Refusal(reason=OTHER_FORMAT, where=row.where)
         else:
             try:
                 yield from reader.read(row)
             except InvalidHistoryError as exc:
-                yield Refused(reason=str(exc), where=row.where)
+                yield Refusal(reason=str(exc), where=row.where)
 
 
-def _seen(head: list[Row | Refused], claimed: list[str]) -> str:
+def _seen(head: list[Row | Refusal], claimed: list[str]) -> str:
     """What the first rows look like, and what to do."""
     if claimed:
         return f"its first rows look like {' and '.join(claimed)}; name the format they are in"
     row = next((row for row in head if isinstance(row, Row)), None)
     if row is None:
-        refused = next(row for row in head if isinstance(row, Refused))
+        refused = next(row for row in head if isinstance(row, Refusal))
         return f"its first row is {refused.reason} ({refused.where}); formats are {_names()}"
     return f"its first row has the keys {', '.join(map(str, list(row.value)[:8])) or '(none)'}; formats are {_names()}"
 

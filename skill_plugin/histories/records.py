@@ -10,7 +10,7 @@ from skill_plugin.records import Revision, Rollout, Task, canonical_json, sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempted:
+class EpisodeRollout:
     """One rollout of an episode, with what the store keeps beside it."""
 
     rollout: Rollout
@@ -20,7 +20,7 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class EpisodeRevision:
     """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none.
 
     `prompt_tasks` are content hashes of the further tasks that its prompt showed; `later` is what the text earned on siblings.
@@ -50,14 +50,14 @@ class Episode:
     run: str
     run_id: str
     where: str
-    attempts: tuple[Attempted, ...] = ()
-    written: tuple[Written, ...] = ()
+    rollouts: tuple[EpisodeRollout, ...] = ()
+    revisions: tuple[EpisodeRevision, ...] = ()
     notes: tuple[str, ...] = ()
     is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refusal:
     """A row, or a part of one, that is not taken in. `rollouts` counts what is lost with it.
 
     A row that is well-formed but empty keeps its `run` and the `reward` that was booked for it, so that the mean of the run is
@@ -72,7 +72,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Noted:
+class Note:
     """A row that claims to be no episode, such as a header."""
 
     what: str

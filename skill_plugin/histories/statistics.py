@@ -17,7 +17,7 @@ from skill_plugin.histories.eligibility import (
     group_temperature,
     refusal,
 )
-from skill_plugin.histories.worth import Judged, Later, has_signal, last_tried, worths_of
+from skill_plugin.histories.worth import CandidateRewards, Later, has_signal, last_tried, worths_of
 from skill_plugin.records import Purpose
 
 OWN, IMPORTED = "own", "imported"
@@ -208,15 +208,19 @@ class Gatherer:
             group = list(found)
             # A malformed text without tokens is not one of a generator that is trained: a reflection of another system, say.
             candidates = [
-                Judged((), fixed=MALFORMED_REWARD)
+                CandidateRewards((), fixed=MALFORMED_REWARD)
                 if one.malformed and one.completion_tokens > 0
-                else Judged(last_tried(by_skill[one.skill], one.generation) if one.skill else (), one.later)
+                else CandidateRewards(last_tried(by_skill[one.skill], one.generation) if one.skill else (), one.later)
                 for one in group
             ]
             self._group(lineage.split, group, candidates, rewards.get(group[0].generation - 1, []))
 
     def _group(
-        self, split: str, group: Sequence[CountedRevision], candidates: Sequence[Judged], previous: Sequence[float]
+        self,
+        split: str,
+        group: Sequence[CountedRevision],
+        candidates: Sequence[CandidateRewards],
+        previous: Sequence[float],
     ) -> None:
         worths = worths_of(candidates, previous, Credit.of(DEFAULT_CREDIT))
         signal = has_signal(worths.candidates)
@@ -323,7 +327,7 @@ class Gatherer:
         )
 
 
-def _compared(judged: Judged, siblings: Sequence[str]) -> Iterable[float]:
+def _compared(judged: CandidateRewards, siblings: Sequence[str]) -> Iterable[float]:
     """The rewards that a candidate's worth is made of."""
     if not siblings:
         return judged.own

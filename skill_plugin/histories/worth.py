@@ -37,7 +37,7 @@ class Later(NamedTuple):
     used: float | None = None
 
 
-class Judged(NamedTuple):
+class CandidateRewards(NamedTuple):
     """A candidate's rewards on its own task (`own`, shape [K]) and on siblings.
 
     `fixed` is what a malformed text is worth, whatever the tasks; None is a text that was tried.
@@ -69,7 +69,7 @@ class Worths(NamedTuple):
     siblings: tuple[str, ...]
 
 
-def worths_of(candidates: Sequence[Judged], previous: Sequence[float], credit: Credit) -> Worths:
+def worths_of(candidates: Sequence[CandidateRewards], previous: Sequence[float], credit: Credit) -> Worths:
     """Returns what each candidate of one prompt is worth, shape [C].
 
     All are compared on one footing. Where there are at least `LEAST_SIBLINGS` siblings on which every candidate was judged that has
@@ -110,7 +110,7 @@ def has_signal(candidates: Sequence[Worth]) -> bool:
     return any(abs(one.reward - mean + (one.gain or 0.0)) > NEGLIGIBLE for one in candidates if one.reward is not None)
 
 
-def _common(candidates: Sequence[Judged], credit: Credit) -> tuple[str, ...]:
+def _common(candidates: Sequence[CandidateRewards], credit: Credit) -> tuple[str, ...]:
     """The siblings that all candidates are compared on."""
     if not credit.later_weight and not credit.bonus:
         return ()
@@ -120,7 +120,7 @@ def _common(candidates: Sequence[Judged], credit: Credit) -> tuple[str, ...]:
     return tuple(sorted(common)) if len(common) >= LEAST_SIBLINGS else ()
 
 
-def _by_own(one: Judged, previous: Sequence[float]) -> Worth:
+def _by_own(one: CandidateRewards, previous: Sequence[float]) -> Worth:
     if one.fixed is None and not one.own:
         return Worth()
     reward = fmean(one.own) if one.fixed is None else one.fixed
@@ -128,7 +128,11 @@ def _by_own(one: Judged, previous: Sequence[float]) -> Worth:
 
 
 def _by_siblings(
-    one: Judged, siblings: Sequence[str], before: Mapping[str, float], previous: Sequence[float], credit: Credit
+    one: CandidateRewards,
+    siblings: Sequence[str],
+    before: Mapping[str, float],
+    previous: Sequence[float],
+    credit: Credit,
 ) -> Worth:
     weight = credit.later_weight
     later = {each.task: each for each in one.later if each.rewards}

@@ -26,7 +26,7 @@ from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.job import alone, processes, run
 from skill_plugin.training.model import base_model
 from skill_plugin.training.plan import PLAN, TrainPlan
-from skill_plugin.training.trainer import Trained
+from skill_plugin.training.trainer import TrainingResult
 
 WATCHED = "SKILL_PLUGIN_WATCH_PARENT"
 """Set by a process that holds our standard input open for as long as it lives; when it is gone, so is this one."""
@@ -129,7 +129,7 @@ def _end_with_parent() -> None:
     os._exit(130)
 
 
-def _tell(done: Trained) -> None:
+def _tell(done: TrainingResult) -> None:
     last = defaultdict(lambda: math.nan, done.last)
     print(  # noqa: T201
         f"step {done.step} of {done.steps}: loss {last['loss']:.4f}, KL {last['kl']:.4f}, ratio {last['ratio']:.3f}, "

@@ -20,14 +20,14 @@ from skill_plugin.training.files.manifest import manifest, read_json, same_run, 
 from skill_plugin.training.files.metrics import FILE as METRICS
 from skill_plugin.training.model import base_model
 from skill_plugin.training.plan import PLAN, TrainPlan
-from skill_plugin.training.trainer import REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, Trained, train
+from skill_plugin.training.trainer import REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, TrainingResult, train
 
 MANIFEST, RESULT, CURVES = "manifest.json", "result.json", "curves.png"
 
 _log = logging.getLogger(__name__)
 
 
-def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Trained:
+def run(folder: Path, *, on_step: Callable[[TrainingResult], None] | None = None) -> TrainingResult:
     """Does what a run's folder says, resuming where an earlier start ended. One that is done stays as it is.
 
     Args:
@@ -44,7 +44,7 @@ def run(folder: Path, *, on_step: Callable[[Trained], None] | None = None) -> Tr
     if (folder / RESULT).exists():
         if here.is_main_process:
             _tidy(folder)
-        return Trained(**read_json(folder / RESULT))
+        return TrainingResult(**read_json(folder / RESULT))
     with alone(folder):
         revision = base_model.base_revision(plan.base_model)
         if here.is_main_process:

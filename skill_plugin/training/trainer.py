@@ -35,7 +35,7 @@ BEFORE, AFTER = "validation-before.json", "validation-after.json"
 
 
 @dataclass(kw_only=True)
-class Trained:
+class TrainingResult:
     """What came of a run. One that `failed` has no adapter.
 
     `skipped` counts steps that changed nothing: they were not finite, or all their groups were refused; `skipped_in_a_row` only
@@ -73,7 +73,9 @@ class Trained:
         return asdict(self)
 
 
-def train(folder: Path, plan: TrainPlan, *, revision: str, on_step: Callable[[Trained], None] | None = None) -> Trained:
+def train(
+    folder: Path, plan: TrainPlan, *, revision: str, on_step: Callable[[TrainingResult], None] | None = None
+) -> TrainingResult:
     """Trains an adapter on the groups under `folder/data/train`, resuming from the newest snapshot there is.
 
     Token-level GRPO (arXiv:2402.03300) with the logged log-probabilities as the old policy's: the loss of a step is the sum
@@ -96,7 +98,7 @@ def train(folder: Path, plan: TrainPlan, *, revision: str, on_step: Callable[[Tr
     done, snapshots = learner.done, Snapshots(folder / SNAPSHOTS)
     if (snapshot := snapshots.newest()) is not None:
         learner.policy.restore(snapshot)
-        done = Trained(**snapshot.state["done"])
+        done = TrainingResult(**snapshot.state["done"])
     else:
         check_disk(folder, needed_bytes(sum(one.nbytes for one in learner.policy.trainable().values())))
         learner.references.check_logprobs()
@@ -156,10 +158,10 @@ class _Learner:
         self.references = References(cache, policy, groups, surveyed.places, plan, accelerator)
 
     @property
-    def done(self) -> Trained:
+    def done(self) -> TrainingResult:
         """A run that has not begun."""
         policy = self.policy
-        return Trained(
+        return TrainingResult(
             steps=self._steps,
             way=policy.way,
             way_reason=policy.way_reason,
@@ -202,13 +204,13 @@ class _Learner:
         if self._accelerator.is_main_process:
             write_json(path, [one.to_json() for one in found])
 
-    def keep(self, snapshots: Snapshots, done: Trained) -> None:
+    def keep(self, snapshots: Snapshots, done: TrainingResult) -> None:
         parts = self.policy.parts()  # every process takes part in gathering them
         if self._accelerator.is_main_process:
             snapshots.save(done.step, parts, {"done": done.to_json()})
         self._accelerator.wait_for_everyone()
 
-    def go_back(self, snapshots: Snapshots, done: Trained, reason: str) -> None:
+    def go_back(self, snapshots: Snapshots, done: TrainingResult, reason: str) -> None:
         """To the last snapshot: the steps after it led to where the policy went too far."""
         self.policy.forget_gradients()
         if (snapshot := snapshots.newest()) is not None:

@@ -11,7 +11,7 @@ from skill_plugin.training.model.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class RevisionScore:
     """A revision that was held back. Log-probabilities are summed over its tokens, in nats.
 
     Args:
@@ -36,13 +36,13 @@ class Scored:
         return asdict(self)
 
 
-def score(policy: Policy, groups: Groups, places: Sequence[int]) -> list[Scored]:
+def score(policy: Policy, groups: Groups, places: Sequence[int]) -> list[RevisionScore]:
     """Scores the groups at some places, in every process alike."""
     return list(_scored(policy, groups, places))
 
 
 @torch.no_grad()
-def _scored(policy: Policy, groups: Groups, places: Sequence[int]) -> Iterator[Scored]:
+def _scored(policy: Policy, groups: Groups, places: Sequence[int]) -> Iterator[RevisionScore]:
     for group in map(groups.__getitem__, places):
         for numbers in policy.passes(group):
             values = policy.logprobs(group, numbers).tolist()
@@ -50,7 +50,7 @@ def _scored(policy: Policy, groups: Groups, places: Sequence[int]) -> Iterator[S
             for number in numbers:
                 candidate = group.candidates[number]
                 end = at + len(candidate.completion_ids)
-                yield Scored(
+                yield RevisionScore(
                     task=group.task,
                     group=group.id,
                     number=candidate.number,

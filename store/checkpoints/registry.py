@@ -5,7 +5,7 @@ retired one may be promoted again. At most one is live in a namespace; with none
 deleted, and every change is one transaction with an event. An adapter's files are read before the transaction begins.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,17 +23,17 @@ from skill_plugin.checkpoints import (
 from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError
 from skill_plugin.histories.eligibility import BASE
 from skill_plugin.models.adapter_files import adapter_sha256, check_adapter
-from skill_plugin.store.base import StoreBase
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.json_values import plain_json
+from skill_plugin.store.partition import Part
 from skill_plugin.store.tables import CheckpointRow
 
 
-class Checkpoints(StoreBase):
+class Checkpoints(Part):
     """The namespace's checkpoints."""
 
-    def register_checkpoint(
+    def register(
         self,
         path: str | Path,
         *,
@@ -65,17 +65,17 @@ class Checkpoints(StoreBase):
         check_adapter(folder)
         digest = adapter_sha256(folder)
         checkpoint_id = f"ckpt_{digest[:12]}"
-        with self.database.read() as session:
-            known = session.get(CheckpointRow, (self.namespace, checkpoint_id))
+        with self._partition.read() as session:
+            known = session.get(CheckpointRow, (self._namespace, checkpoint_id))
         moved = known is not None and known.path != str(folder) and not checkpoint_rows.is_whole(known)
         crashpoint("checkpoint.before")
-        with self._write() as session:
-            row = session.get(CheckpointRow, (self.namespace, checkpoint_id))
+        with self._partition.write() as session:
+            row = session.get(CheckpointRow, (self._namespace, checkpoint_id))
             if row is None:
                 if parent is not None:
-                    checkpoint_rows.find(session, self.namespace, parent)
+                    checkpoint_rows.find(session, self._namespace, parent)
                 row = CheckpointRow(
-                    namespace=self.namespace,
+                    namespace=self._namespace,
                     id=checkpoint_id,
                     base_model=base_model,
                     base_revision=base_revision,
@@ -96,35 +96,33 @@ class Checkpoints(StoreBase):
         crashpoint("checkpoint.after")
         return registered
 
-    def checkpoint(self, checkpoint_id: str) -> Checkpoint:
+    def get(self, checkpoint_id: str) -> Checkpoint:
         """Raises `CheckpointNotFoundError` where there is none in this namespace."""
-        with self.database.read() as session:
-            return checkpoint_rows.view(checkpoint_rows.find(session, self.namespace, checkpoint_id))
+        with self._partition.read() as session:
+            return checkpoint_rows.view(checkpoint_rows.find(session, self._namespace, checkpoint_id))
 
-    def checkpoints(self, status: str | None = None) -> list[Checkpoint]:
+    def list(self, status: str | None = None) -> list[Checkpoint]:
         """All of the namespace, or those of one status; newest first."""
         if status not in (None, *get_args(CheckpointStatus)):
             raise ConfigurationError(f"{status!r} is not a status; use one of {', '.join(get_args(CheckpointStatus))}")
-        mine = select(CheckpointRow).where(CheckpointRow.namespace == self.namespace)
+        mine = select(CheckpointRow).where(CheckpointRow.namespace == self._namespace)
         if status is not None:
             mine = mine.where(CheckpointRow.status == status)
-        with self.database.read() as session:
+        with self._partition.read() as session:
             rows = session.exec(mine.order_by(col(CheckpointRow.created_at).desc(), col(CheckpointRow.id)))
             return [checkpoint_rows.view(row) for row in rows]
 
-    def live_checkpoint(self, base_model: str | None = None) -> Checkpoint | None:
+    def live(self, base_model: str | None = None) -> Checkpoint | None:
         """The one that serves; None is the base model.
 
         Args:
             base_model: Only one that was trained on this.
         """
-        with self.database.read() as session:
-            row = checkpoint_rows.live_row(session, self.namespace)
+        with self._partition.read() as session:
+            row = checkpoint_rows.live_row(session, self._namespace)
             return checkpoint_rows.view(row) if row is not None and base_model in (None, row.base_model) else None
 
-    def promote_checkpoint(
-        self, checkpoint_id: str, *, by: str, reason: str, gate: Mapping[str, Any] | None = None
-    ) -> Checkpoint:
+    def promote(self, checkpoint_id: str, *, by: str, reason: str, gate: Mapping[str, Any] | None = None) -> Checkpoint:
         """Makes a checkpoint live in place of the one that is, which is retired, whatever base model that was trained on.
         For one that is live already nothing changes.
 
@@ -139,12 +137,12 @@ class Checkpoints(StoreBase):
             ConfigurationError: its files are missing, changed or not to be loaded.
         """
         found = plain_json(gate, "a gate's evidence") if gate is not None else None
-        self.checkpoint(checkpoint_id).verify()
+        self.get(checkpoint_id).verify()
         crashpoint("checkpoint.before")
-        with self._write() as session:
-            row = checkpoint_rows.find(session, self.namespace, checkpoint_id)
+        with self._partition.write() as session:
+            row = checkpoint_rows.find(session, self._namespace, checkpoint_id)
             if row.status != LIVE:
-                before = checkpoint_rows.live_row(session, self.namespace)
+                before = checkpoint_rows.live_row(session, self._namespace)
                 evidence = {"instead_of": before.id if before else None, "gate": found}
                 if before is not None:
                     checkpoint_rows.change(session, before, "retired")
@@ -156,9 +154,7 @@ class Checkpoints(StoreBase):
         crashpoint("checkpoint.after")
         return promoted
 
-    def keep_checkpoint(
-        self, checkpoint_id: str, *, by: str, reason: str, gate: Mapping[str, Any] | None = None
-    ) -> Checkpoint:
+    def keep(self, checkpoint_id: str, *, by: str, reason: str, gate: Mapping[str, Any] | None = None) -> Checkpoint:
         """Notes that the gate said no: the checkpoint stays a candidate, or retired, and what is live stays live.
 
         Raises:
@@ -166,15 +162,15 @@ class Checkpoints(StoreBase):
             StoreError: it is live.
         """
         found = plain_json(gate, "a gate's evidence") if gate is not None else None
-        with self._write() as session:
-            row = checkpoint_rows.find(session, self.namespace, checkpoint_id)
+        with self._partition.write() as session:
+            row = checkpoint_rows.find(session, self._namespace, checkpoint_id)
             if row.status == LIVE:
                 raise StoreError(f"{row.id} is live; go back with: skill-plugin checkpoints rollback")
             checkpoint_rows.change(session, row, row.status, gate=found)
             checkpoint_rows.log(session, row, "kept", by=by, reason=reason, evidence={"gate": found})
             return checkpoint_rows.view(row)
 
-    def rollback_checkpoint(self, *, by: str, reason: str, to: str | None = None) -> Checkpoint | None:
+    def rollback(self, *, by: str, reason: str, to: str | None = None) -> Checkpoint | None:
         """Retires the live checkpoint and makes an earlier one live again; returns that, None is the base model.
 
         Args:
@@ -187,21 +183,21 @@ class Checkpoints(StoreBase):
             StoreError: `to` was never live.
             ConfigurationError: the files of the earlier one are missing, changed or not to be loaded.
         """
-        live = self.live_checkpoint()
+        live = self.live()
         if to is None and live is None:
-            raise CheckpointNotFoundError(f"no checkpoint is live in namespace {self.namespace!r}; the base model is")
+            raise CheckpointNotFoundError(f"no checkpoint is live in namespace {self._namespace!r}; the base model is")
         if to is not None or live is None:
             return self._go_back(None if to == BASE else to, by=by, reason=reason)
-        with self.database.read() as session:
-            before = checkpoint_rows.before(session, self.namespace, live.id)
+        with self._partition.read() as session:
+            before = checkpoint_rows.before(session, self._namespace, live.id)
         return self._go_back(before, by=by, reason=reason, only_from=live.id)
 
-    def checkpoint_events(self, checkpoint_id: str | None = None) -> list[CheckpointEvent]:
+    def events(self, checkpoint_id: str | None = None) -> Sequence[CheckpointEvent]:
         """The life of one checkpoint, or of all of the namespace; oldest first."""
-        with self.database.read() as session:
+        with self._partition.read() as session:
             if checkpoint_id is not None:
-                checkpoint_rows.find(session, self.namespace, checkpoint_id)
-            rows = checkpoint_rows.events(session, self.namespace)
+                checkpoint_rows.find(session, self._namespace, checkpoint_id)
+            rows = checkpoint_rows.events(session, self._namespace)
             return [
                 CheckpointEvent(
                     checkpoint_id=row.checkpoint_id,
@@ -220,8 +216,8 @@ class Checkpoints(StoreBase):
 
         A version that a gate refused and later promoted is accepted; what a person decided does not count.
         """
-        with self.database.read() as session:
-            found = checkpoint_rows.decisions(session, self.namespace)
+        with self._partition.read() as session:
+            found = checkpoint_rows.decisions(session, self._namespace)
         return checkpoint_rows.total(decided for (one, _), decided in found.items() if one == checkpoint_id)
 
     def check_live(self, *, by: str, margin: float = MARGIN, min_decisions: int = MIN_DECISIONS) -> Checkpoint | None:
@@ -239,12 +235,12 @@ class Checkpoints(StoreBase):
         Returns:
             What was rolled back, retired now; None if it stays.
         """
-        with self.database.read() as session:
-            live = checkpoint_rows.live_row(session, self.namespace)
+        with self._partition.read() as session:
+            live = checkpoint_rows.live_row(session, self._namespace)
             if live is None:
                 return None
-            before = checkpoint_rows.before(session, self.namespace, live.id)
-            found = checkpoint_rows.decisions(session, self.namespace)
+            before = checkpoint_rows.before(session, self._namespace, live.id)
+            found = checkpoint_rows.decisions(session, self._namespace)
         models = {model for (one, model) in found if one == live.id}
         now = checkpoint_rows.total(decided for (one, _), decided in found.items() if one == live.id)
         earlier = checkpoint_rows.total(
@@ -259,18 +255,18 @@ class Checkpoints(StoreBase):
             f"{earlier.accepted} of {earlier.decided} of {before or 'the base model'} ({earlier.rate:.0%})"
         )
         self._go_back(before, by=by, reason=reason, only_from=live.id)
-        return self.checkpoint(live.id)
+        return self.get(live.id)
 
     def _go_back(self, wanted: str | None, *, by: str, reason: str, only_from: str | None = None) -> Checkpoint | None:
         """Makes a checkpoint live again, None is the base model; with `only_from` only if that is still live."""
         if wanted is not None:
-            self.checkpoint(wanted).verify()
+            self.get(wanted).verify()
         crashpoint("checkpoint.before")
-        with self._write() as session:
-            live = checkpoint_rows.live_row(session, self.namespace)
+        with self._partition.write() as session:
+            live = checkpoint_rows.live_row(session, self._namespace)
             if only_from is not None and (live is None or live.id != only_from):
                 raise StoreError(f"{only_from} is not live any more, another process has changed that; look again")
-            row = None if wanted is None else checkpoint_rows.find(session, self.namespace, wanted)
+            row = None if wanted is None else checkpoint_rows.find(session, self._namespace, wanted)
             if row is not None and not checkpoint_rows.was_live(session, row):
                 raise StoreError(f"{row.id} was never live; make it so with: skill-plugin checkpoints promote {row.id}")
             if live is not None and (row is None or live.id != row.id):

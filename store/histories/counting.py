@@ -12,7 +12,7 @@ from skill_plugin.histories.eligibility import temperature_of
 from skill_plugin.histories.worth import Later
 from skill_plugin.store.histories import lineages
 from skill_plugin.store.histories.later import later_of
-from skill_plugin.store.histories.lineages import Recorded, Window, table_of
+from skill_plugin.store.histories.lineages import LineageRows, Window, table_of
 from skill_plugin.store.tables import RevisionRow, RolloutRow, TaskRow
 
 
@@ -46,7 +46,7 @@ def counted(session: Session, namespace: str, gatherer: statistics.Gatherer, win
     return gatherer.result({split: by_split.get(split, 0) for split in ("train", "heldout")})
 
 
-def _lineage(lineage: Recorded, later: Mapping[tuple[str, int], Sequence[Later]]) -> statistics.CountedLineage:
+def _lineage(lineage: LineageRows, later: Mapping[tuple[str, int], Sequence[Later]]) -> statistics.CountedLineage:
     return statistics.CountedLineage(
         lineage.task.split,
         [

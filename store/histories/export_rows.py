@@ -14,7 +14,7 @@ from skill_plugin.histories import columns
 from skill_plugin.histories.worth import Later, last_tried
 from skill_plugin.skills import skill_md
 from skill_plugin.store.histories.later import later_of, prompt_tasks
-from skill_plugin.store.histories.lineages import Recorded
+from skill_plugin.store.histories.lineages import LineageRows
 from skill_plugin.store.tables import RevisionRow, SharedUseRow, SkillRow, SkillVersionRow
 
 Ref = tuple[str, int]
@@ -31,7 +31,7 @@ class Text(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Beside:
+class _PageContext:
     """What belongs to the rows of a page and is not in them: texts, and by their keys what else is known."""
 
     texts: Mapping[Ref, Text]
@@ -42,10 +42,10 @@ class _Beside:
 
 
 def export_rows(
-    session: Session, namespace: str, page: Sequence[Recorded], base_models: Mapping[str, str]
+    session: Session, namespace: str, page: Sequence[LineageRows], base_models: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
     """The rows of some lineages."""
-    beside = _Beside(
+    beside = _PageContext(
         texts=_texts(session, namespace, page),
         base_models=base_models,
         later=later_of(session, namespace, page),
@@ -56,7 +56,7 @@ def export_rows(
         yield from _of(lineage, beside)
 
 
-def _of(lineage: Recorded, beside: _Beside) -> Iterator[dict[str, Any]]:
+def _of(lineage: LineageRows, beside: _PageContext) -> Iterator[dict[str, Any]]:
     under: defaultdict[tuple[int, str, Ref | None], list[Any]] = defaultdict(list)
     tried: defaultdict[Ref | None, dict[int, list[Any]]] = defaultdict(dict)
     population: defaultdict[int, list[float]] = defaultdict(list)
@@ -119,7 +119,7 @@ def _empty() -> dict[str, Any]:
 
 
 def _common(
-    lineage: Recorded, generation: int, own: Sequence[Any], population: Mapping[int, Sequence[float]]
+    lineage: LineageRows, generation: int, own: Sequence[Any], population: Mapping[int, Sequence[float]]
 ) -> dict[str, Any]:
     judged = [one for one in own if one.reward is not None]
     task = lineage.task
@@ -153,7 +153,7 @@ def _later(one: Later) -> dict[str, Any]:
     return {**one._asdict(), "rewards": [*one.rewards], "before": [*one.before], "none": [*one.none]}
 
 
-def _rollout(row: Any, beside: _Beside) -> dict[str, Any]:
+def _rollout(row: Any, beside: _PageContext) -> dict[str, Any]:
     withheld = f"{row.withheld_skill_id}@{row.withheld_version}" if row.withheld_skill_id else None
     skill = f"{row.skill_id}@{row.version}" if row.skill_id else None
     return {name: getattr(row, name) for name in columns.ROLLOUT if name not in ("skill", "withheld", "also")} | {
@@ -168,7 +168,7 @@ def _skill(row: Any) -> Ref | None:
 
 
 def _also(
-    session: Session, namespace: str, page: Sequence[Recorded]
+    session: Session, namespace: str, page: Sequence[LineageRows]
 ) -> dict[tuple[str, int, int], dict[str, float | None]]:
     """The further skills that were in the prompts of the page's rollouts, by run, generation and k."""
     found: defaultdict[tuple[str, int, int], dict[str, float | None]] = defaultdict(dict)
@@ -183,7 +183,7 @@ def _also(
     return found
 
 
-def _texts(session: Session, namespace: str, page: Sequence[Recorded]) -> dict[Ref, Text]:
+def _texts(session: Session, namespace: str, page: Sequence[LineageRows]) -> dict[Ref, Text]:
     """The texts of all skill versions that a page names: from the library, else from the revision that was imported."""
     wanted = {
         ref for lineage in page for row in (*lineage.revisions, *lineage.rollouts) if (ref := _skill(row)) is not None

@@ -13,12 +13,12 @@ from skill_plugin import histories
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.histories import columns, statistics
 from skill_plugin.histories.eligibility import BASE, MAX_AGE
-from skill_plugin.histories.records import Episode, Refused
+from skill_plugin.histories.records import Episode, Refusal
 from skill_plugin.histories.statistics import HistoryStats
-from skill_plugin.store.base import StoreBase
 from skill_plugin.store.histories import counting, import_rows, lineages
 from skill_plugin.store.histories.export_rows import export_rows
 from skill_plugin.store.histories.lineages import Window
+from skill_plugin.store.partition import Part
 from skill_plugin.store.skills.query import When, moment
 from skill_plugin.store.tables import RevisionRow, RolloutRow
 
@@ -61,10 +61,10 @@ class _Rewards:
         return {run: total / count for run, (count, total) in sorted(self._sums.items())}
 
 
-class Histories(StoreBase):
+class Histories(Part):
     """Recorded runs in bulk."""
 
-    def import_histories(
+    def import_from(
         self,
         path: str | Path,
         format: str = histories.AUTO,  # noqa: A002 - its name on the command line
@@ -99,8 +99,8 @@ class Histories(StoreBase):
         def write(batch: list[Episode]) -> None:
             if not batch:
                 return
-            with self._write() as session:
-                taken = import_rows.take(session, self.namespace, batch)
+            with self._partition.write() as session:
+                taken = import_rows.take(session, self._namespace, batch)
             report.imported += taken.imported
             report.already_there += taken.already_there
             refused[import_rows.OTHER_CONTENT] += taken.refused
@@ -113,13 +113,13 @@ class Histories(StoreBase):
         batch: list[Episode] = []
         for one in histories.read(format, path, family=family, tell=tell):
             if isinstance(one, Episode):
-                report.read += len(one.attempts)
+                report.read += len(one.rollouts)
                 notes.update(one.notes)
                 batch.append(one)
                 if len(batch) >= BATCH:
                     write(batch)
                     batch = []
-            elif isinstance(one, Refused):
+            elif isinstance(one, Refusal):
                 report.read += one.rollouts
                 refused[one.reason] += one.rollouts
                 rewards.add(one.run, one.reward)
@@ -131,7 +131,7 @@ class Histories(StoreBase):
         report.notes = dict(notes.most_common())
         return report
 
-    def export_histories(
+    def export_to(
         self,
         path: str | Path,
         *,
@@ -157,7 +157,7 @@ class Histories(StoreBase):
         counts: Counter[str] = Counter(rows=0, revisions=0, rollouts=0)
 
         def counted() -> Iterator[dict[str, Any]]:
-            for row in self.history_rows(family=family, since=since, until=until):
+            for row in self.rows(family=family, since=since, until=until):
                 counts["rows"] += 1
                 counts["revisions"] += row["kind"] == "revision"
                 counts["rollouts"] += len(row["rollouts"])
@@ -168,7 +168,7 @@ class Histories(StoreBase):
         columns.write(path, counted())
         return dict(counts)
 
-    def history_rows(
+    def rows(
         self, *, family: str | None = None, since: When | None = None, until: When | None = None
     ) -> Iterator[dict[str, Any]]:
         """The rows that `export_histories` writes, one at a time; see `skill_plugin.histories.columns`.
@@ -177,11 +177,11 @@ class Histories(StoreBase):
             ConfigurationError: a filter is not what it should be.
         """
         window = _window(family, since, until)
-        with self.database.read() as session:
-            known = lineages.checkpoints(session, self.namespace)
+        with self._partition.read() as session:
+            known = lineages.checkpoints(session, self._namespace)
             pages = lineages.lineages(
                 session,
-                self.namespace,
+                self._namespace,
                 window,
                 revision_columns=lineages.other_columns(
                     RevisionRow, "task_id", "run_id", "generation", "group_id", "candidate", "created_at"
@@ -192,15 +192,15 @@ class Histories(StoreBase):
                 weight=lineages.WEIGHT,
             )
             yield from chain.from_iterable(
-                export_rows(session, self.namespace, page, known.base_models) for page in pages
+                export_rows(session, self._namespace, page, known.base_models) for page in pages
             )
 
     def checkpoint_ages(self) -> dict[str | None, int]:
         """How many checkpoints each is behind the live one; None is the base model. See `eligibility.ages`."""
-        with self.database.read() as session:
-            return dict(lineages.checkpoints(session, self.namespace).ages)
+        with self._partition.read() as session:
+            return dict(lineages.checkpoints(session, self._namespace).ages)
 
-    def history_stats(
+    def stats(
         self,
         *,
         family: str | None = None,
@@ -224,17 +224,17 @@ class Histories(StoreBase):
         if not isinstance(max_age, int) or max_age < 0:
             raise ConfigurationError(f"max_age is {max_age!r}; give a whole number from 0")
         window = _window(family, since, None)
-        with self.database.read() as session:
-            known = lineages.checkpoints(session, self.namespace)
+        with self._partition.read() as session:
+            known = lineages.checkpoints(session, self._namespace)
             if checkpoint not in (None, BASE, *known.base_models):
                 written = select(RevisionRow.id).where(
-                    RevisionRow.namespace == self.namespace, col(RevisionRow.checkpoint_id) == checkpoint
+                    RevisionRow.namespace == self._namespace, col(RevisionRow.checkpoint_id) == checkpoint
                 )
                 if session.exec(written.limit(1)).first() is None:
                     names = ", ".join([*[*known.base_models][-10:], BASE])
                     raise ConfigurationError(f"there is no checkpoint {checkpoint!r}; known are {names}")
             gatherer = statistics.Gatherer(known, base_model=base_model, max_age=max_age, checkpoint=checkpoint)
-            return counting.counted(session, self.namespace, gatherer, window)
+            return counting.counted(session, self._namespace, gatherer, window)
 
 
 def _window(family: str | None, since: When | None, until: When | None) -> Window:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from skill_plugin.histories.records import Attempted, Episode, Written, made_id
+from skill_plugin.histories.records import Episode, EpisodeRevision, EpisodeRollout, made_id
 from skill_plugin.records import Rollout, split_ref
 from skill_plugin.store.database import insert_all_if_absent, storable
 from skill_plugin.store.histories.later import TRIED, as_evidence
@@ -35,7 +35,7 @@ Key = tuple[str, int, int]
 
 
 @dataclass
-class Taken:
+class ImportCounts:
     """Rollouts that were new, there already, or refused; new revisions; run and reward of what is there now."""
 
     imported: int = 0
@@ -45,9 +45,9 @@ class Taken:
     rewards: list[tuple[str, float]] = field(default_factory=list)
 
 
-def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Taken:
+def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> ImportCounts:
     """Writes what is not there yet of these episodes."""
-    taken = Taken()
+    taken = ImportCounts()
     tasks = {episode.task.id: episode.task for episode in episodes}
     insert_all_if_absent(session, TaskRow, [task_values(namespace, task) for task in tasks.values()])
     known = _known_rollouts(session, namespace, {storable(episode.run_id) for episode in episodes})
@@ -55,7 +55,7 @@ def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Taken
     new: list[dict[str, Any]] = []
     shared: list[dict[str, Any]] = []
     for episode in episodes:
-        for attempt in episode.attempts:
+        for attempt in episode.rollouts:
             rollout = attempt.rollout
             key = (storable(episode.run_id), rollout.generation, rollout.k)
             same = (rollout.reward, storable(rollout.answer))
@@ -98,7 +98,7 @@ def _known_rollouts(
     return known
 
 
-def _rollout_values(namespace: str, episode: Episode, attempt: Attempted) -> dict[str, Any]:
+def _rollout_values(namespace: str, episode: Episode, attempt: EpisodeRollout) -> dict[str, Any]:
     rollout = attempt.rollout
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
     withheld_skill_id, withheld_version = split_ref(rollout.withheld) if rollout.withheld else (None, None)
@@ -140,7 +140,7 @@ def _shared_values(namespace: str, episode: Episode, rollout: Rollout) -> list[d
 
 def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode]) -> int:
     """Writes the revisions that are new; how many, starting skills not counted."""
-    found = {(storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.written}
+    found = {(storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.revisions}
     shown = {(one.group_id, task) for _, one in found.values() for task in one.prompt_tasks}
     insert_all_if_absent(
         session,
@@ -169,7 +169,7 @@ def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode
     return count
 
 
-def _noted(namespace: str, episode: Episode, one: Written) -> EventRow:
+def _noted(namespace: str, episode: Episode, one: EpisodeRevision) -> EventRow:
     """What an imported text earned on siblings, where `later_of` looks for it."""
     skill_id, version = split_ref(one.skill or "")
     return EventRow(
@@ -183,7 +183,7 @@ def _noted(namespace: str, episode: Episode, one: Written) -> EventRow:
     )
 
 
-def _texts_that_are_kept(session: Session, namespace: str, starts: Sequence[Written]) -> set[str | None]:
+def _texts_that_are_kept(session: Session, namespace: str, starts: Sequence[EpisodeRevision]) -> set[str | None]:
     """Of the starting skills those whose text the store has, as a version or as a revision."""
     kept: set[str | None] = set()
     for some in _chunks({split_ref(one.skill)[0] for one in starts if one.skill}):
@@ -198,7 +198,7 @@ def _texts_that_are_kept(session: Session, namespace: str, starts: Sequence[Writ
     return kept
 
 
-def _revision_values(namespace: str, episode: Episode, one: Written) -> dict[str, Any]:
+def _revision_values(namespace: str, episode: Episode, one: EpisodeRevision) -> dict[str, Any]:
     revision = one.revision
     parent_id, parent_version = split_ref(one.parent) if one.parent else (None, None)
     skill_id, version = split_ref(one.skill) if one.skill else (None, None)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from skill_plugin.histories.worth import Later
-from skill_plugin.store.histories.lineages import Recorded
+from skill_plugin.store.histories.lineages import LineageRows
 from skill_plugin.store.tables import EventRow, RevisionTaskRow
 
 T = TypeVar("T")
@@ -27,7 +27,9 @@ TRIED = "tried"
 _REWARDS = ("rewards", "before", "none")
 
 
-def later_of(session: Session, namespace: str, page: Sequence[Recorded]) -> Mapping[tuple[str, int], Sequence[Later]]:
+def later_of(
+    session: Session, namespace: str, page: Sequence[LineageRows]
+) -> Mapping[tuple[str, int], Sequence[Later]]:
     """Returns the rewards of the page's revisions on sibling tasks, by group and candidate, each revision's by content hash."""
     written = [
         (revision, (evolve, revision.skill_id, revision.version, lineage.task.content_hash))
@@ -59,7 +61,7 @@ def _noted(session: Session, namespace: str, skill_ids: set[str]) -> dict[tuple[
     return found
 
 
-def prompt_tasks(session: Session, namespace: str, page: Sequence[Recorded]) -> dict[str, list[str]]:
+def prompt_tasks(session: Session, namespace: str, page: Sequence[LineageRows]) -> dict[str, list[str]]:
     """Returns the content hashes of the further tasks that the prompts of the page's groups showed, by group."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     rows = select(col(RevisionTaskRow.group_id), col(RevisionTaskRow.content_hash)).where(
@@ -74,7 +76,7 @@ def prompt_tasks(session: Session, namespace: str, page: Sequence[Recorded]) -> 
     return found
 
 
-def _evolve(lineage: Recorded) -> str | None:
+def _evolve(lineage: LineageRows) -> str | None:
     """The id of the `evolve` that a lineage belongs to; None is a run of another kind.
 
     Its run is named by the task as it was given; logged it has the verifier that judged it, and so another id.

@@ -44,7 +44,7 @@ class Window:
         )
 
 
-class Recorded(NamedTuple):
+class LineageRows(NamedTuple):
     """A lineage as rows: its task's, and its revisions' and rollouts' in order."""
 
     task: Any
@@ -61,7 +61,7 @@ def lineages(
     revision_columns: Sequence[Any],
     rollout_columns: Sequence[Any],
     weight: int,
-) -> Iterator[list[Recorded]]:
+) -> Iterator[list[LineageRows]]:
     """The lineages, some at a time.
 
     Args:
@@ -100,7 +100,7 @@ def lineages(
         for row in connection.execute(rollouts.where(col(RolloutRow.task_id).in_(ids))):
             found[row.task_id].setdefault(row.run_id, ([], []))[1].append(row)
         yield [
-            Recorded(task, run_id, *both)
+            LineageRows(task, run_id, *both)
             for task in tasks
             for run_id, both in sorted(found[task.id].items())
             if window.holds(row.created_at for row in chain(*both))

@@ -6,8 +6,8 @@ always right, and quick enough for the memories of an agent: 20 ms over 5,000 of
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,10 +19,9 @@ from sqlmodel import Session, col
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import namespaces
-from skill_plugin.store.database import Database
 from skill_plugin.store.items.reading import Labels, Name, Reading, escape, path_of
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
-from skill_plugin.store.search.query_vectors import QueryVectors
+from skill_plugin.store.partition import Part
 from skill_plugin.store.tables import NamespaceRow, utc_now
 from skill_plugin.store.vectors import Vector, to_bytes, unit_vector
 
@@ -55,24 +54,12 @@ class Change:
         return path_of(self.labels), escape(self.key)
 
 
-class Items:
+class Items(Part):
     """The items of one namespace."""
-
-    def __init__(
-        self,
-        database: Database,
-        namespace: str,
-        vectors: QueryVectors,
-        write: Callable[[], AbstractContextManager[Session]],
-    ) -> None:
-        self._database = database
-        self._namespace = namespace
-        self._vectors = vectors
-        self._write = write
 
     def vector(self, query: str) -> Vector:
         """The query's vector, for `Reading.search`. The model works here, where no connection waits for it."""
-        return self._vectors(query)
+        return self._partition.vectors(query)
 
     @contextmanager
     def reading(self, *, vectors: bool = False) -> Iterator[Reading]:
@@ -81,14 +68,14 @@ class Items:
         Raises:
             EmbedderMismatchError: `vectors` are to be compared, and those of the namespace are another embedder's.
         """
-        with self._database.read() as session:
+        with self._partition.read() as session:
             signature = None
             if (
                 vectors
                 and (row := session.get(NamespaceRow, self._namespace)) is not None
                 and row.signature is not None
             ):
-                signature = self._vectors.signature
+                signature = self._partition.vectors.signature
                 namespaces.check_signature(self._namespace, row.signature, signature)
             reading = Reading(session, self._namespace, signature)
             yield reading
@@ -105,7 +92,7 @@ class Items:
         rows = [_row(self._namespace, change) for change in changes if change.value is not None]
         numbered = [(row, number, text) for row in rows for number, text in enumerate(row["texts"])]
         vectors = self._embed([text for _, _, text in numbered])
-        with self._write() as session:
+        with self._partition.write() as session:
             _sweep(session, self._namespace)
             connection = session.connection()
             names = [
@@ -120,7 +107,7 @@ class Items:
             if rows:
                 connection.execute(_upsert(connection.dialect.name), rows)
             if numbered:
-                signature = namespaces.claim(session, self._namespace, self._vectors.signature)
+                signature = namespaces.claim(session, self._namespace, self._partition.vectors.signature)
                 connection.execute(
                     ItemVectorRow.metadata.tables[str(ItemVectorRow.__tablename__)].insert(),
                     [vector_row(row, number, signature, vectors[text]) for row, number, text in numbered],
@@ -128,20 +115,20 @@ class Items:
 
     def sweep(self) -> int:
         """Deletes what has expired, which no read returns any more; how many items."""
-        with self._write() as session:
+        with self._partition.write() as session:
             return _sweep(session, self._namespace)
 
     def _embed(self, texts: Sequence[str]) -> dict[str, Vector]:
         unique = list(dict.fromkeys(texts))
         if not unique:
             return {}
-        signature = self._vectors.signature
-        made = self._vectors.embedder.embed(unique)
+        signature = self._partition.vectors.signature
+        made = self._partition.vectors.embedder.embed(unique)
         return {text: unit_vector(values, signature) for text, values in zip(unique, made, strict=True)}
 
     def _refresh(self, touched: Mapping[Name, float]) -> None:
         now = utc_now()
-        with self._write() as session:
+        with self._partition.write() as session:
             session.connection().execute(
                 _REFRESH,
                 [

@@ -42,7 +42,7 @@ class Item:
     score: float | None = None
 
 
-class _Found(NamedTuple):
+class _ItemMatch(NamedTuple):
     path: str
     key: str
     value: str
@@ -78,7 +78,7 @@ class Reading:
         name = path_of(labels), escape(key)
         this = select(*_COLUMNS).where(*self._there(), col(ItemRow.path) == name[0], col(ItemRow.key) == name[1])
         row = self.session.connection().execute(this).first()
-        return None if row is None else self._item(_Found(*row), refresh=refresh)
+        return None if row is None else self._item(_ItemMatch(*row), refresh=refresh)
 
     def search(
         self,
@@ -158,13 +158,13 @@ class Reading:
         names = self.session.connection().execute(select(col(ItemRow.path), col(ItemRow.key)).where(*past))
         return {(path, key) for path, key in names}
 
-    def _named(self, names: Sequence[Name]) -> Iterator[_Found]:
+    def _named(self, names: Sequence[Name]) -> Iterator[_ItemMatch]:
         for start in range(0, len(names), _AT_ONCE):
             among = tuple_(col(ItemRow.path), col(ItemRow.key)).in_(names[start : start + _AT_ONCE])
             statement = select(*_COLUMNS).where(col(ItemRow.namespace) == self.namespace, among)
-            yield from (_Found(*row) for row in self.session.connection().execute(statement))
+            yield from (_ItemMatch(*row) for row in self.session.connection().execute(statement))
 
-    def _item(self, row: _Found, *, refresh: bool, score: float | None = None) -> Item:
+    def _item(self, row: _ItemMatch, *, refresh: bool, score: float | None = None) -> Item:
         if refresh and row.ttl_minutes is not None:
             self.touched[row.path, row.key] = row.ttl_minutes
         return Item(

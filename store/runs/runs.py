@@ -1,16 +1,23 @@
 """What runs did, as the store keeps it: rollouts, later outcomes, and what the generator wrote."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from skill_plugin.errors import StoreError, VerifierError
-from skill_plugin.records import Revision, Rollout, Task, Verdict, split_ref
-from skill_plugin.store.base import StoreBase
+from skill_plugin.errors import BusyError, StoreError
+from skill_plugin.records import Revision, Rollout, Task, split_ref
+from skill_plugin.store.locks import job_owner
+from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.runs import outcomes, revisions
+from skill_plugin.store.runs.evolve_runs import EvolveRuns
 from skill_plugin.store.runs.revisions import ParsedRevision, PromptGroup, StagedRevision
+from skill_plugin.store.runs.training_runs import TrainingRuns
+
+_LOOK_AGAIN_S = 0.5
 
 
-class Ran(NamedTuple):
+class RunRollout(NamedTuple):
     """A rollout and whose it is."""
 
     run_id: str
@@ -18,8 +25,16 @@ class Ran(NamedTuple):
     rollout: Rollout
 
 
-class Ledger(StoreBase):
-    """The record of runs. Everything in it is written at most once, however often it is sent."""
+class Runs(Part):
+    """The record of runs: each row is written at most once, however often it is sent.
+
+    `evolve` and `training` hold the runs of those jobs.
+    """
+
+    def __init__(self, partition: Partition) -> None:
+        super().__init__(partition)
+        self.evolve = EvolveRuns(partition)
+        self.training = TrainingRuns(partition)
 
     def record(
         self,
@@ -34,77 +49,45 @@ class Ledger(StoreBase):
 
         Recording a run twice is recording it once.
         """
-        with self._write() as session:
-            outcomes.insert_task(session, self.namespace, task)
+        with self._partition.write() as session:
+            outcomes.insert_task(session, self._namespace, task)
             return sum(
                 outcomes.record_rollout(
                     session,
-                    self.namespace,
+                    self._namespace,
                     task,
                     rollout,
                     run_id=run_id,
                     thread_id=thread_id,
                     chosen=rollout is chosen,
-                    vectors=self._vectors,
+                    vectors=self._partition.vectors,
                 )
                 for rollout in rollouts
             )
 
-    def record_all(self, ran: Sequence[Ran]) -> int:
+    def record_all(self, ran: Sequence[RunRollout]) -> int:
         """As `record`, for rollouts of many runs in one transaction; how many were new."""
-        with self._write() as session:
+        with self._partition.write() as session:
             for task in {one.task.id: one.task for one in ran}.values():
-                outcomes.insert_task(session, self.namespace, task)
+                outcomes.insert_task(session, self._namespace, task)
             return sum(
                 outcomes.record_rollout(
                     session,
-                    self.namespace,
+                    self._namespace,
                     one.task,
                     one.rollout,
                     run_id=one.run_id,
                     thread_id=None,
                     chosen=False,
-                    vectors=self._vectors,
+                    vectors=self._partition.vectors,
                 )
                 for one in ran
             )
 
-    def record_outcome(self, run_id: str, reward: float, feedback: str = "") -> bool:
-        """Takes feedback on a run that came later; False if the same feedback was there already.
-
-        Raises:
-            RunNotFoundError: no such run.
-            VerifierError: the reward is not a number from 0 to 1.
-        """
-        verdict = Verdict(reward, feedback=feedback)
-        with self._write() as session:
-            return outcomes.record_outcome(session, self.namespace, run_id, verdict, vectors=self._vectors)
-
-    def record_feedback(
-        self, run_id: str, *, key: str, score: float | bool | None, value: object = None, comment: str = ""
-    ) -> bool:
-        """Takes feedback in the form that LangSmith and its like give it; see `record_outcome`.
-
-        Args:
-            run_id: Ours, which the run's metadata has as `skill_plugin_run_id`.
-            key: What was judged, such as `correctness`; it begins the feedback's text.
-            score: From 0 to 1, or a bool.
-            value: What the judge chose where the score is a number of it, such as `thumbs up`.
-            comment: Why; the generator reads it.
-
-        Raises:
-            RunNotFoundError: no such run.
-            VerifierError: there is no score, or none from 0 to 1.
-        """
-        if score is None:
-            raise VerifierError(f"the feedback {key!r} has no score, so it is not an outcome; give a score from 0 to 1")
-        said = [str(part) for part in (value, comment) if part not in (None, "")]
-        return self.record_outcome(run_id, score, ": ".join([key, *said]))
-
-    def run(self, run_id: str) -> list[Rollout]:
+    def rollouts(self, run_id: str) -> list[Rollout]:
         """The rollouts that a run recorded, in order; none for an unknown run."""
-        with self.database.read() as session:
-            return list(outcomes.rollouts_of(session, self.namespace, run_id))
+        with self._partition.read() as session:
+            return list(outcomes.rollouts_of(session, self._namespace, run_id))
 
     def stage(
         self,
@@ -140,29 +123,57 @@ class Ledger(StoreBase):
             StoreError: the group has fewer candidates than `first`.
         """
         revised = split_ref(parent) if parent else (None, None)
-        group = PromptGroup(self.namespace, group_id, task, run_id, generation, revised, also, first)
+        group = PromptGroup(self._namespace, group_id, task, run_id, generation, revised, also, first)
         candidates = [ParsedRevision.of(revision) for revision in proposed]
         self._embed_ahead(group, candidates)
-        with self._write() as session, session.no_autoflush:
-            known = revisions.find_group(session, self.namespace, group_id)
+        with self._partition.write() as session, session.no_autoflush:
+            known = revisions.find_group(session, self._namespace, group_id)
             if len(known) < first:
                 raise StoreError(
                     f"the group {group_id!r} has {len(known)} candidates and cannot go on from number {first}; "
-                    "give first=len(store.staged(group_id))"
+                    "give first=len(store.runs.staged(group_id))"
                 )
             return known[first:] or revisions.write_group(
-                session, group, candidates, embed=self._vectors, signature=self._claim_signature(session)
+                session,
+                group,
+                candidates,
+                embed=self._partition.vectors,
+                signature=self._partition.claim_signature(session),
             )
 
     def staged(self, group_id: str) -> list[StagedRevision]:
         """The candidates of a group that were written already; none for an unknown group."""
-        with self.database.read() as session:
-            return revisions.find_group(session, self.namespace, group_id)
+        with self._partition.read() as session:
+            return revisions.find_group(session, self._namespace, group_id)
+
+    @contextmanager
+    def alone(self, job: str, *, wait: bool = False) -> Iterator[None]:
+        """Holds the namespace's lock on a job, on every machine that uses the database; let go of when the process ends.
+
+        Args:
+            job: Its name, such as `evolve`.
+            wait: Wait for another process to end the same job, however long; else that is an error.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        owner = job_owner(self._partition.database, self._namespace, job)
+        while not owner.take():
+            if not wait:
+                raise BusyError(
+                    f"another {job} is running on namespace {self._namespace!r} of {self._partition.database.where}; "
+                    "wait for its end (--wait), or use another namespace"
+                )
+            time.sleep(_LOOK_AGAIN_S)
+        try:
+            yield
+        finally:
+            owner.release()
 
     def _embed_ahead(self, group: PromptGroup, candidates: Sequence[ParsedRevision]) -> None:
         """Embeds the texts under the names that they are about to get, so that no writer waits for a model meanwhile."""
-        with self.database.read() as session:
+        with self._partition.read() as session:
             named = revisions.named(session, group, candidates)
         for candidate in named:
             if candidate.document is not None:
-                self._vectors(candidate.document.embedded_text)
+                self._partition.vectors(candidate.document.embedded_text)

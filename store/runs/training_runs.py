@@ -8,8 +8,8 @@ from typing import Any
 from sqlmodel import col, select
 
 from skill_plugin.errors import RunNotFoundError
-from skill_plugin.store.base import StoreBase
 from skill_plugin.store.json_values import plain_json
+from skill_plugin.store.partition import Part
 from skill_plugin.store.tables import TrainingRunRow
 
 SUCCEEDED = ("promoted", "kept")
@@ -31,10 +31,10 @@ class TrainingRun:
     created_at: datetime
 
 
-class TrainingRuns(StoreBase):
+class TrainingRuns(Part):
     """Runs of `retrain`."""
 
-    def begin_training(
+    def begin(
         self,
         run_id: str,
         config: Mapping[str, Any],
@@ -58,11 +58,11 @@ class TrainingRuns(StoreBase):
             ConfigurationError: a value is not JSON.
         """
         kept = plain_json(config, "a training's config"), plain_json(seeds or {}, "a training's seeds")
-        with self._write() as session:
-            row = session.get(TrainingRunRow, (self.namespace, run_id))
+        with self._partition.write() as session:
+            row = session.get(TrainingRunRow, (self._namespace, run_id))
             if row is None:
                 row = TrainingRunRow(
-                    namespace=self.namespace,
+                    namespace=self._namespace,
                     id=run_id,
                     config=kept[0],
                     data_from=data_from,
@@ -74,7 +74,7 @@ class TrainingRuns(StoreBase):
                 session.flush()
             return _view(row)
 
-    def save_training(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
+    def save(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
         """Keeps how far a run is, and at the end what it came to: `promoted`, `kept`, or why it failed.
 
         Raises:
@@ -82,17 +82,17 @@ class TrainingRuns(StoreBase):
             ConfigurationError: the progress is not JSON.
         """
         kept = plain_json(progress, "a training's progress")
-        with self._write() as session:
-            row = session.get(TrainingRunRow, (self.namespace, run_id))
+        with self._partition.write() as session:
+            row = session.get(TrainingRunRow, (self._namespace, run_id))
             if row is None:
-                raise RunNotFoundError(f"no training run {run_id!r} in namespace {self.namespace!r}; begin it first")
+                raise RunNotFoundError(f"no training run {run_id!r} in namespace {self._namespace!r}; begin it first")
             row.progress, row.outcome = kept, outcome
             session.add(row)
 
-    def training_runs(self) -> list[TrainingRun]:
+    def list(self) -> list[TrainingRun]:
         """Every run in this namespace, oldest first."""
-        with self.database.read() as session:
-            mine = select(TrainingRunRow).where(TrainingRunRow.namespace == self.namespace)
+        with self._partition.read() as session:
+            mine = select(TrainingRunRow).where(TrainingRunRow.namespace == self._namespace)
             rows = session.exec(mine.order_by(col(TrainingRunRow.created_at), col(TrainingRunRow.id))).all()
             return [_view(row) for row in rows]
 
@@ -103,7 +103,7 @@ class TrainingRuns(StoreBase):
             promoted: Only of runs whose adapter went live.
         """
         wanted = SUCCEEDED[:1] if promoted else SUCCEEDED
-        done = [run for run in self.training_runs() if run.outcome in wanted]
+        done = [run for run in self.list() if run.outcome in wanted]
         return done[-1].data_to if done else None
 
 

@@ -17,6 +17,14 @@ from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.search import by_use, experience_rows
 from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, UseCounts
+from skill_plugin.store.search.drafts import (
+    Draft,
+    DraftWords,
+    StandIn,
+    from_store,
+    from_text,
+    replacing,
+)
 from skill_plugin.store.search.experience import Experience
 from skill_plugin.store.search.lexical import top
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
@@ -29,14 +37,6 @@ from skill_plugin.store.search.ranking import (
     mix,
     mix_experience,
     rerank,
-)
-from skill_plugin.store.search.supposed import (
-    StandIn,
-    Supposed,
-    SupposedWords,
-    from_store,
-    from_text,
-    replacing,
 )
 from skill_plugin.store.search.words import LiveSkills
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
@@ -118,7 +118,7 @@ class Search:
         self._vectors = vectors
         self._exact = ExactSearch(namespace)
         self._live = LiveSkills(namespace)
-        self._supposed_words = SupposedWords()
+        self._supposed_words = DraftWords()
         self._experience = Experience(namespace)
         self._recent = RecentSearches()
         self._in_use = False
@@ -131,13 +131,13 @@ class Search:
         min_score: float,
         strategy: str,
         family: str | None,
-        instead: str | Supposed | None = None,
+        instead: str | Draft | None = None,
         experience: float = DEFAULT_EXPERIENCE,
     ) -> SkillHits:
         check_request(query, k, strategy, family, experience)
         weight = experience if strategy == "hybrid" else 0.0
         # The model works before the session begins, so that no connection waits for it; but not for an empty library.
-        new = from_text(instead, self._vectors) if isinstance(instead, Supposed) else None
+        new = from_text(instead, self._vectors) if isinstance(instead, Draft) else None
         if not self._in_use:
             with self._database.read() as session:
                 self._in_use = self._state(session) is not None
@@ -146,7 +146,7 @@ class Search:
         vector = self._vector(query, catch_up=weight > 0) if strategy not in _BY_WORDS else None
         if strategy == "query-embedding":
             self._embed_tasks()
-        asked = _Asked(query, vector, max(POOL, 2 * k), strategy, weight)
+        asked = _Request(query, vector, max(POOL, 2 * k), strategy, weight)
         with self._database.read() as session:
             state = self._state(session)
             if instead is not None:
@@ -184,12 +184,10 @@ class Search:
         check_signature(self._namespace, rows[0].signature, self._vectors.signature)
         return _State(*rows[0])
 
-    def _supposing(
-        self, session: Session, state: _State | None, instead: str | Supposed, new: StandIn | None
-    ) -> _State:
+    def _supposing(self, session: Session, state: _State | None, instead: str | Draft, new: StandIn | None) -> _State:
         """The state with a version that counts as live; an empty library has one too then."""
         known = state or _State(self._vectors.signature, epoch=-1, experience=0, index_key="", pending=False)
-        if not isinstance(instead, Supposed) or new is None:
+        if not isinstance(instead, Draft) or new is None:
             return known._replace(
                 stand_in=from_store(session, self._namespace, str(instead), signature=known.signature)
             )
@@ -212,7 +210,7 @@ class Search:
         experience_rows.keep_if_free(self._database, self._namespace, self._vectors.signature, made)
         return vector
 
-    def _found(self, session: Session, state: _State, asked: "_Asked") -> CachedCandidates:
+    def _found(self, session: Session, state: _State, asked: "_Request") -> CachedCandidates:
         """The candidates of a query, from the last search for it if the library is still the same."""
         if state.stand_in is not None:
             return CachedCandidates(*self._candidates(session, state, asked))
@@ -226,7 +224,7 @@ class Search:
         uses = fetch(session, _USES, ids=[candidate.skill_id for candidate in known.candidates])
         return known.again({skill_id: UseCounts(utility, count) for skill_id, utility, count in uses})
 
-    def _found_by_use(self, session: Session, state: _State, asked: "_Asked", family: str | None) -> CachedCandidates:
+    def _found_by_use(self, session: Session, state: _State, asked: "_Request", family: str | None) -> CachedCandidates:
         query, vector, strategy = asked.query, asked.vector, asked.strategy
         if strategy == "same-family":
             found = by_use.by_family(session, self._namespace, family or "")
@@ -247,7 +245,7 @@ class Search:
             mix(candidates, 0.0 if strategy == "query-ngram" else 1.0)
         return CachedCandidates(candidates, "sql")
 
-    def _candidates(self, session: Session, state: _State, asked: "_Asked") -> tuple[list[RankedSkill], str]:
+    def _candidates(self, session: Session, state: _State, asked: "_Request") -> tuple[list[RankedSkill], str]:
         query, vector, pool, strategy, weight = asked
         ids: dict[str, None] = {}
         engine = "sql"
@@ -307,7 +305,7 @@ class Search:
         return candidates
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     """What is looked for, and how: by words, or a vector, or both; `pool` candidates of each kind."""
 
     query: str

@@ -48,7 +48,7 @@ class _Ready:
         return sha256(f"{self.document.description}\0{self.document.body.strip()}")
 
 
-class Exchange(Library):
+class SkillExchange(Library):
     """Importing and exporting."""
 
     def import_skills(self, path: str | Path, *, skip_invalid: bool = False, fresh: bool = False) -> SkillImport:
@@ -78,7 +78,7 @@ class Exchange(Library):
             )
         vectors = self._embed([made.document.embedded_text for made in ready])
         crashpoint("import.before")
-        with self._write() as session:
+        with self._partition.write() as session:
             contents = self._contents(session)
             for made, vector in zip(ready, vectors, strict=True):
                 self._take(session, made, vector, contents, report)
@@ -127,14 +127,14 @@ class Exchange(Library):
     def _embed(self, texts: list[str]) -> list[Vector]:
         vectors: list[Vector] = []
         for start in range(0, len(texts), _BATCH):
-            made = self._vectors.embedder.embed(texts[start : start + _BATCH])
-            vectors.extend(unit_vector(values, self._vectors.signature) for values in made)
+            made = self._partition.vectors.embedder.embed(texts[start : start + _BATCH])
+            vectors.extend(unit_vector(values, self._partition.vectors.signature) for values in made)
         return vectors
 
     def _contents(self, session: Session) -> dict[str, str]:
         """The contents there are, and under which name."""
         statement = select(SkillRow.name, SkillVersionRow.text).where(
-            SkillRow.namespace == self.namespace,
+            SkillRow.namespace == self._namespace,
             col(SkillVersionRow.skill_id) == col(SkillRow.id),
             col(SkillVersionRow.number) == col(SkillRow.live_version),
         )
@@ -146,7 +146,7 @@ class Exchange(Library):
     ) -> None:
         name = made.document.name
         known = session.exec(
-            select(SkillRow).where(SkillRow.namespace == self.namespace, SkillRow.name == name)
+            select(SkillRow).where(SkillRow.namespace == self._namespace, SkillRow.name == name)
         ).first()
         if contents.get(made.content, name) != name:
             report.already_there.append(name)
@@ -154,7 +154,7 @@ class Exchange(Library):
         if known is not None and versions.version_with_text(session, known, made.text) is not None:
             report.already_there.append(name)
             return
-        skill = known or versions.new_skill(session, self.namespace, made.document, author="import")
+        skill = known or versions.new_skill(session, self._namespace, made.document, author="import")
         record = made.record if known is None else None
         if record is not None:
             skill = versions.take_record(session, skill, record)
@@ -164,7 +164,7 @@ class Exchange(Library):
             made.document,
             made.text,
             vector=vector,
-            signature=self._claim_signature(session),
+            signature=self._partition.claim_signature(session),
             author="import",
             generation=record.generation if record else 0 if known is None else 1,
             parent=record.parent if record else skill.live_version,

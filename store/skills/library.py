@@ -7,13 +7,12 @@ from skill_plugin.gates.versions import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
-from skill_plugin.store.base import StoreBase
 from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.search import experience_rows
-from skill_plugin.store.search.query_vectors import beginning
+from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.ranking import DEFAULT_EXPERIENCE
-from skill_plugin.store.search.search import DEFAULT_K, DEFAULT_MIN_SCORE
-from skill_plugin.store.search.supposed import Supposed
+from skill_plugin.store.search.search import DEFAULT_K, DEFAULT_MIN_SCORE, Search
 from skill_plugin.store.skills import pruning, versions
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
@@ -23,8 +22,12 @@ Versions = list[SkillVersion]
 Events = list[Event]
 
 
-class Library(StoreBase):
+class Library(Part):
     """Skills and their versions."""
+
+    def __init__(self, partition: Partition) -> None:
+        super().__init__(partition)
+        self._search = Search(partition.database, partition.namespace, partition.index, partition.vectors)
 
     def add(self, *, name: str, description: str, body: str, author: Author = "human") -> Skill:
         """Adds a skill. What a person adds is live at once; what a generator writes is staged.
@@ -39,17 +42,17 @@ class Library(StoreBase):
     def add_text(self, text: str, *, author: Author = "human") -> Skill:
         """As `add`, from a whole SKILL.md text, which is kept to the letter."""
         document = skill_md.parse(text)
-        vector = self._vectors(document.embedded_text)
+        vector = self._partition.vectors(document.embedded_text)
         crashpoint("add.before")
-        with self._write() as session:
-            skill = versions.new_skill(session, self.namespace, document, author=author)
+        with self._partition.write() as session:
+            skill = versions.new_skill(session, self._namespace, document, author=author)
             version = versions.new_version(
                 session,
                 skill,
                 document,
                 text,
                 vector=vector,
-                signature=self._claim_signature(session),
+                signature=self._partition.claim_signature(session),
                 author=author,
                 generation=0,
                 parent=None,
@@ -77,17 +80,17 @@ class Library(StoreBase):
     def revise_text(self, name: str, text: str, *, author: Author = "human") -> Skill:
         """As `revise`, from a whole SKILL.md text."""
         document = skill_md.parse(text)
-        vector = self._vectors(document.embedded_text)
+        vector = self._partition.vectors(document.embedded_text)
         crashpoint("revise.before")
-        with self._write() as session:
-            skill, parent = versions.resolve(session, self.namespace, name, lock=True)
+        with self._partition.write() as session:
+            skill, parent = versions.resolve(session, self._namespace, name, lock=True)
             version = versions.new_version(
                 session,
                 skill,
                 document,
                 text,
                 vector=vector,
-                signature=self._claim_signature(session),
+                signature=self._partition.claim_signature(session),
                 author=author,
                 generation=parent.generation + 1,
                 parent=parent.number,
@@ -117,7 +120,7 @@ class Library(StoreBase):
         reason: str = "",
     ) -> Skill:
         """Notes that the gate, with its `decision`, or a person refused a version; it stays staged."""
-        with self._write() as session:
+        with self._partition.write() as session:
             skill, row = self._version_meant(session, name, version)
             versions.log_event(session, skill, "refused", by=by, version=row.number, reason=reason, decision=decision)
             return versions.view(session, skill, row)
@@ -131,8 +134,8 @@ class Library(StoreBase):
             SkillNotFoundError: there is no such version, or nothing was before the live one.
         """
         if version is None and split_ref(name)[1] is None:
-            with self.database.read() as session:
-                version = versions.before_live(session, versions.find_skill(session, self.namespace, name))
+            with self._partition.read() as session:
+                version = versions.before_live(session, versions.find_skill(session, self._namespace, name))
         return self._make_live(name, version, "rolled back", by="human", reason=reason)
 
     def get(self, name: str) -> Skill:
@@ -141,14 +144,14 @@ class Library(StoreBase):
         Raises:
             SkillNotFoundError: there is none in this namespace.
         """
-        with self.database.read() as session:
-            return versions.view(session, *versions.resolve(session, self.namespace, name))
+        with self._partition.read() as session:
+            return versions.view(session, *versions.resolve(session, self._namespace, name))
 
     def list(self, status: str | None = None) -> Skills:
         """All skills of the namespace by name, each at its live version, else its newest."""
         versions.check_status(status)
-        with self.database.read() as session:
-            statement = select(SkillRow).where(SkillRow.namespace == self.namespace).order_by(col(SkillRow.name))
+        with self._partition.read() as session:
+            statement = select(SkillRow).where(SkillRow.namespace == self._namespace).order_by(col(SkillRow.name))
             if status is not None:
                 statement = statement.where(SkillRow.status == status)
             rows = session.exec(statement).all()
@@ -156,13 +159,13 @@ class Library(StoreBase):
 
     def versions(self, name: str) -> Versions:
         """Every version of a skill, oldest first."""
-        with self.database.read() as session:
-            return versions.versions(session, versions.find_skill(session, self.namespace, name))
+        with self._partition.read() as session:
+            return versions.versions(session, versions.find_skill(session, self._namespace, name))
 
     def history(self, name: str) -> Events:
         """The life of a skill, oldest first: added, revised, promoted, refused, retired, ..."""
-        with self.database.read() as session:
-            return versions.events(session, versions.find_skill(session, self.namespace, name))
+        with self._partition.read() as session:
+            return versions.events(session, versions.find_skill(session, self._namespace, name))
 
     def search(
         self,
@@ -172,7 +175,7 @@ class Library(StoreBase):
         min_score: float = DEFAULT_MIN_SCORE,
         strategy: str = "hybrid",
         family: str | None = None,
-        instead: str | Supposed | None = None,
+        instead: str | Draft | None = None,
         experience: float = DEFAULT_EXPERIENCE,
     ) -> SkillHits:
         """The live skills for a task, best first; an empty result says why in its `reason`.
@@ -186,7 +189,7 @@ class Library(StoreBase):
                 meaning or by words in common).
             family: For `same-family`.
             instead: A version that counts as its skill's live one in this search, staged or not (`name@2`); or
-                `Supposed(text)` for a text that is not in the store. What would be found if it were promoted, but for the
+                `Draft(text)` for a text that is not in the store. What would be found if it were promoted, but for the
                 tasks that it passed while it was staged.
             experience: How much the tasks that a skill has passed count in `hybrid`, from 0 (not at all) to 1.
 
@@ -201,12 +204,8 @@ class Library(StoreBase):
         hits = self._search(
             query, k=k, min_score=min_score, strategy=strategy, family=family, instead=instead, experience=experience
         )
-        self._notify()
+        self._partition.notify()
         return hits
-
-    def cosine(self, text: str, other: str) -> float:
-        """Returns how alike two texts are to the store's embedder, from -1 to 1; only their beginnings are read."""
-        return float(self._vectors(beginning(text)) @ self._vectors(beginning(other)))
 
     def _make_live(
         self,
@@ -219,7 +218,7 @@ class Library(StoreBase):
         decision: GateDecision | None = None,
     ) -> Skill:
         crashpoint("promote.before")
-        with self._write() as session:
+        with self._partition.write() as session:
             skill, row = self._version_meant(session, name, version)
             if by != "human" and skill.status in ("retired", "quarantined"):
                 raise StoreError(
@@ -235,13 +234,13 @@ class Library(StoreBase):
 
     def _go_live(self, session: Session, skill: SkillRow, version: SkillVersionRow) -> None:
         versions.go_live(session, skill, version)
-        experience_rows.note_promotion(session, self.namespace, skill.id, version.number, self._vectors)
-        pruning.make_room(session, self.namespace, capacity=self.capacity, newcomer=skill.id)
+        experience_rows.note_promotion(session, self._namespace, skill.id, version.number, self._partition.vectors)
+        pruning.make_room(session, self._namespace, capacity=self._partition.capacity, newcomer=skill.id)
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
         """The skill, and the version named in `name@2` or in `version`, else its newest."""
         name, named = split_ref(name)
-        skill = versions.find_skill(session, self.namespace, name, lock=True)
+        skill = versions.find_skill(session, self._namespace, name, lock=True)
         number = named if version is None else version
         return skill, versions.find_version(
             session, skill, versions.newest_version(session, skill.id) if number is None else number

@@ -11,8 +11,9 @@ from sqlmodel import col, select
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Author, Skill
-from skill_plugin.store.base import StoreBase
+from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import versions
+from skill_plugin.store.skills.lift import Lift, lift_of
 from skill_plugin.store.tables import RevisionRow, RolloutRow, SkillRow, SkillVersionRow, TaskRow
 
 OrderBy = Literal["name", "utility", "uses", "wins", "created_at"]
@@ -44,8 +45,8 @@ class Page:
         return len(self.skills)
 
 
-class Querying(StoreBase):
-    """The query interface. Each skill is seen at its live version, else at its newest."""
+class SkillQuery(Part):
+    """Questions about the library. Each skill is seen at its live version, else at its newest."""
 
     def query(
         self,
@@ -93,7 +94,7 @@ class Querying(StoreBase):
         newest = select(func.max(other.number)).where(col(other.skill_id) == col(SkillRow.id)).correlate(SkillRow)
         seen = func.coalesce(SkillRow.live_version, newest.scalar_subquery())
         conditions: list[ColumnElement[bool]] = [
-            col(SkillRow.namespace) == self.namespace,
+            col(SkillRow.namespace) == self._namespace,
             col(SkillVersionRow.skill_id) == col(SkillRow.id),
             col(SkillVersionRow.number) == seen,
             *_between(col(SkillRow.utility), utility, "utility"),
@@ -113,9 +114,9 @@ class Querying(StoreBase):
             fields = (col(SkillRow.name), col(SkillVersionRow.description), col(SkillVersionRow.text))
             conditions.append(or_(*(field.icontains(text, autoescape=True) for field in fields)))
         if family is not None:
-            conditions.append(_of_family(self.namespace, family))
+            conditions.append(_of_family(self._namespace, family))
         order = col(getattr(SkillRow, order_by))
-        with self.database.read() as session:
+        with self._partition.read() as session:
             total = session.exec(select(func.count()).select_from(SkillRow, SkillVersionRow).where(*conditions)).one()
             statement = select(SkillRow, SkillVersionRow).where(*conditions)
             statement = statement.order_by(
@@ -123,6 +124,12 @@ class Querying(StoreBase):
             )
             rows = session.exec(statement.limit(limit).offset(offset)).all()
             return Page([versions.view(session, *row) for row in rows], total, offset)
+
+    def lift(self, name: str) -> Lift:
+        """Returns how much a skill helps: reward with it minus reward of paired control rollouts, with an interval."""
+        with self._partition.read() as session:
+            skill = versions.find_skill(session, self._namespace, name)
+            return lift_of(session, self._namespace, skill.id)
 
 
 def _of_family(namespace: str, family: str) -> ColumnElement[bool]:

@@ -15,7 +15,7 @@ both = pytest.mark.both_backends
 
 def promote(store, *checkpoints):
     for one in checkpoints:
-        store.promote_checkpoint(one.id, by="gate", reason="better")
+        store.checkpoints.promote(one.id, by="gate", reason="better")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def wrote(store):
             for one in texts
         ]
         group = f"group-{next(written)}"
-        staged = store.stage(Task(group), revisions, run_id=group, group_id=group, generation=1, parent=None)
+        staged = store.runs.stage(Task(group), revisions, run_id=group, group_id=group, generation=1, parent=None)
         for number, one in enumerate(staged):
             decision = paired_gate([0.0], [1.0 if number < accepted else 0.0])
             (store.promote if decision.promote else store.refuse)(one.skill.ref, by=by, decision=decision)
@@ -47,12 +47,15 @@ def test_only_what_a_gate_decided_of_its_own_writing_counts_once(store, register
     wrote(two, 2, 2)
     wrote(None, 5, 2)
     wrote(None, 5, 5, source="another system")
-    assert store.acceptance(one.id) == Acceptance(3, 1)
+    assert store.checkpoints.acceptance(one.id) == Acceptance(3, 1)
     store.promote(refused.skill.ref, by="gate", decision=paired_gate([0.0], [1.0]))
 
-    assert store.acceptance(one.id) == Acceptance(3, 2)
-    assert (store.acceptance(two.id), store.acceptance(None)) == (Acceptance(2, 2), Acceptance(5, 2))
-    assert store.acceptance("ckpt_none") == Acceptance(0, 0)
+    assert store.checkpoints.acceptance(one.id) == Acceptance(3, 2)
+    assert (store.checkpoints.acceptance(two.id), store.checkpoints.acceptance(None)) == (
+        Acceptance(2, 2),
+        Acceptance(5, 2),
+    )
+    assert store.checkpoints.acceptance("ckpt_none") == Acceptance(0, 0)
 
 
 @both
@@ -61,14 +64,14 @@ def test_a_live_one_that_is_clearly_worse_is_rolled_back_with_the_figures(store,
     promote(store, one, two)
     wrote(one, 30, 20)
     wrote(two, 30, 6)
-    gone = store.check_live(by="check")
+    gone = store.checkpoints.check_live(by="check")
 
     assert (gone.id, gone.status) == (two.id, "retired")
-    assert store.live_checkpoint().id == one.id
-    event = store.checkpoint_events(two.id)[-1]
+    assert store.checkpoints.live().id == one.id
+    event = store.checkpoints.events(two.id)[-1]
     assert (event.kind, event.by) == ("rolled_back", "check")
     assert event.reason == f"the gate took 6 of 30 revisions (at most 37%), 20 of 30 of {one.id} (67%)"
-    assert store.check_live(by="check") is None  # what it went back to has no decided predecessor
+    assert store.checkpoints.check_live(by="check") is None  # what it went back to has no decided predecessor
 
 
 @pytest.mark.parametrize(
@@ -91,21 +94,21 @@ def test_chance_small_differences_and_few_decisions_roll_nothing_back(
     wrote(one, *before)
     wrote(two, *now)
 
-    assert (store.check_live(by="check", **options) is not None) == rolled_back
-    assert store.live_checkpoint().id == (one.id if rolled_back else two.id)
+    assert (store.checkpoints.check_live(by="check", **options) is not None) == rolled_back
+    assert store.checkpoints.live().id == (one.id if rolled_back else two.id)
 
 
 def test_the_base_model_is_what_the_first_is_compared_with_and_no_chat_model(store, register, wrote):
     first = register()
-    assert store.check_live(by="check") is None
+    assert store.checkpoints.check_live(by="check") is None
     promote(store, first)
     wrote(first, 30, 6)
     wrote(None, 30, 30, model="openai:writer")
-    assert store.check_live(by="check") is None
+    assert store.checkpoints.check_live(by="check") is None
     wrote(None, 30, 20)
 
-    assert store.check_live(by="check").id == first.id
-    assert store.live_checkpoint() is None
+    assert store.checkpoints.check_live(by="check").id == first.id
+    assert store.checkpoints.live() is None
 
 
 @pytest.mark.parametrize(

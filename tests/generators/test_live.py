@@ -37,14 +37,14 @@ def promoted(opened, tmp_path):
         folder = tmp_path / f"night-{number}"
         if not folder.exists():
             adapter(folder, seed=number)
-        one = opened.register_checkpoint(folder, base_model=base_model)
-        return opened.promote_checkpoint(one.id, by="gate", reason="")
+        one = opened.checkpoints.register(folder, base_model=base_model)
+        return opened.checkpoints.promote(one.id, by="gate", reason="")
 
     return promote
 
 
 def named(store, name="vllm:base@live", url=URL):
-    return generators.from_settings(Settings.load(generator=name, base_url=url), store.live_checkpoint)
+    return generators.from_settings(Settings.load(generator=name, base_url=url), store.checkpoints.live)
 
 
 def test_it_is_the_live_checkpoint_under_its_id_and_its_folder_is_known(opened, promoted):
@@ -80,9 +80,9 @@ async def test_it_follows_promotions_and_rollbacks_and_every_text_says_who_wrote
         assert found.generator is same
         two = promoted(2)
         wrote_by.extend(one.checkpoint for one in await found.apropose(TASK, [], n=1))
-        opened.rollback_checkpoint(by="human", reason="odd")
+        opened.checkpoints.rollback(by="human", reason="odd")
         write()
-        opened.rollback_checkpoint(by="human", reason="odd")
+        opened.checkpoints.rollback(by="human", reason="odd")
         write()
 
     assert wrote_by == [None, one.id, one.id, two.id, one.id, None]
@@ -95,8 +95,8 @@ def test_a_model_in_this_process_takes_the_new_adapter(opened, tmp_path):
     found = named(opened, f"local:{base}@live")
     assert (found.checkpoint, found.generator.path) == (None, str(base))
     folder = tiny_adapter(tmp_path / "night", base)
-    one = opened.register_checkpoint(folder, base_model=str(base))
-    opened.promote_checkpoint(one.id, by="gate", reason="")
+    one = opened.checkpoints.register(folder, base_model=str(base))
+    opened.checkpoints.promote(one.id, by="gate", reason="")
 
     now = found.current()
     assert now.checkpoint == found.checkpoint == one.id
@@ -111,7 +111,7 @@ def test_threads_make_one_generator(opened, promoted):
         made.append(checkpoint)
         return generators.vllm(URL, "base", checkpoint and checkpoint.id)
 
-    found = generators.live("base", opened.live_checkpoint, make)
+    found = generators.live("base", opened.checkpoints.live, make)
     one = promoted(1)
     with ThreadPoolExecutor(8) as pool:
         currents = [future.result() for future in [pool.submit(found.current) for _ in range(32)]]
@@ -142,7 +142,7 @@ def test_a_registry_that_cannot_be_asked_is_asked_again(opened, promoted, caplog
     def live_checkpoint():
         if away[0]:
             raise StoreError("the database is away")
-        return opened.live_checkpoint()
+        return opened.checkpoints.live()
 
     found = generators.live("base", live_checkpoint, lambda one: generators.vllm(URL, "base", one and one.id))
     one = promoted(1)

@@ -53,7 +53,7 @@ def react(model=None):
 
 
 def rollouts(store):
-    return [rollout for run_id in run_ids(store) for rollout in store.run(run_id)]
+    return [rollout for run_id in run_ids(store) for rollout in store.runs.rollouts(run_id)]
 
 
 def run_ids(store):

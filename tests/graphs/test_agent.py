@@ -64,7 +64,7 @@ def test_without_a_model_it_is_simulated_and_leaves_the_real_library_alone(hashi
     assert (result["passed"], result["generations"]) == (True, 1)
     assert [entry.name for entry in home.iterdir()] == ["simulated"]
     with SkillStore.open(home / "simulated", embedder="hashing", chroma=False, create=False) as store:
-        assert store.run(result["run_id"])[-1].model == "simulated-analyst"
+        assert store.runs.rollouts(result["run_id"])[-1].model == "simulated-analyst"
     agent._open.cache_clear()  # a second process
     assert asyncio.run(agent.graph()).invoke(QUESTION)["skill"] == result["skill"]
 

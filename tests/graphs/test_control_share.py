@@ -20,7 +20,7 @@ def ask(graph, number, **more):
 
 
 def arms(store, outputs):
-    rollouts = [store.run(output["run_id"])[0] for output in outputs]
+    rollouts = [store.runs.rollouts(output["run_id"])[0] for output in outputs]
     return [rollout.arm for rollout in rollouts]
 
 
@@ -42,7 +42,7 @@ def test_about_its_share_of_the_runs_is_withheld(store, machine, monkeypatch):
 def test_a_control_rollout_names_what_was_withheld_and_credits_nothing(store, machine):
     model = FingersAdder()
     output = ask(loop(store, llm=model, control_share=1.0).compile(), 2)
-    [rollout] = store.run(output["run_id"])
+    [rollout] = store.runs.rollouts(output["run_id"])
 
     assert (rollout.arm, rollout.skill, rollout.withheld, rollout.reward) == ("control", None, machine.ref, 0.0)
     assert (output["answer"], output["skill"], output["generations"]) == ("3", None, 0)
@@ -55,7 +55,7 @@ async def test_async_withholds_too(store, machine):
     graph = loop(store, writer=None, control_share=1.0).compile()
     output = await graph.ainvoke({"task": "add 2 and 2", "reference": "4"})
 
-    assert store.run(output["run_id"])[0].withheld == machine.ref
+    assert store.runs.rollouts(output["run_id"])[0].withheld == machine.ref
 
 
 def test_the_withheld_runs_measure_the_lift(store, machine):
@@ -71,7 +71,7 @@ def test_the_withheld_runs_measure_the_lift(store, machine):
 
 def test_where_nothing_was_found_there_is_nothing_to_withhold(store):
     output = ask(loop(store, control_share=1.0).compile(), 2)
-    first, *_ = store.run(output["run_id"])
+    first, *_ = store.runs.rollouts(output["run_id"])
 
     assert (first.arm, first.withheld) == ("skill", None)
     assert output["passed"]
@@ -86,7 +86,7 @@ def test_a_pinned_skill_is_never_withheld(store, machine):
 def test_a_control_arm_that_is_asked_for_names_what_was_withheld_too(store, machine):
     output = ask(loop(store, writer=None).compile(), 2, arm="control")
 
-    assert store.run(output["run_id"])[0].withheld == machine.ref
+    assert store.runs.rollouts(output["run_id"])[0].withheld == machine.ref
 
 
 def test_of_several_skills_the_first_is_the_one_withheld(store, machine):
@@ -94,7 +94,7 @@ def test_of_several_skills_the_first_is_the_one_withheld(store, machine):
     model = FingersAdder()
     output = ask(loop(store, writer=None, llm=model, k=2, min_score=-1, control_share=1.0).compile(), 2)
 
-    assert store.run(output["run_id"])[0].withheld == machine.ref
+    assert store.runs.rollouts(output["run_id"])[0].withheld == machine.ref
     assert system_text(model.seen[0]) == ""
 
 

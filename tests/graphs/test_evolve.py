@@ -14,7 +14,7 @@ from skill_plugin import generators, verifiers
 from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import ConfigurationError, InvalidTaskError, ModelError
 from skill_plugin.generators.prompt import revise_prompt
-from skill_plugin.graphs import Evolved, EvolveSettings, aevolve, create_population_graph, create_skill_graph
+from skill_plugin.graphs import EvolveReport, EvolveSettings, aevolve, create_population_graph, create_skill_graph
 from skill_plugin.records import Task
 
 
@@ -29,19 +29,19 @@ def test_what_helps_on_other_tasks_goes_live_and_everything_is_recorded(store):
     assert [row["ref"] for row in result.accepted] == [live.ref]
     [event] = [event for event in store.history("adding") if event.kind == "promoted"]
     assert (event.by, event.reason) == (f"evolve {result.run_id}", "2 repaired > 0 regressed of 2 held-out tasks")
-    first = store.run(f"{result.run_id}:{adding(1)[0].id}")
+    first = store.runs.rollouts(f"{result.run_id}:{adding(1)[0].id}")
     assert [(one.generation, one.k, one.reward) for one in first][:2] == [(0, 0, 0.0), (0, 1, 0.0)]
-    assert store.evolve_runs()[0].outcome == "finished"
-    assert store.evolve_runs()[0].progress["solved_after"] == 3
+    assert store.runs.evolve.list()[0].outcome == "finished"
+    assert store.runs.evolve.list()[0].progress["solved_after"] == 3
 
 
 def test_a_generation_is_one_group_of_candidates_from_one_prompt_each_tried_k_times(store):
     result = run(store, adding(1))
     run_id = f"{result.run_id}:{adding(1)[0].id}"
 
-    staged = store.staged(f"{run_id}:1")
+    staged = store.runs.staged(f"{run_id}:1")
     assert [revision.text for revision, _ in staged] == [ABACUS, MACHINE]
-    tried = Counter((one.generation, one.skill) for one in store.run(run_id))
+    tried = Counter((one.generation, one.skill) for one in store.runs.rollouts(run_id))
     assert tried == {(0, None): 2, (1, staged[0].skill.ref): 2, (1, staged[1].skill.ref): 2}
 
 
@@ -57,7 +57,7 @@ def test_a_task_that_is_solved_at_once_costs_k_rollouts_and_its_controls(store):
     result = run(store, adding(1), llm=llm, writer=writer)
 
     assert (result.solved_before, result.solved_after, len(llm.seen), writer.seen) == (1, 1, 3, [])
-    rollouts = store.run(f"{result.run_id}:{adding(1)[0].id}")
+    rollouts = store.runs.rollouts(f"{result.run_id}:{adding(1)[0].id}")
     assert [(one.arm, one.reward, one.withheld) for one in rollouts] == [
         ("skill", 1.0, None),
         ("skill", 1.0, None),
@@ -244,7 +244,7 @@ async def test_async_models_and_generators_and_progress_that_can_be_watched(stor
         seen.append(progress.run_id)
         return AIMessage(FingersAdder._add([*given["messages"]]))
 
-    seen, progress = [], Evolved()
+    seen, progress = [], EvolveReport()
     writer = Async(ABACUS, MACHINE)
     result = await aevolve(adding(1, 2), store=store, llm=answer, generator=writer, settings=SMALL, progress=progress)
 

@@ -51,7 +51,7 @@ def test_a_model_that_is_gone_stops_the_run_and_the_same_call_goes_on(store):
         match=r"evolve stopped: 4 calls of the task LLM failed in a row, the last with ConnectionError: gone",
     ):
         run(store, adding(*range(6)), llm=ScriptedChat(answer), settings=settings)
-    assert store.evolve_runs()[0].outcome.startswith("4 calls of the task LLM failed")
+    assert store.runs.evolve.list()[0].outcome.startswith("4 calls of the task LLM failed")
     back.append(1)
     result = run(store, adding(*range(6)), llm=ScriptedChat(answer), settings=settings)
 
@@ -110,7 +110,7 @@ def test_after_a_kill_nothing_that_was_recorded_is_run_again(open_store, home, t
 
     assert (end.stdout, end.stderr) == ("finished 12\n", "")
     store = open_store()
-    [one] = store.evolve_runs()
+    [one] = store.runs.evolve.list()
     recorded = one.progress["spent"]["task"]["calls"]
     assert kills
     # What was in the air, or not yet committed, when it was killed: of each lineage at most one generation, for everything

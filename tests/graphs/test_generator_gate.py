@@ -119,7 +119,7 @@ def test_nothing_is_kept_but_that_the_tasks_are_held_out(store):
         store.get("toes")
     with pytest.raises(RunNotFoundError):
         store.record_outcome(f"gate:{adding(1)[0].id}", 1.0)
-    assert list(store.history_rows()) == []
+    assert list(store.histories.rows()) == []
     with pytest.raises(InvalidTaskError, match="was held out"):
         evolve(adding(1, split="train"), store=store, llm=FingersAdder(), generator=Writer(MACHINE))
 
@@ -240,19 +240,19 @@ def test_a_task_that_is_alone_in_its_family_is_tried_on_another_of_the_library(s
 
     llm, leaks = ScriptedChat(answer), (Leaker(), Writer(ABACUS))
     assert gate(store, *leaks, tasks=adding(1), llm=llm, elsewhere=True).promote is True  # there is no other
-    store.claim_splits(adding(1, 2))
+    store.tasks.claim_splits(adding(1, 2))
     assert gate(store, *leaks, tasks=adding(1), llm=llm, elsewhere=True).promote is False
 
 
 def test_who_judged_is_in_the_decision_and_how_often_in_the_store(store, register):
     checkpoint, tasks = register(), adding(1, 2)
     decision = gate(store, Writer(ABACUS), Writer(MACHINE), tasks=tasks)
-    store.keep_checkpoint(checkpoint.id, by="retrain", reason="", gate=decision.to_json())
-    store.keep_checkpoint(checkpoint.id, by="retrain", reason="by the logs", gate={"kind": "off-policy"})
-    store.promote_checkpoint(checkpoint.id, by="retrain", reason="", gate={"judges": [tasks[0].content_hash]})
+    store.checkpoints.keep(checkpoint.id, by="retrain", reason="", gate=decision.to_json())
+    store.checkpoints.keep(checkpoint.id, by="retrain", reason="by the logs", gate={"kind": "off-policy"})
+    store.checkpoints.promote(checkpoint.id, by="retrain", reason="", gate={"judges": [tasks[0].content_hash]})
 
     assert set(decision.judges) == {task.content_hash for task in tasks}
-    assert store.times_judged_checkpoints() == {tasks[0].content_hash: 2, tasks[1].content_hash: 1}
+    assert store.tasks.times_judged_checkpoints() == {tasks[0].content_hash: 2, tasks[1].content_hash: 1}
 
 
 # What fails

@@ -177,7 +177,7 @@ def test_a_fault_that_passes_costs_a_call_and_nothing_else(store, skill, fault, 
 
         assert len(server.calls) == 2
     assert result["passed"] is True
-    assert len(store.run(result["run_id"])) == (1 if role == "task LLM" else 2)
+    assert len(store.runs.rollouts(result["run_id"])) == (1 if role == "task LLM" else 2)
 
 
 def test_the_server_says_when_to_come_back(store, skill, caplog):

@@ -85,7 +85,7 @@ async def test_async_and_in_somebody_elses_graph_too(store, skill):
     await graph.ainvoke({"messages": [("user", "add 2 and 2")]}, {"callbacks": [tracer]})
 
     assert tracer.traced_runs[0].metadata["skill_plugin_skill"] == skill.ref
-    assert store.run(tracer.traced_runs[0].metadata["skill_plugin_run_id"])
+    assert store.runs.rollouts(tracer.traced_runs[0].metadata["skill_plugin_run_id"])
 
 
 def test_each_node_has_a_span(store, skill, spans):

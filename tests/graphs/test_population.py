@@ -28,7 +28,7 @@ def test_the_best_candidate_answers_and_every_rollout_is_recorded(store, skill):
     best = store.get("adding@3")
     assert (result["answer"], result["passed"], result["skill"], result["generations"]) == ("4", True, best.ref, 1)
     assert best.text == MACHINE
-    rollouts = store.run(result["run_id"])
+    rollouts = store.runs.rollouts(result["run_id"])
     tried = [(rollout.generation, rollout.skill.partition("@")[2], rollout.reward) for rollout in rollouts]
     assert tried == [(0, "1", 0.0)] * 2 + [(1, "2", 0.0)] * 2 + [(1, "3", 1.0)] * 2
     assert [rollout.k for rollout in rollouts] == [0, 1, 0, 1, 2, 3]
@@ -55,7 +55,7 @@ def test_it_begins_without_a_skill_too(store):
     result = population(store).compile().invoke(ASK)
 
     assert result["passed"]
-    assert [rollout.skill for rollout in store.run(result["run_id"])][:2] == [None, None]
+    assert [rollout.skill for rollout in store.runs.rollouts(result["run_id"])][:2] == [None, None]
 
 
 def test_the_next_generation_starts_from_the_best_so_far_even_if_it_is_an_older_one(store):
@@ -102,7 +102,7 @@ def test_an_agent_that_fails_costs_its_own_rollout_only(store, skill):
     result = events[-1][1]
     assert failed["error"] == "ConnectionError: gone"
     assert result["passed"]
-    assert len(store.run(result["run_id"])) == 5
+    assert len(store.runs.rollouts(result["run_id"])) == 5
     assert store.get("adding@1").uses == 1
 
 
@@ -157,7 +157,7 @@ def test_a_run_that_was_killed_goes_on_with_the_rollouts_that_had_not_ended(stor
 
     assert result["passed"]
     assert len(answered) == 6
-    assert len(store.run(result["run_id"])) == 6
+    assert len(store.runs.rollouts(result["run_id"])) == 6
     assert len(store.versions("adding")) == 3
 
 
@@ -167,7 +167,7 @@ def test_a_thread_that_is_used_again_begins_anew(store, skill):
     second = graph.invoke({"task": "add 3 and 3", "reference": "6"}, CONFIG)
 
     assert first["run_id"] != second["run_id"]
-    assert len(store.run(first["run_id"])) == len(store.run(second["run_id"])) == 4
+    assert len(store.runs.rollouts(first["run_id"])) == len(store.runs.rollouts(second["run_id"])) == 4
 
 
 @pytest.mark.parametrize("options", [{"candidates": 0}, {"rollouts": 1.5}, {"max_generations": 0}])

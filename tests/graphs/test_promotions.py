@@ -132,7 +132,7 @@ def test_training_reads_what_siblings_said_also_where_the_verifier_is_ones_own(s
         verifier=lambda task, answer: exact.verify(task, answer),
         settings=settings,
     )
-    [row] = [row for row in store.history_rows() if row["kind"] == "revision"]
+    [row] = [row for row in store.histories.rows() if row["kind"] == "revision"]
 
     assert (result.solved_after, row["rewards"], row["previous_rewards"]) == (8, [1.0, 1.0], [0.0, 0.0])
     assert [(one["rewards"], one["before"]) for one in row["later"]] == [([1.0], [0.0])] * 4
@@ -220,7 +220,7 @@ def test_a_copy_of_the_current_text_is_worth_what_that_text_is_worth(store):
     _, writer = run(store, write=lambda *_: half, llm=ScriptedChat(sometimes), adaptive=False, siblings=4)
 
     live = store.get("adding")
-    rows = [row for row in store.history_rows() if row["kind"] == "revision"]
+    rows = [row for row in store.histories.rows() if row["kind"] == "revision"]
     assert rows
     assert {(row["skill"], row["parent"], row["error"]) for row in rows} == {(live.ref, live.ref, None)}
     for row in rows:

@@ -81,8 +81,8 @@ def dying(name, function):
     return call
 
 store.search = dying("retrieve", store.search)
-store.stage = dying("revise", store.stage)
-store.record = dying("record", store.record)
+store.stage = dying("revise", store.runs.stage)
+store.record = dying("record", store.runs.record)
 llm = FingersAdder()
 llm.__dict__["_generate"] = dying("execute", llm._generate)
 verify = dying("verify", verifiers.exact_match().verify)
@@ -117,7 +117,10 @@ def test_a_run_that_is_killed_goes_on_where_it_was(open_store, home, tmp_path, s
         output = graph.invoke(None, {"configurable": {"thread_id": "1"}})
 
     assert (output["answer"], output["passed"], output["generations"]) == ("4", True, 1)
-    assert [(rollout.generation, rollout.reward) for rollout in again.run(output["run_id"])] == [(0, 0.0), (1, 1.0)]
+    assert [(rollout.generation, rollout.reward) for rollout in again.runs.rollouts(output["run_id"])] == [
+        (0, 0.0),
+        (1, 1.0),
+    ]
     assert len(again.versions("adding")) == 2
     assert again.get("adding").uses == 1
     assert len(writer.seen) == (0 if node in ("revise:1", "execute:2", "verify:2", "record:1") else 1)

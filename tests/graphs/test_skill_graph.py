@@ -27,7 +27,7 @@ def test_it_retrieves_fails_is_revised_and_passes(store, skill):
         "generations": 1,
         "error": None,
     }
-    before, after = store.run(output["run_id"])
+    before, after = store.runs.rollouts(output["run_id"])
     assert (before.answer, before.skill, before.reward, before.generation) == ("3", skill.ref, 0.0, 0)
     assert (after.answer, after.skill, after.reward, after.generation) == ("4", f"{skill.id}@2", 1.0, 1)
     assert (before.input_tokens, before.output_tokens, before.model) == (10, 2, "scripted")
@@ -40,7 +40,7 @@ async def test_async_gives_the_same(store, skill):
     output = await loop(store).compile().ainvoke(ASK)
 
     assert (output["answer"], output["skill"], output["generations"]) == ("4", f"{skill.id}@2", 1)
-    assert len(store.run(output["run_id"])) == 2
+    assert len(store.runs.rollouts(output["run_id"])) == 2
 
 
 def test_a_promoted_skill_is_used_at_once(store, skill):
@@ -68,7 +68,7 @@ def test_revision_ends_after_max_generations_and_the_best_answer_is_kept(store, 
 
     assert (output["reward"], output["passed"], output["generations"]) == (0.6, False, 3)
     assert output["skill"] == f"{skill.id}@2"
-    assert [rollout.reward for rollout in store.run(output["run_id"])] == [0.2, 0.6, 0.4, 0.6]
+    assert [rollout.reward for rollout in store.runs.rollouts(output["run_id"])] == [0.2, 0.6, 0.4, 0.6]
 
 
 def test_max_generations_0_revises_nothing(store, skill):
@@ -84,7 +84,7 @@ def test_a_malformed_revision_is_a_recorded_failure(store, skill):
     output = graph.compile().invoke(ASK)
 
     assert (output["passed"], output["generations"], output["skill"]) == (True, 2, f"{skill.id}@2")
-    [(failed, none)] = store.staged(f"{output['run_id']}:1")
+    [(failed, none)] = store.runs.staged(f"{output['run_id']}:1")
     assert (failed.completion, none) == ("I would rather not.", None)
     assert "no front matter" in failed.error
     assert "Your text was refused: no front matter" in writer.seen[1][-1].text
@@ -139,7 +139,7 @@ def test_a_broken_verifier_is_recorded_and_is_no_reward(store, skill, verifier, 
 
     assert (output["answer"], output["reward"], output["passed"], output["generations"]) == ("3", None, None, 0)
     assert says in output["error"]
-    [rollout] = store.run(output["run_id"])
+    [rollout] = store.runs.rollouts(output["run_id"])
     assert (rollout.reward, rollout.error) == (None, output["error"])
     assert (store.get("adding").utility, store.get("adding").uses) == (None, 0)
     assert len(store.versions("adding")) == 1
@@ -176,7 +176,7 @@ def test_a_control_run_sees_no_skill_and_is_not_revised(store, skill):
 
     assert (output["answer"], output["skill"], output["generations"]) == ("3", None, 0)
     assert system_text(llm.seen[0]) == ""
-    [rollout] = store.run(output["run_id"])
+    [rollout] = store.runs.rollouts(output["run_id"])
     assert (rollout.arm, rollout.skill) == ("control", None)
     assert store.get("adding").uses == 0
 

@@ -30,7 +30,7 @@ from recorded import (
 )
 from skill_plugin import Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
-from skill_plugin.histories import FORMATS, Episode, Noted, Refused, files, read
+from skill_plugin.histories import FORMATS, Episode, Note, Refusal, files, read
 
 
 @pytest.fixture
@@ -40,15 +40,15 @@ def told(tmp_path):
     def run(rows, kind="auto", **options):
         found = list(read(kind, write(tmp_path / "log.jsonl", rows), **options))
         episodes = [one for one in found if isinstance(one, Episode)]
-        refused = [(one.reason, one.where.partition(":")[2]) for one in found if isinstance(one, Refused)]
-        notes = [one.what for one in found if isinstance(one, Noted)]
+        refused = [(one.reason, one.where.partition(":")[2]) for one in found if isinstance(one, Refusal)]
+        notes = [one.what for one in found if isinstance(one, Note)]
         return episodes, refused, notes + [note for one in episodes for note in one.notes]
 
     return run
 
 
 def rollout(episode):
-    (attempt,) = episode.attempts
+    (attempt,) = episode.rollouts
     return attempt.rollout
 
 
@@ -156,7 +156,7 @@ def test_trials_are_one_lineage_with_a_reflection_between_them(told):
     assert notes == ["solved in an earlier trial, not tried again"]
     assert len({one.run_id for one in lineage}) == 1 != len({one.run_id for one in episodes})
     assert [(rollout(one).generation, rollout(one).reward) for one in lineage] == [(0, 0.0), (1, 0.0), (2, 1.0)]
-    written = [each for one in lineage for each in one.written]
+    written = [each for one in lineage for each in one.revisions]
     assert [(each.generation, each.revision.completion) for each in written] == [
         (1, " I forgot the plate."),
         (2, "Look in the drawer."),
@@ -175,7 +175,7 @@ def test_trials_in_a_file_each_as_reflexion_writes_them(tmp_path):
 
     assert [rollout(one).generation for one in found] == [0, 2, 10]
     assert {(one.run, one.task.input) for one in found} == {("reflexion_run", "reflexion_run: env_0")}
-    assert [len(one.written) for one in found] == [0, 1, 4]
+    assert [len(one.revisions) for one in found] == [0, 1, 4]
 
 
 def test_a_trial_without_a_number_and_a_memory_that_shrank(told):
@@ -237,7 +237,7 @@ def test_runs_of_langsmith(told):
     assert (first.model, first.input_tokens, first.output_tokens, first.latency_s) == ("gpt-5-mini", 40, 2, 2.5)
     assert (first.feedback, first.source) == ("correctness: as a person would", "support")
     assert [one.task.input for one in episodes[:2]] == ["Refund charge 7?", "Refund charge 8?"]
-    assert episodes[0].attempts[0].thread_id == "t1"
+    assert episodes[0].rollouts[0].thread_id == "t1"
     assert rollout(episodes[2]).feedback == "reward: half of it"
     assert rollout(episodes[3]).error == "TimeoutError()"
 
@@ -306,7 +306,7 @@ def test_lines_that_cannot_be_read_are_refused_and_the_rest_is_read(told, tmp_pa
     ]  # fmt: skip
     path = tmp_path / "bytes.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + recorded.lines([sql(0, 1)]).encode() + b'{"query": "\xff"}\n')
-    assert [type(one).__name__ for one in read("episodes", path)] == ["Episode", "Refused"]
+    assert [type(one).__name__ for one in read("episodes", path)] == ["Episode", "Refusal"]
 
 
 def test_a_file_that_ends_early_keeps_what_it_has(told, tmp_path):
@@ -413,8 +413,8 @@ def test_whatever_a_row_holds_it_is_an_episode_or_a_refusal(tmp_path, data):
     path = write(tmp_path / "fuzzed.jsonl", [json.dumps(row) for row in [*BY_FORMAT[kind][:2], *rows]])
 
     for one in read(kind, path):
-        assert isinstance(one, Episode | Refused | Noted)
-        for attempt in one.attempts if isinstance(one, Episode) else ():
+        assert isinstance(one, Episode | Refusal | Note)
+        for attempt in one.rollouts if isinstance(one, Episode) else ():
             assert attempt.rollout.reward is None or 0 <= attempt.rollout.reward <= 1
             assert isinstance(attempt.rollout.answer, str)
             json.dumps(attempt.rollout.to_json(), allow_nan=False)

@@ -35,7 +35,7 @@ def rows(store, table="rollout"):
 @pytest.fixture
 def imported(store, tmp_path):
     def run(given, kind="auto"):
-        return store.import_histories(write(tmp_path / "log.jsonl", given), kind)
+        return store.histories.import_from(write(tmp_path / "log.jsonl", given), kind)
 
     return run
 
@@ -91,17 +91,19 @@ def test_the_same_row_again_is_there_already_and_other_content_under_its_id_is_r
 def test_trials_can_be_told_as_a_history(store, imported):
     report = imported(TRIALS)
     lineages = {row["run_id"] for row in rows(store)}
-    (two,) = [run_id for run_id in lineages if len(store.run(run_id)) == 3]
+    (two,) = [run_id for run_id in lineages if len(store.runs.rollouts(run_id)) == 3]
 
     assert report.notes == {"revisions imported": 2, "solved in an earlier trial, not tried again": 1}
-    assert [(one.generation, one.reward) for one in store.run(two)] == [(0, 0.0), (1, 0.0), (2, 1.0)]
-    (first,) = store.staged(f"{two}/1")
+    assert [(one.generation, one.reward) for one in store.runs.rollouts(two)] == [(0, 0.0), (1, 0.0), (2, 1.0)]
+    (first,) = store.runs.staged(f"{two}/1")
     assert (first.revision.completion, first.skill) == (" I forgot the plate.", None)
 
 
 @pytest.mark.both_backends
 def test_an_import_moves_no_utility_and_a_run_of_ours_is_not_recorded_twice(store, skill, imported):
-    store.record(Task("add 2 and 2"), [Rollout(generation=0, answer="4", skill=skill.ref, reward=1.0)], run_id="ours")
+    store.runs.record(
+        Task("add 2 and 2"), [Rollout(generation=0, answer="4", skill=skill.ref, reward=1.0)], run_id="ours"
+    )
     before = store.get("adding")
     metadata = {"metadata": {"skill_plugin_run_id": "ours", "skill_plugin_skill": skill.ref}}
     other = {"metadata": {"skill_plugin_run_id": "theirs", "skill_plugin_skill": skill.ref}}
@@ -109,7 +111,7 @@ def test_an_import_moves_no_utility_and_a_run_of_ours_is_not_recorded_twice(stor
 
     assert (report.imported, report.already_there) == (1, 1)
     assert store.get("adding") == before
-    assert [one.skill for one in store.run("theirs")] == [skill.ref]
+    assert [one.skill for one in store.runs.rollouts("theirs")] == [skill.ref]
     assert store.record_outcome("theirs", 0.0)
     assert store.get("adding") == before
 
@@ -119,13 +121,13 @@ def test_imported_control_rollouts_say_nothing_of_a_skill_here(evolved, tmp_path
     before = evolved.lift("adding")
     found = [
         row
-        for row in plain(evolved.history_rows())
+        for row in plain(evolved.histories.rows())
         if row["kind"] == "rollouts" and row["rollouts"][0]["arm"] == "control"
     ]
     judged = [{**row["rollouts"][0], "reward": 1.0, "k": k} for row in found[:1] for k in range(9)]
     path = write(tmp_path / "x.jsonl", [{**found[0], "run_id": "elsewhere", "rollouts": judged}])
 
-    assert evolved.import_histories(path).imported == 9
+    assert evolved.histories.import_from(path).imported == 9
     assert evolved.lift("adding") == before
 
 
@@ -144,15 +146,15 @@ def test_namespaces_do_not_share_what_is_imported(open_store, tmp_path):
     path = write(tmp_path / "log.jsonl", TRIALS)
     here, there = open_store(), open_store(namespace="tenant")
 
-    assert (here.import_histories(path).imported, there.import_histories(path).imported) == (5, 5)
-    assert there.import_histories(path).notes == {"solved in an earlier trial, not tried again": 1}
-    assert here.history_stats().rollouts == there.history_stats().rollouts == 5
+    assert (here.histories.import_from(path).imported, there.histories.import_from(path).imported) == (5, 5)
+    assert there.histories.import_from(path).notes == {"solved in an earlier trial, not tried again": 1}
+    assert here.histories.stats().rollouts == there.histories.stats().rollouts == 5
 
 
 def test_progress_is_told_by_bytes_and_rollouts(store, tmp_path):
     path = write(tmp_path / "log.jsonl.gz", [sql(number, 1) for number in range(1200)])
     told = []
-    store.import_histories(path, progress=lambda *now: told.append(now))
+    store.histories.import_from(path, progress=lambda *now: told.append(now))
 
     assert [count for _, count in told] == [500, 1000, 1200]
     assert [done for done, _ in told] == sorted(done for done, _ in told)
@@ -170,14 +172,14 @@ def stop(done, count):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with SkillStore.open(sys.argv[1], embedder=HashingEmbedder(), chroma=False) as store:
-    store.import_histories(sys.argv[2], progress=stop)
+    store.histories.import_from(sys.argv[2], progress=stop)
 """
 
 
 def test_an_import_that_was_killed_goes_on(open_store, home, tmp_path):
     """Killed after a batch, and at any moment in between."""
     path = write(tmp_path / "log.jsonl", [sql(number % 3000, number % 2) for number in range(6000)])
-    whole = open_store(tmp_path / "whole").import_histories(path)
+    whole = open_store(tmp_path / "whole").histories.import_from(path)
     command = [sys.executable, "-c", IMPORT, str(home), str(path)]
     killed = subprocess.run([*command, "1500"], capture_output=True, text=True)
     assert (killed.returncode, killed.stdout.split()[-1]) == (-signal.SIGKILL, "1500")
@@ -189,7 +191,7 @@ def test_an_import_that_was_killed_goes_on(open_store, home, tmp_path):
             time.sleep(0.02)
             child.kill()
     store = open_store()
-    report = store.import_histories(path)
+    report = store.histories.import_from(path)
 
     assert report.already_there > 0
     assert report.imported + report.already_there == whole.imported + whole.already_there == 6000
@@ -220,10 +222,10 @@ def evolved(store, skill):
         rollouts.append(Rollout(generation=0, answer="c", arm="control", withheld=skill.ref, k=3, error="it hung"))
         written = [candidate(number), candidate(number), candidate(number + 10), Revision(completion="?", error="no")]
         ids = {"run_id": f"run-{number}", "group_id": f"group-{number}", "generation": 1}
-        staged = store.stage(task, written, parent=skill.ref, **ids)
+        staged = store.runs.stage(task, written, parent=skill.ref, **ids)
         for k, ref in enumerate([staged[0].skill.ref, staged[2].skill.ref] * 2):
             rollouts.append(Rollout(generation=1, answer="z", skill=ref, k=k, reward=float(k % 2), adherence=1.0))
-        store.record(task, rollouts, run_id=ids["run_id"], thread_id="thread", chosen=rollouts[-1])
+        store.runs.record(task, rollouts, run_id=ids["run_id"], thread_id="thread", chosen=rollouts[-1])
     return store
 
 
@@ -240,18 +242,18 @@ def plain(found):
 @pytest.mark.parametrize("ending", columns.ENDINGS)
 def test_our_own_histories_come_back_without_loss(evolved, open_store, backend, tmp_path, ending):
     path = tmp_path / f"own{ending}"
-    counts = evolved.export_histories(path)
+    counts = evolved.histories.export_to(path)
     other = open_store(tmp_path / "other") if backend.is_sqlite else open_store(namespace="other")
-    report = other.import_histories(path)
+    report = other.histories.import_from(path)
 
     assert counts == {"rows": 18, "revisions": 12, "rollouts": 24}
     assert (report.read, report.imported, report.refused) == (24, 24, {})
     assert report.notes == {"revisions imported": 12}
-    assert plain(other.history_rows()) == plain(evolved.history_rows())
+    assert plain(other.histories.rows()) == plain(evolved.histories.rows())
     assert {row["source"] for row in rows(other) if row["namespace"] == other.namespace} == {"own"}
-    assert other.import_histories(path).already_there == 24
-    assert evolved.import_histories(path).already_there == 24  # at home they are known
-    assert evolved.history_stats().by_source == {"own": 24, "imported": 0}
+    assert other.histories.import_from(path).already_there == 24
+    assert evolved.histories.import_from(path).already_there == 24  # at home they are known
+    assert evolved.histories.stats().by_source == {"own": 24, "imported": 0}
     assert other.list() == []  # histories bring no skills into a library
 
 
@@ -276,13 +278,13 @@ def test_what_the_next_tasks_said_comes_back_too(store, open_store, backend, tmp
             RevisionTaskRow(namespace="default", group_id=f"ev_1:{first.id}:1", content_hash=third.content_hash)
         )
     path = tmp_path / f"own{ending}"
-    store.export_histories(path)
+    store.histories.export_to(path)
     other = open_store(tmp_path / "other") if backend.is_sqlite else open_store(namespace="other")
-    reports = [other.import_histories(path) for _ in range(2)]
-    found = plain(store.history_rows())
+    reports = [other.histories.import_from(path) for _ in range(2)]
+    found = plain(store.histories.rows())
 
     assert [(report.imported, report.refused) for report in reports] == [(10, {}), (0, {})]
-    assert plain(other.history_rows()) == found
+    assert plain(other.histories.rows()) == found
     revision = next(row for row in found if row["kind"] == "revision")
     assert revision["later"] == [
         {"task": second.content_hash, "rewards": [1.0, 0.0], "before": [0.0], "none": [0.0], "used": 1.0}
@@ -295,7 +297,7 @@ def test_what_the_next_tasks_said_comes_back_too(store, open_store, backend, tmp
 
 
 def test_a_file_of_the_first_format_is_imported_with_the_purposes_that_its_run_ids_say(evolved, open_store, tmp_path):
-    rows = plain(evolved.history_rows())
+    rows = plain(evolved.histories.rows())
     for row in rows:
         row["format"] = columns.FIRST
         for name in ("chain", "position", "prompt_tasks", "later"):
@@ -304,15 +306,15 @@ def test_a_file_of_the_first_format_is_imported_with_the_purposes_that_its_run_i
             del one["purpose"], one["also"]
     rows[0]["run_id"] = "ev_0:gate:none:task_0"
     other = open_store(tmp_path / "other")
-    report = other.import_histories(write(tmp_path / "old.jsonl", rows))
+    report = other.histories.import_from(write(tmp_path / "old.jsonl", rows))
 
     assert (report.imported, report.refused) == (24, {})
-    assert {row["purpose"]: row["rollouts"] for row in other.history_stats().by_purpose} == {"run": 22, "gate": 2}
+    assert {row["purpose"]: row["rollouts"] for row in other.histories.stats().by_purpose} == {"run": 22, "gate": 2}
 
 
 @pytest.mark.both_backends
 def test_one_row_is_one_training_example(evolved, tmp_path):
-    evolved.export_histories(tmp_path / "all.parquet")
+    evolved.histories.export_to(tmp_path / "all.parquet")
     found = [row for row in pq.read_table(tmp_path / "all.parquet").to_pylist() if row["run_id"] == "run-0"]
     revisions = [row for row in found if row["kind"] == "revision"]
     first = revisions[0]
@@ -348,10 +350,10 @@ def test_one_row_is_one_training_example(evolved, tmp_path):
 
 @pytest.mark.both_backends
 def test_an_export_can_be_narrowed_to_a_family_and_to_a_time(evolved, tmp_path):
-    assert evolved.export_histories(tmp_path / "a.jsonl", family="family-0")["revisions"] == 8
-    assert evolved.export_histories(tmp_path / "b.jsonl", since="2020-01-01")["revisions"] == 12
-    assert evolved.export_histories(tmp_path / "c.jsonl.gz", since="2999-01-01")["rows"] == 0
-    assert evolved.export_histories(tmp_path / "d.parquet", until="2020-01-01")["rows"] == 0
+    assert evolved.histories.export_to(tmp_path / "a.jsonl", family="family-0")["revisions"] == 8
+    assert evolved.histories.export_to(tmp_path / "b.jsonl", since="2020-01-01")["revisions"] == 12
+    assert evolved.histories.export_to(tmp_path / "c.jsonl.gz", since="2999-01-01")["rows"] == 0
+    assert evolved.histories.export_to(tmp_path / "d.parquet", until="2020-01-01")["rows"] == 0
     assert pq.read_table(tmp_path / "d.parquet").num_rows == 0
     assert gzip.decompress((tmp_path / "c.jsonl.gz").read_bytes()) == b""
 
@@ -364,9 +366,9 @@ def test_what_cannot_be_written_says_why_and_leaves_nothing(evolved, tmp_path):
         ("no/a.jsonl", "cannot be written"),
     ):
         with pytest.raises(ConfigurationError, match=message):
-            evolved.export_histories(tmp_path / name)
+            evolved.histories.export_to(tmp_path / name)
     with pytest.raises(ConfigurationError, match="since is 'soon'"):
-        evolved.export_histories(tmp_path / "b.jsonl", since="soon")
+        evolved.histories.export_to(tmp_path / "b.jsonl", since="soon")
 
     assert (tmp_path / "there.jsonl").read_text(encoding="utf-8") == "mine"
     assert [path.name for path in tmp_path.iterdir() if "jsonl" in path.name] == ["there.jsonl"]
@@ -374,7 +376,7 @@ def test_what_cannot_be_written_says_why_and_leaves_nothing(evolved, tmp_path):
 
 def test_a_run_of_the_graph_is_exported_as_it_was_recorded(store, skill, tmp_path):
     loop(store, max_generations=1).compile().invoke({"task": "add 2 and 2", "reference": "4"})
-    found = list(store.history_rows())
+    found = list(store.histories.rows())
 
     assert [(row["kind"], row["generation"], row["rewards"]) for row in found] == [
         ("revision", 1, [1.0]),
@@ -391,8 +393,8 @@ def test_a_run_of_the_graph_is_exported_as_it_was_recorded(store, skill, tmp_pat
     ],
 )  # fmt: skip
 def test_a_row_of_ours_that_was_spoilt_is_refused(evolved, open_store, tmp_path, change):
-    good = plain(evolved.history_rows())[:2]
-    report = open_store(tmp_path / "other").import_histories(
+    good = plain(evolved.histories.rows())[:2]
+    report = open_store(tmp_path / "other").histories.import_from(
         write(tmp_path / "x.jsonl", [good[1], {**good[0], **change}])
     )
 
@@ -404,10 +406,10 @@ SPOILT = {"reward": 7, "arm": "leg", "k": "x", "answer": 1, "purpose": "fun", "a
 
 
 def test_a_rollout_of_ours_that_was_spoilt_costs_itself_only(evolved, open_store, tmp_path):
-    good = plain(evolved.history_rows())[0]
+    good = plain(evolved.histories.rows())[0]
     bad = [{**good["rollouts"][0], key: value} for key, value in SPOILT.items()]
     path = write(tmp_path / "x.jsonl", [{**good, "rollouts": [*good["rollouts"], *bad]}])
-    report = open_store(tmp_path / "other").import_histories(path)
+    report = open_store(tmp_path / "other").histories.import_from(path)
 
     assert (report.read, report.imported, sum(report.refused.values())) == (8, 2, 6)
     assert report.refused["reward is not a number from 0 to 1"] == 1
@@ -415,9 +417,9 @@ def test_a_rollout_of_ours_that_was_spoilt_costs_itself_only(evolved, open_store
 
 def test_a_file_of_another_kind_changes_nothing(store, tmp_path):
     with pytest.raises(InvalidHistoryError):
-        store.import_histories(write(tmp_path / "x.jsonl", [{"a": 1}]))
+        store.histories.import_from(write(tmp_path / "x.jsonl", [{"a": 1}]))
     (tmp_path / "x.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InvalidHistoryError, match="damaged"):
-        store.import_histories(tmp_path / "x.parquet")
+        store.histories.import_from(tmp_path / "x.parquet")
 
     assert rows(store) == []

@@ -24,7 +24,7 @@ from skill_plugin.histories.eligibility import (
     temperature_of,
 )
 from skill_plugin.histories.statistics import inter_noise
-from skill_plugin.histories.worth import Judged, has_signal, worths_of
+from skill_plugin.histories.worth import CandidateRewards, has_signal, worths_of
 
 GOOD = Example(
     split="train", malformed=False, imported=False, prompt_tokens=3, completion_tokens=2, logprobs=2, base_model="qwen",
@@ -103,7 +103,7 @@ def test_a_group_has_the_temperature_of_most_of_it():
 
 def test_a_group_says_something_if_its_candidates_differ_or_the_generation_before_did():
     def says(rewards, *before):
-        judged = [Judged([] if one is None else [one]) for one in rewards]
+        judged = [CandidateRewards([] if one is None else [one]) for one in rewards]
         return has_signal(worths_of(judged, before, CREDITS["evolving-rl"]).candidates)
 
     assert says([0.5, 0.75])
@@ -148,7 +148,7 @@ def evolved(store, skill):
 
 @pytest.mark.both_backends
 def test_histories_are_counted(evolved):
-    found = evolved.history_stats(base_model="qwen")
+    found = evolved.histories.stats(base_model="qwen")
     gains = [0.5, -0.5, 0.0, 0.0, 0.5, -0.5, 0.5, 0.5, 0.5]
     after = [1, 1, 0, 0, 1, 0, 0, 1, 1, 0, 1, 1, 1]
 
@@ -196,7 +196,7 @@ def test_rollouts_on_siblings_of_the_gate_and_of_replays_are_counted_apart(store
     [ref] = in_evolve(store, task, [written(1)], [(1.0, 0.5)], baseline=(0.0, 0.0))
     for purpose, rewards in (("later", (1.0,)), ("gate", (1.0, 1.0, 0.0)), ("replay", (1.0, None))):
         rolled(store, other, ref, rewards, purpose=purpose)
-    found = store.history_stats()
+    found = store.histories.stats()
 
     assert (found.lineages, found.generations, found.rollouts, found.by_source["own"]) == (1, 2, 10, 10)
     assert [(row["generation"], row["rollouts"], row["mean"]) for row in found.reward_by_generation] == [
@@ -215,7 +215,7 @@ def test_rollouts_on_siblings_of_the_gate_and_of_replays_are_counted_apart(store
 def test_the_inter_term_is_of_the_tasks_that_texts_are_compared_on(store):
     """On siblings the answers and the useless texts gain 0, the rules 3/4: 4 rollouts on each of 4."""
     leaks(store)
-    found = store.history_stats()
+    found = store.histories.stats()
 
     assert (found.groups, found.groups_by_siblings, found.groups_with_signal) == (5, 5, 5)
     assert found.inter_term == pytest.approx(
@@ -234,7 +234,7 @@ def test_a_malformed_text_with_tokens_counts_as_a_failure(store, skill):
     """One candidate is as good as before; beside it one that is no skill, so that the group has a signal."""
     bad = written(1, text=None, error="no front matter")
     lineage(store, 0, [written(0), bad], [(0.5,)], baseline=(0.5,))
-    found = store.history_stats()
+    found = store.histories.stats()
 
     assert found.retrain == {"usable": 2, "refused": {}}
     assert (found.groups_with_signal, found.inter_term["candidates"]) == (1, 1)
@@ -250,28 +250,28 @@ def test_log_probs_of_another_distribution_are_not_learned_from(store, skill):
         [(1.0,), (0.0,), (1.0,), (0.0,)],
     )  # fmt: skip
 
-    assert store.history_stats().retrain == {"usable": 2, "refused": {"log-probs of another distribution": 2}}
+    assert store.histories.stats().retrain == {"usable": 2, "refused": {"log-probs of another distribution": 2}}
 
 
 @pytest.mark.both_backends
 def test_stats_of_one_checkpoint_one_family_and_other_limits(evolved):
-    only = evolved.history_stats(checkpoint="c1")
+    only = evolved.histories.stats(checkpoint="c1")
 
     assert (only.lineages, only.candidates, only.rollouts) == (1, 2, 7)
-    assert evolved.history_stats(checkpoint=BASE).candidates == 6
-    assert evolved.history_stats(max_age=0).retrain["usable"] == 2
-    assert evolved.history_stats(family="none").tasks == {"train": 0, "heldout": 0}
-    assert evolved.history_stats(since="2999-01-01").rollouts == 0
+    assert evolved.histories.stats(checkpoint=BASE).candidates == 6
+    assert evolved.histories.stats(max_age=0).retrain["usable"] == 2
+    assert evolved.histories.stats(family="none").tasks == {"train": 0, "heldout": 0}
+    assert evolved.histories.stats(since="2999-01-01").rollouts == 0
     with pytest.raises(ConfigurationError, match="no checkpoint 'c8'; known are c1, c2, c3, base model"):
-        evolved.history_stats(checkpoint="c8")
+        evolved.histories.stats(checkpoint="c8")
     with pytest.raises(ConfigurationError, match="max_age is -1"):
-        evolved.history_stats(max_age=-1)
+        evolved.histories.stats(max_age=-1)
 
 
 @pytest.mark.both_backends
 def test_reflections_of_another_system_are_counted_and_not_learned_from(store, tmp_path):
-    store.import_histories(write(tmp_path / "log.jsonl", TRIALS))
-    found = store.history_stats()
+    store.histories.import_from(write(tmp_path / "log.jsonl", TRIALS))
+    found = store.histories.stats()
 
     assert found.by_source == {"own": 0, "imported": 5}
     assert found.retrain == {"usable": 0, "refused": {"imported without token ids or log-probs": 2}}
@@ -280,16 +280,16 @@ def test_reflections_of_another_system_are_counted_and_not_learned_from(store, t
 
 @pytest.mark.both_backends
 def test_an_empty_store_has_numbers_too(store):
-    found = asdict(store.history_stats())
+    found = asdict(store.histories.stats())
 
     assert (found["rollouts"], found["share_with_signal"], found["inter_term"]["noise_sd"]) == (0, None, None)
 
 
 def test_a_page_of_tasks_ends_nowhere_near_a_lineage(evolved, monkeypatch):
     """However few rows are fetched at a time, the numbers are the same."""
-    whole, rows = evolved.history_stats(), list(evolved.history_rows())
+    whole, rows = evolved.histories.stats(), list(evolved.histories.rows())
     for name, few in (("TASKS", 2), ("WEIGHT", 1)):
         monkeypatch.setattr(f"skill_plugin.store.histories.lineages.{name}", few)
 
-    assert evolved.history_stats() == whole
-    assert list(evolved.history_rows()) == rows
+    assert evolved.histories.stats() == whole
+    assert list(evolved.histories.rows()) == rows

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skill_plugin.credit import CREDITS, Credit
-from skill_plugin.histories.worth import Judged, Later, Worth, has_signal, worths_of
+from skill_plugin.histories.worth import CandidateRewards, Later, Worth, has_signal, worths_of
 
 R1, EVOLVING, SAGE = (CREDITS[name] for name in ("skill-r1", "evolving-rl", "sage"))
 
@@ -14,8 +14,8 @@ def on(task, *rewards, before=(), used=None):
     return Later(task, rewards, tuple(before), used=used)
 
 
-ANSWER = Judged([1.0], [on("a", 0.0, before=[0.0]), on("b", 0.0, before=[0.5])])
-RULE = Judged([0.5], [on("a", 1.0, before=[0.0]), on("b", 0.5, 1.0, before=[0.5])])
+ANSWER = CandidateRewards([1.0], [on("a", 0.0, before=[0.0]), on("b", 0.0, before=[0.5])])
+RULE = CandidateRewards([0.5], [on("a", 1.0, before=[0.0]), on("b", 0.5, 1.0, before=[0.5])])
 
 
 def worths(candidates, previous=(0.0,), credit=EVOLVING):
@@ -56,13 +56,13 @@ def test_a_text_without_siblings_is_left_out_where_another_has_some():
 
 
 def test_without_siblings_in_common_all_go_by_their_own_task():
-    other = Judged([1.0], [on("c", 0.0), on("d", 0.0)])
+    other = CandidateRewards([1.0], [on("c", 0.0), on("d", 0.0)])
 
     assert worths([other, RULE]) == worths([other, RULE], credit=R1)
 
 
 def test_a_malformed_text_is_worth_what_it_is_given_on_whatever_tasks():
-    bad = Judged((), fixed=-1.0)
+    bad = CandidateRewards((), fixed=-1.0)
 
     assert worths([bad, RULE]).candidates[0] == Worth(-1.0, -1.25, 1)
     assert worths([bad, RULE], previous=[0.5], credit=R1).candidates[0] == Worth(-1.0, -1.5, 1)
@@ -73,11 +73,11 @@ def test_the_gain_is_of_the_siblings_whose_parent_is_known():
     half = RULE._replace(later=[RULE.later[0], RULE.later[1]._replace(before=())])
 
     assert worths([half]).candidates == (Worth(0.875, 1.0, 3),)
-    assert worths([Judged([1.0], [on("a", 1.0), on("b", 1.0)])]).candidates == (Worth(1.0, None, 2),)
+    assert worths([CandidateRewards([1.0], [on("a", 1.0), on("b", 1.0)])]).candidates == (Worth(1.0, None, 2),)
 
 
 def test_a_copy_of_its_parent_gains_nothing():
-    copy = Judged([], [on("a", 0.0, before=[0.0]), on("b", 0.5, before=[0.5])])
+    copy = CandidateRewards([], [on("a", 0.0, before=[0.0]), on("b", 0.5, before=[0.5])])
 
     assert worths([copy, RULE]).candidates[0] == Worth(0.25, 0.0, 2)
     assert worths([copy, RULE], credit=SAGE).candidates[0] == Worth()
@@ -87,7 +87,7 @@ def test_a_copy_of_its_parent_gains_nothing():
     (1.0, 1.0, 1.0, 0.5), (1.0, 1.0, None, 0.0), (1.0, 1.0, 0.0, 0.0), (0.5, 1.0, 1.0, 0.0), (1.0, 0.0, 1.0, 0.0),
 ])  # fmt: skip
 def test_the_bonus_is_for_a_solved_task_and_a_text_that_was_used_on_siblings(own, later, used, bonus):
-    text = Judged([own], [on("a", later, before=[0.0], used=used), on("b", later, before=[0.0])])
+    text = CandidateRewards([own], [on("a", later, before=[0.0], used=used), on("b", later, before=[0.0])])
     [found] = worths([text], credit=SAGE).candidates
 
     assert (found.reward, found.gain) == ((own + later) / 2 + bonus, (own + later) / 2 + bonus)
@@ -96,7 +96,7 @@ def test_the_bonus_is_for_a_solved_task_and_a_text_that_was_used_on_siblings(own
 def test_a_group_says_something_by_the_tasks_that_it_is_compared_on():
     """Equal on their own task, not on siblings; and the other way round."""
     same = RULE._replace(own=[1.0])
-    level = [Judged([own], [on("a", 1.0, before=[1.0]), on("b", 0.0, before=[0.0])]) for own in (0.0, 1.0)]
+    level = [CandidateRewards([own], [on("a", 1.0, before=[1.0]), on("b", 0.0, before=[0.0])]) for own in (0.0, 1.0)]
 
     assert has_signal(worths([ANSWER, same]).candidates)
     assert not has_signal(worths(level).candidates)
@@ -107,7 +107,7 @@ rewards = st.lists(st.sampled_from([0.0, 0.25, 1.0]), max_size=3).map(tuple)
 laters = st.dictionaries(st.sampled_from("abcd"), st.tuples(rewards, rewards)).map(
     lambda found: [Later(task, own, before) for task, (own, before) in found.items()]
 )
-judged = st.builds(Judged, rewards, laters, st.none() | st.floats(-1, 1))
+judged = st.builds(CandidateRewards, rewards, laters, st.none() | st.floats(-1, 1))
 credits_ = st.builds(Credit, st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5]))
 
 

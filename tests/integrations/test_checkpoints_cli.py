@@ -23,11 +23,11 @@ def nights(opened, tmp_path):
     """Three checkpoints: one that is live, one that the gate refused, one that it never saw."""
     with opened() as store:
         ids = [
-            store.register_checkpoint(adapter(tmp_path / f"night-{n}", seed=n), base_model="org/base").id
+            store.checkpoints.register(adapter(tmp_path / f"night-{n}", seed=n), base_model="org/base").id
             for n in range(3)
         ]
-        store.promote_checkpoint(ids[0], by="gate", reason="3 > 1", gate=YES)
-        store.keep_checkpoint(ids[1], by="gate", reason="1 < 3", gate=NO)
+        store.checkpoints.promote(ids[0], by="gate", reason="3 > 1", gate=YES)
+        store.checkpoints.keep(ids[1], by="gate", reason="1 < 3", gate=NO)
     return ids
 
 

@@ -33,7 +33,7 @@ def skill(home):
 def test_an_outcome_that_comes_later(cli, home, skill):
     with SkillStore.open(home, embedder="hashing", chroma=False) as store:
         used = Rollout(generation=0, answer="4", skill=skill.ref)
-        store.record(Task("add 2 and 2"), [used], run_id="run-1")
+        store.runs.record(Task("add 2 and 2"), [used], run_id="run-1")
 
     assert cli("outcome", "run-1", "--reward", "1", "--feedback", "right") == "recorded\n"
     assert json.loads(cli("outcome", "run-1", "--reward", "1", "--feedback", "right", "--json"))["recorded"] is False

@@ -43,7 +43,7 @@ async def test_a_deep_agent_gets_skills_by_the_same_argument(store, skill, how):
     model = AgentChat([[("write_todos", {"todos": [{"content": "add", "status": "in_progress"}]})], "4"])
     agent = deep_agent(store, model)
     output = agent.invoke(ADD, THREAD) if how == "invoke" else await agent.ainvoke(ADD, THREAD)
-    [rollout] = store.run(result_of(agent)["run_id"])
+    [rollout] = store.runs.rollouts(result_of(agent)["run_id"])
 
     assert system_text(model.seen[0]).startswith("Base.")
     assert all("Use your fingers." in system_text(seen) for seen in model.seen)
@@ -62,7 +62,7 @@ async def test_a_subagent_sees_nothing_of_the_run_and_changes_nothing_of_it(stor
         ],
     )
     await agent.ainvoke(ADD, THREAD)
-    [rollout] = store.run(result_of(agent)["run_id"])
+    [rollout] = store.runs.rollouts(result_of(agent)["run_id"])
 
     assert "Use your fingers." not in system_text(courier.seen[0])
     assert (rollout.answer, rollout.skill, rollout.input_tokens) == ("4", skill.ref, 20)
@@ -138,7 +138,7 @@ def test_load_skill_works_in_a_deep_agent(store, skill):
     assert "load_skill" in model.bound
     assert "Use your fingers." not in system_text(model.seen[0])
     assert any("Use your fingers." in message.text for message in output["messages"] if message.type == "tool")
-    assert store.run(result_of(agent)["run_id"])[0].adherence is None
+    assert store.runs.rollouts(result_of(agent)["run_id"])[0].adherence is None
 
 
 @pytest.mark.skipif("mode" not in SubAgent.__annotations__, reason="this deepagents has no forks")

@@ -58,7 +58,7 @@ def test_it_says_what_would_be_trained_and_leaves_everything_as_it_is(dry, logge
     assert (found["outcome"], found["trains"], found["judged_by"]) == ("would train", None, "off-policy")
     assert learned["groups"] - learned["validation_groups"] == run["groups"]
     assert found["reason"] == f"{run['steps']} steps on {run['groups']} groups"
-    assert (logged.training_runs(), logged.checkpoints()) == ([], [])
+    assert (logged.runs.training.list(), logged.checkpoints.list()) == ([], [])
 
 
 def test_people_read_a_table(dry, logged, monkeypatch):
@@ -79,7 +79,9 @@ def test_nothing_to_learn_from_would_fail(dry, store):
 
 
 def test_a_gate_that_tasks_judge_says_how_many_and_by_whose_verifier(dry, logged):
-    logged.claim_splits([Task(f"add {n}", split="heldout", verifier={"name": "mine:judge"}) for n in range(100, 107)])
+    logged.tasks.claim_splits(
+        [Task(f"add {n}", split="heldout", verifier={"name": "mine:judge"}) for n in range(100, 107)]
+    )
 
     told = ("--agent", "tiny_writer:simulated_clerk", "--verifier", "tiny_writer:own_judge", "--gate-tasks", "5")
     found = json.loads(dry("--json", *told))

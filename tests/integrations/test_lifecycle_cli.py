@@ -31,7 +31,7 @@ def library(opened):
         skill = store.add_text(skill_text())
         for number, reward in enumerate((1.0, 0.5)):
             rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1)
-            store.record(Task(f"add {number}", family="sums"), [rollout], run_id=str(number))
+            store.runs.record(Task(f"add {number}", family="sums"), [rollout], run_id=str(number))
         store.revise_text("adding", MACHINE)
         store.add_text(skill_text("sorting", "How to sort", "Sort."))
         store.add_text(skill_text("waiting", "How to wait", "Wait."), author="generator")
@@ -82,7 +82,7 @@ def test_prune_shows_first_and_then_does(cli, opened):
                 rollout = Rollout(
                     generation=0, answer="", skill=skill.ref, reward=float(name == "good"), passed=name == "good"
                 )
-                store.record(Task(f"{name} {number}"), [rollout], run_id=f"{name}{number}")
+                store.runs.record(Task(f"{name} {number}"), [rollout], run_id=f"{name}{number}")
     shown = json.loads(cli("skills", "prune", "--dry-run", "--capacity", "1", "--json"))
 
     assert {row["name"]: row["action"] for row in shown} == {"good": "keep", "poor": "retire"}

@@ -92,7 +92,7 @@ async def test_a_skill_that_was_used_is_credited_with_what_the_client_reports(st
     assert got["text"] == skill.text
     assert (first["counted"], again["counted"]) == (True, False)
     assert (store.get("adding").utility, store.get("adding").uses) == (0.8, 1)
-    assert [rollout.skill for rollout in store.run(got["run_id"])] == [skill.ref]
+    assert [rollout.skill for rollout in store.runs.rollouts(got["run_id"])] == [skill.ref]
 
 
 async def test_reading_a_skill_without_a_task_begins_no_run(store, skill):

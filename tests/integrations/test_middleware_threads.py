@@ -44,7 +44,7 @@ def test_a_replayed_thread_keeps_its_skill_and_its_run(store, skill):
 
     assert system_text(model.seen[1]) == system_text(model.seen[0])
     assert result_of(agent)["run_id"] == run_id
-    assert len(store.run(run_id)) == 1
+    assert len(store.runs.rollouts(run_id)) == 1
 
 
 def test_an_interrupt_and_its_resumption_are_one_run(store, skill):
@@ -53,7 +53,7 @@ def test_an_interrupt_and_its_resumption_are_one_run(store, skill):
     agent, model = agent_of(store, replies, tools=[calculator], extra=[human])
     agent.invoke(ADD, thread())
     waiting = agent.get_state(thread()).values
-    assert store.run(waiting["skillp_run"]["run_id"]) == []
+    assert store.runs.rollouts(waiting["skillp_run"]["run_id"]) == []
     store.revise_text("adding", MACHINE)
     store.promote("adding")
     agent.invoke(Command(resume={"decisions": [{"type": "approve"}]}), thread())
@@ -101,7 +101,7 @@ def test_a_run_that_failed_goes_on_with_its_skill_and_a_new_message_starts_a_new
         agent.invoke(ADD, thread())
     agent.invoke(ADD, thread())
     assert result_of(agent)["skill"] == f"{skill.id}@2"
-    assert len(store.run(result_of(agent)["run_id"])) == 1
+    assert len(store.runs.rollouts(result_of(agent)["run_id"])) == 1
 
 
 KILLED = """
@@ -124,7 +124,7 @@ def dying(name, function):
         return result
     return call
 
-store.record = dying("record", store.record)
+store.record = dying("record", store.runs.record)
 with SqliteSaver.from_conn_string(saver) as checkpointer:
     create_agent(
         AgentChat(dying("model", lambda _: "3")), [], middleware=[SkillMiddleware(store)], checkpointer=checkpointer

@@ -80,7 +80,7 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     cli, night, writer, tmp_path
 ):
     with opened(night) as store:
-        agents = generators.from_settings(Settings.load(), store.live_checkpoint)  # made before the night
+        agents = generators.from_settings(Settings.load(), store.checkpoints.live)  # made before the night
         assert agents.checkpoint is None
         first = retrain(cli)
         assert agents.propose(*total_tasks([777], families=["invoices"]), [])[0].checkpoint == first["live"]
@@ -90,8 +90,8 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     assert not (night / "training" / first["run_id"] / "adapter").exists()  # there is one copy, that of the registry
     assert first["gate"]["after"] > first["gate"]["before"]
     with opened(night) as store:
-        assert {task.verifier["name"] for task in store.tasks(split="heldout")} == {"tiny_writer:own_judge"}
-        assert store.times_judged_checkpoints() == dict.fromkeys(first["gate"]["judges"], 1)
+        assert {task.verifier["name"] for task in store.tasks.list(split="heldout")} == {"tiny_writer:own_judge"}
+        assert store.tasks.times_judged_checkpoints() == dict.fromkeys(first["gate"]["judges"], 1)
         assert len(first["gate"]["judges"]) == 20
     [listed] = json.loads(cli("checkpoints", "list", "--json"))
     assert (listed["id"], listed["status"]) == (first["checkpoint"], "live")
@@ -102,7 +102,7 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     evening = datetime.now(UTC)
     cli(*evolving(tasks_file(tmp_path, "second", range(200, 224))))
     with opened(night) as store:
-        wrote = {row["checkpoint"] for row in store.history_rows(since=evening) if row["generation"] > 0}
+        wrote = {row["checkpoint"] for row in store.histories.rows(since=evening) if row["generation"] > 0}
     assert wrote == {first["checkpoint"]}
 
     second = retrain(cli)
@@ -117,9 +117,9 @@ def test_a_night_that_is_killed_again_and_again_ends_as_one_that_never_was(cli, 
 
     assert (result["outcome"], result["resumed"]) == ("promoted", True), result["reason"]
     with opened(night) as store:
-        assert [one.id for one in store.checkpoints()] == [result["checkpoint"]]
-        assert [one.outcome for one in store.training_runs()] == ["promoted"]
-        assert [(one.kind, one.by) for one in store.checkpoint_events()] == [
+        assert [one.id for one in store.checkpoints.list()] == [result["checkpoint"]]
+        assert [one.outcome for one in store.runs.training.list()] == ["promoted"]
+        assert [(one.kind, one.by) for one in store.checkpoints.events()] == [
             ("registered", "retrain"), ("promoted", "retrain"),
         ]  # fmt: skip
 
@@ -129,10 +129,10 @@ def test_a_night_that_is_killed_before_the_gate_or_after_promoting_makes_no_seco
     result = retrain(cli)
     assert (result["outcome"], result["resumed"]) == ("promoted", True), result["reason"]
     with opened(night) as store:
-        [run] = store.training_runs()
-        store.save_training(run.id, run.progress)  # as if it had been killed before it could say what came of it
+        [run] = store.runs.training.list()
+        store.runs.training.save(run.id, run.progress)  # as if it had been killed before it could say what came of it
 
     again = retrain(cli)
     assert (again["outcome"], again["live"]) == ("promoted", result["checkpoint"])
     with opened(night) as store:
-        assert [one.id for one in store.checkpoints()] == [result["checkpoint"]]
+        assert [one.id for one in store.checkpoints.list()] == [result["checkpoint"]]

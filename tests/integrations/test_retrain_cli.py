@@ -55,7 +55,7 @@ def test_a_first_night_on_which_everything_is_refused_fails_and_says_why(cli, op
 
     assert "none of the 24 revisions can be learned from: 12 no log-probs, 12 other base model" in said
     with opened() as store:
-        assert [run.outcome.partition(":")[0] for run in store.training_runs()] == ["failed"]
+        assert [run.outcome.partition(":")[0] for run in store.runs.training.list()] == ["failed"]
 
 
 def test_equal_rewards_are_nothing_new_and_no_failure(cli, opened):
@@ -119,24 +119,24 @@ CLERK = ("--agent", "tiny_writer:simulated_clerk")
 def test_what_the_night_will_lack_is_one_line_before_it_begins(cli, opened, options, said, dry):
     with opened() as store:
         many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
-        store.claim_splits([Task("add 99", split="heldout", verifier={"name": "mine:judge", "params": {}})])
+        store.tasks.claim_splits([Task("add 99", split="heldout", verifier={"name": "mine:judge", "params": {}})])
 
     assert said in " ".join(cli(*RETRAIN, *options, *dry, code=1).split())
     with opened() as store:
-        assert store.training_runs() == []
+        assert store.runs.training.list() == []
 
 
 def test_a_live_adapter_whose_files_are_gone_is_found_before_the_night_begins(cli, opened, tmp_path):
     with opened() as store:
         many(store, lambda n: [written(2 * n), written(2 * n + 1)], [GOOD, BAD])
         folder = adapter(tmp_path / "adapter")
-        live = store.register_checkpoint(folder, base_model="qwen")
-        store.promote_checkpoint(live.id, by="human", reason="")
+        live = store.checkpoints.register(folder, base_model="qwen")
+        store.checkpoints.promote(live.id, by="human", reason="")
     folder.joinpath("adapter_model.safetensors").unlink()
 
     assert "adapter_model.safetensors" in cli(*RETRAIN, code=1)
     with opened() as store:
-        assert store.training_runs() == []
+        assert store.runs.training.list() == []
 
 
 def test_a_base_model_that_is_not_there_says_how_to_get_it(cli, opened, tmp_path):
@@ -161,7 +161,7 @@ def test_log_probs_of_another_model_are_found_out_before_the_first_step(cli, ope
 
     assert "are not those of" in said
     with opened() as store:
-        assert store.checkpoints() == []
+        assert store.checkpoints.list() == []
 
 
 def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened):
@@ -171,7 +171,7 @@ def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened):
         cli(*RETRAIN, *DYING, code=1)
 
     with opened() as store:
-        runs = store.training_runs()
+        runs = store.runs.training.list()
     assert len(runs) == 2
     assert runs[0].outcome == "given up: begun with other settings, or started 3 times"
     assert (runs[1].outcome, "the trainer ended with status 1" in runs[1].progress["error"]) == (None, True)
@@ -180,8 +180,8 @@ def test_a_run_that_never_ends_is_given_up_after_three_starts(cli, opened):
 def test_logs_that_made_no_better_generator_are_learned_from_again_once_there_are_more(cli, home, opened):
     with opened() as store:
         lineage(store, 0, [written(0), written(1)], [GOOD, BAD])
-        store.begin_training("first", {}, data_to=datetime.now(UTC))
-        store.save_training("first", {}, outcome="kept")
+        store.runs.training.begin("first", {}, data_to=datetime.now(UTC))
+        store.runs.training.save("first", {}, outcome="kept")
     said = json.loads(cli(*RETRAIN, "--json"))
     with opened() as store:
         for number in range(1, 12):
@@ -190,15 +190,15 @@ def test_logs_that_made_no_better_generator_are_learned_from_again_once_there_ar
 
     assert (said["outcome"], "nothing was logged since" in said["reason"]) == ("nothing new", True)
     with opened() as store:
-        last = store.training_runs()[-1]
+        last = store.runs.training.list()[-1]
         report = json.loads((home / "training" / last.id / "data" / "report.json").read_text())
     assert (last.data_from, report["read"]) == (None, 24)
 
 
 def test_two_nights_at_once_are_one(cli, opened):
-    with opened() as store, store.alone("retrain"):
+    with opened() as store, store.runs.alone("retrain"):
         said = cli(*RETRAIN, code=1)
-        with pytest.raises(BusyError), store.alone("retrain"):
+        with pytest.raises(BusyError), store.runs.alone("retrain"):
             pass
 
     assert "another retrain is running on namespace 'default'" in said

@@ -130,8 +130,8 @@ def test_a_thread_is_streamed_and_every_run_of_it_is_in_the_store(checkout):
     assert second["answer"].startswith("```sql\nSELECT SUM(")
     assert client.threads.get_state(thread["thread_id"])["interrupts"] == []
     with SkillStore.open(home / "simulated", chroma=False, create=False) as store:
-        assert [rollout.answer for rollout in store.run(first["run_id"])][-1] == first["answer"]
-        assert store.run(second["run_id"])[-1].answer == second["answer"]
+        assert [rollout.answer for rollout in store.runs.rollouts(first["run_id"])][-1] == first["answer"]
+        assert store.runs.rollouts(second["run_id"])[-1].answer == second["answer"]
         assert store.get(first["skill"]).status == "staged"
     assert_never_blocked(log)
 
@@ -197,7 +197,7 @@ def test_the_project_of_the_documentation_is_served_and_tasks_bring_verifiers(tm
     assert "Blocking call to time.sleep" in log.read_text()
     assert (result["answer"], result["passed"], result["generations"]) == ("4", True, 1)
     with SkillStore.open(project / "skills", chroma=False, create=False) as store:
-        assert [rollout.answer for rollout in store.run(result["run_id"])] == ["3", "4"]
+        assert [rollout.answer for rollout in store.runs.rollouts(result["run_id"])] == ["3", "4"]
 
 
 def test_the_checkouts_configuration_is_valid(checkout):

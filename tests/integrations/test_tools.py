@@ -74,7 +74,7 @@ def test_an_outcome_of_nothing_is_refused_and_leaves_nothing(store, skill, rewar
     with pytest.raises(error):
         report_outcome(store, "mine", reward, **given)
 
-    assert store.run("mine") == []
+    assert store.runs.rollouts("mine") == []
 
 
 def test_a_proposal_is_staged_at_the_lowest_trust_and_never_live(store, skill):

@@ -84,7 +84,7 @@ def opened(home):
 
 def logged(home, checkpoint):
     with opened(home) as store:
-        return [r for r in store.history_rows() if r["kind"] == "revision" and r["checkpoint"] == checkpoint]
+        return [r for r in store.histories.rows() if r["kind"] == "revision" and r["checkpoint"] == checkpoint]
 
 
 def largest_difference(rows, local):

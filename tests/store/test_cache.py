@@ -45,7 +45,7 @@ def test_utility_is_read_anew_and_moves_the_hits(library, lookups):
     worst = library.get(first[0][0])
     for number in range(30):
         used = Rollout(generation=0, answer="", skill=worst.ref, reward=0.0, passed=False)
-        library.record(Task(f"t{number}"), [used], run_id=f"r{number}")
+        library.runs.record(Task(f"t{number}"), [used], run_id=f"r{number}")
     again = hits(library)
 
     assert [utility for name, *_, utility in again if name == worst.name] == [0.0]

@@ -31,15 +31,15 @@ both = pytest.mark.both_backends
 
 def promote(store, *checkpoints):
     for one in checkpoints:
-        store.promote_checkpoint(one.id, by="gate", reason="better", gate=YES)
+        store.checkpoints.promote(one.id, by="gate", reason="better", gate=YES)
 
 
 def statuses(store, *checkpoints):
-    return [store.checkpoint(one.id).status for one in checkpoints]
+    return [store.checkpoints.get(one.id).status for one in checkpoints]
 
 
 def life(store, checkpoint):
-    return [event.kind for event in store.checkpoint_events(checkpoint.id)]
+    return [event.kind for event in store.checkpoints.events(checkpoint.id)]
 
 
 @both
@@ -51,31 +51,31 @@ def test_an_adapter_is_registered_once_with_all_that_is_known_of_it(store, regis
     assert (first.id, first.sha256, first.status) == (f"ckpt_{digest[:12]}", digest, "candidate")
     assert (first.base_model, first.base_revision, first.metrics) == (BASE_MODEL, "abc", {"loss": 0.5})
     assert (first.path, first.parent, second.parent) == (str(tmp_path / "night-0"), None, first.id)
-    assert store.register_checkpoint(tmp_path / "night-0", base_model="other", metrics={"loss": 9}) == first
-    assert store.checkpoints() == [second, first]
-    assert store.checkpoint(first.id) == first
-    assert [(event.kind, event.by) for event in store.checkpoint_events()] == [
+    assert store.checkpoints.register(tmp_path / "night-0", base_model="other", metrics={"loss": 9}) == first
+    assert store.checkpoints.list() == [second, first]
+    assert store.checkpoints.get(first.id) == first
+    assert [(event.kind, event.by) for event in store.checkpoints.events()] == [
         ("registered", "human"),
         ("registered", "retrain"),
     ]
-    assert store.live_checkpoint() is None
+    assert store.checkpoints.live() is None
 
 
 @both
 def test_a_promotion_retires_the_one_before_whatever_it_was_trained_on(store, register):
     first, second = register(), register(base_model="org/another")
     promote(store, first)
-    assert store.live_checkpoint() == store.checkpoint(first.id)
-    promoted = store.promote_checkpoint(second.id, by="gate", reason="3 > 1", gate=YES)
+    assert store.checkpoints.live() == store.checkpoints.get(first.id)
+    promoted = store.checkpoints.promote(second.id, by="gate", reason="3 > 1", gate=YES)
 
     assert (promoted.status, promoted.gate) == ("live", YES)
-    assert store.live_checkpoint() == promoted
-    assert store.live_checkpoint(BASE_MODEL) is None
-    assert store.live_checkpoint("org/another") == promoted
+    assert store.checkpoints.live() == promoted
+    assert store.checkpoints.live(BASE_MODEL) is None
+    assert store.checkpoints.live("org/another") == promoted
     assert statuses(store, first, second) == ["retired", "live"]
-    assert store.checkpoints("retired") == [store.checkpoint(first.id)]
+    assert store.checkpoints.list("retired") == [store.checkpoints.get(first.id)]
     assert life(store, first) == ["registered", "promoted", "retired"]
-    last = store.checkpoint_events(second.id)[-1]
+    last = store.checkpoints.events(second.id)[-1]
     assert (last.kind, last.by, last.reason, last.evidence) == (
         "promoted", "gate", "3 > 1", {"instead_of": first.id, "gate": YES},
     )  # fmt: skip
@@ -93,13 +93,13 @@ def test_promoting_what_is_live_changes_nothing(store, register):
 def test_one_that_the_gate_refuses_stays_a_candidate_with_the_evidence(store, register):
     first, second = register(), register()
     promote(store, first)
-    kept = store.keep_checkpoint(second.id, by="gate", reason="1 < 3", gate=NO)
+    kept = store.checkpoints.keep(second.id, by="gate", reason="1 < 3", gate=NO)
 
     assert (kept.status, kept.gate) == ("candidate", NO)
-    assert store.live_checkpoint().id == first.id
+    assert store.checkpoints.live().id == first.id
     assert life(store, second) == ["registered", "kept"]
     with pytest.raises(StoreError, match="is live; go back with"):
-        store.keep_checkpoint(first.id, by="gate", reason="no", gate=NO)
+        store.checkpoints.keep(first.id, by="gate", reason="no", gate=NO)
 
 
 @both
@@ -107,17 +107,17 @@ def test_going_back_goes_down_the_line_to_the_base_model(store, register):
     one, two, three = register(), register(), register()
     promote(store, one, two, three)
 
-    assert store.rollback_checkpoint(by="human", reason="odd").id == two.id
+    assert store.checkpoints.rollback(by="human", reason="odd").id == two.id
     assert statuses(store, one, two, three) == ["retired", "live", "retired"]
-    assert [(event.kind, event.evidence) for event in store.checkpoint_events()][-2:] == [
+    assert [(event.kind, event.evidence) for event in store.checkpoints.events()][-2:] == [
         ("rolled_back", {"to": two.id}),
         ("promoted", {"back_from": three.id}),
     ]
-    assert store.rollback_checkpoint(by="human", reason="").id == one.id
-    assert store.rollback_checkpoint(by="human", reason="") is None
-    assert store.live_checkpoint() is None
+    assert store.checkpoints.rollback(by="human", reason="").id == one.id
+    assert store.checkpoints.rollback(by="human", reason="") is None
+    assert store.checkpoints.live() is None
     with pytest.raises(CheckpointNotFoundError, match="no checkpoint is live"):
-        store.rollback_checkpoint(by="human", reason="")
+        store.checkpoints.rollback(by="human", reason="")
 
 
 @both
@@ -125,16 +125,16 @@ def test_going_back_to_a_named_one_to_the_base_model_and_forward_again(store, re
     one, two, three, never = register(), register(), register(), register()
     promote(store, one, two, three)
 
-    assert store.rollback_checkpoint(by="human", reason="", to=one.id).id == one.id
-    assert store.rollback_checkpoint(by="human", reason="", to=three.id).id == three.id
-    assert store.rollback_checkpoint(by="human", reason="").id == one.id
-    assert store.rollback_checkpoint(by="human", reason="", to="base model") is None
-    assert store.rollback_checkpoint(by="human", reason="", to="base model") is None
-    assert store.rollback_checkpoint(by="human", reason="", to=two.id).id == two.id
-    assert store.rollback_checkpoint(by="human", reason="", to=two.id).id == two.id
-    assert store.rollback_checkpoint(by="human", reason="") is None
+    assert store.checkpoints.rollback(by="human", reason="", to=one.id).id == one.id
+    assert store.checkpoints.rollback(by="human", reason="", to=three.id).id == three.id
+    assert store.checkpoints.rollback(by="human", reason="").id == one.id
+    assert store.checkpoints.rollback(by="human", reason="", to="base model") is None
+    assert store.checkpoints.rollback(by="human", reason="", to="base model") is None
+    assert store.checkpoints.rollback(by="human", reason="", to=two.id).id == two.id
+    assert store.checkpoints.rollback(by="human", reason="", to=two.id).id == two.id
+    assert store.checkpoints.rollback(by="human", reason="") is None
     with pytest.raises(StoreError, match="was never live; make it so with"):
-        store.rollback_checkpoint(by="human", reason="", to=never.id)
+        store.checkpoints.rollback(by="human", reason="", to=never.id)
     assert statuses(store, one, two, three, never) == ["retired", "retired", "retired", "candidate"]
 
 
@@ -142,7 +142,7 @@ def test_one_that_was_promoted_twice_is_gone_back_from_to_what_was_between(store
     one, two = register(), register()
     promote(store, one, two, one)
 
-    gone_back_to = [store.rollback_checkpoint(by="human", reason="") for _ in range(3)]
+    gone_back_to = [store.checkpoints.rollback(by="human", reason="") for _ in range(3)]
     assert [found and found.id for found in gone_back_to] == [two.id, one.id, None]
 
 
@@ -151,24 +151,24 @@ def test_one_that_was_promoted_twice_is_gone_back_from_to_what_was_between(store
 def test_whatever_happens_one_is_live_at_most_and_going_back_ends_at_the_base_model(tmp_path_factory, moves):
     folder = tmp_path_factory.mktemp("moves")
     with SkillStore.open(folder / "skills.db", chroma=False, embedder="hashing") as store:
-        ids = [store.register_checkpoint(adapter(folder / str(n), seed=n), base_model=BASE_MODEL).id for n in range(3)]
+        ids = [store.checkpoints.register(adapter(folder / str(n), seed=n), base_model=BASE_MODEL).id for n in range(3)]
         for move in moves:
             if move.isdigit():
-                store.promote_checkpoint(ids[int(move)], by="gate", reason="")
-                assert store.live_checkpoint().id == ids[int(move)]
+                store.checkpoints.promote(ids[int(move)], by="gate", reason="")
+                assert store.checkpoints.live().id == ids[int(move)]
                 continue
             to = ids[int(move[-1])] if move.startswith("to") else {"back": None, "base": "base model"}[move]
             try:
-                now = store.rollback_checkpoint(by="human", reason="", to=to)
+                now = store.checkpoints.rollback(by="human", reason="", to=to)
             except StoreError:
                 continue
-            assert store.live_checkpoint() == now
-            assert len(store.checkpoints("live")) == (now is not None)
+            assert store.checkpoints.live() == now
+            assert len(store.checkpoints.list("live")) == (now is not None)
         for _ in range(len(moves) + 1):
-            if store.live_checkpoint() is None:
+            if store.checkpoints.live() is None:
                 break
-            store.rollback_checkpoint(by="human", reason="")
-        assert store.live_checkpoint() is None
+            store.checkpoints.rollback(by="human", reason="")
+        assert store.checkpoints.live() is None
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone", "pickle"])
@@ -185,26 +185,26 @@ def test_files_that_are_not_what_was_registered_are_not_promoted_nor_gone_back_t
             weights.with_suffix(".bin").write_bytes(b"")
 
     for attempt in (
-        lambda: store.promote_checkpoint(three.id, by="gate", reason=""),
-        lambda: store.rollback_checkpoint(by="human", reason=""),
+        lambda: store.checkpoints.promote(three.id, by="gate", reason=""),
+        lambda: store.checkpoints.rollback(by="human", reason=""),
     ):
         with pytest.raises(
             ConfigurationError, match=r"has changed|is gone; put its folder back|can run code"
         ) as caught:
             attempt()
         assert "\n" not in str(caught.value)
-    assert store.live_checkpoint().id == two.id
-    assert store.rollback_checkpoint(by="human", reason="", to="base model") is None
+    assert store.checkpoints.live().id == two.id
+    assert store.checkpoints.rollback(by="human", reason="", to="base model") is None
 
 
 def test_an_adapter_whose_folder_was_moved_is_registered_at_its_new_place(store, register, tmp_path):
     one = register()
     promote(store, one)
     copy = shutil.copytree(one.path, tmp_path / "copy")
-    assert store.register_checkpoint(copy, base_model=BASE_MODEL).path == one.path
+    assert store.checkpoints.register(copy, base_model=BASE_MODEL).path == one.path
     shutil.rmtree(one.path)
 
-    moved = store.register_checkpoint(copy, base_model=BASE_MODEL)
+    moved = store.checkpoints.register(copy, base_model=BASE_MODEL)
     assert (moved.id, moved.path, moved.status) == (one.id, str(copy), "live")
     moved.verify()
 
@@ -221,42 +221,42 @@ def test_what_cannot_be_registered_is_one_line(store, register, tmp_path):
         (folder, {"parent": "ckpt_none"}, CheckpointNotFoundError),
     ):
         with pytest.raises(error) as caught:
-            store.register_checkpoint(path, **{"base_model": BASE_MODEL, **given_})
+            store.checkpoints.register(path, **{"base_model": BASE_MODEL, **given_})
         assert "\n" not in str(caught.value)
-    assert store.checkpoints() == []
+    assert store.checkpoints.list() == []
     with pytest.raises(ConfigurationError, match="use one of candidate, live, retired"):
-        store.checkpoints("alive")
+        store.checkpoints.list("alive")
 
 
 def test_one_that_is_not_there_is_an_error_that_helps(store, register):
     with pytest.raises(CheckpointNotFoundError, match="known are none"):
-        store.checkpoint("ckpt_1")
+        store.checkpoints.get("ckpt_1")
     one = register()
     with pytest.raises(LookupError, match=f"did you mean '{one.id}'"):
-        store.checkpoint_events(one.id[:-1])
+        store.checkpoints.events(one.id[:-1])
 
 
 @both
 def test_a_tenant_never_sees_the_others_though_both_have_the_same_adapter(open_store, tmp_path):
     ours, theirs = open_store(namespace="a"), open_store(namespace="b")
     folder = adapter(tmp_path / "a")
-    one, same = (store.register_checkpoint(folder, base_model=BASE_MODEL) for store in (ours, theirs))
+    one, same = (store.checkpoints.register(folder, base_model=BASE_MODEL) for store in (ours, theirs))
     assert one.id == same.id
-    ours.promote_checkpoint(one.id, by="gate", reason="")
-    ours.begin_training("t", {})
+    ours.checkpoints.promote(one.id, by="gate", reason="")
+    ours.runs.training.begin("t", {})
 
-    assert theirs.live_checkpoint() is None
-    assert [event.kind for event in theirs.checkpoint_events()] == ["registered"]
-    assert theirs.training_runs() == []
-    theirs.begin_training("t", {"theirs": True})
+    assert theirs.checkpoints.live() is None
+    assert [event.kind for event in theirs.checkpoints.events()] == ["registered"]
+    assert theirs.runs.training.list() == []
+    theirs.runs.training.begin("t", {"theirs": True})
     with pytest.raises(CheckpointNotFoundError):
-        theirs.checkpoint("ckpt_another")
-    assert ours.training_runs()[0].config == {}
+        theirs.checkpoints.get("ckpt_another")
+    assert ours.runs.training.list()[0].config == {}
     with pytest.raises(NamespaceError):
         ours.erase(confirm="b")
     erased = ours.erase(confirm="a")
     assert (erased["skillp_checkpoint"], erased["skillp_checkpoint_event"], erased["skillp_training_run"]) == (1, 2, 1)
-    assert theirs.checkpoint(same.id) == same
+    assert theirs.checkpoints.get(same.id) == same
 
 
 @both
@@ -280,15 +280,15 @@ def test_a_database_of_the_release_before_keeps_its_checkpoints(backend, open_st
     engine.dispose()
 
     store = open_store(namespace="a")
-    assert store.live_checkpoint().metrics == {"loss": 0.5}
-    assert store.live_checkpoint().created_at == datetime(2026, 1, 1, tzinfo=UTC)
-    assert store.rollback_checkpoint(by="human", reason="") is None  # it was promoted before there were events
+    assert store.checkpoints.live().metrics == {"loss": 0.5}
+    assert store.checkpoints.live().created_at == datetime(2026, 1, 1, tzinfo=UTC)
+    assert store.checkpoints.rollback(by="human", reason="") is None  # it was promoted before there were events
 
 
 OPERATIONS = {
-    "register": "store.register_checkpoint(sys.argv[2], base_model='m')",
-    "promote": "store.promote_checkpoint(sys.argv[3], by='gate', reason='')",
-    "rollback": "store.rollback_checkpoint(by='human', reason='')",
+    "register": "store.checkpoints.register(sys.argv[2], base_model='m')",
+    "promote": "store.checkpoints.promote(sys.argv[3], by='gate', reason='')",
+    "rollback": "store.checkpoints.rollback(by='human', reason='')",
 }
 
 
@@ -300,7 +300,7 @@ def test_a_kill_in_the_middle_leaves_it_as_before_or_as_after(open_store, home, 
     promote(store, one, two)
     new = adapter(tmp_path / "new", seed=99)
     before = statuses(store, one, two, three)
-    events = store.checkpoint_events()
+    events = store.checkpoints.events()
     code = f"""if True:
         import sys
         from skill_plugin.store import SkillStore
@@ -313,12 +313,12 @@ def test_a_kill_in_the_middle_leaves_it_as_before_or_as_after(open_store, home, 
 
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     if point != "after":
-        assert (statuses(store, one, two, three), store.checkpoint_events()) == (before, events)
-        assert len(store.checkpoints()) == 3
+        assert (statuses(store, one, two, three), store.checkpoints.events()) == (before, events)
+        assert len(store.checkpoints.list()) == 3
     elif operation == "register":
-        assert store.checkpoints()[0].path == str(new)
-        assert len(store.checkpoint_events()) == len(events) + 1
+        assert store.checkpoints.list()[0].path == str(new)
+        assert len(store.checkpoints.events()) == len(events) + 1
     else:
         expected = ["retired", "retired", "live"] if operation == "promote" else ["live", "retired", "candidate"]
         assert statuses(store, one, two, three) == expected
-        assert len(store.checkpoint_events()) == len(events) + 2
+        assert len(store.checkpoints.events()) == len(events) + 2

@@ -69,7 +69,9 @@ def test_search_goes_on_and_the_index_is_built_again(damaged, open_store):
     assert hits(store) == right
     assert store.wait_for_index(60)
     assert (hits(store), engine(store)) == (right, "chroma")
-    assert set(store.index.ids(signature=HashingEmbedder().signature)) == {skill.id for skill in store.list()}
+    assert set(store._partition.index.ids(signature=HashingEmbedder().signature)) == {
+        skill.id for skill in store.list()
+    }
     assert [check.name for check in store.check() if not check.ok] == []
 
 

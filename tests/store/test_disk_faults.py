@@ -106,7 +106,7 @@ def _on_a_full_disk(home):
     for _ in range(3):
         refused(lambda: add(store, "one-too-many"))
         refused(lambda: store.retire("skill-1"))
-        refused(lambda: store.record(Task("add"), [Rollout(generation=0, answer="4")], run_id="run"))
+        refused(lambda: store.runs.record(Task("add"), [Rollout(generation=0, answer="4")], run_id="run"))
         refused(lambda: store.erase(confirm=store.namespace))
         assert len(store.list("live")) == 5
         assert store.search("skill-2")[0].name == "skill-2"
@@ -130,7 +130,7 @@ def test_when_chroma_meets_the_end_of_the_disk_search_goes_on_and_it_heals(home,
     with opened(home, chroma=None) as store:
         add(store, "skill-0")
         assert store.wait_for_index()
-        chroma = store.index._worker._process.pid
+        chroma = store._partition.index._worker._process.pid
         limits = resource.prlimit(chroma, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
         for number in range(1, 50):
             started = time.monotonic()
@@ -142,7 +142,9 @@ def test_when_chroma_meets_the_end_of_the_disk_search_goes_on_and_it_heals(home,
             resource.prlimit(chroma, resource.RLIMIT_FSIZE, limits)
 
         assert store.wait_for_index()
-        assert set(store.index.ids(signature=HashingEmbedder().signature)) == {skill.id for skill in store.list()}
+        assert set(store._partition.index.ids(signature=HashingEmbedder().signature)) == {
+            skill.id for skill in store.list()
+        }
 
 
 def _where_nothing_may_be_written(home):

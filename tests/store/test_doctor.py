@@ -58,10 +58,10 @@ def test_an_index_that_finds_nothing_is_named_though_it_counts_right(store):
     fill(store)
     assert store.wait_for_index()
     first, *others = [skill.id for skill in store.list()]
-    store.index.delete([first], signature="topics")
-    store.index.upsert([("sk_ghost", 1, [1.0, 0.0, 0.0, 0.0])], signature="topics")
+    store._partition.index.delete([first], signature="topics")
+    store._partition.index.upsert([("sk_ghost", 1, [1.0, 0.0, 0.0, 0.0])], signature="topics")
 
-    assert len(store.index.ids(signature="topics")) == 1 + len(others)
+    assert len(store._partition.index.ids(signature="topics")) == 1 + len(others)
     assert broken(store) == ["index"]
     assert store.rebuild_index()
     assert broken(store) == []
@@ -84,8 +84,8 @@ def test_another_embedder_takes_over_after_all_is_embedded_anew(open_store):
 
 
 def test_changed_files_of_the_live_checkpoint_are_named(store, tmp_path):
-    one = store.register_checkpoint(adapter(tmp_path / "night"), base_model="org/base")
-    store.promote_checkpoint(one.id, by="test", reason="it is better")
+    one = store.checkpoints.register(adapter(tmp_path / "night"), base_model="org/base")
+    store.checkpoints.promote(one.id, by="test", reason="it is better")
     assert broken(store) == []
 
     (tmp_path / "night" / "adapter_model.safetensors").unlink()

@@ -48,15 +48,15 @@ def full(store, open_store):
     store.add_text(skill_text("resting", body="Rest."))
     written = [Revision(completion="", text=skill_text("summing"))]
     shown = [Task("add 5 and 5", family="sums")]
-    store.stage(Task("add 4 and 4"), written, run_id="r", group_id="g", generation=1, parent=None, also=shown)
+    store.runs.stage(Task("add 4 and 4"), written, run_id="r", group_id="g", generation=1, parent=None, also=shown)
     both = Rollout(
         generation=0, answer="", skill=store.get("adding").ref, also={store.get("resting").ref: 0.5}, reward=1.0
     )
-    store.record(Task("add 6 and 6"), [both], run_id="both")
+    store.runs.record(Task("add 6 and 6"), [both], run_id="both")
     store.retire("resting", reason="why not")
     store.pin("adding")
     passed = Rollout(generation=0, answer="5", skill=store.get("adding").ref, reward=1.0, passed=True)
-    store.record(Task("add 2 and 3"), [passed], run_id="passed")
+    store.runs.record(Task("add 2 and 3"), [passed], run_id="passed")
     store.search("add 3", strategy="query-embedding")
     store.items.write([Change(("memories", "anna"), "é\0", {"text": "adds 漢"}, ["add", "漢"], ttl=60)])
     open_store(namespace="tenant").add_text(skill_text(body="Theirs."))
@@ -95,7 +95,7 @@ def test_everything_is_equal_in_the_new_database(full, target, tmp_path):
     assert target.get("adding").created_at.tzinfo is not None
     assert [hit.ref for hit in target.search("add")] == [hit.ref for hit in full.search("add")]
     assert target.lift("adding") == full.lift("adding")
-    assert target.run("both") == full.run("both")
+    assert target.runs.rollouts("both") == full.runs.rollouts("both")
     assert target.lift("resting") == full.lift("resting")
     assert [check.name for check in target.check() if not check.ok] == ["checkpoint"]  # adapters stay where they are
 
@@ -141,10 +141,10 @@ def test_what_is_live_stays_live_and_another_live_checkpoint_comes_in_retired(fu
         session.add(CheckpointRow(id="c0", namespace="default", base_model="m", path="/p", sha256="y", status="live"))
     load(target.database, tmp_path / "all.gz")
 
-    assert {one.id: one.status for one in target.checkpoints()} == {"c0": "live", "c1": "retired"}
-    assert [event.kind for event in target.checkpoint_events("c1")] == ["promoted"]
+    assert {one.id: one.status for one in target.checkpoints.list()} == {"c0": "live", "c1": "retired"}
+    assert [event.kind for event in target.checkpoints.events("c1")] == ["promoted"]
     assert load(target.database, tmp_path / "all.gz") == {}
-    assert len(target.checkpoint_events()) == 1
+    assert len(target.checkpoints.events()) == 1
 
 
 def test_life_goes_on_after_loading(full, target, tmp_path):

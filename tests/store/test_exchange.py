@@ -43,7 +43,7 @@ def use(store, name, rewards, tag=""):
     skill = store.get(name)
     for number, reward in enumerate(rewards):
         rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1)
-        store.record(Task(f"{name} {tag} {number}"), [rollout], run_id=f"{name}-{tag}-{number}")
+        store.runs.record(Task(f"{name} {tag} {number}"), [rollout], run_id=f"{name}-{tag}-{number}")
 
 
 def facts(skill):

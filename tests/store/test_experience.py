@@ -31,7 +31,7 @@ def use(store, task=SHIPPED, name="careful-work", passed=True, search=True, **mo
     if search:
         store.search(task.input)
     rollout = Rollout(generation=0, answer="", skill=store.get(name).ref, reward=float(passed), passed=passed, **more)
-    store.record(task, [rollout], run_id=f"{name}: {task.input}: {passed}")
+    store.runs.record(task, [rollout], run_id=f"{name}: {task.input}: {passed}")
 
 
 def found(store, query=SHIP, **options):
@@ -99,7 +99,7 @@ def test_what_a_staged_version_passed_counts_once_it_is_live(library):
     wrote = Revision(
         completion="", text=skill_text("new-one", "How to do it"), prompt=({"role": "user", "content": "x"},)
     )
-    [staged] = library.stage(SHIPPED, [wrote], run_id="r", group_id="g", generation=1, parent=None)
+    [staged] = library.runs.stage(SHIPPED, [wrote], run_id="r", group_id="g", generation=1, parent=None)
     use(library, name="new-one", purpose="later")
 
     assert found(library) == found(library, instead=staged.skill.ref) == []
@@ -116,7 +116,7 @@ def test_a_held_out_task_that_judged_it_does_not_find_it_by_itself(library):
 def test_feedback_that_comes_later_counts(library):
     library.search(SHIPPED.input)
     answered = Rollout(generation=0, answer="", skill=library.get("careful-work").ref)
-    library.record(SHIPPED, [answered], run_id="r")
+    library.runs.record(SHIPPED, [answered], run_id="r")
     assert found(library) == []
     library.record_outcome("r", 1.0)
 

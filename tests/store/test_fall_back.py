@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, text
 from fakes import MACHINE, TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.store import SkillStore, migrations
-from skill_plugin.store.runs.runs import Ran
+from skill_plugin.store.runs.runs import RunRollout
 from skill_plugin.store.runs.utility import is_due
 
 pytestmark = pytest.mark.both_backends
@@ -18,7 +18,9 @@ def use(store, rewards, tag):
     """Runs under what is live now; after how many uses of it another version was live, if that came to pass."""
     skill = store.get("adding")
     made = [Rollout(generation=0, answer="", skill=skill.ref, reward=one, passed=one >= 1) for one in rewards]
-    store.record_all([Ran(f"{tag}-{number}", Task(f"{tag} {number}"), one) for number, one in enumerate(made)])
+    store.runs.record_all(
+        [RunRollout(f"{tag}-{number}", Task(f"{tag} {number}"), one) for number, one in enumerate(made)]
+    )
     return None if store.get("adding").version == skill.version else totals(store)[skill.version - 1][0]
 
 
@@ -110,7 +112,7 @@ def test_a_lineage_that_saw_no_skill_falls_back_to_what_its_family_had(store):
     def written(number):
         proposed = [Revision(completion="", text=skill_text(body=f"Way {number}."))]
         where = {"run_id": "r", "group_id": f"g{number}", "generation": 1, "parent": None}
-        return store.stage(Task(f"task {number}"), proposed, **where)[0].skill
+        return store.runs.stage(Task(f"task {number}"), proposed, **where)[0].skill
 
     for number in (1, 2):
         store.promote(written(number).ref)
@@ -122,7 +124,7 @@ def test_a_lineage_that_saw_no_skill_falls_back_to_what_its_family_had(store):
 
 def test_later_feedback_replaces_the_reward_that_it_corrects(store, skill):
     for run, reward in (("a", 1.0), ("b", None)):
-        store.record(Task(run), [Rollout(generation=0, answer="", skill=skill.ref, reward=reward)], run_id=run)
+        store.runs.record(Task(run), [Rollout(generation=0, answer="", skill=skill.ref, reward=reward)], run_id=run)
     assert totals(store) == [(1, 1.0)]
 
     for run, reward in (("a", 0.5), ("a", 0.25), ("b", 1.0), ("b", 0.5), ("b", 0.5)):
@@ -132,7 +134,7 @@ def test_later_feedback_replaces_the_reward_that_it_corrects(store, skill):
 
 def test_feedback_on_a_run_that_was_not_counted_adds_nothing_to_the_record(store, skill):
     later = store.revise("adding", body="Other.")
-    store.record(Task("a"), [Rollout(generation=0, answer="", skill=later.ref, reward=0.0)], run_id="a")
+    store.runs.record(Task("a"), [Rollout(generation=0, answer="", skill=later.ref, reward=0.0)], run_id="a")
     store.promote(later.ref)
     store.record_outcome("a", 1.0)
 
@@ -144,7 +146,7 @@ def _use_many(where, ref, worker):
     with SkillStore.open(**where, embedder=TopicEmbedder()) as store:
         for number in range(30):
             rollout = Rollout(generation=0, answer="", skill=ref, reward=0.0)
-            store.record(Task(f"{worker} {number}"), [rollout], run_id=f"{worker}-{number}")
+            store.runs.record(Task(f"{worker} {number}"), [rollout], run_id=f"{worker}-{number}")
 
 
 def test_two_processes_look_once_and_nothing_is_counted_after(store, backend, skill):
@@ -176,7 +178,7 @@ def test_a_store_of_the_release_before_keeps_its_counts(backend, open_store):
     store = open_store()
 
     assert totals(store) == [(3, 2.5), (0, 0.0)]
-    store.record(Task("new"), [Rollout(generation=0, answer="", skill="sk_1@1", reward=0.5)], run_id="new")
+    store.runs.record(Task("new"), [Rollout(generation=0, answer="", skill="sk_1@1", reward=0.5)], run_id="new")
     assert totals(store) == [(4, 3.0), (0, 0.0)]
 
 

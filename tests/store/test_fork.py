@@ -22,10 +22,10 @@ def _use(store, queue, worker):
     ref = store.get("add").ref
     for number in range(50):
         rollout = Rollout(generation=0, answer="", skill=ref, reward=1.0, passed=True)
-        store.record(Task(f"{worker} {number}"), [rollout], run_id=f"{worker}-{number}")
+        store.runs.record(Task(f"{worker} {number}"), [rollout], run_id=f"{worker}-{number}")
     fill(store, f"refund-{worker}")
     store.wait_for_index(2)
-    queue.put((worker, found(store), engine(store), store._indexer.owned))
+    queue.put((worker, found(store), engine(store), store._partition.indexer.owned))
 
 
 def test_a_fork_in_the_midst_of_other_threads_work_leaves_no_lock_behind(open_store):
@@ -38,7 +38,7 @@ def test_a_fork_in_the_midst_of_other_threads_work_leaves_no_lock_behind(open_st
         for number in itertools.count():
             if stop.is_set():
                 return
-            store.record(Task(f"{name} {number}"), [_rollout(store)], run_id=f"{name}-{number}")
+            store.runs.record(Task(f"{name} {number}"), [_rollout(store)], run_id=f"{name}-{number}")
 
     threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in "ab"]
     for thread in threads:
@@ -57,11 +57,11 @@ def test_a_fork_in_the_midst_of_other_threads_work_leaves_no_lock_behind(open_st
     for thread in threads:
         thread.join(20)
     assert hung == 0
-    assert all(store.run(f"child-{number}") for number in range(40))
+    assert all(store.runs.rollouts(f"child-{number}") for number in range(40))
 
 
 def _record_one(store, number):
-    store.record(Task(f"child {number}"), [_rollout(store)], run_id=f"child-{number}")
+    store.runs.record(Task(f"child {number}"), [_rollout(store)], run_id=f"child-{number}")
 
 
 def _rollout(store):
@@ -79,7 +79,7 @@ def test_children_use_the_store_that_they_inherit(open_store, backend):
         worker.start()
     for number in range(50):
         rollout = Rollout(generation=0, answer="", skill=store.get("add").ref, reward=1.0, passed=True)
-        store.record(Task(f"parent {number}"), [rollout], run_id=f"parent-{number}")
+        store.runs.record(Task(f"parent {number}"), [rollout], run_id=f"parent-{number}")
     seen = [queue.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join(60)

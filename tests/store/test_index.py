@@ -64,8 +64,8 @@ def test_a_deleted_index_is_rebuilt_without_loss(open_store, home, store):
 def test_rebuild_makes_the_index_what_sql_says(store):
     fill(store, "add", "refund")
     assert store.wait_for_index()
-    store.index.upsert([("sk_ghost", 1, ONE)], signature="topics")
-    store.index.delete([store.get("refund").id], signature="topics")
+    store._partition.index.upsert([("sk_ghost", 1, ONE)], signature="topics")
+    store._partition.index.delete([store.get("refund").id], signature="topics")
 
     assert store.rebuild_index()
     assert entries(store) == {skill.id for skill in store.list()}
@@ -76,8 +76,8 @@ def test_entries_that_were_lost_or_left_over_are_repaired_when_the_store_is_open
     fill(store, "add", "refund")
     assert store.wait_for_index()
     ids = {skill.id for skill in store.list()}
-    store.index.upsert([("sk_ghost", 1, ONE)], signature="topics")
-    store.index.delete([store.get("add").id], signature="topics")
+    store._partition.index.upsert([("sk_ghost", 1, ONE)], signature="topics")
+    store._partition.index.delete([store.get("add").id], signature="topics")
     store.close()
     again = open_store(chroma=None)
 
@@ -107,7 +107,7 @@ def test_a_hit_is_what_sql_says_whatever_the_index_holds(store):
     fill(store, "add", "refund", "sort")
     assert store.wait_for_index()
     wrong = [0.0, 1.0, 0.0, 0.0]
-    store.index.upsert([(store.get("add").id, 1, wrong), ("sk_ghost", 1, wrong)], signature="topics")
+    store._partition.index.upsert([(store.get("add").id, 1, wrong), ("sk_ghost", 1, wrong)], signature="topics")
     hits = store.search("refund", k=3, strategy="dense", min_score=-1)
 
     assert hits[0].name == "refund"
@@ -116,7 +116,7 @@ def test_a_hit_is_what_sql_says_whatever_the_index_holds(store):
 
 
 def kill_chroma(store):
-    os.kill(store.index._worker._process.pid, signal.SIGKILL)
+    os.kill(store._partition.index._worker._process.pid, signal.SIGKILL)
 
 
 @both_backends
@@ -137,7 +137,7 @@ def test_when_chroma_hangs_it_is_ended_and_search_goes_on(store, monkeypatch):
     fill(store, "add")
     assert store.wait_for_index()
     monkeypatch.setattr("skill_plugin.store.index.chroma.QUERY_SECONDS", 0.3)
-    os.kill(store.index._worker._process.pid, signal.SIGSTOP)
+    os.kill(store._partition.index._worker._process.pid, signal.SIGSTOP)
     started = time.monotonic()
 
     assert (found(store), engine(store)) == ([("add", 1)], "exact")
@@ -150,7 +150,7 @@ def test_when_chroma_hangs_it_is_ended_and_search_goes_on(store, monkeypatch):
 def test_a_busy_index_is_not_waited_for(store):
     fill(store, "add")
     assert store.wait_for_index()
-    with store.index._worker._lock:
+    with store._partition.index._worker._lock:
         started = time.monotonic()
         assert engine(store) == "exact"
     assert time.monotonic() - started < 30  # waiting would be for ever, or until a timeout of a minute
@@ -163,9 +163,9 @@ def test_a_full_disk_leaves_chroma_alone(open_store, monkeypatch):
     fill(store, "add")
 
     assert not store.wait_for_index(1)
-    assert (store.index.problem, engine(store)) == ("the disk is full", "exact")
+    assert (store._partition.index.problem, engine(store)) == ("the disk is full", "exact")
     monkeypatch.undo()
-    store._indexer._not_before = 0.0
+    store._partition.indexer._not_before = 0.0
     assert store.wait_for_index()
 
 
@@ -193,7 +193,7 @@ def test_a_store_without_an_index_searches_sql(open_store):
     store = open_store(chroma=False)
     fill(store, "add")
 
-    assert (found(store), engine(store), store.index) == ([("add", 1)], "exact", None)
+    assert (found(store), engine(store), store._partition.index) == ([("add", 1)], "exact", None)
     assert not store.wait_for_index()
     assert not store.rebuild_index()
 
@@ -205,7 +205,7 @@ def test_chroma_and_exact_search_agree(store):
         store.add(name=f"skill-{number}", description=f"How to {words} {number}", body="Do it.")
     assert store.wait_for_index()
     by_chroma = store.search("add and refund", k=10, strategy="dense")
-    store.index.fail("switched off")
+    store._partition.index.fail("switched off")
     by_sql = store.search("refund and add", k=10, strategy="dense")
 
     assert (by_chroma[0].why["engine"], by_sql[0].why["engine"]) == ("chroma", "exact")
@@ -224,6 +224,6 @@ def test_what_is_no_index_is_left_alone(open_store, tmp_path, content):
     fill(store, "add")
 
     assert not store.wait_for_index(2)
-    assert (found(store), "other things" in store.index.problem) == ([("add", 1)], True)
+    assert (found(store), "other things" in store._partition.index.problem) == ([("add", 1)], True)
     assert place.exists()
     assert not list(tmp_path.glob("precious.damaged-*"))

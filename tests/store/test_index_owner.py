@@ -34,7 +34,7 @@ def _change(queue, home, chroma=None):
         store.revise("add", body="Better.")
         store.promote("add")
         caught_up = store.wait_for_index(2)
-        queue.put((found(store), found(store, "refund"), engine(store), caught_up, store.index.problem))
+        queue.put((found(store), found(store, "refund"), engine(store), caught_up, store._partition.index.problem))
 
 
 def test_another_process_searches_sql_and_its_changes_are_seen_at_once(home, store):
@@ -68,13 +68,13 @@ def test_on_a_server_every_process_asks_chroma_and_one_writes_it(backend, open_s
     store = open_store(chroma=None)
 
     assert store.wait_for_index()
-    assert (engine(store), store._indexer.owned) == ("chroma", False)
+    assert (engine(store), store._partition.indexer.owned) == ("chroma", False)
     fill(store, "refund")
     assert found(store, "refund") == [("refund", 1)]
     eventually(lambda: store.wait_for_index(5) and engine(store, "refund") == "chroma")
     done.set()
     owner.join(60)
-    eventually(lambda: store._indexer.wait(5) and store._indexer.owned)
+    eventually(lambda: store._partition.indexer.wait(5) and store._indexer.owned)
 
 
 def eventually(holds, seconds=40):
@@ -107,7 +107,7 @@ def test_an_owner_whose_connection_breaks_lets_go_and_takes_it_again(open_store)
     fill(store, "refund")
 
     eventually(lambda: store.wait_for_index(5) and engine(store, "refund") == "chroma")
-    assert store._indexer.owned
+    assert store._partition.indexer.owned
 
 
 def test_two_index_folders_on_one_database_do_not_swallow_each_others_changes(open_store, home, tmp_path):

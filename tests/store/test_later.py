@@ -17,7 +17,7 @@ ON_THIRD = Later(THIRD.content_hash, (1.0,), before=(0.25,))
 
 def told(store, of=FIRST):
     """`later` of the revisions of a task."""
-    rows = [row for row in store.history_rows() if row["kind"] == "revision" and row["task_id"] == of.id]
+    rows = [row for row in store.histories.rows() if row["kind"] == "revision" and row["task_id"] == of.id]
     return [[Later(**{**one, **{name: tuple(one[name]) for name in ("rewards", "before", "none")}}) for one in row["later"]]
             for row in rows]  # fmt: skip
 

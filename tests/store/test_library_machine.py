@@ -132,9 +132,9 @@ class LibraryMachine(RuleBasedStateMachine):
             Rollout(generation=0, k=k, answer="", skill=skill.ref, reward=reward, passed=reward == 1)
             for k, reward in enumerate(rewards)
         ]
-        assert self.store.record(task, rollouts, run_id=run) == len(rewards)
+        assert self.store.runs.record(task, rollouts, run_id=run) == len(rewards)
         if again:
-            assert self.store.record(task, rollouts, run_id=run) == 0
+            assert self.store.runs.record(task, rollouts, run_id=run) == 0
         if known.live is None:
             return
         for reward in rewards:

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.both_backends
 
 def with_skill(store, task, reward, run):
     skill = store.get("adding")
-    store.record(
+    store.runs.record(
         task, [Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1)], run_id=run
     )
 
@@ -20,7 +20,7 @@ def with_skill(store, task, reward, run):
 def without(store, task, reward, run, *, withheld=True):
     ref = store.get("adding").ref if withheld else None
     rollout = Rollout(generation=0, answer="", arm="control", withheld=ref, reward=reward, passed=reward >= 1)
-    store.record(task, [rollout], run_id=run)
+    store.runs.record(task, [rollout], run_id=run)
 
 
 def test_lift_is_the_mean_difference_over_tasks_done_both_ways(store, skill):
@@ -97,12 +97,12 @@ def test_an_unpaired_interval_turns_over_with_its_sides(treated, control):
 
 def test_adherence_weighs_the_credit(store, skill):
     followed = Rollout(generation=0, answer="", skill=skill.ref, reward=1.0, passed=True)
-    store.record(Task("a"), [followed], run_id="a")
+    store.runs.record(Task("a"), [followed], run_id="a")
     ignored = Rollout(generation=0, answer="", skill=skill.ref, reward=0.0, passed=False, adherence=0.0)
     half = Rollout(generation=0, answer="", skill=skill.ref, reward=0.0, passed=False, adherence=0.5)
 
-    store.record(Task("b"), [ignored], run_id="b")
+    store.runs.record(Task("b"), [ignored], run_id="b")
     assert store.get("adding").utility == 1.0
-    store.record(Task("c"), [half], run_id="c")
+    store.runs.record(Task("c"), [half], run_id="c")
     assert store.get("adding").utility == pytest.approx(0.75)
-    assert store.run("c") == [half]
+    assert store.runs.rollouts("c") == [half]

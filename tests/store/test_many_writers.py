@@ -57,7 +57,7 @@ def _record(number, home, ref):
         for run in range(100):
             reward = rng.random()
             used = Rollout(generation=0, answer="", skill=ref, reward=reward, passed=reward > 0.5)
-            store.record(Task(f"add {run}"), [used], run_id=f"{number}-{run}")
+            store.runs.record(Task(f"add {run}"), [used], run_id=f"{number}-{run}")
 
 
 def test_utility_is_that_of_a_serial_replay_in_the_order_of_the_rollouts(home):
@@ -101,7 +101,7 @@ def _add_and_prune(number, home):
             uses = [
                 Rollout(generation=use, answer="", skill=skill.ref, reward=turn / 40, passed=False) for use in range(20)
             ]
-            store.record(Task("add"), uses, run_id=f"{number}-{turn}")
+            store.runs.record(Task("add"), uses, run_id=f"{number}-{turn}")
 
 
 def test_a_namespace_is_never_seen_above_its_capacity(home):

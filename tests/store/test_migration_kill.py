@@ -88,9 +88,9 @@ def test_an_old_database_is_brought_up_to_date_with_all_its_data_and_a_copy_is_k
     store = open_store(old)
 
     assert (store.get("adding").utility, store.get("adding").uses) == (0.75, 3)
-    assert [rollout.reward for rollout in store.run("run")] == [1.0]
-    assert store.live_checkpoint().metrics == {"loss": 0.5}
-    assert [run.id for run in store.training_runs()] == ["t_1"]
+    assert [rollout.reward for rollout in store.runs.rollouts("run")] == [1.0]
+    assert store.checkpoints.live().metrics == {"loss": 0.5}
+    assert [run.id for run in store.runs.training.list()] == ["t_1"]
     store.close()
     assert revision(old) == HEAD
     assert kept(before, content(old))

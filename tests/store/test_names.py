@@ -15,10 +15,10 @@ def write(store, *texts, family="sums", parent=None, group="g"):
     """The skills that became of texts for one task of the family."""
     proposed = [Revision(completion=text, text=text) for text in texts]
     group_id = f"{family} {group}"
-    staged = store.stage(
+    staged = store.runs.stage(
         Task(group_id, family=family), proposed, run_id="r", group_id=group_id, generation=1, parent=parent
     )
-    assert store.staged(group_id) == staged
+    assert store.runs.staged(group_id) == staged
     return [skill or revision.error for revision, skill in staged]
 
 
@@ -52,7 +52,7 @@ def test_only_the_name_of_a_renamed_text_changes(store):
     [skill] = write(store, first)
 
     assert skill.text == first.replace("'owner-facts'", "owner-facts-2")
-    [(revision, _)] = store.staged("sums g")
+    [(revision, _)] = store.runs.staged("sums g")
     assert (revision.completion, revision.text) == (first, skill.text)
 
 
@@ -126,7 +126,7 @@ def test_a_renamed_text_is_embedded_under_its_new_name_before_the_write(store):
     write(store, facts("other"), family="other")
     write(store, facts("this one"))
 
-    assert store._vectors.embedder.calls[-1] == ["owner facts 2: How to add this one"]
+    assert store._partition.vectors.embedder.calls[-1] == ["owner facts 2: How to add this one"]
 
 
 def _write_many(where, families):

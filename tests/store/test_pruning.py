@@ -20,12 +20,12 @@ def use(store, name, reward, count, *, control=None, tag=""):
     for number in range(count):
         task = Task(f"{name} {tag} {number}")
         rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1)
-        store.record(task, [rollout], run_id=f"{name}-{tag}-{number}")
+        store.runs.record(task, [rollout], run_id=f"{name}-{tag}-{number}")
         if control is not None:
             other = Rollout(
                 generation=0, answer="", arm="control", withheld=skill.ref, reward=control, passed=control >= 1
             )
-            store.record(task, [other], run_id=f"{name}-{tag}-{number}-control")
+            store.runs.record(task, [other], run_id=f"{name}-{tag}-{number}-control")
 
 
 def decisions(store, **options):

@@ -23,7 +23,7 @@ def use(store, name, *rewards, family="default"):
     for number, reward in enumerate(rewards):
         task = Task(f"{name} {family} {number}", family=family)
         rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1)
-        store.record(task, [rollout], run_id=f"{name}-{family}-{number}")
+        store.runs.record(task, [rollout], run_id=f"{name}-{family}-{number}")
 
 
 def names(page):
@@ -80,7 +80,7 @@ def test_each_filter(library, filters, expected):
 
 def test_a_skill_written_for_a_family_is_of_it(store):
     revision = Revision(completion=skill_text("born"), text=skill_text("born"))
-    store.stage(Task("x", family="cradle"), [revision], run_id="r", group_id="r:1", generation=1, parent=None)
+    store.runs.stage(Task("x", family="cradle"), [revision], run_id="r", group_id="r:1", generation=1, parent=None)
 
     assert names(store.query(family="cradle")) == ["born"]
 

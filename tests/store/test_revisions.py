@@ -26,7 +26,7 @@ def stage(store, *texts, group="g", parent=None, **more):
         else Revision(completion=text, error="no front matter")
         for text in texts
     ]
-    return store.stage(TASK, proposed, run_id="r", group_id=group, generation=1, parent=parent, **more), proposed
+    return store.runs.stage(TASK, proposed, run_id="r", group_id=group, generation=1, parent=parent, **more), proposed
 
 
 def test_a_first_skill_is_staged_with_everything_that_training_needs(store):
@@ -56,7 +56,7 @@ def test_a_malformed_text_is_kept_and_makes_no_version(store):
         ("no front matter", None),
         (None, 2),
     ]
-    assert store.staged("g") == staged
+    assert store.runs.staged("g") == staged
 
 
 def test_a_group_is_written_once(store):
@@ -72,7 +72,7 @@ def test_a_group_is_written_in_parts_each_of_them_once(store):
     again, _ = stage(store, skill_text(body="Something else."), first=1)
 
     assert again == parts[1]
-    assert store.staged("g") == parts[0] + parts[1]
+    assert store.runs.staged("g") == parts[0] + parts[1]
     with pytest.raises(StoreError, match="has 3 candidates and cannot go on from number 5"):
         stage(store, MACHINE, first=5)
 

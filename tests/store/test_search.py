@@ -90,7 +90,7 @@ def test_at_most_3_by_default_and_copies_count_once(store):
 def use(store, name, task, reward, run):
     skill = store.get(name)
     rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1)
-    store.record(task, [rollout], run_id=run)
+    store.runs.record(task, [rollout], run_id=run)
 
 
 def test_same_family_goes_by_what_helped_there(library):

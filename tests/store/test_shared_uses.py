@@ -18,7 +18,7 @@ def record(store, run, skill, also, reward, **more):
     rollout = Rollout(
         generation=0, answer="", skill=skill and skill.ref, also=also, reward=reward, passed=passed, **more
     )
-    store.record(Task(f"task {run}"), [rollout], run_id=run)
+    store.runs.record(Task(f"task {run}"), [rollout], run_id=run)
     return rollout
 
 
@@ -33,7 +33,7 @@ def test_each_is_credited_by_as_much_as_it_was_followed(store, skill, second):
 
     assert numbers(store, skill) == (0.5, 2, 1)
     assert numbers(store, second) == (0.75, 2, 1)
-    assert store.run("b") == [last]
+    assert store.runs.rollouts("b") == [last]
 
 
 def test_recording_twice_is_recording_once(store, skill, second):
@@ -51,7 +51,7 @@ def test_what_was_ignored_or_not_judged_is_not_credited(store, skill, second, ad
     made = record(store, "a", skill, {second.ref: adherence}, reward, **more)
 
     assert numbers(store, second) == (None, 0, 0)
-    assert store.run("a") == [made]
+    assert store.runs.rollouts("a") == [made]
 
 
 def test_a_further_skill_counts_where_the_first_was_ignored(store, skill, second):
@@ -67,7 +67,7 @@ def test_only_what_is_live_and_never_on_the_task_that_it_was_written_from(store,
     text = skill_text("adding-twice", body="Once more.")
     revision = Revision(completion=text, text=text)
     where = {"run_id": "r", "group_id": "g", "generation": 1, "parent": second.ref}
-    born = store.stage(Task("task a"), [revision], **where)[0].skill
+    born = store.runs.stage(Task("task a"), [revision], **where)[0].skill
     record(store, "staged", skill, {born.ref: None}, 1.0)
     store.promote(born.ref)
     for run in ("a", "b"):
@@ -93,7 +93,7 @@ def test_lift_and_pruning_see_their_uses(store, skill):
             run = f"{audit}-{number}"
             record(store, run, skill, {second.ref: None}, 0.5)
             control = Rollout(generation=0, answer="", arm="control", reward=0.5)
-            store.record(Task(f"task {run}"), [control], run_id=f"{run}-control")
+            store.runs.record(Task(f"task {run}"), [control], run_id=f"{run}-control")
         decisions = {one.name: one.action for one in store.prune()}
 
     assert (store.lift("adding-twice").method, store.lift("adding-twice").uses) == ("paired", 50)
@@ -111,7 +111,7 @@ def test_a_graph_with_two_skills_credits_both_and_asks_the_judge_about_each(stor
     graph = loop(store, writer=None, k=2, adherence=judge).compile()
     runs = [graph.invoke({"task": f"add {number} and 2", "reference": str(number + 1)}) for number in range(6)]
     runs.append(graph.invoke({"task": "add 9 and 2", "reference": "11"}))
-    rollouts = [store.run(run["run_id"])[0] for run in runs]
+    rollouts = [store.runs.rollouts(run["run_id"])[0] for run in runs]
 
     shown = {skill.ref: 1.0, second.ref: 0.5}
     assert [{one.skill: one.adherence, **one.also} for one in rollouts] == [shown] * 7
@@ -123,4 +123,4 @@ def test_a_graph_with_two_skills_credits_both_and_asks_the_judge_about_each(stor
 def test_a_control_run_of_a_graph_has_none(store, skill, second):
     output = loop(store, writer=None, k=2).compile().invoke({"task": "add 2 and 2", "reference": "3", "arm": "control"})
 
-    assert [(one.skill, one.also) for one in store.run(output["run_id"])] == [(None, {})]
+    assert [(one.skill, one.also) for one in store.runs.rollouts(output["run_id"])] == [(None, {})]

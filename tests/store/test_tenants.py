@@ -26,7 +26,7 @@ def tenants(open_store):
             text = skill_text(f"{topic}-{number}", f"How to {topic}, rule {number}", f"Owned by tenant{which}.")
             skill = store.add_text(text)
             used = Rollout(generation=0, answer=f"secret{which}", skill=skill.ref, reward=1.0, passed=True)
-            store.record(Task(f"{topic} {number}", family=topic), [used], run_id=f"run-{number}")
+            store.runs.record(Task(f"{topic} {number}", family=topic), [used], run_id=f"run-{number}")
     return stores
 
 
@@ -66,16 +66,16 @@ def test_an_id_of_the_other_tenant_is_not_found(tenants):
 
 def test_feedback_and_credit_stay_at_home(tenants):
     ours, theirs = tenants
-    theirs.record(Task("only theirs"), [Rollout(generation=0, answer="x")], run_id="theirs")
+    theirs.runs.record(Task("only theirs"), [Rollout(generation=0, answer="x")], run_id="theirs")
     foreign = theirs.get("add-0")
     before = theirs.get("add-0")
     used = Rollout(generation=0, answer="x", skill=foreign.ref, reward=0.0, passed=False)
-    ours.record(Task("a new one"), [used], run_id="crossed")
+    ours.runs.record(Task("a new one"), [used], run_id="crossed")
 
     assert theirs.get("add-0") == before
     with pytest.raises(RunNotFoundError):
         ours.record_outcome("theirs", 1.0)
-    assert ours.run("theirs") == []
+    assert ours.runs.rollouts("theirs") == []
 
 
 def test_pruning_and_queries_see_one_tenant(tenants):

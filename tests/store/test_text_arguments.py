@@ -60,15 +60,15 @@ CALLS = {
     "retire": lambda store, text: (store.retire("adding", reason=text), store.restore("adding", reason=text)),
     "history": lambda store, text: store.history(text),
     "lift": lambda store, text: store.lift(text),
-    "record": lambda store, text: store.record(
+    "record": lambda store, text: store.runs.record(
         Task(text, family=text, reference=text), [rollout(text, store.get("adding").ref)], run_id=text, thread_id=text
     ),
-    "run": lambda store, text: store.run(text),
+    "run": lambda store, text: store.runs.rollouts(text),
     "outcome": lambda store, text: store.record_outcome(text, 1.0, text),
-    "stage": lambda store, text: store.stage(
+    "stage": lambda store, text: store.runs.stage(
         Task(text), [revision(text)], run_id=text, group_id=text, generation=1, parent=None
     ),
-    "staged": lambda store, text: store.staged(text),
+    "staged": lambda store, text: store.runs.staged(text),
     "import": lambda store, text: store.import_skills(text[:200].replace("\x00", "").replace("\ud800", "")),
 }
 
@@ -110,9 +110,9 @@ def test_any_text_of_a_run_is_kept(store, text):
     if store.query().total == 0:
         store.add_text(skill_text())
     run = text + "!"
-    store.record(Task(text + "?", family=text + "."), [rollout(text)], run_id=run)
+    store.runs.record(Task(text + "?", family=text + "."), [rollout(text)], run_id=run)
 
-    kept = store.run(run)[-1]
+    kept = store.runs.rollouts(run)[-1]
     unstorable = {0, *range(0xD800, 0xE000)}
     assert kept.answer == "".join("\ufffd" if ord(char) in unstorable else char for char in text)
     assert store.query(family=text + ".").total == 0

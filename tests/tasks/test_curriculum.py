@@ -16,7 +16,7 @@ def tasks(count):
 
 def ran(store, task, passed, *, run_id=None, k=0, **fields):
     rollout = Rollout(generation=0, answer="", k=k, reward=float(passed), passed=passed, **fields)
-    store.record(task, [rollout], run_id=run_id or task.id)
+    store.runs.record(task, [rollout], run_id=run_id or task.id)
 
 
 # The order
@@ -70,13 +70,13 @@ def test_only_verdicts_of_the_newest_runs_under_a_skill_count(store):
     ran(store, one, True, k=4, arm="control")
     ran(store, other, False)
     ran(store, heldout, True, purpose="gate")
-    store.record(other, [Rollout(generation=0, answer="", k=1, error="no verdict")], run_id=other.id)
+    store.runs.record(other, [Rollout(generation=0, answer="", k=1, error="no verdict")], run_id=other.id)
 
-    assert store.task_records() == {
+    assert store.tasks.records() == {
         one.content_hash: TaskRecord(passes=2, tries=4),
         other.content_hash: TaskRecord(passes=0, tries=1),
     }
-    assert store.task_records(recent=1)[one.content_hash] == TaskRecord(passes=1, tries=1)
+    assert store.tasks.records(recent=1)[one.content_hash] == TaskRecord(passes=1, tries=1)
 
 
 @pytest.mark.both_backends
@@ -88,13 +88,13 @@ def test_a_promotion_in_its_family_gives_a_task_that_never_passed_another_turn(s
     )
     for task in (never, stranger):
         ran(store, task, False)
-    [staged] = store.stage(
+    [staged] = store.runs.stage(
         sibling, [Revision(completion=MACHINE, text=MACHINE)], run_id="r", group_id="g", generation=1, parent=None
     )
     store.promote(staged.skill.ref, by="gate")
     ran(store, sibling, False, run_id="r")
 
-    moved = {content_hash: record.moved for content_hash, record in store.task_records().items()}
+    moved = {content_hash: record.moved for content_hash, record in store.tasks.records().items()}
     assert moved == {never.content_hash: True, stranger.content_hash: False, sibling.content_hash: False}
 
 
@@ -106,6 +106,6 @@ def test_how_often_a_held_out_task_has_judged_is_in_the_gates_rollouts(store):
     ran(store, task, True, run_id="ev_1:gate:none:a", k=1, purpose="gate")
     ran(store, other, True)
 
-    assert store.times_judged() == {task.content_hash: 3}
-    assert store.times_judged(without="ev_1:") == {task.content_hash: 1}
-    assert store.times_judged(without="ev%") == {task.content_hash: 3}
+    assert store.tasks.times_judged() == {task.content_hash: 3}
+    assert store.tasks.times_judged(without="ev_1:") == {task.content_hash: 1}
+    assert store.tasks.times_judged(without="ev%") == {task.content_hash: 3}

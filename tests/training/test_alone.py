@@ -55,7 +55,7 @@ def exported(store, base, tmp_path):
         ]
         lineage(store, number, candidates, [(1.0, 1.0), (0.0, 0.0)])
     path = tmp_path / "histories.jsonl"
-    columns.write(path, store.history_rows())
+    columns.write(path, store.histories.rows())
     return path
 
 

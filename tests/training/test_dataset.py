@@ -69,8 +69,8 @@ def histories(store, skill):
 def test_a_store_and_its_export_give_the_same_groups(histories, tmp_path, ending):
     with histories.database.read() as session:
         ages = checkpoints(session, "default").ages
-    histories.export_histories(tmp_path / f"all{ending}")
-    here, one = build(tmp_path / "a", histories.history_rows(), ages=ages, validation_share=0.5)
+    histories.histories.export_to(tmp_path / f"all{ending}")
+    here, one = build(tmp_path / "a", histories.histories.rows(), ages=ages, validation_share=0.5)
     there, other = build(tmp_path / "b", read_rows(tmp_path / f"all{ending}"), ages=ages, validation_share=0.5)
 
     assert here == there
@@ -82,8 +82,8 @@ def test_a_store_and_its_export_give_the_same_groups(histories, tmp_path, ending
 def test_stats_say_what_is_built(histories, tmp_path):
     with histories.database.read() as session:
         ages = checkpoints(session, "default").ages
-    stats = histories.history_stats(base_model="qwen")
-    _, report = build(tmp_path, histories.history_rows(), ages=ages)
+    stats = histories.histories.stats(base_model="qwen")
+    _, report = build(tmp_path, histories.histories.rows(), ages=ages)
 
     assert stats.retrain == {"usable": report.candidates, "refused": report.refused}
     assert report.candidates == 4
@@ -94,8 +94,8 @@ def test_stats_say_what_is_built(histories, tmp_path):
 def test_stats_say_what_is_built_of_texts_that_siblings_judged(store, tmp_path):
     leaks(store)
     in_evolve(store, Task("add 9 and 9", family="sums", split="train"), [written(8), written(9)], [(1.0,), (0.0,)])
-    stats = store.history_stats(base_model="qwen")
-    _, report = build(tmp_path, store.history_rows(), ages={None: 0})
+    stats = store.histories.stats(base_model="qwen")
+    _, report = build(tmp_path, store.histories.rows(), ages={None: 0})
 
     assert stats.retrain == {"usable": report.candidates, "refused": report.refused}
     assert (stats.groups, stats.groups_by_siblings) == (6, report.groups_by_siblings) == (6, 5)
@@ -269,7 +269,7 @@ def test_a_group_has_no_signal_where_siblings_say_the_same_of_all(tmp_path):
 @pytest.mark.parametrize(("credit", "ahead"), [("evolving-rl", True), ("sage", True), ("skill-r1", False)])
 def test_a_rule_outranks_a_text_that_holds_the_answer_where_siblings_count(store, tmp_path, credit, ahead):
     leaks(store)
-    groups, report = build(tmp_path, store.history_rows(), advantage=AdvantageSettings(credit=credit))
+    groups, report = build(tmp_path, store.histories.rows(), advantage=AdvantageSettings(credit=credit))
     moved = [[one.pull + one.push for one in group.candidates] for group in groups]
     answer, rule, useless = (statistics.fmean(of) for of in zip(*moved, strict=True))
 
@@ -497,7 +497,7 @@ def test_a_file_that_ends_early_is_said_when_it_does(tmp_path):
 
 
 def test_parquet_without_its_package_names_the_extra(histories, tmp_path, monkeypatch):
-    histories.export_histories(tmp_path / "a.parquet")
+    histories.histories.export_to(tmp_path / "a.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
     with pytest.raises(MissingExtraError, match="skill-plugin\\[parquet\\]"):

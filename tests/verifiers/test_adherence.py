@@ -73,7 +73,7 @@ def test_what_is_judged_cannot_close_the_fence():
 
 def use(store, skill, reward, adherence, run):
     rollout = Rollout(generation=0, answer="", skill=skill.ref, reward=reward, passed=reward >= 1, adherence=adherence)
-    store.record(Task(f"task {run}"), [rollout], run_id=run)
+    store.runs.record(Task(f"task {run}"), [rollout], run_id=run)
     return store.get("adding")
 
 
@@ -84,7 +84,7 @@ def test_utility_moves_by_as_much_as_the_skill_was_followed(store, skill, adhere
 
     assert after.utility == pytest.approx(utility)
     assert (after.uses, after.wins) == (2 if adherence != 0 else 1, 1)
-    assert store.run("second")[0].adherence == adherence
+    assert store.runs.rollouts("second")[0].adherence == adherence
 
 
 def test_an_outcome_that_comes_later_is_weighed_the_same(store, skill):
@@ -105,20 +105,20 @@ def test_the_graph_asks_the_judge_with_the_skill_that_was_shown(store, skill):
     output = loop(store, writer=None, adherence=judge).compile().invoke(ASK)
 
     assert asked == [(ASK["task"], "3", skill.text)]
-    assert [rollout.adherence for rollout in store.run(output["run_id"])] == [0.5]
+    assert [rollout.adherence for rollout in store.runs.rollouts(output["run_id"])] == [0.5]
 
 
 async def test_async_judges_too(store, skill):
     output = await loop(store, writer=None, adherence=lambda *_: 0.25).compile().ainvoke(ASK)
 
-    assert [rollout.adherence for rollout in store.run(output["run_id"])] == [0.25]
+    assert [rollout.adherence for rollout in store.runs.rollouts(output["run_id"])] == [0.25]
 
 
 def test_each_attempt_is_judged_by_its_own_skill(store, skill):
     graph = loop(store, adherence=lambda task, answer, text: 1.0 if "machine" in text else 0.0)
     output = graph.compile().invoke(ASK)
 
-    assert [rollout.adherence for rollout in store.run(output["run_id"])] == [0.0, 1.0]
+    assert [rollout.adherence for rollout in store.runs.rollouts(output["run_id"])] == [0.0, 1.0]
 
 
 def test_a_judge_that_fails_does_not_end_the_run(store, skill):
@@ -128,7 +128,7 @@ def test_a_judge_that_fails_does_not_end_the_run(store, skill):
     output = loop(store, writer=None, adherence=broken).compile().invoke(ASK)
 
     assert output["reward"] == 0.0
-    assert [rollout.adherence for rollout in store.run(output["run_id"])] == [None]
+    assert [rollout.adherence for rollout in store.runs.rollouts(output["run_id"])] == [None]
     assert store.get("adding").uses == 1
 
 
@@ -151,7 +151,7 @@ def test_without_a_skill_nobody_is_asked(store):
 
 def test_a_skill_that_was_ignored_neither_gains_nor_loses(store, skill):
     ignored = Rollout(generation=0, answer="4", skill=skill.ref, reward=0.0, passed=False, adherence=0.0)
-    store.record(Task("add 2 and 2"), [ignored], run_id="ignored")
+    store.runs.record(Task("add 2 and 2"), [ignored], run_id="ignored")
     store.record_outcome("ignored", 0.0)
 
     seen = store.get("adding")

@@ -111,10 +111,10 @@ def test_what_evolve_logged_is_judged_again_by_the_same_function(store):
     tasks = [Task(f"add {n} and 2", reference=str(n + 2), family="adding", split="train") for n in range(9, 12)]
     job = {"store": store, "llm": FingersAdder(), "generator": Writer(MACHINE), "verifier": judge, "settings": small}
     evolve([*tasks, *adding("heldout")], **job)
-    logged = store.tasks(split="heldout")
+    logged = store.tasks.list(split="heldout")
 
     assert [task.verifier for task in logged] == [JUDGE] * 4
-    assert evolve([*store.tasks(split="train"), *logged], **job, new=True).solved_before == 0
+    assert evolve([*store.tasks.list(split="train"), *logged], **job, new=True).solved_before == 0
     both = {"candidate": Writer(MACHINE), "live": Writer(skill_text()), "candidates": 1, "rollouts": 1}
     decision = gate_generator(logged, store=store, llm=FingersAdder(), verifier=judge, **both)
     assert (decision.promote, decision.repairs) == (True, 4)

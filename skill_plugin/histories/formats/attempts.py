@@ -10,7 +10,7 @@ from typing import Any
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import fields
-from skill_plugin.histories.records import Attempted, Episode, Refused, Row, made_id
+from skill_plugin.histories.records import Episode, EpisodeRollout, Refusal, Row, made_id
 from skill_plugin.records import Rollout
 
 NO_ANSWER = "no answer"
@@ -31,7 +31,7 @@ class Attempts:
         )
         return asked and not steps and any(isinstance(value.get(key), str) for key in fields.ANSWER_KEYS)
 
-    def read(self, row: Row) -> Iterator[Episode | Refused]:
+    def read(self, row: Row) -> Iterator[Episode | Refusal]:
         task = fields.task_of(row)
         given = row.value.get("attempts")
         attempts: list[Any] = given if isinstance(given, list) else _by_model(row.value) or [dict(row.value)]
@@ -47,7 +47,7 @@ class Attempts:
                     raise InvalidHistoryError(NO_ANSWER)
                 reward = fields.reward_of(attempt)
             except InvalidHistoryError as exc:
-                yield Refused(reason=str(exc), where=where)
+                yield Refusal(reason=str(exc), where=where)
                 continue
             run = fields.run_of(replace(row, value={**_names(row.value), **_names(attempt)}))
             rollout = Rollout(
@@ -64,7 +64,7 @@ class Attempts:
                 run=run,
                 run_id=made_id("imp", "attempts", run, task.id, number, rollout.answer, reward),
                 where=where,
-                attempts=(Attempted(rollout=rollout),),
+                rollouts=(EpisodeRollout(rollout=rollout),),
                 notes=(MEMORY,) if row.value.get("cheatsheet_after") else (),
             )
 

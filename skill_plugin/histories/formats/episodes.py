@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from skill_plugin.histories import fields
-from skill_plugin.histories.records import Attempted, Episode, Refused, Row, made_id
+from skill_plugin.histories.records import Episode, EpisodeRollout, Refusal, Row, made_id
 from skill_plugin.records import Rollout
 
 NOT_THE_LAST = "the episode's reward is not its last step's"
@@ -23,7 +23,7 @@ class Episodes:
             value.get("turn_history"), Mapping
         )
 
-    def read(self, row: Row) -> Iterator[Episode | Refused]:
+    def read(self, row: Row) -> Iterator[Episode | Refusal]:
         asked = fields.first(row.value, *fields.TASK_KEYS)
         if asked is not None and isinstance(
             row.value.get("commands"), str
@@ -37,7 +37,7 @@ class Episodes:
             stated = {"reward": summary.get("max_reward")}
         reward, run = fields.reward_of(stated), fields.run_of(row)
         if not answer:
-            yield Refused(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
+            yield Refusal(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
             return
         rollout = Rollout(
             generation=0,
@@ -54,7 +54,7 @@ class Episodes:
             run=run,
             run_id=made_id("imp", "episodes", run, task.id, fields.text_of(row.value.get("trial")), answer, reward),
             where=row.where,
-            attempts=(Attempted(rollout=rollout),),
+            rollouts=(EpisodeRollout(rollout=rollout),),
             notes=(NOT_THE_LAST,) if differs else (),
         )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import fields
-from skill_plugin.histories.records import Attempted, Episode, Noted, Refused, Row, made_id
+from skill_plugin.histories.records import Episode, EpisodeRollout, Note, Refusal, Row, made_id
 from skill_plugin.records import Rollout, split_ref
 
 CHILD = "a run inside another run"
@@ -38,10 +38,10 @@ class LangSmith:
     def claims(value: Mapping[str, Any]) -> bool:
         return "run_type" in value and "inputs" in value
 
-    def read(self, row: Row) -> Iterator[Episode | Refused | Noted]:
+    def read(self, row: Row) -> Iterator[Episode | Refusal | Note]:
         run = row.value
         if run.get("parent_run_id") or run.get("parent_run_ids") or run.get("is_root") is False:
-            yield Noted(what=CHILD, where=row.where)
+            yield Note(what=CHILD, where=row.where)
             return
         run_id = fields.name_of(fields.first(run, "id", "run_id"))
         if run_id is None:
@@ -78,8 +78,8 @@ class LangSmith:
             run_id=ours or made_id("imp", "langsmith", run_id),
             where=row.where,
             is_ours=ours is not None,
-            attempts=(
-                Attempted(
+            rollouts=(
+                EpisodeRollout(
                     rollout=rollout,
                     thread_id=fields.name_of(fields.first(metadata, "thread_id", "session_id")),
                     created_at=end or start,

@@ -9,7 +9,7 @@ from typing import Any
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import fields
-from skill_plugin.histories.records import Attempted, Episode, Refused, Row, made_id
+from skill_plugin.histories.records import Episode, EpisodeRollout, Refusal, Row, made_id
 from skill_plugin.records import Rollout
 
 
@@ -20,7 +20,7 @@ class Messages:
     def claims(value: Mapping[str, Any]) -> bool:
         return isinstance(fields.first(value, "messages", "traj"), list) and "run_type" not in value
 
-    def read(self, row: Row) -> Iterator[Episode | Refused]:
+    def read(self, row: Row) -> Iterator[Episode | Refusal]:
         messages = fields.first(row.value, "messages", "traj")
         if not fields.is_messages(messages):
             raise InvalidHistoryError("a message has no role")
@@ -33,7 +33,7 @@ class Messages:
         task = fields.task_of(row, asked)
         reward, run = fields.reward_of(row.value), fields.run_of(row)
         if not any(line.startswith("assistant") for line in answer.splitlines()):
-            yield Refused(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
+            yield Refusal(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
             return
         usage = row.value.get("usage")
         used = usage if isinstance(usage, Mapping) else row.value
@@ -50,4 +50,4 @@ class Messages:
             source=run,
         )
         run_id = made_id("imp", "messages", run, task.id, fields.text_of(trial), answer, reward)
-        yield Episode(task=task, run=run, run_id=run_id, where=row.where, attempts=(Attempted(rollout=rollout),))
+        yield Episode(task=task, run=run, run_id=run_id, where=row.where, rollouts=(EpisodeRollout(rollout=rollout),))

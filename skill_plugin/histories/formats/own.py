@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns, fields
-from skill_plugin.histories.records import Attempted, Episode, Refused, Row, Written
+from skill_plugin.histories.records import Episode, EpisodeRevision, EpisodeRollout, Refusal, Row
 from skill_plugin.histories.worth import Later
 from skill_plugin.records import Purpose, Revision, Rollout, Task, split_ref
 
@@ -36,7 +36,7 @@ class Own:
     def claims(value: Mapping[str, Any]) -> bool:
         return value.get("format") in columns.FORMATS
 
-    def read(self, row: Row) -> Iterator[Episode | Refused]:
+    def read(self, row: Row) -> Iterator[Episode | Refusal]:
         rollouts = row.value.get("rollouts")
         try:
             value = _checked({**_older(row.value), **row.value, **_unfolded(row)}, _ROW)
@@ -46,7 +46,7 @@ class Own:
                 raise InvalidHistoryError(NOT_OURS)
             written = _revision(value, generation, row.stem) if value["kind"] == "revision" else _start(value, row.stem)
         except _MAY_RAISE:
-            yield Refused(reason=NOT_OURS, where=row.where, rollouts=len(rollouts) if isinstance(rollouts, list) else 1)
+            yield Refusal(reason=NOT_OURS, where=row.where, rollouts=len(rollouts) if isinstance(rollouts, list) else 1)
             return
         attempts = []
         for number, one in enumerate(rollouts):
@@ -54,14 +54,14 @@ class Own:
                 attempts.append(_attempt(_unfolded_rollout(one, row), generation, row.stem))
             except _MAY_RAISE as exc:
                 reason = str(exc) if isinstance(exc, InvalidHistoryError) else NOT_OURS
-                yield Refused(reason=reason, where=f"{row.where}, rollout {number}")
+                yield Refusal(reason=reason, where=f"{row.where}, rollout {number}")
         yield Episode(
             task=task,
             run=value["source"] or row.stem,
             run_id=value["run_id"],
             where=row.where,
-            attempts=tuple(attempts),
-            written=tuple(written),
+            rollouts=tuple(attempts),
+            revisions=tuple(written),
         )
 
 
@@ -94,7 +94,7 @@ def _checked(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, An
     return dict(value)
 
 
-def _revision(value: Mapping[str, Any], generation: int, stem: str) -> list[Written]:
+def _revision(value: Mapping[str, Any], generation: int, stem: str) -> list[EpisodeRevision]:
     if generation < 1 or value["group_id"] is None or value["completion"] is None:
         raise InvalidHistoryError(NOT_OURS)
     revision = Revision(
@@ -113,7 +113,7 @@ def _revision(value: Mapping[str, Any], generation: int, stem: str) -> list[Writ
         source=value["source"] or stem,
     )
     return [
-        Written(
+        EpisodeRevision(
             revision=revision,
             generation=generation,
             group_id=value["group_id"],
@@ -135,17 +135,17 @@ def _later(value: Any) -> Later:
     return Later(task=checked["task"], used=checked["used"], **rewards)
 
 
-def _start(value: Mapping[str, Any], stem: str) -> list[Written]:
+def _start(value: Mapping[str, Any], stem: str) -> list[EpisodeRevision]:
     """The text of a skill that no revision of the file has, so that it is not lost."""
     skill, text = _ref(value["skill"]), value["text"]
     if skill is None or not isinstance(text, str):
         return []
     revision = Revision(completion=text, text=text, error=START, source=value["source"] or stem)
     group_id = f"{value['run_id']}/start/{skill}"
-    return [Written(revision=revision, generation=0, group_id=group_id, skill=skill)]
+    return [EpisodeRevision(revision=revision, generation=0, group_id=group_id, skill=skill)]
 
 
-def _attempt(value: Any, generation: int, stem: str) -> Attempted:
+def _attempt(value: Any, generation: int, stem: str) -> EpisodeRollout:
     checked = _checked(value, columns.ROLLOUT)
     kept = {key: checked[key] for key in _KEPT}
     if kept["reward"] is not None:
@@ -157,7 +157,7 @@ def _attempt(value: Any, generation: int, stem: str) -> Attempted:
     kept |= {"k": _number(kept["k"]), "skill": _ref(kept["skill"]), "withheld": _ref(kept["withheld"])}
     kept["also"] = {_ref(ref): _share(share) for ref, share in (kept["also"] or {}).items()}
     rollout = Rollout(generation=generation, **(kept | {"source": kept["source"] or stem}))
-    return Attempted(
+    return EpisodeRollout(
         rollout=rollout,
         thread_id=value["thread_id"],
         chosen=bool(value["chosen"]),

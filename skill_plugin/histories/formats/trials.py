@@ -14,7 +14,7 @@ from typing import Any
 
 from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import fields
-from skill_plugin.histories.records import Attempted, Episode, Refused, Row, Written, made_id
+from skill_plugin.histories.records import Episode, EpisodeRevision, EpisodeRollout, Refusal, Row, made_id
 from skill_plugin.records import Revision, Rollout
 
 REFLECTION = "a reflection of another system, not a SKILL.md"
@@ -41,7 +41,7 @@ class ReflectionTrials:
             isinstance(value.get("memory"), list) or ("trial" in value and "attempts" not in value)
         )
 
-    def read(self, row: Row) -> Iterator[Episode | Refused]:
+    def read(self, row: Row) -> Iterator[Episode | Refusal]:
         value = row.value
         in_name = _TRIAL.search(row.stem)
         trial = value.get("trial", int(in_name[1]) if in_name else None)
@@ -75,7 +75,7 @@ class ReflectionTrials:
             source=run,
         )
         written = [
-            Written(
+            EpisodeRevision(
                 revision=Revision(completion=fields.text_of(text), error=REFLECTION, source=run),
                 generation=trial + 1,
                 group_id=f"{run_id}/{trial + 1}",
@@ -88,7 +88,7 @@ class ReflectionTrials:
             run=run,
             run_id=run_id,
             where=row.where,
-            attempts=(Attempted(rollout=rollout),),
-            written=tuple(written),
+            rollouts=(EpisodeRollout(rollout=rollout),),
+            revisions=tuple(written),
             notes=tuple(notes),
         )

@@ -22,7 +22,7 @@ from skill_plugin.histories.eligibility import (
     group_temperature,
     refusal,
 )
-from skill_plugin.histories.worth import Judged, worths_of
+from skill_plugin.histories.worth import CandidateRewards, worths_of
 from skill_plugin.training.data.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.data.groups import Candidate, Group, Groups, GroupWriter
 from skill_plugin.training.data.revised import RecordedRevision, revisions
@@ -99,7 +99,7 @@ def build_groups(
     """Writes `train/`, `validation/` and, when they are whole, `report.json`.
 
     Args:
-        rows: Of `SkillStore.history_rows` or `read_rows`: the candidates of a group one after the other.
+        rows: Of `store.histories.rows` or `read_rows`: the candidates of a group one after the other.
         folder: What it holds of another building is replaced.
         base_model: What is to be trained; None does not ask.
         ages: How many checkpoints each is behind the live one, None being the base model, see `eligibility.ages`; None does not
@@ -222,11 +222,11 @@ def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | 
     return group, reasons
 
 
-def _judged(one: RecordedRevision, malformed_reward: float | None) -> Judged:
+def _judged(one: RecordedRevision, malformed_reward: float | None) -> CandidateRewards:
     """Its rewards. A malformed text has the one that it is given; without tokens it is not one of a generator that is trained."""
     if not (one.malformed and one.completion_ids):
-        return Judged(one.rewards, one.later)
-    return Judged((), fixed=malformed_reward)
+        return CandidateRewards(one.rewards, one.later)
+    return CandidateRewards((), fixed=malformed_reward)
 
 
 def _is_held_back(task: str, share: float) -> bool:

@@ -27,7 +27,7 @@ _BATCH = 100
 
 
 def read_rows(path: str | Path, names: Sequence[str] = NEEDED) -> Iterator[dict[str, Any]]:
-    """The rows of a `.jsonl`, `.jsonl.gz` or `.parquet` file, as `SkillStore.history_rows` gives them.
+    """The rows of a `.jsonl`, `.jsonl.gz` or `.parquet` file, as `store.histories.rows` gives them.
 
     What is wrong with the whole is raised at once, what is wrong further on when it is come to. Memory does not grow with the
     file.

@@ -252,7 +252,7 @@ def _plain(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequenc
     return outputs, outputs[0][rows, predicts]
 
 
-class _Given:
+class _FixedBody:
     """Stands for the body of a causal language model, and answers what the body answered, for other hidden states."""
 
     def __init__(self, body: nn.Module, outputs: Any) -> None:
@@ -273,7 +273,7 @@ def _head(causal: Any, outputs: Any) -> Callable[[Tensor], Tensor]:
     """
     head = object.__new__(type(causal))
     name = _body(causal)
-    body = {name: _Given(getattr(causal, name), outputs)}
+    body = {name: _FixedBody(getattr(causal, name), outputs)}
     vars(head).update(vars(causal), _modules={**causal._modules, **body})  # noqa: SLF001 - PyTorch documents it nowhere else
 
     def logits(hidden_n_E: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ from skill_plugin.errors import ConfigurationError
 NAME = "shared_prefix"
 
 
-class Packed(NamedTuple):
+class PackedGroup(NamedTuple):
     """A group as one row; N is the number of all completion tokens, L = P + G * C.
 
     Args:
@@ -51,7 +51,7 @@ class Packed(NamedTuple):
     predicts_N: Tensor
 
 
-def pack(prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], device: torch.device) -> Packed:
+def pack(prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], device: torch.device) -> PackedGroup:
     """One row of a prompt and its completions, all of them of one token or more."""
     prompt, length = len(prompt_ids), max(map(len, completions))
     ids, positions = list(prompt_ids), list(range(prompt))
@@ -62,7 +62,7 @@ def pack(prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], device
         positions += range(prompt, prompt + length)
         # The prompt's last token predicts the first of every candidate.
         predicts += [prompt - 1, *range(begin, begin + len(completion) - 1)]
-    return Packed(
+    return PackedGroup(
         torch.tensor([ids], device=device),
         torch.tensor([positions], device=device),
         torch.empty((prompt, len(completions), length, 0), device=device),

@@ -19,22 +19,22 @@ from skill_plugin.store.skills import versions
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
 from skill_plugin.store.vectors import Vector, from_bytes
 
-NEW_SKILL = "supposed"
+NEW_SKILL = "draft"
 """The id of a hit whose text would be a skill of its own; ids in a store begin with `sk_`."""
 
 _KEPT = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Supposed:
-    """A SKILL.md text that is not in the store, to search as if it were live: `store.search(query, instead=Supposed(text))`.
+class Draft:
+    """A SKILL.md text that is not in the store, to search as if it were live: `store.search(query, instead=Draft(text))`.
 
     Its hit has version 0, and the id of the skill that it stands for.
 
     Args:
         text: The whole SKILL.md.
         skill: The skill whose live version it would replace, by name, id or `skill_id@version` (the version does not
-            matter); None for a new skill, whose hit has the id `supposed`.
+            matter); None for a new skill, whose hit has the id `draft`.
     """
 
     text: str
@@ -67,15 +67,15 @@ _VECTOR = select(col(EmbeddingRow.vector)).where(
 )
 
 
-def from_text(supposed: Supposed, embed: Callable[[str], Vector]) -> StandIn:
+def from_text(draft: Draft, embed: Callable[[str], Vector]) -> StandIn:
     """A text as a new skill.
 
     Raises:
         InvalidSkillError: it breaks the rules of SKILL.md.
     """
-    document = skill_md.parse(supposed.text)
+    document = skill_md.parse(draft.text)
     vector = embed(document.embedded_text)
-    return StandIn(NEW_SKILL, 0, document.name, document.description, supposed.text, vector)
+    return StandIn(NEW_SKILL, 0, document.name, document.description, draft.text, vector)
 
 
 def replacing(session: Session, namespace: str, made: StandIn, ref: str) -> StandIn:
@@ -99,7 +99,7 @@ def from_store(session: Session, namespace: str, ref: str, *, signature: str) ->
     """
     if not isinstance(ref, str) or split_ref(ref)[1] is None:
         raise ConfigurationError(
-            f"instead is {ref!r:.80}, which does not name a version; give 'name@2', or Supposed(text) for a text "
+            f"instead is {ref!r:.80}, which does not name a version; give 'name@2', or Draft(text) for a text "
             "that is not in the store"
         )
     skill, version = versions.resolve(session, namespace, ref)
@@ -122,13 +122,13 @@ def from_store(session: Session, namespace: str, ref: str, *, signature: str) ->
 def _usable(skill: SkillRow) -> SkillRow:
     if skill.status in ("retired", "quarantined"):
         raise StoreError(
-            f"skill {skill.name!r} is {skill.status}, so no version of it can be supposed to be live; restore it first: "
+            f"skill {skill.name!r} is {skill.status}, so no version of it can count as live; restore it first: "
             f"skill-plugin skills restore {skill.name}"
         )
     return skill
 
 
-class SupposedWords:
+class DraftWords:
     """The live skills' words with those of one version in place of its skill's own. Safe for threads.
 
     A gate asks for one version with every held-out task, so the last few are kept.

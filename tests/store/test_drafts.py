@@ -7,7 +7,7 @@ import pytest
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillNotFoundError, StoreError
-from skill_plugin.store import Supposed
+from skill_plugin.store import Draft
 from skill_plugin.store.search.search import STRATEGIES
 
 pytestmark = pytest.mark.both_backends
@@ -24,7 +24,7 @@ def library(store):
     store.add(name="sort-lists", description="How to sort values", body="Sort.")
     store.search(TASK.input)
     rollout = Rollout(generation=0, answer="", skill=store.get("refund-charges").ref, reward=1.0, passed=True)
-    store.record(TASK, [rollout], run_id="r")
+    store.runs.record(TASK, [rollout], run_id="r")
     return store
 
 
@@ -35,7 +35,7 @@ def stage(library):
     def one(name="ship-parcels", description="How to ship a parcel", parent=None):
         text = skill_text(name, description, "Ship it.")
         wrote = Revision(completion=text, text=text, prompt=({"role": "user", "content": "x"},))
-        [staged] = library.stage(
+        [staged] = library.runs.stage(
             TASK, [wrote], run_id="r", group_id=f"g-{name}-{description}", generation=1, parent=parent
         )
         return staged.skill.ref
@@ -57,51 +57,51 @@ def answers(store, **options):
 @pytest.mark.parametrize("description", ["How to refund, refund, refund a charge 4711", VAGUE])
 def test_a_staged_version_is_found_as_it_would_be_after_its_promotion(library, stage, description):
     ref = stage("refund-charges", description, parent=library.get("refund-charges").ref)
-    before, supposed = answers(library), answers(library, instead=ref)
+    before, drafted = answers(library), answers(library, instead=ref)
 
     assert answers(library) == before
     library.promote(ref)
-    assert supposed == answers(library) != before
+    assert drafted == answers(library) != before
 
 
 def test_a_staged_skill_counts_as_live(library, stage):
     ref = stage()
-    before, supposed = answers(library), answers(library, instead=ref)
+    before, drafted = answers(library), answers(library, instead=ref)
 
     assert answers(library) == before
     library.promote(ref)
-    assert supposed == answers(library) != before
+    assert drafted == answers(library) != before
 
 
 def test_an_older_version_counts_as_live_and_the_live_one_does_not(library):
     library.revise("refund-charges", description=VAGUE)
     library.promote("refund-charges@2")
-    supposed = answers(library, instead="refund-charges@1")
+    drafted = answers(library, instead="refund-charges@1")
 
-    assert supposed["hybrid", QUERIES[0]][0][0].version == 1
+    assert drafted["hybrid", QUERIES[0]][0][0].version == 1
     library.rollback("refund-charges", 1)
-    assert supposed == answers(library)
+    assert drafted == answers(library)
 
 
 @pytest.mark.parametrize("skill", [None, "refund-charges", "refund-charges@1"])
 def test_a_text_that_is_not_in_the_store_is_found_as_if_it_were(library, stage, skill):
     name = "refund-charges" if skill else "ship-parcels"
-    supposed = answers(library, instead=Supposed(skill_text(name, "How to ship a parcel", "Ship it."), skill))
+    drafted = answers(library, instead=Draft(skill_text(name, "How to ship a parcel", "Ship it."), skill))
     ref = stage(name, parent=library.get(name).ref if skill else None)
     library.promote(ref)
-    own_id = ref.split("@")[0] if skill else "supposed"
+    own_id = ref.split("@")[0] if skill else "draft"
 
     for asked, (hits, reason) in answers(library).items():
         if asked[0] == "same-family" and not skill:
             continue  # the staged one was written for a task of the family, the text was not
         as_text = [replace(hit, skill_id=own_id, version=0) if hit.ref == ref else hit for hit in hits]
-        assert supposed[asked] == (as_text, reason)
+        assert drafted[asked] == (as_text, reason)
 
 
 def test_a_text_is_found_in_an_empty_library(store):
-    [hit] = store.search("add 2 and 2", instead=Supposed(skill_text()))
+    [hit] = store.search("add 2 and 2", instead=Draft(skill_text()))
 
-    assert (hit.ref, hit.text) == ("supposed@0", skill_text())
+    assert (hit.ref, hit.text) == ("draft@0", skill_text())
     assert store.search("add 2 and 2").reason == "the library has no skills"
 
 
@@ -125,7 +125,7 @@ def test_a_text_is_embedded_once(open_store):
     embedder = TopicEmbedder()
     store = open_store(embedder=embedder)
     for query in QUERIES:
-        store.search(query, instead=Supposed(skill_text()))
+        store.search(query, instead=Draft(skill_text()))
 
     assert len(embedder.calls) == 1 + len(QUERIES)
 
@@ -138,9 +138,9 @@ def test_a_text_is_embedded_once(open_store):
         ("nothing@1", SkillNotFoundError, "no skill 'nothing'"),
         ("add-numbers@9", SkillNotFoundError, "no version 9"),
         ("sort-lists@1", StoreError, "'sort-lists' is retired"),
-        (Supposed("nothing"), InvalidSkillError, "no front matter"),
-        (Supposed(skill_text(), "nothing"), SkillNotFoundError, "no skill 'nothing'"),
-        (Supposed(skill_text(), "sort-lists"), StoreError, "'sort-lists' is retired"),
+        (Draft("nothing"), InvalidSkillError, "no front matter"),
+        (Draft(skill_text(), "nothing"), SkillNotFoundError, "no skill 'nothing'"),
+        (Draft(skill_text(), "sort-lists"), StoreError, "'sort-lists' is retired"),
     ],
 )
 def test_what_cannot_be_live_is_an_error(library, instead, error, said):

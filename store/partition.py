@@ -1,0 +1,85 @@
+"""Partition: one namespace of one database, and what the parts of a store share."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from sqlmodel import Session
+
+from skill_plugin.store import namespaces
+from skill_plugin.store.database import Database
+from skill_plugin.store.index.chroma import ChromaIndex
+from skill_plugin.store.index.indexer import Indexer
+from skill_plugin.store.index.outbox import CHANGED
+from skill_plugin.store.search.query_vectors import QueryVectors
+from skill_plugin.store.tables import NamespaceRow
+
+
+class Partition:
+    """One namespace of one database. Its index and indexer are None in a store that was opened without."""
+
+    def __init__(
+        self,
+        database: Database,
+        namespace: str,
+        vectors: QueryVectors,
+        index: ChromaIndex | None,
+        indexer: Indexer | None,
+        *,
+        capacity: int,
+    ) -> None:
+        self.database = database
+        self.namespace = namespace
+        self.vectors = vectors
+        self.index = index
+        self.indexer = indexer
+        self.capacity = capacity
+        self._exists = False
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A session that reads; see `Database.read`."""
+        return self.database.read()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction in a namespace that exists; afterwards the indexer is told if entries have changed."""
+        with self.database.write() as session:
+            if not self._exists:
+                namespaces.ensure(session, self.namespace)
+            namespaces.lock(session, self.namespace)
+            yield session
+        self._exists = True
+        if session.info.pop(CHANGED, False):
+            self.notify()
+
+    def notify(self) -> None:
+        """Tells the indexer that there may be something to do."""
+        if self.indexer is not None:
+            self.indexer.notify()
+
+    def claim_signature(self, session: Session) -> str:
+        """Returns our embedder's signature, which the namespace has or takes now."""
+        return namespaces.claim(session, self.namespace, self.vectors.signature)
+
+    def row(self) -> NamespaceRow | None:
+        """Returns the namespace's row; None where nothing was ever written."""
+        with self.read() as session:
+            return session.get(NamespaceRow, self.namespace)
+
+    def erase(self) -> dict[str, int]:
+        """Deletes every row of the namespace, and its index; returns how many rows, by table."""
+        if self.indexer is not None:
+            self.indexer.drop()
+        with self.database.write() as session:
+            namespaces.lock(session, self.namespace)
+            counts = namespaces.erase(session, self.namespace)
+        self._exists = False
+        self.database.vacuum()
+        return counts
+
+
+class Part:
+    """A part of a store: what it does, it does in its partition."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._namespace = partition.namespace

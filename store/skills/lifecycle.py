@@ -1,0 +1,97 @@
+"""The life of a skill in the library: pruned, retired, quarantined, restored, pinned."""
+
+from sqlmodel import Session
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.records import Skill
+from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.index.outbox import mark_changed
+from skill_plugin.store.partition import Part
+from skill_plugin.store.skills import pruning, versions
+from skill_plugin.store.skills.pruning import Decision
+from skill_plugin.store.tables import SkillRow
+
+
+class Lifecycle(Part):
+    """What an operator does to a skill. Nothing here deletes: everything can be undone."""
+
+    def prune(
+        self, *, dry_run: bool = False, capacity: int | None = None, include_human: bool = False
+    ) -> list[Decision]:
+        """Retires what the evidence is against, and what is over capacity; every live skill with its reason.
+
+        Args:
+            dry_run: Decide, and change nothing.
+            capacity: Live skills to keep; by default the store's own.
+            include_human: Also skills that a person wrote.
+        """
+        limit = self._partition.capacity if capacity is None else capacity
+        if limit < 0:
+            raise ConfigurationError(f"the capacity is {limit}; give a number from 0")
+        crashpoint("prune.before")
+        with self._partition.read() if dry_run else self._partition.write() as session:
+            decisions = pruning.prune(
+                session, self._namespace, dry_run=dry_run, capacity=limit, include_human=include_human
+            )
+            crashpoint("prune.middle")
+        crashpoint("prune.after")
+        return decisions
+
+    def retire(self, name: str, *, reason: str = "") -> Skill:
+        """Takes a skill out of search; `restore` brings it back."""
+        return self._set_status(name, "retired", "retired", reason)
+
+    def quarantine(self, name: str, *, reason: str = "") -> Skill:
+        """Takes a skill that is not to be trusted out of search; `restore` brings it back."""
+        return self._set_status(name, "quarantined", "quarantined", reason)
+
+    def restore(self, name: str, *, reason: str = "") -> Skill:
+        """Brings a retired or quarantined skill back: live if it ever was, else staged.
+
+        Raises:
+            CapacityError: the namespace is full of protected skills.
+        """
+        with self._partition.write() as session:
+            skill = versions.find_skill(session, self._namespace, name, lock=True)
+            if skill.status in ("retired", "quarantined"):
+                skill.status = "staged" if skill.live_version is None else "live"
+                skill.low_audits, skill.audited_uses = 0, skill.uses
+                session.add(skill)
+                session.flush()
+                mark_changed(session, self._namespace, [skill.id])
+                if skill.status == "live":
+                    pruning.make_room(session, self._namespace, capacity=self._partition.capacity, newcomer=skill.id)
+                versions.log_event(session, skill, "restored", by="human", version=skill.live_version, reason=reason)
+            return self._view(session, skill)
+
+    def pin(self, name: str) -> Skill:
+        """Protects a skill from pruning."""
+        return self._set_pinned(name, pinned=True)
+
+    def unpin(self, name: str) -> Skill:
+        """Lets pruning retire a skill again."""
+        return self._set_pinned(name, pinned=False)
+
+    def _set_status(self, name: str, status: str, kind: str, reason: str) -> Skill:
+        with self._partition.write() as session:
+            skill = versions.find_skill(session, self._namespace, name, lock=True)
+            if skill.status != status:
+                skill.status = status
+                session.add(skill)
+                session.flush()
+                mark_changed(session, self._namespace, [skill.id])
+                versions.log_event(session, skill, kind, by="human", version=skill.live_version, reason=reason)
+            return self._view(session, skill)
+
+    def _set_pinned(self, name: str, *, pinned: bool) -> Skill:
+        with self._partition.write() as session:
+            skill = versions.find_skill(session, self._namespace, name, lock=True)
+            if skill.pinned != pinned:
+                skill.pinned = pinned
+                session.add(skill)
+                versions.log_event(session, skill, "pinned" if pinned else "unpinned", by="human")
+            return self._view(session, skill)
+
+    @staticmethod
+    def _view(session: Session, skill: SkillRow) -> Skill:
+        return versions.view(session, skill, versions.find_version(session, skill, None))
