@@ -2,7 +2,6 @@
 
 from skill_plugin.graphs.add_skills import add_skills
 from skill_plugin.graphs.evolution.evolve import aevolve, evolve
-from skill_plugin.graphs.evolution.population import create_population_graph
 from skill_plugin.graphs.evolution.report import EvolveReport
 from skill_plugin.graphs.evolution.settings import EvolveSettings
 from skill_plugin.graphs.generator_gate import GeneratorGate, agate_generator, gate_generator
@@ -31,7 +30,6 @@ __all__ = [
     "aevolve",
     "agate_generator",
     "approve_node",
-    "create_population_graph",
     "create_skill_graph",
     "evolve",
     "execute_node",

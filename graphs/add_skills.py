@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, Unpack, cast, get_type_hints
 
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -19,7 +19,7 @@ from skill_plugin.graphs.rewiring import Segment
 from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, task_from_state
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import RetrievalOptions, SkillStore
 from skill_plugin.verifiers.adherence import Adherence
 
 Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
@@ -37,15 +37,11 @@ def add_skills(
     before: str,
     after: str | None = None,
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
-    k: int = 1,
-    min_score: float = DEFAULT_MIN_SCORE,
-    experience: float = DEFAULT_EXPERIENCE,
-    strategy: str = "hybrid",
-    control_share: float = 0.0,
     adherence: Adherence | None = None,
     verifier_timeout: float = 30.0,
     task_from: TaskFrom | None = None,
     answer_from: AnswerFrom | None = None,
+    **options: Unpack[RetrievalOptions],
 ) -> Builder:
     """Wires skills around the agent in a builder that has its edges and is not compiled yet; returns the builder.
 
@@ -62,15 +58,11 @@ def add_skills(
         before: The node that calls the model.
         after: The last node of the agent; by default `before`, with the loop it is in.
         verifier: Judges the answer in `skillp_verify`; without one, outcomes come later (`store.record_outcome`).
-        k: See `retrieve_node`, as for `min_score`, `strategy` and `control_share`.
-        min_score: As above.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: As above.
-        control_share: As above.
         adherence: See `verify_node`.
         verifier_timeout: Seconds until a verifier counts as hung.
         task_from: Finds the task in the state; by default its `task`, else its last human message.
         answer_from: Finds the answer in the state; by default its last AI message.
+        **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
         ConfigurationError: the graph lacks a node or a key, has skills already, or is wired in a way that cannot be
@@ -89,13 +81,9 @@ def add_skills(
     _check_keys(builder, task_from, answer_from)
     retrieve = retrieve_node(
         store,
-        k=k,
-        min_score=min_score,
-        experience=experience,
-        strategy=strategy,
-        control_share=control_share,
         task_from=task_from or task_from_state,
         state_schema=schema if task_from else None,
+        **options,
     )
     verify = verify_node(
         verifier,

@@ -1,13 +1,13 @@
 """What a user's run would be shown for a task: today, and as if a version were live."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skill_plugin.credit import LEAST_COSINE
 from skill_plugin.errors import StoreError
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.records import SkillHits, Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Draft, SkillStore
+from skill_plugin.store import Draft, Retrieval, SkillStore
 
 
 @dataclass(frozen=True)
@@ -16,15 +16,11 @@ class Finder:
 
     Args:
         store: The library.
-        min_score: The floor; see `SkillStore.search`.
-        strategy: How to search; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count; see `SkillStore.search`.
+        retrieval: How a run searches; one skill is looked for, whatever its `k`.
     """
 
     store: SkillStore
-    min_score: float = DEFAULT_MIN_SCORE
-    strategy: str = "hybrid"
-    experience: float = DEFAULT_EXPERIENCE
+    retrieval: Retrieval = field(default_factory=Retrieval)
 
     def __call__(self, task: Task, *, instead: str | Draft | None = None) -> PinnedSkill | None:
         """Returns the skill that a run of the task is shown, or None.
@@ -54,9 +50,9 @@ class Finder:
         return self.store.search(
             task.input,
             k=1,
-            min_score=self.min_score,
-            experience=self.experience,
-            strategy=self.strategy,
+            min_score=self.retrieval.min_score,
+            experience=self.retrieval.experience,
+            strategy=self.retrieval.strategy,
             family=task.family,
             instead=instead,
         )

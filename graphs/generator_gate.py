@@ -13,14 +13,15 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import protocols, verifiers
 from skill_plugin.budget import Budget, Spending
-from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
+from skill_plugin.errors import InvalidSkillError, InvalidTaskError
 from skill_plugin.gates.checkpoints import CheckpointDecision, decide
+from skill_plugin.gates.versions import load_rule
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.evolution.recorder import Recorder
@@ -30,10 +31,11 @@ from skill_plugin.graphs.finder import Finder
 from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.protocols import Verifier
+from skill_plugin.limits import AT_LEAST_1, check_number
+from skill_plugin.protocols import GateRule, Verifier
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.skills import skill_md
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Draft, SkillStore
+from skill_plugin.store import Draft, Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.store.runs.runs import RunRollout
 
 T = TypeVar("T")
@@ -88,15 +90,14 @@ async def agate_generator(
     system_prompt: str | None = None,
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
-    min_score: float = DEFAULT_MIN_SCORE,
-    experience: float = DEFAULT_EXPERIENCE,
-    strategy: str = "hybrid",
     verifier_timeout: float = 30.0,
     elsewhere: bool = False,
     confident: bool = False,
+    rule: str | GateRule = "paired",
     seed: int = 0,
     config: RunnableConfig | None = None,
     progress: GeneratorGate | None = None,
+    **retrieval: Unpack[RetrievalOptions],
 ) -> CheckpointDecision:
     """Whether the candidate generator writes better skills than the live one, on the `heldout` tasks among `tasks`.
 
@@ -123,25 +124,25 @@ async def agate_generator(
         system_prompt: Stands before the skill's text.
         to_input: See `execute_node`.
         from_output: See `execute_node`.
-        min_score: The floor of retrieval; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: How to search; likewise.
         verifier_timeout: Seconds until a verifier counts as hung.
         elsewhere: Try each text on the next held-out task of its family, and not on the one that it was written from: a text
             that only holds its own task's answer earns nothing there. For a task that is alone in its family here, one of the
             library's held-out tasks is taken; a task that is alone there too stays with its own.
-        confident: See `checkpoint_gate.decide`.
+        confident: See `gates.checkpoints.decide`.
+        rule: What is asked of the pairs: a name in `gates.versions.GATES`, or an object with `decide(before, after)`.
         seed: Of the interval.
         config: For LangGraph: callbacks, tags, metadata.
         progress: Is kept up to date; holds the texts and what was spent.
+        **retrieval: The options of `Retrieval`.
 
     Raises:
         ConfigurationError: an argument cannot work, or a task's verifier cannot be loaded.
         InvalidTaskError: a held-out task names no verifier, is there twice, or was trained on in this library.
     """
     for name, number in (("candidates", candidates), ("rollouts", rollouts), ("concurrency", concurrency)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise ConfigurationError(f"{name} is {number!r}; give a whole number from 1")
+        check_number(name, number, AT_LEAST_1)
+    finder = Finder(store, Retrieval.of(retrieval))
+    load_rule(rule)  # now, and not at the end
     judge = None if verifier is None else verifiers.as_verifier(verifier)
     named = None if judge is None else verifiers.spec(judge)
     judges = _heldout(tasks)
@@ -168,7 +169,7 @@ async def agate_generator(
         compare = _Comparison(
             trials,
             writers,
-            Finder(store, min_score, strategy, experience),
+            finder,
             tried_on=tried_on,
             candidates=candidates,
             rollouts=rollouts,
@@ -187,6 +188,7 @@ async def agate_generator(
         hold=hold,
         note=note,
         confident=confident,
+        rule=rule,
         seed=seed,
     )
     decision = replace(decision, judges=tuple(task.content_hash for task in judges))

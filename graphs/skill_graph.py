@@ -1,7 +1,7 @@
 """The whole loop as one graph: retrieve -> execute -> verify -> (pass: record | fail: revise -> execute)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from langgraph.graph import END, START, StateGraph
 
@@ -12,10 +12,12 @@ from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import retrieve_node
 from skill_plugin.graphs.nodes.revise import revise_node, skill_router
 from skill_plugin.graphs.nodes.verify import verify_node
+from skill_plugin.graphs.population import INPUTS, PopulationState, add_population
 from skill_plugin.graphs.state import SkillInput, SkillOutput, SkillState
+from skill_plugin.limits import AT_LEAST_0, AT_LEAST_1, check_number
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.verifiers.adherence import Adherence
 
 FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
@@ -29,18 +31,16 @@ def create_skill_graph(
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     generator: Any = None,
     max_generations: int = 3,
+    candidates: int = 1,
+    rollouts: int = 1,
     approve: bool = False,
-    k: int = 1,
-    min_score: float = DEFAULT_MIN_SCORE,
-    experience: float = DEFAULT_EXPERIENCE,
-    strategy: str = "hybrid",
-    control_share: float = 0.0,
     adherence: Adherence | None = None,
     system_prompt: str | None = None,
     to_input: ToInput | None = None,
     from_output: FromOutput | None = None,
     verifier_timeout: float = 30.0,
     input_schema: type[Any] = SkillInput,
+    **options: Unpack[RetrievalOptions],
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
     """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
 
@@ -55,12 +55,11 @@ def create_skill_graph(
         verifier: Judges answers; a task may bring its own. Without one, outcomes come later.
         generator: Writes skills; without one, nothing is revised.
         max_generations: How many revisions a task may cost; 0 revises nothing.
+        candidates: C, how many texts to sample from one prompt. The one with the highest mean reward is revised next.
+        rollouts: K, how often to try each text. With C or K above 1 rollouts are parallel tasks: bound them with
+            `config={"max_concurrency": n}` (at least 2 when you stream: the stream takes one of them). An agent that raises
+            costs its own rollout only: it is in the stream (`skill_plugin.rollout_failed`), and not in the store.
         approve: Ask a person before a revision is tried; see `approve_node`. Needs a checkpointer.
-        k: How many skills to show.
-        min_score: The floor; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: How to search; see `SkillStore.search`.
-        control_share: Share of the runs that withhold the skill, to measure its lift; see `retrieve_node`.
         adherence: Says how far the skill was followed; see `verify_node`.
         system_prompt: Stands before the skill's text.
         to_input: See `execute_node`.
@@ -68,38 +67,54 @@ def create_skill_graph(
         verifier_timeout: Seconds until a verifier counts as hung.
         input_schema: A TypedDict with some of the keys of `SkillInput`, for a server: other keys that a client sends
             are ignored.
+        **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
         ConfigurationError: an argument is not what it should be.
+        ModelError: when the graph runs, every rollout of a generation failed (with C or K above 1).
     """
-    if not isinstance(max_generations, int) or max_generations < 0:
-        raise ConfigurationError(f"max_generations is {max_generations!r}; give a whole number from 0")
+    check_number("max_generations", max_generations, AT_LEAST_0)
+    check_number("candidates", candidates, AT_LEAST_1)
+    check_number("rollouts", rollouts, AT_LEAST_1)
+    population = candidates > 1 or rollouts > 1
+    if population and (approve or Retrieval.of(options).k > 1):
+        raise ConfigurationError(
+            "candidates or rollouts above 1 need approve=False and k=1: nobody is asked about C texts at once, and each "
+            "rollout is shown one"
+        )
     builder: StateGraph[SkillState, None, SkillInput, SkillOutput] = StateGraph(
-        SkillState, input_schema=input_schema, output_schema=SkillOutput
+        PopulationState if population else SkillState, input_schema=input_schema, output_schema=SkillOutput
     )
     builder.add_node(
         "retrieve",
         retrieve_node(
             store,
-            k=k,
-            min_score=min_score,
-            experience=experience,
-            strategy=strategy,
-            control_share=control_share,
             task_from=task_from_input,
             state_schema=SkillInput,
-            forget=FORGET,
+            forget=(*FORGET, *INPUTS) if population else FORGET,
+            **options,
         ),
     )
-    builder.add_node(
-        "execute", execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
-    )
-    builder.add_node("verify", verify_node(verifier, adherence=adherence, timeout=verifier_timeout))
+    execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
+    verify = verify_node(verifier, adherence=adherence, timeout=verifier_timeout)
     builder.add_node("record", record_node(store, publish=True))
     builder.add_edge(START, "retrieve")
+    builder.add_edge("record", END)
+    if population:
+        return add_population(
+            builder,
+            execute=execute,
+            verify=verify,
+            store=store,
+            generator=generator,
+            candidates=candidates,
+            rollouts=rollouts,
+            max_generations=max_generations,
+        )
+    builder.add_node("execute", execute)
+    builder.add_node("verify", verify)
     builder.add_edge("retrieve", "execute")
     builder.add_edge("execute", "verify")
-    builder.add_edge("record", END)
     if generator is None or max_generations == 0:
         builder.add_edge("verify", "record")
         return builder

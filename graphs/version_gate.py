@@ -1,17 +1,19 @@
 """The gate on held-out tasks: runs what users get today and what they would get, then promotes the best version or none."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError, StoreError
-from skill_plugin.gates.versions import GateDecision, choose, judge_version
+from skill_plugin.gates.decision import GateDecision
+from skill_plugin.gates.versions import choose, judge_version, load_rule
 from skill_plugin.graphs.finder import Finder, ShownSkills
 from skill_plugin.graphs.observe import emit, span
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
+from skill_plugin.protocols import GateRule
 from skill_plugin.records import Task, split_ref
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 
 
 def gate_version(
@@ -42,9 +44,8 @@ def gate_versions(
     others: Sequence[Task] = (),
     like: Sequence[Task] = (),
     max_concurrency: int = 8,
-    min_score: float = DEFAULT_MIN_SCORE,
-    strategy: str = "hybrid",
-    experience: float = DEFAULT_EXPERIENCE,
+    rule: str | GateRule = "paired",
+    **retrieval: Unpack[RetrievalOptions],
 ) -> dict[str, GateDecision]:
     """Decides among several versions of one skill; of those that pass, the one that replays best goes live.
 
@@ -60,9 +61,8 @@ def gate_versions(
         like: Tasks that the versions were written for. Search has to find a version for the held-out tasks that are like them;
             without any, for all.
         max_concurrency: How many runs at once.
-        min_score: The floor of the graph's retrieval; see `SkillStore.search`.
-        strategy: How the graph searches; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in the graph's search, from 0 to 1; likewise.
+        rule: What is asked of the pairs: a name in `gates.versions.GATES`, or an object with `decide(before, after)`.
+        **retrieval: The graph's options of `Retrieval`.
 
     Raises:
         ConfigurationError: the versions are of several skills, or none is given.
@@ -77,9 +77,11 @@ def gate_versions(
         raise StoreError(
             f"skill {split_ref(refs[0])[0]!r} is {status}; only a person restores it: skill-plugin skills restore"
         )
-    finder = Finder(store, min_score, strategy, experience)
+    finder, asked = Finder(store, Retrieval.of(retrieval)), load_rule(rule)
     replays = _Replays(graph, max_concurrency)
-    decisions = choose({ref: _judged(finder, replays, ref, tasks, others=others, like=like) for ref in refs})
+    decisions = choose(
+        {ref: _judged(finder, replays, ref, tasks, others=others, like=like, rule=asked) for ref in refs}
+    )
     for ref, decision in decisions.items():
         with span("gate"):
             emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
@@ -98,6 +100,7 @@ def _judged(
     *,
     others: Sequence[Task],
     like: Sequence[Task],
+    rule: GateRule,
 ) -> GateDecision:
     shown = [finder.shows(task, ref) for task in tasks]
     elsewhere = [one for task in others if (one := finder.shows(task, ref)).finds(ref)]
@@ -110,6 +113,7 @@ def _judged(
         of_kind=len(of_kind),
         elsewhere=taken,
         judges=[task.content_hash for task in tasks],
+        rule=rule,
     )
 
 

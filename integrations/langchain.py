@@ -13,7 +13,9 @@ from pydantic import ConfigDict, Field
 
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.integrations import tools
+from skill_plugin.protocols import Strategy
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store.search.retrieval import DEFAULT_STRATEGY
 
 
 class SkillRetriever(BaseRetriever):
@@ -36,7 +38,7 @@ class SkillRetriever(BaseRetriever):
     k: int = tools.DEFAULT_K
     min_score: float = DEFAULT_MIN_SCORE
     experience: float = DEFAULT_EXPERIENCE
-    strategy: str = "hybrid"
+    strategy: str | Strategy = DEFAULT_STRATEGY
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, Unpack
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, ToolException, tool
@@ -20,7 +20,7 @@ from skill_plugin.graphs.state import PendingAnswer, PinnedSkill, Run, SkillOutp
 from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.verifiers.adherence import Adherence
 
 try:
@@ -75,11 +75,6 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
 
     Args:
         store: The library.
-        k: How many skills to show. Each is credited; the first is the one that is measured by control runs.
-        min_score: The floor; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: How to search; see `SkillStore.search`.
-        control_share: Share of the runs that withhold the skill, to measure its lift; see `retrieve_node`.
         verifier: Judges the final answer; see `verify_node`. Without one, outcomes come later with
             `store.record_outcome`.
         adherence: Says how far the skill was followed; see `verify_node`.
@@ -88,6 +83,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             skill counts as used if it was loaded, and only then.
         task_from: Finds the task in the agent's state; by default the text of the last human message. No text means no task:
             nothing is retrieved and nothing recorded.
+        **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
         ConfigurationError: an argument is not what it should be.
@@ -99,31 +95,20 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         self,
         store: SkillStore,
         *,
-        k: int = 1,
-        min_score: float = DEFAULT_MIN_SCORE,
-        experience: float = DEFAULT_EXPERIENCE,
-        strategy: str = "hybrid",
-        control_share: float = 0.0,
         verifier: Verifier | Callable[[Task, str], Any] | None = None,
         adherence: Adherence | None = None,
         verifier_timeout: float = 30.0,
         load_skill: bool = False,
         task_from: TaskFrom | None = None,
+        **options: Unpack[RetrievalOptions],
     ) -> None:
         super().__init__()
-        self._retrieve = retrieve_node(
-            store,
-            k=k,
-            min_score=min_score,
-            experience=experience,
-            strategy=strategy,
-            control_share=control_share,
-            task_from=lambda state: state["task"],
-        )
+        retrieval = Retrieval.of(options)
+        self._retrieve = retrieve_node(store, task_from=lambda state: state["task"], retrieval=retrieval)
         self._verify = verify_node(verifier, adherence=adherence, timeout=verifier_timeout)
         self._record = record_node(store, reply_key=None)
         self._task_from = task_from or _last_request
-        self._k = k
+        self._k = retrieval.k
         self._load_skill = load_skill
         self.tools = [_load_skill_tool(store)] if load_skill else []
 

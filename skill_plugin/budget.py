@@ -3,21 +3,21 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.limits import ABOVE_0, AT_LEAST_0, AT_LEAST_1, check_fields
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
     """US dollars for a million tokens."""
 
-    input: float
-    output: float
+    input: Annotated[float, AT_LEAST_0]
+    output: Annotated[float, AT_LEAST_0]
 
     def __post_init__(self) -> None:
-        for name in ("input", "output"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigurationError(f"the price of {name} tokens is {getattr(self, name)}; give dollars from 0")
+        check_fields(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,20 +36,15 @@ class Budget:
         ConfigurationError: a limit is not above 0, or there are dollars without prices.
     """
 
-    calls: int | None = None
-    tokens: int | None = None
-    dollars: float | None = None
-    minutes: float | None = None
+    calls: Annotated[int, AT_LEAST_1] | None = None
+    tokens: Annotated[int, AT_LEAST_1] | None = None
+    dollars: Annotated[float, ABOVE_0] | None = None
+    minutes: Annotated[float, ABOVE_0] | None = None
     prices: Prices | None = None
     generator_prices: Prices | None = None
 
     def __post_init__(self) -> None:
-        for name in ("calls", "tokens", "dollars", "minutes"):
-            limit = getattr(self, name)
-            if limit is not None and not 0 < limit < float("inf"):
-                raise ConfigurationError(
-                    f"the budget is {limit} {name}; give more than 0, or leave it out for no limit"
-                )
+        check_fields(self)
         if self.dollars is not None and self.prices is None:
             raise ConfigurationError(f"a budget of {self.dollars} dollars needs prices; give them a million tokens")
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
+from typing import Annotated
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.limits import AT_LEAST_0, SHARE, check_fields
 from skill_plugin.records import Task
 
 DEFAULT_CREDIT = "evolving-rl"
@@ -41,14 +43,11 @@ class Credit:
         ConfigurationError: a number is outside its range.
     """
 
-    later_weight: float = 1.0
-    bonus: float = 0.0
+    later_weight: Annotated[float, SHARE] = 1.0
+    bonus: Annotated[float, AT_LEAST_0] = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.later_weight <= 1:
-            raise ConfigurationError(f"later_weight is {self.later_weight!r}; give a number from 0 to 1")
-        if not 0 <= self.bonus < float("inf"):
-            raise ConfigurationError(f"bonus is {self.bonus!r}; give a number from 0")
+        check_fields(self)
 
     @classmethod
     def of(cls, name: "str | Credit") -> "Credit":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from skill_plugin.checkpoints import Checkpoint
+from skill_plugin.gates.decision import GateDecision
 from skill_plugin.records import Generation, Revision, Task, Verdict
 
 
@@ -63,3 +64,67 @@ class Backend(Protocol):
     def make(self, checkpoint: Checkpoint | None) -> Generator:
         """Returns the generator with the adapter of a checkpoint; None is the base model, or the adapter that is named."""
         ...
+
+
+class Match(Protocol):
+    """A live skill that may be a hit. A strategy sets its `relevance`, from 0 to 1; 0 is no hit.
+
+    `cosine` is how near it is to the query in meaning; `extra` is added to the hit's `why`.
+    """
+
+    skill_id: str
+    version: int
+    name: str
+    description: str
+    utility: float | None
+    uses: int
+    cosine: float
+    relevance: float
+    extra: dict[str, Any]
+
+
+class Lookup(Protocol):
+    """One search's view of the library, for a `Strategy`."""
+
+    query: str
+    family: str | None
+
+    def skills(self, ids: Sequence[str] | None = None) -> Sequence[Match]:
+        """Returns the live skills of these ids; without ids every one."""
+        ...
+
+    def nearest(self, count: int | None = None) -> Sequence[str]:
+        """Returns ids of the skills nearest to the query in meaning."""
+        ...
+
+    def by_words(self, known: Sequence[str]) -> Sequence[Match]:
+        """Returns the skills of these ids, and those that have most words in common with the query."""
+        ...
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Ranks skills for a query; see `store.STRATEGIES`. What it returns is ranked further by use, and copies are folded."""
+
+    def rank(self, lookup: Lookup) -> Sequence[Match]:
+        """Returns skills that the lookup gave, each with its relevance set."""
+        ...
+
+
+@runtime_checkable
+class GateRule(Protocol):
+    """Decides whether something better goes live, from held-out rewards with it and without; see `gates.versions.GATES`."""
+
+    def decide(self, before: Sequence[float], after: Sequence[float]) -> GateDecision:
+        """Returns the decision.
+
+        Args:
+            before: Reward of each held-out task with what is live now, shape [tasks].
+            after: Reward of the same tasks with the candidate, shape [tasks].
+        """
+        ...
+
+
+def name_of(plugged: object) -> str:
+    """Returns how what was plugged in is called: the name that was given, else its own, else that of its class."""
+    return plugged if isinstance(plugged, str) else str(getattr(plugged, "name", type(plugged).__name__))

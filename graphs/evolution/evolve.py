@@ -17,17 +17,18 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin import credit, protocols, verifiers
 from skill_plugin.budget import Budget, Spending
 from skill_plugin.errors import InvalidTaskError, ModelError
-from skill_plugin.gates.versions import GateDecision
+from skill_plugin.gates.decision import GateDecision
+from skill_plugin.gates.versions import load_rule
 from skill_plugin.generators import as_generator
 from skill_plugin.graphs.blocking import blocking
 from skill_plugin.graphs.evolution.families import Family
 from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper, gate_name
 from skill_plugin.graphs.evolution.lineage import Lineage
-from skill_plugin.graphs.evolution.plan import LineagePlan, Shared
 from skill_plugin.graphs.evolution.recorder import Recorder
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.report import EvolveReport, GenerationTally
 from skill_plugin.graphs.evolution.settings import EvolveSettings
+from skill_plugin.graphs.evolution.shared import Shared
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder
 from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
@@ -218,7 +219,7 @@ class _Work:
         decided = [] if recorded is None else store.runs.evolve.gate_decisions(by)
         for ref, decision in decided:
             self._decided(ref, decision)
-        finder = Finder(store, settings.min_score, settings.strategy, settings.experience)
+        finder = Finder(store, settings.retrieval)
         replays = Replays(trials, run_id, recorded or ())
         gate = Gatekeeper(
             store,
@@ -230,6 +231,7 @@ class _Work:
             by=by,
             covered=store.tasks.times_judged(without=f"{run_id}:"),
             decided=decided,
+            rule=load_rule(settings.rule),
             on_decision=self._decided,
         )
         self._shared = Shared(
@@ -240,7 +242,7 @@ class _Work:
             gate=gate,
             finder=finder,
             siblings=self._siblings,
-            plan=LineagePlan.of(settings),
+            settings=settings,
             by=by,
             resumed=recorded is not None,
         )
@@ -337,7 +339,7 @@ class _Work:
 
     def _siblings(self, task: Task) -> list[Task]:
         most = self._settings.siblings
-        if not most or not self._shared.plan.credit.later_weight:
+        if not most or not self._shared.settings.weights.later_weight:
             return []
         return credit.siblings(
             task, self._by_family[task.family], lambda other: self._store.tasks.cosine(task.input, other.input), most

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from langchain_core.runnables import RunnableConfig
 
+from skill_plugin.gates.decision import GateDecision
 from skill_plugin.gates.judges import draw_judges
-from skill_plugin.gates.versions import GateDecision, judge_version
+from skill_plugin.gates.versions import PAIRED, judge_version
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder, ShownSkills
 from skill_plugin.graphs.observe import emit
+from skill_plugin.protocols import GateRule
 from skill_plugin.records import Purpose, Rollout, Task, sha256
 from skill_plugin.store import SkillStore
 
@@ -41,6 +43,7 @@ class Gatekeeper:
         by: The name recorded as the author of gate decisions.
         covered: How often earlier runs' decisions asked each held-out task, by content hash.
         decided: Decisions of an earlier, interrupted start, by `skill_id@version`.
+        rule: What is asked of the pairs. Where it is not a strict paired gain, every judge is asked, both ways.
         on_decision: Is told of every decision.
     """
 
@@ -56,6 +59,7 @@ class Gatekeeper:
         by: str,
         covered: Mapping[str, int],
         decided: Sequence[tuple[str, GateDecision]],
+        rule: GateRule,
         on_decision: Callable[[str, GateDecision], None],
     ) -> None:
         self._store = store
@@ -67,6 +71,7 @@ class Gatekeeper:
         self._by = by
         self._decided = {(ref, decision.task): decision for ref, decision in decided}
         self._on_decision = on_decision
+        self._rule = rule
         self._covered = Counter(covered)
         for _, decision in decided:
             self._covered.update(decision.judges)
@@ -113,7 +118,7 @@ class Gatekeeper:
         train, taken, easy = 0, list[tuple[float, float]](), 0
         if not any(a > b for b, a in pairs):
             train = await self._train_repairs(ref, others, config)
-        if train > 0 or any(a > b for b, a in pairs):
+        if train > 0 or any(a > b for b, a in pairs) or self._rule is not PAIRED:
             pairs = await self._both(asked, config)
             elsewhere = await asyncio.to_thread(self._elsewhere, task.family, ref)
             taken = await self._both(elsewhere, config)
@@ -132,6 +137,7 @@ class Gatekeeper:
             easy=easy,
             judges=[one.task.content_hash for one in asked],
             task=task.content_hash,
+            rule=self._rule,
         )
 
     def _elsewhere(self, family: str, ref: str) -> list[ShownSkills]:
@@ -147,7 +153,7 @@ class Gatekeeper:
         Where not even all of them are clear, only those that are not solved today have been run under the candidate.
         """
         at = CLEAR
-        while at < len(shown):
+        while at < len(shown) and self._rule is PAIRED:
             pairs = await self._both(shown[:at], config)
             if _clear(pairs):
                 return shown[:at], pairs

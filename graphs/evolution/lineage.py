@@ -15,8 +15,8 @@ from skill_plugin.credit import LEAST_SIBLINGS
 from skill_plugin.generators.minibatch import MAX_OTHERS, minibatch
 from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.evolution.families import Family
-from skill_plugin.graphs.evolution.plan import Shared
 from skill_plugin.graphs.evolution.rollout import Trial, TrialResult
+from skill_plugin.graphs.evolution.shared import Shared
 from skill_plugin.graphs.evolution.variants import NOT_FOUND, Variant, fails
 from skill_plugin.graphs.state import PinnedSkill, pinned
 from skill_plugin.records import Generation, Rollout, Task
@@ -70,7 +70,7 @@ class Lineage:
         self.first: Variant | None = None
         self.best: Variant | None = None
         self.failed: str | None = None
-        self._shared, self._plan, self._task, self._run_id = shared, shared.plan, task, run_id
+        self._shared, self._settings, self._task, self._run_id = shared, shared.settings, task, run_id
         self._family, self._config = family, config
         self._recorded = {(one.generation, one.k): one for one in recorded}
         self._siblings: list[Task] | None = None
@@ -84,7 +84,7 @@ class Lineage:
         """Runs the lineage to its end, in a place that its family has given it."""
         begins = await self._begins()
         # Adaptive runs measure the lift of what is live at the end instead.
-        controls = 0 if self._plan.adaptive else self._plan.controls
+        controls = 0 if self._settings.adaptive else self._settings.controls
         self.first = self.best = await self._tried(begins, 0, 0, controls=controls)
         if self.first is None:
             self.failed = None if self._stopped else self._error
@@ -101,8 +101,8 @@ class Lineage:
                         await self._revised()
 
     def _done(self) -> bool:
-        solved = self.best is not None and self.best.solves and self._plan.stop_when_solved
-        last = self._ended or self._number >= self._plan.generations
+        solved = self.best is not None and self.best.solves and self._settings.stop_when_solved
+        last = self._ended or self._number >= self._settings.generations
         return solved or last or self.best is None or self.failed is not None or self._stopped
 
     @property
@@ -132,7 +132,7 @@ class Lineage:
         known = {one.ref for one in self._past if isinstance(one, Variant)}
         if shown is None or shown["ref"] in known or self._stopped:
             return False
-        least = min(AGREE, self._plan.rollouts)
+        least = min(AGREE, self._settings.rollouts)
         own = await self._shared.replays.run(self._task, shown, "later", self._config, n=least)
         self.best = Variant(shown, self._number, own)
         self._past.append(self.best)
@@ -148,14 +148,14 @@ class Lineage:
             parent = self._parent()
             await self._look_ahead(parent)
             history, also = await self._reading(parent)
-            if parent.solves and not also and self._plan.stop_when_solved:
+            if parent.solves and not also and self._settings.stop_when_solved:
                 self._ended = True  # nothing that fails is left to write from
                 return
             self._number += 1
             fresh = await self._generation(parent, history, also)
             if await self._judged(fresh):
                 return
-            if not fresh and self._repeats >= REPEATS and self._plan.stop_when_solved:
+            if not fresh and self._repeats >= REPEATS and self._settings.stop_when_solved:
                 self._ended = True
                 return
         await self._family.widen()
@@ -163,18 +163,18 @@ class Lineage:
     def _parent(self) -> Variant:
         """Returns the variant that is revised next."""
         variants = [one for one in self._past if isinstance(one, Variant) and one.rejected is None]
-        generations = [one.generation(self._plan.credit) for one in variants]
+        generations = [one.generation(self._settings.weights) for one in variants]
         judged = [one for one in generations if one.mean_reward is not None]
         if not judged:
             return variants[-1]
-        chosen = self._plan.select(judged, f"{self._run_id}:{self._number - 1}")
+        chosen = self._settings.select(judged, f"{self._run_id}:{self._number - 1}")
         return next(one for one, seen in zip(variants, generations, strict=True) if seen is chosen)
 
     async def _generation(self, parent: Variant, history: Sequence[Generation], also: Sequence[Task]) -> list[Variant]:
         """Has candidates written from one prompt and tries them: one at first where that may be enough, else all."""
-        wanted, first = self._plan.candidates, 1 if self._plan.adaptive else self._plan.candidates
+        wanted, first = self._settings.candidates, 1 if self._settings.adaptive else self._settings.candidates
         fresh, written = await self._written(parent, history, also, first, [])
-        helps = any(one.helps(parent, self._plan.credit) for one in fresh)
+        helps = any(one.helps(parent, self._settings.weights) for one in fresh)
         if written == first < wanted and not helps and not self._stopped and self.failed is None:
             more, _ = await self._written(parent, history, also, wanted - first, fresh)
             fresh += more
@@ -244,11 +244,11 @@ class Lineage:
     async def _reading(self, parent: Variant) -> tuple[list[Generation], list[Task]]:
         """Returns the history that the generator reads, the text that is revised last, and the further tasks in it."""
         own = [
-            one.generation(self._plan.credit) if isinstance(one, Variant) else one
+            one.generation(self._settings.weights) if isinstance(one, Variant) else one
             for one in self._past
             if one is not parent
         ]
-        own.append(replace(parent.generation(self._plan.credit), rejected=None))
+        own.append(replace(parent.generation(self._settings.weights), rejected=None))
         failing = await self._failing(parent)
         history = minibatch(self._task, own, failing, self._family.refused)
         shown = {one.task for one in history if one.task is not None and one.rejected is None}
@@ -261,7 +261,7 @@ class Lineage:
 
         Never siblings: a text is not judged on a task that its generator has read.
         """
-        wanted = min(MAX_OTHERS, self._plan.minibatch - 1)
+        wanted = min(MAX_OTHERS, self._settings.minibatch - 1)
         if not wanted:
             return []
         used = {self._task.id, *(one.id for one in await self._judging_tasks())}
@@ -285,8 +285,8 @@ class Lineage:
             place: Its place among the generation's candidates.
             controls: Rollouts without it.
         """
-        at, most = place * self._plan.rollouts, self._plan.rollouts
-        few = min(AGREE, most) if self._plan.adaptive else most
+        at, most = place * self._settings.rollouts, self._settings.rollouts
+        few = min(AGREE, most) if self._settings.adaptive else most
         tried = await asyncio.gather(
             *(self._trial(skill, number, at + k) for k in range(few)),
             *(self._control(skill, most + k) for k in range(controls) if skill is not None),
@@ -342,7 +342,7 @@ class Lineage:
 
     async def _noted(self, parent: Variant, variants: Sequence[Variant]) -> None:
         """Writes what each text was worth into its history."""
-        credit, none = self._plan.credit, {}
+        credit, none = self._settings.weights, {}
         for task in await self._judging_tasks():
             none[task.content_hash] = await self._shared.replays.known(task, None)
         worth = [
@@ -362,7 +362,7 @@ class Lineage:
         if self._stopped or self.best is None:
             return False
         await self._look_ahead(self.best)
-        credit, siblings = self._plan.credit, await self._judging_tasks()
+        credit, siblings = self._settings.weights, await self._judging_tasks()
         for one in fresh if len(siblings) >= LEAST_SIBLINGS else ():
             if one.later and one.found == 0:
                 self._reject(one, NOT_FOUND.format(found=0, asked=len(siblings)))
@@ -396,5 +396,5 @@ class Lineage:
         variant.rejected = reason
         if not known:
             return
-        refused = replace(variant.generation(self._plan.credit), rollouts=(), task=self._task.input)
+        refused = replace(variant.generation(self._settings.weights), rollouts=(), task=self._task.input)
         self._family.refused.append(refused)

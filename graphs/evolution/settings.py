@@ -1,13 +1,16 @@
 """How `evolve` goes: how many of what."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal
 
 from skill_plugin.credit import DEFAULT_CREDIT, Credit
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.gates.versions import load_rule
 from skill_plugin.graphs.evolution import selection
 from skill_plugin.graphs.evolution.selection import Selection
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE
+from skill_plugin.limits import ABOVE_0, AT_LEAST_0, AT_LEAST_1, check_fields
+from skill_plugin.protocols import GateRule, Strategy, name_of
+from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Retrieval
+from skill_plugin.store.search.retrieval import DEFAULT_STRATEGY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,58 +36,66 @@ class EvolveSettings:
         concurrency: Calls at once, of the task LLM and the generator together.
         min_score: The floor of retrieval; see `SkillStore.search`.
         experience: How much the tasks that a skill has passed count in search, from 0 to 1; see `SkillStore.search`.
-        strategy: How to search; see `SkillStore.search`.
+        strategy: How to search: a name in `store.STRATEGIES`, or an object with `rank(lookup)`.
+        rule: What the gate asks of the pairs: a name in `gates.versions.GATES` (`paired`: more repairs than regressions;
+            `no-regression`), or an object with `decide(before, after)`.
         verifier_timeout: Seconds until a verifier counts as hung.
 
     Raises:
         ConfigurationError: a value is outside its range.
     """
 
-    generations: int = 5
-    candidates: int = 4
-    rollouts: int = 4
-    controls: int = 1
-    siblings: int = 4
+    generations: Annotated[int, AT_LEAST_0] = 5
+    candidates: Annotated[int, AT_LEAST_1] = 4
+    rollouts: Annotated[int, AT_LEAST_1] = 4
+    controls: Annotated[int, AT_LEAST_0] = 1
+    siblings: Annotated[int, AT_LEAST_0] = 4
     credit: str | Credit = DEFAULT_CREDIT
-    minibatch: int = 3
+    minibatch: Annotated[int, AT_LEAST_1] = 3
     adaptive: bool = True
-    lineages: int = 1
-    gate_tasks: int = 8
+    lineages: Annotated[int, AT_LEAST_1] = 1
+    gate_tasks: Annotated[int, AT_LEAST_0] = 8
     stop_when_solved: bool = True
-    order: str = "file"
+    order: Literal["file", "half-solved"] = "file"
     selection: str | Selection = "best-mean"
-    concurrency: int = 8
+    concurrency: Annotated[int, AT_LEAST_1] = 8
     min_score: float = DEFAULT_MIN_SCORE
     experience: float = DEFAULT_EXPERIENCE
-    strategy: str = "hybrid"
-    verifier_timeout: float = 30.0
+    strategy: str | Strategy = DEFAULT_STRATEGY
+    rule: str | GateRule = "paired"
+    verifier_timeout: Annotated[float, ABOVE_0] = 30.0
 
     def __post_init__(self) -> None:
-        for name, least in _LEAST.items():
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ConfigurationError(f"{name} is {number!r}; give a whole number from {least}")
-        if self.order not in ORDERS:
-            raise ConfigurationError(f"{self.order!r} is not an order of tasks; use one of {', '.join(ORDERS)}")
-        Credit.of(self.credit)
-        selection.load(self.selection)
+        check_fields(self)
+        load_rule(self.rule)
+        _ = self.weights, self.select, self.retrieval  # checks them
+
+    @property
+    def weights(self) -> Credit:
+        """How much a text's own task and its siblings count."""
+        return Credit.of(self.credit)
+
+    @property
+    def select(self) -> Selection:
+        """Chooses the text that is revised next."""
+        return selection.load(self.selection)
+
+    @property
+    def retrieval(self) -> Retrieval:
+        """How a rollout searches."""
+        return Retrieval(min_score=self.min_score, experience=self.experience, strategy=self.strategy)
 
     def deciding(self) -> dict[str, Any]:
         """Returns what decides which rollouts are run. Not how many generations: those that exist stay the same."""
         named = {
-            **asdict(self),
+            **{one.name: getattr(self, one.name) for one in fields(self)},
+            "strategy": name_of(self.strategy),
+            "rule": name_of(self.rule),
             "credit": asdict(Credit.of(self.credit)),
             "selection": chosen if isinstance(chosen := self.selection, str) else chosen.__qualname__,
         }
         return {key: value for key, value in named.items() if key not in _MAY_CHANGE}
 
-
-ORDERS = ("file", "half-solved")
-
-_LEAST = {
-    "generations": 0, "candidates": 1, "rollouts": 1, "controls": 0, "siblings": 0, "minibatch": 1, "lineages": 1,
-    "gate_tasks": 0, "concurrency": 1,
-}  # fmt: skip
 
 _MAY_CHANGE = ("generations", "concurrency", "lineages", "order")
 """Settings that another start of the same run may have."""

@@ -3,7 +3,7 @@
 import random
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.runnables import RunnableConfig
 
@@ -11,9 +11,8 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
-from skill_plugin.records import DEFAULT_FAMILY, Arm, Task, split_ref
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
-from skill_plugin.store.search.search import check_request
+from skill_plugin.records import Arm, Task, split_ref
+from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str]
 
@@ -21,36 +20,27 @@ TaskFrom = Callable[[Mapping[str, Any]], Task | str]
 def retrieve_node(
     store: SkillStore,
     *,
-    k: int = 1,
-    min_score: float = DEFAULT_MIN_SCORE,
-    experience: float = DEFAULT_EXPERIENCE,
-    strategy: str = "hybrid",
-    control_share: float = 0.0,
     task_from: TaskFrom = task_from_state,
     state_schema: type | None = None,
     forget: Sequence[str] = (),
+    **options: Unpack[RetrievalOptions],
 ) -> SkillNode:
     """Retrieves at most `k` live skills for the task, or none and says why; the run uses their text to its end.
 
     Args:
         store: The library.
-        k: How many skills to put in the prompt. Each is credited; the first is the one that is revised.
-        min_score: The floor; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: How to search; see `SkillStore.search`.
-        control_share: Share of the runs, drawn at random, in which the skill that was found is withheld, so that there is
-            something to measure its lift against. Such runs are not revised. 0 withholds nothing.
         task_from: Finds the task in the state; by default its `task`, else its last human message.
         state_schema: The host's state class, needed if `task_from` reads other keys than `task`, `reference` and
             `messages`: LangGraph hands a node only the keys it declares.
         forget: Input keys to empty once they are read, so that the next run on the same thread does not inherit them.
+        **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
+
+    Raises:
+        ConfigurationError: the store is not one, or an option is out of its range.
     """
     if not isinstance(store, SkillStore):
         raise ConfigurationError(f"{store!r} is not a SkillStore; open one with SkillStore.open(...)")
-    check_request("a task", k, strategy, DEFAULT_FAMILY)  # now, and not at the first run
-    number = isinstance(control_share, int | float) and not isinstance(control_share, bool)
-    if not number or not 0 <= control_share <= 1:
-        raise ConfigurationError(f"control_share is {control_share!r}; give a share from 0 to 1")
+    retrieval = Retrieval.of(options)
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         found = task_from(state)
@@ -63,7 +53,12 @@ def retrieve_node(
         else:
             hits = yield Step(
                 lambda: store.search(
-                    task.input, k, min_score=min_score, experience=experience, strategy=strategy, family=task.family
+                    task.input,
+                    retrieval.k,
+                    min_score=retrieval.min_score,
+                    experience=retrieval.experience,
+                    strategy=retrieval.strategy,
+                    family=task.family,
                 )
             )
             skills = [
@@ -71,7 +66,7 @@ def retrieve_node(
                 for hit in hits
             ]
             reason = hits.reason
-            if arm == "control" or (skills and random.random() < control_share):  # noqa: S311 - a draw, no secret
+            if arm == "control" or (skills and random.random() < retrieval.control_share):  # noqa: S311 - a draw, no secret
                 withheld = skills[0]["ref"] if skills else None
                 arm, skills, reason = "control", [], "control arm: skills withheld"
         run = Run(

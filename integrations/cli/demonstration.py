@@ -26,7 +26,7 @@ from skill_plugin.demo.questions import FAMILIES, stream
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
 from skill_plugin.demo.world import DATABASE, STARTERS, SYSTEM_PROMPT
 from skill_plugin.errors import StoreUnavailableError
-from skill_plugin.gates.versions import GateDecision
+from skill_plugin.gates.decision import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
 from skill_plugin.integrations.cli.batch import Graph, graph_input
 from skill_plugin.integrations.cli.console import out

@@ -58,6 +58,9 @@ def evolve(
     ] = False,
     lineages: Annotated[int, typer.Option(help="Tasks of a family that are written for at a time.")] = 1,
     order: Annotated[str, typer.Option(help="Which tasks come first: file, or half-solved.")] = "file",
+    rule: Annotated[
+        str, typer.Option(help="What the gate asks: paired (more repaired than regressed) or no-regression.")
+    ] = "paired",
     gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a decision, at most.")] = 8,
     selection: Annotated[str, typer.Option(help="Which text is revised next: best-mean or frontier.")] = "best-mean",
     max_change: Annotated[
@@ -105,7 +108,8 @@ def evolve(
         minibatch=minibatch,
         adaptive=not full_groups,
         lineages=lineages,
-        order=order,
+        order=order,  # type: ignore[arg-type] # it is checked there
+        rule=rule,
         gate_tasks=gate_tasks,
         selection=selection,
         stop_when_solved=not go_on_when_solved,

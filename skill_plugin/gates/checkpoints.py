@@ -17,8 +17,9 @@ import numpy as np
 
 from skill_plugin.gates.bootstrap import interval
 from skill_plugin.gates.off_policy import MIN_ESS, MIN_TASKS, OffPolicyEstimate, verdict
-from skill_plugin.gates.versions import paired_gate
+from skill_plugin.gates.versions import load_rule
 from skill_plugin.generators.prompt import estimated_tokens
+from skill_plugin.protocols import GateRule
 from skill_plugin.records import Revision
 from skill_plugin.skills.scan import new_findings
 
@@ -98,6 +99,7 @@ def decide(
     hold: str | None = None,
     note: str = "",
     confident: bool = False,
+    rule: str | GateRule = "paired",
     min_ess: float = MIN_ESS,
     min_tasks: int = MIN_TASKS,
     seed: int = 0,
@@ -115,15 +117,17 @@ def decide(
         confident: Also ask of the paired comparison that the gain's whole interval is above 0, over `min_tasks` or more. More
             repairs than regressions also come by chance: of candidates that are not better about one in three passes
             without this, and one in forty with it. A small gain then takes more tasks to be seen.
+        rule: Decides on the pairs: a name in `gates.versions.GATES`, or an object with `decide(before, after)`. A mean gain is
+            asked for besides.
         min_ess: See `off_policy.verdict`.
-        min_tasks: Likewise.
-        seed: Of the bootstrap.
+        min_tasks: Fewest tasks for a confident decision.
+        seed: The bootstrap's.
 
     Raises:
-        ConfigurationError: the rewards are not pairs.
+        ConfigurationError: the rewards are not pairs, or there is no such rule.
     """
     if before or after:
-        measured = _paired(before, after, sure_of=min_tasks if confident else None, seed=seed)
+        measured = _paired(before, after, load_rule(rule), sure_of=min_tasks if confident else None, seed=seed)
     elif estimate is not None:
         measured = _estimated(estimate, *verdict(estimate, min_ess=min_ess, min_tasks=min_tasks))
     else:
@@ -135,8 +139,10 @@ def decide(
     return replace(measured, promote=promote, reason="; ".join(reasons), checks=looked)
 
 
-def _paired(before: Sequence[float], after: Sequence[float], *, sure_of: int | None, seed: int) -> CheckpointDecision:
-    counted = paired_gate(before, after)
+def _paired(
+    before: Sequence[float], after: Sequence[float], rule: GateRule, *, sure_of: int | None, seed: int
+) -> CheckpointDecision:
+    counted = rule.decide(before, after)
     differences = [[a - b, 1.0] for b, a in zip(before, after, strict=True)]
     gain = counted.after - counted.before
     low, high = interval(np.array(differences), lambda sums_2: float(sums_2[0] / sums_2[1]), seed=seed)

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.gates.bootstrap import DRAWS, Floats, interval
+from skill_plugin.limits import ABOVE_0, AT_LEAST_1, Kind, check, check_number
 
 MIN_ESS = 10.0
 MIN_TASKS = 5
@@ -95,10 +96,8 @@ def estimate(
     Raises:
         ConfigurationError: the sequences differ in length, hold what is not a number, or the cap or the draws are not above 0.
     """
-    if cap is not None and not 0 < cap < float("inf"):
-        raise ConfigurationError(f"cap is {cap!r}; give a number above 0, or None for no limit")
-    if draws < 1:
-        raise ConfigurationError(f"draws is {draws!r}; give a whole number from 1")
+    check("cap", cap, Kind(float, ABOVE_0, optional=True))
+    check_number("draws", draws, AT_LEAST_1)
     given = {
         "logprobs_candidate": logprobs_candidate,
         "logprobs_live": logprobs_live,

@@ -1,64 +1,14 @@
 """The gate: whether a version goes live, and which, from what users would get with it and without. Pure; it runs nothing itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from dataclasses import replace
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.gates.decision import GateDecision
+from skill_plugin.protocols import GateRule
 
 LEAST_OF_KIND = 3
 """With fewer tasks of its kind, how many of them search finds a text for says too little to refuse it."""
-
-
-@dataclass(frozen=True, slots=True)
-class GateDecision:
-    """The gate's decision on a version, with its reason and evidence.
-
-    Args:
-        promote: Whether the version goes live.
-        reason: Why, in one line that the generator reads too.
-        tasks: Held-out tasks that were compared.
-        repairs: Those on which the reward rises.
-        regressions: Those on which it falls.
-        before: Mean reward over the tasks with what is live now, in [0, 1].
-        after: Mean reward over the same tasks as if the version were live.
-        replay: Score over hard and easy tasks, by which the best of several versions is chosen; see `replay_score`.
-        found: Judges of its kind for which search would show the version; None where search was not asked.
-        of_kind: Judges of its kind.
-        shown_elsewhere: Tasks of other families for which search would show the version first.
-        train_repairs: Failing train tasks of the family that it repairs, less those that it breaks.
-        easy: Judges that are solved today and were not run, because none of the others was repaired.
-        judges: Content hashes of the held-out tasks that were drawn.
-        task: Content hash of the task that the version was written from, where there is one.
-    """
-
-    promote: bool
-    reason: str
-    tasks: int
-    repairs: int
-    regressions: int
-    before: float
-    after: float
-    replay: float = 0.0
-    found: int | None = None
-    of_kind: int = 0
-    shown_elsewhere: int = 0
-    train_repairs: int = 0
-    easy: int = 0
-    judges: tuple[str, ...] = ()
-    task: str = ""
-
-    @property
-    def unseen(self) -> bool:
-        """Whether no judge fails today, so that none could show a repair."""
-        return not self.promote and self.tasks == 0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"judges": list(self.judges)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(**{**value, "judges": tuple(value.get("judges", ()))})
 
 
 def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision:
@@ -87,6 +37,47 @@ def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision
     return GateDecision(promote, reason, tasks, repairs, regressions, *means, replay_score(before, after))
 
 
+class PairedGain:
+    """Promotes on a strict paired gain; see `paired_gate`."""
+
+    name = "paired"
+
+    def decide(self, before: Sequence[float], after: Sequence[float]) -> GateDecision:
+        return paired_gate(before, after)
+
+
+class NoRegression:
+    """Promotes where something is repaired and nothing regresses: for agents on which much depends."""
+
+    name = "no-regression"
+
+    def decide(self, before: Sequence[float], after: Sequence[float]) -> GateDecision:
+        counted = paired_gate(before, after)
+        if counted.promote and counted.regressions:
+            return counted.refused("and none may regress")
+        return counted
+
+
+PAIRED = PairedGain()
+
+GATES: dict[str, GateRule] = {rule.name: rule for rule in (PAIRED, NoRegression())}
+"""Rules of the gate by name; add one of your own."""
+
+
+def load_rule(rule: str | GateRule) -> GateRule:
+    """Returns the rule of a name, or the object itself.
+
+    Raises:
+        ConfigurationError: there is no such rule, or the object has no `decide`.
+    """
+    found = GATES.get(rule) if isinstance(rule, str) else rule
+    if not isinstance(found, GateRule):
+        raise ConfigurationError(
+            f"{rule!r:.80} is not a rule of the gate; use one of {', '.join(GATES)}, or an object with decide(before, after)"
+        )
+    return found
+
+
 def judge_version(
     before: Sequence[float],
     after: Sequence[float],
@@ -98,6 +89,7 @@ def judge_version(
     easy: int = 0,
     judges: Sequence[str] = (),
     task: str = "",
+    rule: GateRule | None = None,
 ) -> GateDecision:
     """Decides on a version by what users would get if it were live, reached through search.
 
@@ -115,12 +107,13 @@ def judge_version(
         easy: Judges that are solved today and were not run, because none of the others was repaired.
         judges: Content hashes of the judges.
         task: Content hash of the task that it was written from.
+        rule: Decides on the pairs; by default a strict paired gain.
 
     Raises:
         ConfigurationError: `before` and `after` differ in length.
     """
     paired_gate(before, after)  # refuses what is not paired
-    counted = paired_gate([*before, *(b for b, _ in elsewhere)], [*after, *(a for _, a in elsewhere)])
+    counted = (rule or PAIRED).decide([*before, *(b for b, _ in elsewhere)], [*after, *(a for _, a in elsewhere)])
     promote, reasons = counted.promote, [counted.reason]
     if easy:
         failing = (

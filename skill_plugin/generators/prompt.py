@@ -34,7 +34,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
-from skill_plugin.errors import ConfigurationError, InvalidSkillError, InvalidTaskError
+from skill_plugin.errors import InvalidSkillError, InvalidTaskError
 from skill_plugin.generators.digest import (
     MAX_QUOTED,
     Attempt,
@@ -46,6 +46,7 @@ from skill_plugin.generators.digest import (
     other_tasks,
     refused_elsewhere,
 )
+from skill_plugin.limits import AT_LEAST_1, check_number
 from skill_plugin.records import Generation, Rollout, Task, mean_reward
 from skill_plugin.skills.edits import MAX_CHANGE, apply_edits, are_edits, check_change
 from skill_plugin.skills.skill_md import MAX_DESCRIPTION, MAX_NAME, check_text, parse
@@ -145,8 +146,7 @@ def revise_prompt(
         raise InvalidTaskError(
             f"the generator never sees a held-out task, got {task.input[:60]!r}; revise on tasks of the split 'train'"
         )
-    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
-        raise ConfigurationError(f"budget is {budget!r}; give a whole number of tokens from 1")
+    check_number("budget", budget, AT_LEAST_1)
     tried, others, refused = attempts(history), other_tasks(history), refused_elsewhere(history)
     current = current_text(history)
     blocks = [

@@ -1,10 +1,10 @@
 """How the generators that log token ids and log-probabilities sample."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.prompt import PROMPT_VERSION
+from skill_plugin.limits import ABOVE_0, AT_LEAST_1, Limit, check_fields
 
 MAX_TOKENS = 2048
 
@@ -28,20 +28,13 @@ class Sampling:
         ConfigurationError: a value is out of its range.
     """
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    max_tokens: int = MAX_TOKENS
-    seed: int | None = None
+    temperature: Annotated[float, ABOVE_0] = 1.0
+    top_p: Annotated[float, Limit(above=0, most=1)] = 1.0
+    max_tokens: Annotated[int, AT_LEAST_1] = MAX_TOKENS
+    seed: Annotated[int, Limit(least=0, below=2**63)] | None = None
 
     def __post_init__(self) -> None:
-        for name, right, range_ in (
-            ("temperature", 0 < self.temperature < float("inf"), "a number above 0"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("max_tokens", self.max_tokens >= 1, "at least 1"),
-            ("seed", self.seed is None or 0 <= self.seed < 2**63, "from 0 to 2**63 - 1, or None"),
-        ):
-            if not right:
-                raise ConfigurationError(f"a generator's {name} must be {range_}, got {getattr(self, name)!r}")
+        check_fields(self)
 
     @property
     def is_plain(self) -> bool:

@@ -1,10 +1,11 @@
 """What a training run is told. Skill-R1 publishes none of its numbers: each default here is a choice of this project."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from skill_plugin.credit import Credit
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.limits import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Limit, check_fields
 
 Way = Literal["auto", "shared", "plain"]
 
@@ -35,19 +36,14 @@ class AdvantageSettings:
     later_weight: float | None = None
     bonus: float | None = None
     intra: Literal["candidate", "rollout"] = "candidate"
-    inter_weight: float = 1.0
+    inter_weight: Annotated[float, AT_LEAST_0] = 1.0
     first_inter: Literal["baseline", "zero"] = "baseline"
     scale: Literal["none", "std"] = "none"
-    malformed_reward: float | None = 0.0
+    malformed_reward: Annotated[float, Limit(least=-1, most=1)] | None = 0.0
 
     def __post_init__(self) -> None:
-        _one_of("intra", self.intra, "candidate", "rollout")
-        _one_of("first_inter", self.first_inter, "baseline", "zero")
-        _one_of("scale", self.scale, "none", "std")
+        check_fields(self)
         _ = self.weights  # checks them
-        _check("inter_weight", self.inter_weight, 0 <= self.inter_weight < float("inf"), "a number from 0")
-        reward = self.malformed_reward
-        _check("malformed_reward", reward, reward is None or -1 <= reward <= 1, "from -1 to 1, or None")
         if self.intra == "rollout" and self.weights != Credit.of("skill-r1"):
             raise ConfigurationError(
                 f"intra is 'rollout' and credit is {self.credit!r}; that wording compares rollouts of a text's own task alone: set "
@@ -84,20 +80,17 @@ class LossSettings:
         ConfigurationError: a value is out of its range.
     """
 
-    clip_low: float = 0.2
-    clip_high: float = 0.2
+    clip_low: Annotated[float, Limit(above=0, below=1)] = 0.2
+    clip_high: Annotated[float, ABOVE_0] = 0.2
     ratio_cap: float | None = 3.0
-    log_ratio_limit: float = 10.0
-    kl_weight: float = 0.01
+    log_ratio_limit: Annotated[float, Limit(above=0, most=60)] = 10.0
+    kl_weight: Annotated[float, AT_LEAST_0] = 0.01
     kl_importance: bool = True
 
     def __post_init__(self) -> None:
-        _check("clip_low", self.clip_low, 0 < self.clip_low < 1, "above 0 and below 1")
-        _check("clip_high", self.clip_high, 0 < self.clip_high < float("inf"), "a number above 0")
-        cap = self.ratio_cap
-        _check("ratio_cap", cap, cap is None or cap > 1 + self.clip_high, "above 1 + clip_high, or None")
-        _check("log_ratio_limit", self.log_ratio_limit, 0 < self.log_ratio_limit <= 60, "above 0 and at most 60")
-        _check("kl_weight", self.kl_weight, 0 <= self.kl_weight < float("inf"), "a number from 0")
+        check_fields(self)
+        if self.ratio_cap is not None and self.ratio_cap <= 1 + self.clip_high:
+            raise ConfigurationError(f"ratio_cap is {self.ratio_cap!r}; give a number above 1 + clip_high, or None")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,57 +129,34 @@ class TrainSettings:
         ConfigurationError: a value is out of its range.
     """
 
-    rank: int = 16
-    alpha: int = 32
+    rank: Annotated[int, AT_LEAST_1] = 16
+    alpha: Annotated[int, AT_LEAST_1] = 32
     targets: tuple[str, ...] | None = None
-    learning_rate: float = 2e-5
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
-    epochs: int = 2
-    groups_per_step: int = 8
-    max_steps: int | None = None
-    max_minutes: float | None = None
+    learning_rate: Annotated[float, ABOVE_0] = 2e-5
+    warmup: Annotated[float, Limit(least=0, below=1)] = 0.05
+    weight_decay: Annotated[float, AT_LEAST_0] = 0.0
+    max_grad_norm: Annotated[float, ABOVE_0] = 1.0
+    epochs: Annotated[int, AT_LEAST_1] = 2
+    groups_per_step: Annotated[int, AT_LEAST_1] = 8
+    max_steps: Annotated[int, AT_LEAST_1] | None = None
+    max_minutes: Annotated[float, ABOVE_0] | None = None
     way: Way = "auto"
-    rows: int = 2
-    head_chunk: int = 1024
+    rows: Annotated[int, AT_LEAST_1] = 2
+    head_chunk: Annotated[int, AT_LEAST_1] = 1024
     gradient_checkpointing: bool = True
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    max_kl: float = 1.0
-    max_ratio: float = 3.0
-    max_bad_steps: int = 5
-    snapshot_steps: int = 5
-    logprob_tolerance: float = 0.1
-    logprob_samples: int = 4
-    validation_groups: int = 64
-    sft_epochs: int = 0
-    seed: int = 0
+    max_kl: Annotated[float, ABOVE_0] = 1.0
+    max_ratio: Annotated[float, Limit(above=1)] = 3.0
+    max_bad_steps: Annotated[int, AT_LEAST_1] = 5
+    snapshot_steps: Annotated[int, AT_LEAST_1] = 5
+    logprob_tolerance: Annotated[float, ABOVE_0] = 0.1
+    logprob_samples: Annotated[int, AT_LEAST_0] = 4
+    validation_groups: Annotated[int, AT_LEAST_0] = 64
+    sft_epochs: Annotated[int, AT_LEAST_0] = 0
+    seed: Annotated[int, AT_LEAST_0] = 0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "alpha", "epochs", "groups_per_step", "rows", "head_chunk", "max_bad_steps"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _check("snapshot_steps", self.snapshot_steps, self.snapshot_steps >= 1, "at least 1")
-        for name in ("logprob_samples", "validation_groups", "sft_epochs", "seed", "weight_decay"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "0 or more")
-        for name in ("learning_rate", "max_grad_norm", "max_kl", "logprob_tolerance"):
-            _check(name, getattr(self, name), 0 < getattr(self, name) < float("inf"), "a number above 0")
-        for name in ("max_steps", "max_minutes"):
-            value = getattr(self, name)
-            _check(name, value, value is None or value > 0, "above 0, or None")
-        _check("warmup", self.warmup, 0 <= self.warmup < 1, "from 0 to below 1")
-        _check("max_ratio", self.max_ratio, self.max_ratio > 1, "above 1")
-        _one_of("way", self.way, "auto", "shared", "plain")
-        _one_of("dtype", self.dtype, "auto", "float32", "bfloat16")
+        check_fields(self)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def _check(name: str, value: Any, right: bool, range_: str) -> None:
-    if not right:
-        raise ConfigurationError(f"{name} is {value!r}; give {range_}")
-
-
-def _one_of(name: str, value: Any, *choices: str) -> None:
-    if value not in choices:
-        raise ConfigurationError(f"{name} is {value!r}; it is one of {', '.join(choices)}")

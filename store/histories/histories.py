@@ -15,6 +15,7 @@ from skill_plugin.histories import columns, statistics
 from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.records import Episode, Refusal
 from skill_plugin.histories.statistics import HistoryStats
+from skill_plugin.limits import AT_LEAST_0, check_number
 from skill_plugin.store.histories import counting, import_rows, lineages
 from skill_plugin.store.histories.export_rows import export_rows
 from skill_plugin.store.histories.lineages import Window
@@ -221,8 +222,7 @@ class Histories(Part):
         Raises:
             ConfigurationError: an argument is not what it should be, or there is no such checkpoint.
         """
-        if not isinstance(max_age, int) or max_age < 0:
-            raise ConfigurationError(f"max_age is {max_age!r}; give a whole number from 0")
+        check_number("max_age", max_age, AT_LEAST_0)
         window = _window(family, since, None)
         with self._partition.read() as session:
             known = lineages.checkpoints(session, self._namespace)

@@ -140,7 +140,9 @@ def _shared_values(namespace: str, episode: Episode, rollout: Rollout) -> list[d
 
 def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode]) -> int:
     """Writes the revisions that are new; how many, starting skills not counted."""
-    found = {(storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.revisions}
+    found = {
+        (storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.revisions
+    }
     shown = {(one.group_id, task) for _, one in found.values() for task in one.prompt_tasks}
     insert_all_if_absent(
         session,

@@ -9,7 +9,7 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from skill_plugin.budget import Usage
-from skill_plugin.gates.versions import GateDecision
+from skill_plugin.gates.decision import GateDecision
 from skill_plugin.records import Rollout
 from skill_plugin.store.histories.later import TRIED
 from skill_plugin.store.partition import Part

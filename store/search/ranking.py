@@ -33,9 +33,6 @@ SAME_SKILL = 0.95
 """Cosine of two skills from which the lower one is a copy. Of such pairs in public archives nine in ten are (LOG.md)."""
 
 
-DEFAULT_EXPERIENCE = 0.5
-"""How much the tasks that a skill has passed count (LOG.md)."""
-
 SAME_KIND = 0.45
 """Cosine from which two tasks are of a kind; requests for different tools are this near one time in two (LOG.md)."""
 

@@ -3,7 +3,8 @@
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import StoreError
-from skill_plugin.gates.versions import GateDecision
+from skill_plugin.gates.decision import GateDecision
+from skill_plugin.protocols import Strategy
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
@@ -11,8 +12,8 @@ from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.drafts import Draft
-from skill_plugin.store.search.ranking import DEFAULT_EXPERIENCE
-from skill_plugin.store.search.search import DEFAULT_K, DEFAULT_MIN_SCORE, Search
+from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, DEFAULT_STRATEGY
+from skill_plugin.store.search.search import DEFAULT_K, Search
 from skill_plugin.store.skills import pruning, versions
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
@@ -173,7 +174,7 @@ class Library(Part):
         k: int = DEFAULT_K,
         *,
         min_score: float = DEFAULT_MIN_SCORE,
-        strategy: str = "hybrid",
+        strategy: str | Strategy = DEFAULT_STRATEGY,
         family: str | None = None,
         instead: str | Draft | None = None,
         experience: float = DEFAULT_EXPERIENCE,
@@ -184,7 +185,7 @@ class Library(Part):
             query: What the task is.
             k: How many at most, up to 20.
             min_score: The floor: a skill whose cosine is under it is left out, unless half of the query's words are its own.
-            strategy: `hybrid` (text and meaning), `dense` (meaning), `lexical` (text), `same-family` (skills that served
+            strategy: An object with `rank(lookup)`, or a name in `store.STRATEGIES`: `hybrid` (text and meaning), `dense` (meaning), `lexical` (text), `same-family` (skills that served
                 tasks of `family`), `query-embedding` or `query-ngram` (skills that served the tasks nearest to this one, by
                 meaning or by words in common).
             family: For `same-family`.

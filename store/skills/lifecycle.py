@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.limits import AT_LEAST_0, check_number
 from skill_plugin.records import Skill
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.index.outbox import mark_changed
@@ -26,8 +26,7 @@ class Lifecycle(Part):
             include_human: Also skills that a person wrote.
         """
         limit = self._partition.capacity if capacity is None else capacity
-        if limit < 0:
-            raise ConfigurationError(f"the capacity is {limit}; give a number from 0")
+        check_number("capacity", limit, AT_LEAST_0)
         crashpoint("prune.before")
         with self._partition.read() if dry_run else self._partition.write() as session:
             decisions = pruning.prune(

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, DuplicateSkillError, InvalidSkillError, SkillNotFoundError
-from skill_plugin.gates.versions import GateDecision
+from skill_plugin.gates.decision import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillVersion, Status, sha256, split_ref
 from skill_plugin.skills.record import SkillRecord
 from skill_plugin.skills.skill_md import SkillDocument

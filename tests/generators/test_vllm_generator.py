@@ -278,9 +278,9 @@ def test_without_a_key_none_is_sent(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"temperature": 0}, "temperature must be a number above 0, got 0"),
+        ({"temperature": 0}, "temperature is 0; give a number above 0"),
         ({"temperature": float("nan")}, "temperature"),
-        ({"top_p": 1.5}, "top_p must be above 0 and at most 1"),
+        ({"top_p": 1.5}, "top_p is 1.5; give a number above 0 and at most 1"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"seed": -1}, "seed"),
     ],

@@ -104,7 +104,7 @@ def test_a_share_that_is_none_is_refused_where_the_graph_is_made(store, share):
         lambda: create_skill_graph(store=store, llm=FingersAdder(), control_share=share),
         lambda: retrieve_node(store, control_share=share),
     ):
-        with pytest.raises(ConfigurationError, match=r"control_share is .*; give a share from 0 to 1") as caught:
+        with pytest.raises(ConfigurationError, match=r"control_share is .*; give a number from 0 to 1") as caught:
             make()
         assert "\n" not in str(caught.value)
 

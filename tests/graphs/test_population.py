@@ -10,16 +10,16 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from fakes import ASK, MACHINE, FingersAdder, ScriptedChat, skill_text, system_text
 from skill_plugin import generators, verifiers
 from skill_plugin.errors import ConfigurationError, ModelError
-from skill_plugin.graphs import create_population_graph
+from skill_plugin.graphs import create_skill_graph
 
 ABACUS = skill_text(body="Use an abacus.")
 CONFIG = {"configurable": {"thread_id": "1"}}
 
 
 def population(store, *, writer=(ABACUS, MACHINE, "no skill"), llm=None, **options):
-    options = {"candidates": 3, "rollouts": 2, "verifier": verifiers.exact_match(), **options}
+    options = {"candidates": 3, "rollouts": 2, "max_generations": 1, "verifier": verifiers.exact_match(), **options}
     generator = generators.chat(writer if isinstance(writer, ScriptedChat) else ScriptedChat(writer))
-    return create_population_graph(store=store, llm=llm or FingersAdder(), generator=generator, **options)
+    return create_skill_graph(store=store, llm=llm or FingersAdder(), generator=generator, **options)
 
 
 def test_the_best_candidate_answers_and_every_rollout_is_recorded(store, skill):
@@ -170,7 +170,21 @@ def test_a_thread_that_is_used_again_begins_anew(store, skill):
     assert len(store.runs.rollouts(first["run_id"])) == len(store.runs.rollouts(second["run_id"])) == 4
 
 
-@pytest.mark.parametrize("options", [{"candidates": 0}, {"rollouts": 1.5}, {"max_generations": 0}])
+@pytest.mark.parametrize("options", [{"candidates": 0}, {"rollouts": 1.5}, {"rollouts": True}, {"max_generations": -1}])
 def test_numbers_that_make_no_population_are_refused(store, options):
-    with pytest.raises(ConfigurationError, match="give a whole number from 1"):
+    with pytest.raises(ConfigurationError, match=r"give a whole number from [01]"):
         population(store, **options)
+
+
+@pytest.mark.parametrize("options", [{"approve": True}, {"k": 2}])
+def test_what_a_population_cannot_do_is_refused(store, options):
+    with pytest.raises(ConfigurationError, match="need approve=False and k=1"):
+        population(store, **options)
+
+
+def test_without_a_generator_it_only_tries_k_times(store, skill):
+    graph = create_skill_graph(store=store, llm=FingersAdder(), verifier=verifiers.exact_match(), rollouts=3)
+    result = graph.compile().invoke(ASK)
+
+    assert (result["passed"], result["generations"]) == (False, 0)
+    assert len(store.runs.rollouts(result["run_id"])) == 3

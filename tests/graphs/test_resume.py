@@ -81,8 +81,8 @@ def dying(name, function):
     return call
 
 store.search = dying("retrieve", store.search)
-store.stage = dying("revise", store.runs.stage)
-store.record = dying("record", store.runs.record)
+store.runs.stage = dying("revise", store.runs.stage)
+store.runs.record = dying("record", store.runs.record)
 llm = FingersAdder()
 llm.__dict__["_generate"] = dying("execute", llm._generate)
 verify = dying("verify", verifiers.exact_match().verify)

@@ -197,7 +197,7 @@ def test_without_an_index_a_query_changes_nothing(store):
     items.put(HERE, "k", {"text": "refund"}, index=["text"])
 
     assert scores(items) == {"k": None}
-    assert store.items._vectors.embedder.calls == []
+    assert store.items._partition.vectors.embedder.calls == []
     indexed = SkillBaseStore(store, index=True)
     indexed.put(HERE, "k2", {"text": "refund"})
     assert scores(indexed, "  ") == {"k": None, "k2": None}

@@ -365,9 +365,8 @@ async def test_whatever_waits_runs_off_the_event_loop(store, skill):
 
         return call
 
-    store.search, store.runs.record, store.get = (
-        noted(name, getattr(store, name)) for name in ("search", "record", "get")
-    )
+    store.search, store.get = noted("search", store.search), noted("get", store.get)
+    store.runs.record = noted("record", store.runs.record)
     replies = iter([[("load_skill", {"name": "shipping"})], "4"])
     model = AgentChat(noted("model", lambda _: next(replies)))
     verifier = noted("verify", lambda task, answer: True)

@@ -124,7 +124,7 @@ def dying(name, function):
         return result
     return call
 
-store.record = dying("record", store.runs.record)
+store.runs.record = dying("record", store.runs.record)
 with SqliteSaver.from_conn_string(saver) as checkpointer:
     create_agent(
         AgentChat(dying("model", lambda _: "3")), [], middleware=[SkillMiddleware(store)], checkpointer=checkpointer

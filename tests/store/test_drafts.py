@@ -8,7 +8,7 @@ from fakes import TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillNotFoundError, StoreError
 from skill_plugin.store import Draft
-from skill_plugin.store.search.search import STRATEGIES
+from skill_plugin.store.search.strategies import STRATEGIES
 
 pytestmark = pytest.mark.both_backends
 

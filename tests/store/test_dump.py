@@ -137,7 +137,7 @@ def test_an_item_that_is_there_keeps_its_value_and_its_own_vectors(full, target,
 
 def test_what_is_live_stays_live_and_another_live_checkpoint_comes_in_retired(full, target, tmp_path):
     dump(full.database, tmp_path / "all.gz")
-    with target._write() as session:
+    with target._partition.write() as session:
         session.add(CheckpointRow(id="c0", namespace="default", base_model="m", path="/p", sha256="y", status="live"))
     load(target.database, tmp_path / "all.gz")
 
@@ -166,7 +166,7 @@ def test_chroma_is_filled_from_what_was_loaded(full, open_store, tmp_path):
 
     assert target.search("add")[0].name == "adding"
     assert target.wait_for_index()
-    assert set(target.index.ids(signature="topics")) == {target.get("adding").id}
+    assert set(target._partition.index.ids(signature="topics")) == {target.get("adding").id}
 
 
 def test_a_namespace_without_vectors_takes_the_embedder_of_the_dump(full, target, tmp_path):

@@ -183,7 +183,7 @@ def test_two_namespaces_of_one_process_share_the_folder(open_store):
     assert ours.wait_for_index()
     assert theirs.wait_for_index()
     assert (engine(ours), engine(theirs)) == ("chroma", "chroma")
-    assert ours.index._worker is theirs.index._worker
+    assert ours._partition.index._worker is theirs._partition.index._worker
     ours.close()
     assert engine(theirs) == "chroma"
 

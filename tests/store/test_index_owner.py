@@ -136,5 +136,5 @@ def test_a_stale_entry_is_found_though_nothing_is_missing(open_store, home, stor
     again = open_store(chroma=None)
 
     assert again.wait_for_index()
-    assert again.index.ids(signature="topics") == {again.get("add").id: 2}
+    assert again._partition.index.ids(signature="topics") == {again.get("add").id: 2}
     assert (found(again, "refund"), engine(again, "refund")) == ([("add", 2)], "chroma")

@@ -84,7 +84,7 @@ def test_the_new_index_is_full_before_it_is_asked(open_store):
     assert new.wait_for_index()
     assert new.reembed() == 3
 
-    assert set(new.index.ids(signature="two")) == {skill.id for skill in new.list()}
+    assert set(new._partition.index.ids(signature="two")) == {skill.id for skill in new.list()}
     assert new.wait_for_index()
     assert (new.search("refund")[0].name, engine(new)) == ("refund", "chroma")
     assert [check.name for check in new.check() if not check.ok] == []

@@ -5,7 +5,7 @@ import pytest
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.store.search.search import STRATEGIES
+from skill_plugin.store.search.strategies import STRATEGIES
 
 pytestmark = pytest.mark.both_backends
 

@@ -9,7 +9,7 @@ from fakes import skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import NamespaceError, RunNotFoundError, SkillNotFoundError
 from skill_plugin.store.dump import dump
-from skill_plugin.store.search.search import STRATEGIES
+from skill_plugin.store.search.strategies import STRATEGIES
 
 pytestmark = pytest.mark.both_backends
 
@@ -36,7 +36,7 @@ def test_no_search_of_any_strategy_returns_the_others(tenants):
         own = {skill.id for skill in store.list()}
         for _ in range(150):
             query = " ".join(draw.choices([*TOPICS, "rule", "3", "7"], k=draw.randint(1, 6)))
-            strategy = draw.choice(STRATEGIES)
+            strategy = draw.choice(list(STRATEGIES))
             hits = store.search(query, k=20, min_score=-1, strategy=strategy, family=draw.choice(TOPICS))
             assert {hit.skill_id for hit in hits} <= own
             assert all(f"tenant{which}" in hit.text for hit in hits)

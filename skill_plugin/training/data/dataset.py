@@ -23,6 +23,7 @@ from skill_plugin.histories.eligibility import (
     refusal,
 )
 from skill_plugin.histories.worth import CandidateRewards, worths_of
+from skill_plugin.limits import Limit, check_number
 from skill_plugin.training.data.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.data.groups import Candidate, Group, Groups, GroupWriter
 from skill_plugin.training.data.revised import RecordedRevision, revisions
@@ -113,8 +114,7 @@ def build_groups(
         ConfigurationError: the share is not in [0, 1), or the folder cannot be written.
         InvalidHistoryError: a row is not ours, or damaged.
     """
-    if not 0 <= validation_share < 1:
-        raise ConfigurationError(f"validation_share is {validation_share!r}; give a number from 0 to below 1")
+    check_number("validation_share", validation_share, Limit(least=0, below=1), whole=False)
     rules = _Rules(base_model, ages, None if ages is None else max_age, advantage, max_tokens)
     counts = _Counts()
     try:

@@ -2,114 +2,66 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import StateGraph
 from langgraph.types import Send
 
-from skill_plugin.errors import ConfigurationError, ModelError
+from skill_plugin.errors import ModelError
 from skill_plugin.generators import as_generator
 from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.evolution.rollout import Trial, TrialResult, collected, generation_of, rollout_node
 from skill_plugin.graphs.evolution.selection import reward
-from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
 from skill_plugin.graphs.nodes.node import SkillNode, Step
-from skill_plugin.graphs.nodes.record import record_node
-from skill_plugin.graphs.nodes.retrieve import retrieve_node
 from skill_plugin.graphs.nodes.revise import staged_revisions
-from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.skill_graph import FORGET, task_from_input
-from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput, SkillState, history, run_of
-from skill_plugin.protocols import Verifier
-from skill_plugin.records import Generation, Task
-from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.graphs.state import PinnedSkill, SkillState, history, run_of
+from skill_plugin.records import Generation
+from skill_plugin.store import SkillStore
 
 Next = Literal["propose", "record"]
+Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
+
+INPUTS = ("skillp_tried", "skillp_candidates")
+"""What one run's state must not hand down to the next one on a thread."""
 
 
 class PopulationState(SkillState, total=False):
-    """The state of `create_population_graph`. Never part of a host's, so it may have a reducer."""
+    """The state of `create_skill_graph` with more than one candidate or rollout. Never part of a host's, so it may have a reducer."""
 
     skillp_tried: Annotated[list[TrialResult], collected]
     skillp_candidates: list[PinnedSkill] | None
 
 
-def create_population_graph(
+def add_population(
+    builder: Builder,
     *,
+    execute: SkillNode,
+    verify: SkillNode,
     store: SkillStore,
-    llm: Any,
     generator: Any,
-    verifier: Verifier | Callable[[Task, str], Any] | None = None,
-    candidates: int = 4,
-    rollouts: int = 4,
-    max_generations: int = 1,
-    min_score: float = DEFAULT_MIN_SCORE,
-    experience: float = DEFAULT_EXPERIENCE,
-    strategy: str = "hybrid",
-    system_prompt: str | None = None,
-    to_input: ToInput | None = None,
-    from_output: FromOutput | None = None,
-    verifier_timeout: float = 30.0,
-) -> StateGraph[PopulationState, None, SkillInput, SkillOutput]:
-    """`create_skill_graph` with a population (Skill-R1, arXiv:2605.09359), for work that can pay for it.
+    candidates: int,
+    rollouts: int,
+    max_generations: int,
+) -> Builder:
+    """Wires C candidates with K rollouts each between `retrieve` and `record` (Skill-R1, arXiv:2605.09359).
 
     Generation 0 runs K rollouts under the skill that retrieval found, or under none. While not all of the best candidate's
     rollouts pass, the generator writes C candidates from one prompt, and each runs K rollouts. The candidate with the
-    highest mean reward is the next parent. Rollouts are parallel tasks: bound them with
-    `config={"max_concurrency": n}` (at least 2 when you stream: the stream takes one of them); with a checkpointer a
-    run that was killed resumes with the ones that had not ended. An agent that raises costs its own rollout only: it is
-    in the stream (`skill_plugin.rollout_failed`) and not in the store, and has no reward.
-
-    Args:
-        store: The library; every rollout is recorded.
-        llm: The frozen task LLM; see `execute_node`.
-        generator: Writes candidates; see `revise_node`.
-        verifier: Judges answers; a task may bring its own. One of the two there must be.
-        candidates: C, how many texts to sample from one prompt.
-        rollouts: K, how often to try each.
-        max_generations: How many times to sample candidates.
-        min_score: The floor; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: How to search; see `SkillStore.search`.
-        system_prompt: Stands before the skill's text.
-        to_input: See `execute_node`.
-        from_output: See `execute_node`.
-        verifier_timeout: Seconds until a verifier counts as hung.
-
-    Raises:
-        ConfigurationError: an argument is not what it should be.
-        ModelError: when the graph runs, every rollout of a generation failed.
+    highest mean reward is the next parent.
     """
-    for name, number in (("candidates", candidates), ("rollouts", rollouts), ("max_generations", max_generations)):
-        if not isinstance(number, int) or number < 1:
-            raise ConfigurationError(f"{name} is {number!r}; give a whole number from 1")
-    execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
-    builder = StateGraph(PopulationState, input_schema=SkillInput, output_schema=SkillOutput)
-    builder.add_node(
-        "retrieve",
-        retrieve_node(
-            store,
-            min_score=min_score,
-            experience=experience,
-            strategy=strategy,
-            task_from=task_from_input,
-            state_schema=SkillInput,
-            forget=(*FORGET, "skillp_tried", "skillp_candidates"),
-        ),
-    )
-    builder.add_node("rollout", rollout_node(execute, verify_node(verifier, timeout=verifier_timeout)))
+    builder.add_node("rollout", rollout_node(execute, verify))
     builder.add_node("select", _select_node())
-    builder.add_node("propose", _propose_node(store, generator, candidates))
-    builder.add_node("record", record_node(store, publish=True))
     fan_out, route = _fan_out(rollouts), _router(max_generations)
-    builder.add_edge(START, "retrieve")
     builder.add_conditional_edges("retrieve", fan_out, ["rollout"])
     builder.add_edge("rollout", "select")
+    if generator is None or max_generations == 0:
+        builder.add_edge("select", "record")
+        return builder
+    builder.add_node("propose", _propose_node(store, generator, candidates))
     builder.add_conditional_edges("select", route, ["propose", "record"])
     builder.add_conditional_edges("propose", _after_propose(fan_out, route), ["rollout", "propose", "record"])
-    builder.add_edge("record", END)
     return builder
 
 

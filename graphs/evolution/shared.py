@@ -1,49 +1,16 @@
-"""What all lineages of one `evolve` share, and how many of what each runs."""
+"""What all lineages of one `evolve` share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 from skill_plugin import protocols
-from skill_plugin.credit import Credit
-from skill_plugin.graphs.evolution import selection
 from skill_plugin.graphs.evolution.gatekeeper import Gatekeeper
 from skill_plugin.graphs.evolution.replays import Replays
-from skill_plugin.graphs.evolution.selection import Selection
 from skill_plugin.graphs.evolution.settings import EvolveSettings
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder
 from skill_plugin.records import Task
 from skill_plugin.store import SkillStore
-
-
-@dataclass(frozen=True)
-class LineagePlan:
-    """How many of what a lineage runs; see `EvolveSettings`."""
-
-    generations: int
-    candidates: int
-    rollouts: int
-    controls: int
-    minibatch: int
-    adaptive: bool
-    credit: Credit
-    stop_when_solved: bool
-    select: Selection
-
-    @classmethod
-    def of(cls, settings: EvolveSettings) -> Self:
-        return cls(
-            generations=settings.generations,
-            candidates=settings.candidates,
-            rollouts=settings.rollouts,
-            controls=settings.controls,
-            minibatch=settings.minibatch,
-            adaptive=settings.adaptive,
-            credit=Credit.of(settings.credit),
-            stop_when_solved=settings.stop_when_solved,
-            select=selection.load(settings.selection),
-        )
 
 
 @dataclass(frozen=True)
@@ -58,7 +25,7 @@ class Shared:
         gate: Decides what goes live.
         finder: Says what a run is shown.
         siblings: Chooses the tasks that judge a text beside its own.
-        plan: How many of what.
+        settings: How many of what.
         by: The name of this `evolve` in a skill's history.
         resumed: Whether an earlier start was interrupted; if not, nothing is looked up.
     """
@@ -70,6 +37,6 @@ class Shared:
     gate: Gatekeeper
     finder: Finder
     siblings: Callable[[Task], list[Task]]
-    plan: LineagePlan
+    settings: EvolveSettings
     by: str
     resumed: bool
