@@ -201,7 +201,7 @@ def _leak(
             validation_share=0.0,
         )
         groups = [
-            {KINDS[one.completion_ids[0] - 10]: one.pull + one.push for one in group.candidates}
+            {KINDS[one.completion_token_ids[0] - 10]: one.pull + one.push for one in group.candidates}
             for group in Groups(Path(folder) / TRAIN)
         ]
         live = any(RULE in skill.text for skill in store.list("live"))

@@ -106,10 +106,10 @@ def made_up(prompt: int, completion: int, count: int, vocabulary: int) -> Group:
     # Advantages of both signs, that sum to 0.
     advantages = [(2 * number + 1) / count - 1 for number in range(count)]
     return Group(
-        id="g", task="t", family="f", generation=1, prompt_ids=tuple(ids[:prompt]), temperature=1.0,
+        id="g", task="t", family="f", generation=1, prompt_token_ids=tuple(ids[:prompt]), temperature=1.0,
         candidates=tuple(
             Candidate(
-                number=number, completion_ids=tuple(ids[begin : begin + completion]), behaviour_logprobs=(), rewards=(),
+                number=number, completion_token_ids=tuple(ids[begin : begin + completion]), logprobs=(), rewards=(),
                 pull=max(advantages[number], 0.0), push=min(advantages[number], 0.0),
             )
             for number, begin in enumerate(range(prompt, len(ids), completion))
@@ -118,13 +118,15 @@ def made_up(prompt: int, completion: int, count: int, vocabulary: int) -> Group:
 
 
 def scored(scorer: Scorer, group: Group, chosen: list[int]) -> Tensor:
-    logprobs: Tensor = scorer(group.prompt_ids, [group.candidates[c].completion_ids for c in chosen], group.temperature)
+    logprobs: Tensor = scorer(
+        group.prompt_token_ids, [group.candidates[c].completion_token_ids for c in chosen], group.temperature
+    )
     return logprobs
 
 
 def our_update(arguments: argparse.Namespace, model: Any, data: Data, way: Any) -> None:
     scorer, group, tokens = Scorer(model, way=way), data.group, len(data.behaviour)
-    length = len(group.candidates[0].completion_ids)
+    length = len(group.candidates[0].completion_token_ids)
     for chosen in batches(group, way, ROWS):
         at = slice(chosen[0] * length, (chosen[-1] + 1) * length)
         pull, push = (
@@ -180,8 +182,8 @@ def trls(arguments: argparse.Namespace, folder: Path) -> Any:
 def trl_update(arguments: argparse.Namespace, trainer: Any, data: Data) -> None:
     model, group = trainer.model_wrapped, data.group
     rows = len(group.candidates)
-    completions = torch.tensor([one.completion_ids for one in group.candidates], device=arguments.device)
-    prompts = torch.tensor([group.prompt_ids], device=arguments.device).repeat(rows, 1)
+    completions = torch.tensor([one.completion_token_ids for one in group.candidates], device=arguments.device)
+    prompts = torch.tensor([group.prompt_token_ids], device=arguments.device).repeat(rows, 1)
     both = torch.cat([prompts, completions], 1)
     with torch.no_grad(), trainer.accelerator.unwrap_model(model).disable_adapter():
         reference, _, _ = trainer._get_per_token_logps_and_entropies(  # noqa: SLF001 - its pass for the reference
@@ -191,7 +193,7 @@ def trl_update(arguments: argparse.Namespace, trainer: Any, data: Data) -> None:
     for begin in range(0, rows, ROWS):
         at = slice(begin, begin + ROWS)
         inputs = {
-            "prompt_ids": prompts[at], "prompt_mask": torch.ones_like(prompts[at]), "completion_ids": completions[at],
+            "prompt_token_ids": prompts[at], "prompt_mask": torch.ones_like(prompts[at]), "completion_token_ids": completions[at],
             "completion_mask": torch.ones_like(completions[at]), "advantages": advantages[at],
             "old_per_token_logps": data.behaviour.view(rows, -1)[at], "ref_per_token_logps": reference[at],
             "num_items_in_batch": torch.tensor(completions.numel(), device=arguments.device),

@@ -83,24 +83,24 @@ def ragged(
     for number, length in enumerate(lengths):
         candidates.append(
             Candidate(
-                number=number, completion_ids=tuple(ids[at : at + length]), behaviour_logprobs=(-4.5,) * length,
+                number=number, completion_token_ids=tuple(ids[at : at + length]), logprobs=(-4.5,) * length,
                 rewards=(0.0, 1.0), pull=0.1 + 0.2 * (number % 3), push=-0.2 * (number % 2) - 0.1,
             )
         )  # fmt: skip
         at += length
     return Group(
-        id="g", task="t", family="f", generation=1, prompt_ids=tuple(ids[:prompt]), temperature=temperature,
+        id="g", task="t", family="f", generation=1, prompt_token_ids=tuple(ids[:prompt]), temperature=temperature,
         candidates=tuple(candidates),
     )  # fmt: skip
 
 
 def completions(group: Group) -> list[tuple[int, ...]]:
-    return [candidate.completion_ids for candidate in group.candidates]
+    return [candidate.completion_token_ids for candidate in group.candidates]
 
 
 def tokenwise(group: Group, name: str) -> torch.Tensor:
     """A number of each candidate, once for each of its tokens."""
-    return torch.tensor([getattr(one, name) for one in group.candidates for _ in one.completion_ids])
+    return torch.tensor([getattr(one, name) for one in group.candidates for _ in one.completion_token_ids])
 
 
 def gradients(model: Any) -> dict[str, torch.Tensor]:

@@ -47,13 +47,13 @@ def make_groups(folder: Path, base: Path, *, count=4, candidates=3, seed=0, adva
                 task=f"task-{number}",
                 family="tests",
                 generation=1,
-                prompt_ids=tuple(prompt),
+                prompt_token_ids=tuple(prompt),
                 temperature=1.0,
                 candidates=tuple(
                     Candidate(
                         number=place,
-                        completion_ids=tuple(text),
-                        behaviour_logprobs=tuple(completion_logprobs(model, prompt, text)),
+                        completion_token_ids=tuple(text),
+                        logprobs=tuple(completion_logprobs(model, prompt, text)),
                         rewards=tuple(reward),
                         pull=parts(row)[0],
                         push=parts(row)[1],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,11 +13,13 @@ from rich.text import Text
 from skill_plugin import histories as formats
 from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.files import files
-from skill_plugin.histories.statistics import HistoryStats
 from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from skill_plugin.training.data.statistics import HistoryStats
 
 histories = typer.Typer(help="Recorded runs: take them in, hand them to a trainer, count them.", no_args_is_help=True)
 
@@ -102,9 +104,16 @@ def stats(
     as_json: Json = False,
 ) -> None:
     """Count histories: rewards by generation, how much signal there is, what retrain would use and why not the rest."""
+    from skill_plugin.integrations.retrain.request import context_of  # noqa: PLC0415 - the store takes a second to import
+
     with open_store(settings, create=False, index=False, check_embedder=False) as store:
         found = store.histories.stats(
-            family=family, since=since, base_model=base_model, max_age=max_age, checkpoint=checkpoint
+            family=family,
+            since=since,
+            base_model=base_model,
+            max_age=max_age,
+            checkpoint=checkpoint,
+            max_tokens=context_of(base_model) if base_model else None,
         )
     if as_json:
         print_json(asdict(found))
@@ -112,7 +121,7 @@ def stats(
         _show(found)
 
 
-def _show(found: HistoryStats) -> None:
+def _show(found: "HistoryStats") -> None:
     counts = {
         "tasks to train on": found.tasks["train"],
         "held-out tasks": found.tasks["heldout"],

@@ -97,7 +97,7 @@ class Night:
             ages=store.histories.checkpoint_ages(),
             max_age=self.max_age,
             advantage=advantage,
-            max_tokens=_context(self.base_model),
+            max_tokens=context_of(self.base_model),
         )
 
 
@@ -123,7 +123,7 @@ def nothing_in(
     return "nothing new", f"no group says which text is better{held}"
 
 
-def _context(base_model: str) -> int | None:
+def context_of(base_model: str) -> int | None:
     """How many tokens the model takes; None if that is not known before it is loaded."""
     path = Path(base_model).expanduser() / "config.json"
     if not path.is_file():

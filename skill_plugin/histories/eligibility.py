@@ -146,6 +146,13 @@ class Ancestry(NamedTuple):
     is_live: bool
 
 
+class CheckpointAges(NamedTuple):
+    """Ages in checkpoints, see `ages`, and the base model of each checkpoint."""
+
+    ages: Mapping[str | None, int]
+    base_models: Mapping[str, str]
+
+
 def ages(checkpoints: Mapping[str, Ancestry]) -> dict[str | None, int]:
     """How many checkpoints each is behind the live one; None is the base model without an adapter.
 

@@ -164,7 +164,7 @@ class References:
             return None
         starts = [0]
         for candidate in one.group.candidates:
-            starts.append(starts[-1] + len(candidate.completion_ids))
+            starts.append(starts[-1] + len(candidate.completion_token_ids))
         wanted = [value for number in one.numbers for value in values[starts[number] : starts[number + 1]]]
         return torch.tensor(wanted, device=self._accelerator.device)
 
@@ -180,7 +180,7 @@ class References:
         """Why a group is refused. What the base wrote can be compared for nothing."""
         at = 0
         for candidate in group.candidates:
-            end = at + len(candidate.completion_ids)
+            end = at + len(candidate.completion_token_ids)
             if candidate.checkpoint is None and not (off := _apart(candidate, values[at:end])) <= self._tolerance:
                 return f"log-probs of another model: {off:.3f} nats a token off"
             at = end
@@ -188,5 +188,5 @@ class References:
 
 
 def _apart(candidate: Candidate, values: Sequence[float]) -> float:
-    pairs = zip(candidate.behaviour_logprobs, values, strict=True)
+    pairs = zip(candidate.logprobs, values, strict=True)
     return fmean(abs(logged - computed) for logged, computed in pairs)

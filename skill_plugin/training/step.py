@@ -32,7 +32,7 @@ class Pass(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        return sum(len(candidate.completion_ids) for candidate in self.candidates)
+        return sum(len(candidate.completion_token_ids) for candidate in self.candidates)
 
 
 def passes(
@@ -89,11 +89,11 @@ class StepSums:
         if not one.weight:
             return logprobs_N.sum() * 0.0
         device = logprobs_N.device
-        lengths_C = torch.tensor([len(candidate.completion_ids) for candidate in one.candidates], device=device)
+        lengths_C = torch.tensor([len(candidate.completion_token_ids) for candidate in one.candidates], device=device)
         pull_C = torch.tensor([candidate.pull for candidate in one.candidates], device=device)
         push_C = torch.tensor([candidate.push for candidate in one.candidates], device=device)
         pull_N, push_N = pull_C.repeat_interleave(lengths_C), push_C.repeat_interleave(lengths_C)
-        behaviour = [value for candidate in one.candidates for value in candidate.behaviour_logprobs]
+        behaviour = [value for candidate in one.candidates for value in candidate.logprobs]
         behaviour_N = torch.tensor(behaviour, device=device)
         losses = token_losses(logprobs_N, behaviour_N, reference_N, pull_N, push_N, settings)
         self._add("policy_loss", losses.policy)

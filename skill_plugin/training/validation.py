@@ -49,14 +49,14 @@ def _scored(policy: Policy, groups: Groups, places: Sequence[int]) -> Iterator[R
             at = 0
             for number in numbers:
                 candidate = group.candidates[number]
-                end = at + len(candidate.completion_ids)
+                end = at + len(candidate.completion_token_ids)
                 yield RevisionScore(
                     task=group.task,
                     group=group.id,
                     number=candidate.number,
                     reward=candidate.worth,
                     tokens=end - at,
-                    behaviour=sum(candidate.behaviour_logprobs),
+                    behaviour=sum(candidate.logprobs),
                     logprob=sum(values[at:end]),
                 )
                 at = end

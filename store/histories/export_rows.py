@@ -74,8 +74,8 @@ def _of(lineage: LineageRows, beside: _PageContext) -> Iterator[dict[str, Any]]:
         parent = (revision.parent_skill_id, revision.parent_version) if revision.parent_skill_id else None
         yield {
             **_common(lineage, revision.generation, own, population),
-            # Two candidates with one text share its rollouts, which are written once.
-            "rollouts": [] if key in written else [_rollout(one, beside) for one in under[key]],
+            # Two candidates with one text share its rollouts, which are written once; what is no skill has none.
+            "rollouts": [] if skill is None or key in written else [_rollout(one, beside) for one in under[key]],
             "kind": "revision",
             "group_id": revision.group_id,
             "candidate": revision.candidate,

@@ -3,25 +3,29 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from sqlmodel import col, select
+from sqlalchemy import func
+from sqlmodel import Session, col, select
 
 from skill_plugin import histories
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.histories import columns, statistics
-from skill_plugin.histories.eligibility import BASE, MAX_AGE
+from skill_plugin.histories import columns
+from skill_plugin.histories.eligibility import BASE, MAX_AGE, CheckpointAges
 from skill_plugin.histories.records import Episode, Refusal
-from skill_plugin.histories.statistics import HistoryStats
 from skill_plugin.limits import AT_LEAST_0, check_number
-from skill_plugin.store.histories import counting, import_rows, lineages
+from skill_plugin.records import Split
+from skill_plugin.store.histories import import_rows, lineages
 from skill_plugin.store.histories.export_rows import export_rows
 from skill_plugin.store.histories.lineages import Window
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills.query import When, moment
-from skill_plugin.store.tables import RevisionRow, RolloutRow
+from skill_plugin.store.tables import RevisionRow, RolloutRow, TaskRow
+from skill_plugin.training.data.dataset import Rules
+from skill_plugin.training.data.statistics import HistoryCounts, HistoryStats
+from skill_plugin.training.settings import AdvantageSettings
 
 BATCH = 500
 """Episodes that are written in one transaction."""
@@ -179,22 +183,7 @@ class Histories(Part):
         """
         window = _window(family, since, until)
         with self._partition.read() as session:
-            known = lineages.checkpoints(session, self._namespace)
-            pages = lineages.lineages(
-                session,
-                self._namespace,
-                window,
-                revision_columns=lineages.other_columns(
-                    RevisionRow, "task_id", "run_id", "generation", "group_id", "candidate", "created_at"
-                ),
-                rollout_columns=lineages.other_columns(
-                    RolloutRow, "task_id", "run_id", "generation", "k", "created_at"
-                ),
-                weight=lineages.WEIGHT,
-            )
-            yield from chain.from_iterable(
-                export_rows(session, self._namespace, page, known.base_models) for page in pages
-            )
+            yield from self._rows(session, window, lineages.checkpoints(session, self._namespace))
 
     def checkpoint_ages(self) -> dict[str | None, int]:
         """How many checkpoints each is behind the live one; None is the base model. See `eligibility.ages`."""
@@ -209,8 +198,10 @@ class Histories(Part):
         base_model: str | None = None,
         max_age: int = MAX_AGE,
         checkpoint: str | None = None,
+        max_tokens: int | None = None,
+        advantage: AdvantageSettings | None = None,
     ) -> HistoryStats:
-        """What the histories hold, and what `retrain` would learn from.
+        """Returns what the histories hold, and what `retrain` would learn from: by the code that it uses, so no number differs.
 
         Args:
             family: Only tasks of this family.
@@ -218,6 +209,8 @@ class Histories(Part):
             base_model: What is to be trained; a revision of another model is refused.
             max_age: Checkpoints that a revision may be behind the live one.
             checkpoint: Only what this checkpoint wrote; `base model` is the one without an adapter.
+            max_tokens: The context of what is to be trained; None does not ask.
+            advantage: How rewards become advantages; by default as `retrain` does it.
 
         Raises:
             ConfigurationError: an argument is not what it should be, or there is no such checkpoint.
@@ -233,8 +226,33 @@ class Histories(Part):
                 if session.exec(written.limit(1)).first() is None:
                     names = ", ".join([*[*known.base_models][-10:], BASE])
                     raise ConfigurationError(f"there is no checkpoint {checkpoint!r}; known are {names}")
-            gatherer = statistics.Gatherer(known, base_model=base_model, max_age=max_age, checkpoint=checkpoint)
-            return counting.counted(session, self._namespace, gatherer, window)
+            rules = Rules(base_model, known.ages, max_age, advantage or AdvantageSettings(), max_tokens)
+            counts = HistoryCounts(rules, checkpoint)
+            rows = self._rows(session, window, known)
+            for _, lineage in groupby(rows, key=lambda row: (row["task_id"], row["run_id"])):
+                counts.add(list(lineage))
+            return counts.result(self._tasks_by_split(session, family))
+
+    def _rows(self, session: Session, window: Window, known: CheckpointAges) -> Iterator[dict[str, Any]]:
+        pages = lineages.lineages(
+            session,
+            self._namespace,
+            window,
+            revision_columns=lineages.other_columns(
+                RevisionRow, "task_id", "run_id", "generation", "group_id", "candidate", "created_at"
+            ),
+            rollout_columns=lineages.other_columns(RolloutRow, "task_id", "run_id", "generation", "k", "created_at"),
+            weight=lineages.WEIGHT,
+        )
+        for page in pages:
+            yield from export_rows(session, self._namespace, page, known.base_models)
+
+    def _tasks_by_split(self, session: Session, family: str | None) -> dict[str, int]:
+        tasks = select(TaskRow.split, func.count()).where(TaskRow.namespace == self._namespace)
+        if family is not None:
+            tasks = tasks.where(TaskRow.family == family)
+        found = dict(session.exec(tasks.group_by(TaskRow.split)).all())
+        return {split: found.get(split, 0) for split in get_args(Split)}
 
 
 def _window(family: str | None, since: When | None, until: When | None) -> Window:

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
-from skill_plugin.histories import statistics
-from skill_plugin.histories.eligibility import Ancestry, ages
+from skill_plugin.histories.eligibility import Ancestry, CheckpointAges, ages
 from skill_plugin.store.tables import CheckpointRow, RevisionRow, RolloutRow, Table, TaskRow
 
 TASKS = 200
@@ -144,10 +143,10 @@ def other_columns(table: type[Table], *known: str) -> list[ColumnElement[Any]]:
     return [column for column in table_of(table).columns if column.name not in known]
 
 
-def checkpoints(session: Session, namespace: str) -> statistics.CheckpointAges:
+def checkpoints(session: Session, namespace: str) -> CheckpointAges:
     """The namespace's checkpoints: how old each is, and what it was trained from."""
     columns = (CheckpointRow.id, CheckpointRow.parent, CheckpointRow.base_model, CheckpointRow.status)
     statement = select(*map(col, columns)).where(col(CheckpointRow.namespace) == namespace)
     rows = session.connection().execute(statement.order_by(col(CheckpointRow.created_at))).all()
     known = {row.id: Ancestry(row.parent, row.base_model, row.status == "live") for row in rows}
-    return statistics.CheckpointAges(ages(known), {row.id: row.base_model for row in rows})
+    return CheckpointAges(ages(known), {row.id: row.base_model for row in rows})

@@ -23,8 +23,10 @@ from skill_plugin.histories.eligibility import (
     refusal,
     temperature_of,
 )
-from skill_plugin.histories.statistics import inter_noise
 from skill_plugin.histories.worth import CandidateRewards, has_signal, worths_of
+from skill_plugin.training.data.dataset import build_groups
+from skill_plugin.training.data.statistics import inter_noise
+from skill_plugin.training.settings import AdvantageSettings
 
 GOOD = Example(
     split="train", malformed=False, imported=False, prompt_tokens=3, completion_tokens=2, logprobs=2, base_model="qwen",
@@ -293,3 +295,20 @@ def test_a_page_of_tasks_ends_nowhere_near_a_lineage(evolved, monkeypatch):
 
     assert evolved.histories.stats() == whole
     assert list(evolved.histories.rows()) == rows
+
+
+def test_what_is_counted_as_usable_is_what_a_training_takes(store, skill, tmp_path):
+    """Every reason that only the tokens tell is in both: another prompt, log-probs that cannot be, too long for the model."""
+    texts = [
+        written(0), written(1, prompt_token_ids=(9, 9)), written(2, logprobs=(-0.1, 0.5)),
+        written(3, completion_token_ids=(1,) * 50, logprobs=(-0.1,) * 50),
+    ]  # fmt: skip
+    lineage(store, 0, texts, [(1.0,), (0.0,), (0.0,), (1.0,)])
+    counted = store.histories.stats(max_tokens=20).retrain
+    report = build_groups(
+        store.histories.rows(), tmp_path, base_model=None, ages=store.histories.checkpoint_ages(),
+        advantage=AdvantageSettings(), max_tokens=20,
+    )  # fmt: skip
+
+    assert counted == {"usable": report.candidates, "refused": report.refused}
+    assert set(report.refused) >= {"another prompt in the group", "log-probs that cannot be", "longer than the context"}

@@ -145,9 +145,9 @@ def test_a_plan_from_before_siblings_counted_goes_by_the_own_task():
 @pytest.mark.parametrize(
     ("given_", "said"),
     [
-        ({"credit": "grpo"}, "'grpo' is not a way to credit a text; use one of skill-r1, evolving-rl, sage"),
+        ({"credit": "grpo"}, "credit is 'grpo'; give one of skill-r1, evolving-rl, sage"),
         ({"later_weight": 1.5}, "later_weight is 1.5; give a number from 0 to 1"),
-        ({"malformed_reward": -1.5}, "malformed_reward is -1.5; give from -1 to 1, or None"),
+        ({"malformed_reward": -1.5}, "malformed_reward is -1.5; give a number from -1 to 1, or None"),
         ({"intra": "rollout"}, "intra is 'rollout' and credit is 'evolving-rl'; .* set credit to 'skill-r1'"),
         ({"intra": "rollout", "credit": "skill-r1", "bonus": 1}, "rollouts of a text's own task alone"),
     ],

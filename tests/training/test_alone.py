@@ -126,7 +126,10 @@ def test_a_text_longer_than_the_context_is_refused_while_groups_are_built(export
     assert code == 0, output
     assert "refused: {'longer than the context': 8}" in output, output
     assert (
-        max(len(one.prompt_ids) + len(one.candidates[0].completion_ids) for one in Groups(folder / "data" / "train"))
+        max(
+            len(one.prompt_token_ids) + len(one.candidates[0].completion_token_ids)
+            for one in Groups(folder / "data" / "train")
+        )
         == 6
     )
 
@@ -143,7 +146,7 @@ def test_a_text_longer_than_the_context_is_refused_while_groups_are_built(export
             "no base model is given; pass --base-model FOLDER, the model that wrote the histories",
         ),
         ({"--base-model": "/no/such/model"}, "there is no model folder '/no/such/model'; get one with: hf download"),
-        ({"--way": "fast"}, "way is 'fast'; it is one of auto, shared, plain"),
+        ({"--way": "fast"}, "way is 'fast'; give one of auto, shared, plain"),
         ({"--epochs": "many"}, "epochs is 'many'; give a whole number"),
         ({"--learning-rate": "-1"}, "learning_rate is -1.0; give a number above 0"),
         ({"--parent": "/no/adapter"}, "'/no/adapter' is not an adapter"),

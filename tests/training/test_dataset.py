@@ -111,12 +111,12 @@ def test_a_group_is_what_was_written_from_one_prompt(tmp_path):
     (group,), report = build(tmp_path, rows, ages={None: 1, "c1": 0})
 
     assert asdict(group) == {
-        "id": "g0", "task": "hash of g0", "family": "f", "generation": 1, "prompt_ids": (1, 2, 3), "temperature": 1.0,
+        "id": "g0", "task": "hash of g0", "family": "f", "generation": 1, "prompt_token_ids": (1, 2, 3), "temperature": 1.0,
         "previous_rewards": (0.0, 0.5), "siblings": (),
         "candidates": (
-            {"number": 0, "completion_ids": (4, 5), "behaviour_logprobs": (-0.5, -0.25), "rewards": (1.0, 0.0), "pull": 0.5,
+            {"number": 0, "completion_token_ids": (4, 5), "logprobs": (-0.5, -0.25), "rewards": (1.0, 0.0), "pull": 0.5,
              "push": 0.0, "checkpoint": None, "well_formed": True, "reward": 0.5, "gain": 0.25},
-            {"number": 1, "completion_ids": (9,), "behaviour_logprobs": (0.0,), "rewards": (0.0,), "pull": 0.0,
+            {"number": 1, "completion_token_ids": (9,), "logprobs": (0.0,), "rewards": (0.0,), "pull": 0.0,
              "push": -0.5, "checkpoint": "c1", "well_formed": True, "reward": 0.0, "gain": -0.25},
         ),
     }  # fmt: skip
@@ -399,7 +399,7 @@ def test_every_revision_is_learned_from_or_refused(made, worth, intra):
     assert report.tokens == sum(group.completion_tokens for group in groups)
     for group in groups:
         assert group.candidates
-        assert all(len(one.behaviour_logprobs) == len(one.completion_ids) for one in group.candidates)
+        assert all(len(one.logprobs) == len(one.completion_token_ids) for one in group.candidates)
         assert all(one.rewards and one.pull >= 0 >= one.push for one in group.candidates)
 
 

@@ -52,7 +52,7 @@ def test_groups_of_another_vocabulary_are_refused(base, tmp_path):
 
     def strange(groups):
         for group in groups:
-            group["prompt_ids"][0] = 10**6
+            group["prompt_token_ids"][0] = 10**6
 
     edit_groups(folder / "data" / "train", strange)
 

@@ -16,8 +16,8 @@ numbers = st.lists(st.floats(-50, 0), max_size=5).map(tuple)
 candidates = st.builds(
     Candidate,
     number=st.integers(0, 9),
-    completion_ids=ids,
-    behaviour_logprobs=numbers,
+    completion_token_ids=ids,
+    logprobs=numbers,
     rewards=numbers,
     pull=st.floats(0, 2),
     push=st.floats(-2, 0),
@@ -32,7 +32,7 @@ some_groups = st.builds(
     task=st.text(max_size=5),
     family=st.text(max_size=5),
     generation=st.integers(1, 9),
-    prompt_ids=ids,
+    prompt_token_ids=ids,
     temperature=st.floats(0.1, 2),
     candidates=st.lists(candidates, max_size=3).map(tuple),
     previous_rewards=numbers,
@@ -44,8 +44,8 @@ def group(number):
     tokens = tuple(range(number + 1))
     one = Candidate(
         number=0,
-        completion_ids=tokens,
-        behaviour_logprobs=(-0.5,) * len(tokens),
+        completion_token_ids=tokens,
+        logprobs=(-0.5,) * len(tokens),
         rewards=(1.0, 0.0),
         pull=0.5,
         push=0.0,
@@ -55,7 +55,7 @@ def group(number):
         task="t\n漢",
         family="f",
         generation=1,
-        prompt_ids=(1, 2),
+        prompt_token_ids=(1, 2),
         temperature=1.0,
         candidates=(one, one),
     )

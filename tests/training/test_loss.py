@@ -171,7 +171,7 @@ def test_it_is_trls_loss_on_the_same_batch(trl_trainer, importance, cap):
     """TRL 1.16, `loss_type="dapo"`, advantages of whole candidates (no inter term): values and gradients to 1e-5."""
     model, group = adapted("llama").train(), ragged()
     settings = LossSettings(kl_weight=0.04, kl_importance=importance, ratio_cap=cap)
-    logprobs = Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
+    logprobs = Scorer(model, way="shared")(group.prompt_token_ids, completions(group), 1.0)
     torch.manual_seed(5)
     behaviour = logprobs.detach() + 0.4 * torch.randn(len(logprobs))
     reference = logprobs.detach() + 0.4 * torch.randn(len(logprobs))
@@ -186,7 +186,7 @@ def test_it_is_trls_loss_on_the_same_batch(trl_trainer, importance, cap):
         parts = torch.as_tensor(values).split([len(one) for one in completions(group)])
         return torch.nn.utils.rnn.pad_sequence(list(parts), batch_first=True)
 
-    prompts = torch.tensor([group.prompt_ids] * 4)
+    prompts = torch.tensor([group.prompt_token_ids] * 4)
     inputs = {
         "prompt_ids": prompts, "prompt_mask": torch.ones_like(prompts),
         "completion_ids": padded([token for one in completions(group) for token in one]),

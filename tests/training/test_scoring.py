@@ -16,7 +16,9 @@ def by_its_own_forward(model, group):
     """Log-probabilities of one row at a time, by the model's own forward pass and its full logits."""
     found = []
     for completion in completions(group):
-        logits = model(torch.tensor([[*group.prompt_ids, *completion]])).logits[0, len(group.prompt_ids) - 1 : -1]
+        logits = model(torch.tensor([[*group.prompt_token_ids, *completion]])).logits[
+            0, len(group.prompt_token_ids) - 1 : -1
+        ]
         found.append((logits / group.temperature).log_softmax(1)[range(len(completion)), completion])
     return torch.cat(found)
 
@@ -28,7 +30,7 @@ def test_log_probabilities_are_those_of_the_models_own_forward_pass(family, way,
     """Granite divides its logits by 3."""
     model, group = adapted(family).eval(), ragged(temperature=0.7)
 
-    found = Scorer(model, way=way, head_chunk=chunk)(group.prompt_ids, completions(group), group.temperature)
+    found = Scorer(model, way=way, head_chunk=chunk)(group.prompt_token_ids, completions(group), group.temperature)
 
     assert (found.dtype, found.shape) == (torch.float32, (29,))
     assert torch.allclose(found, by_its_own_forward(model, group), rtol=0, atol=1e-5)
@@ -37,7 +39,7 @@ def test_log_probabilities_are_those_of_the_models_own_forward_pass(family, way,
 def test_soft_capped_logits_are_capped():
     model, group = bare("gemma2", final_logit_softcapping=0.5).eval(), ragged()
 
-    found = Scorer(model, way="plain")(group.prompt_ids, completions(group), 1.0)
+    found = Scorer(model, way="plain")(group.prompt_token_ids, completions(group), 1.0)
 
     assert torch.allclose(found, by_its_own_forward(model, group), rtol=0, atol=1e-5)
     assert not torch.allclose(
@@ -49,7 +51,7 @@ def test_soft_capped_logits_are_capped():
 def test_an_adapter_of_the_head_gets_its_gradient(way):
     model, group = adapted("llama", targets=["q_proj", "lm_head"]), ragged()
 
-    Scorer(model, way=way, head_chunk=8)(group.prompt_ids, completions(group), 1.0).sum().backward()
+    Scorer(model, way=way, head_chunk=8)(group.prompt_token_ids, completions(group), 1.0).sum().backward()
     found = gradients(model)
     by_its_own_forward(model, group).sum().backward()
 
@@ -62,7 +64,7 @@ def test_with_its_adapter_off_a_model_scores_as_the_base(way):
     model, group = adapted("llama").eval(), ragged()
 
     with torch.no_grad(), model.disable_adapter():
-        found = Scorer(model, way=way)(group.prompt_ids, completions(group), 1.0)
+        found = Scorer(model, way=way)(group.prompt_token_ids, completions(group), 1.0)
 
     assert torch.allclose(found, by_its_own_forward(bare("llama").eval(), group), rtol=0, atol=1e-5)
     assert not torch.allclose(found, by_its_own_forward(model, group), rtol=0, atol=1e-3)
@@ -73,7 +75,7 @@ def test_a_call_is_one_forward_pass():
     model.model.register_forward_hook(lambda *_: calls.append(1))
 
     for way in ("shared", "plain"):
-        Scorer(model, way=way, head_chunk=2)(group.prompt_ids, completions(group), 1.0)
+        Scorer(model, way=way, head_chunk=2)(group.prompt_token_ids, completions(group), 1.0)
 
     assert len(calls) == 2
 

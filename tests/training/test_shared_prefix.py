@@ -22,7 +22,7 @@ def update(model, group, way, rows=2):
     given = [tokenwise(group, name) for name in ("pull", "push")]
     begin = 0
     for chosen in batches(group, way, rows):
-        logprobs = scorer(group.prompt_ids, [completions(group)[c] for c in chosen], group.temperature)
+        logprobs = scorer(group.prompt_token_ids, [completions(group)[c] for c in chosen], group.temperature)
         behaviour = (
             logprobs.detach()
             + 0.3 * torch.randn(tokens, generator=torch.Generator().manual_seed(4))[begin:][: len(logprobs)]
@@ -65,13 +65,13 @@ def test_a_layout_is_there_in_backward_in_another_thread_and_after_other_calls()
     """Backward of a GPU's graph runs in threads of its own, and computes checkpointed layers again there."""
     model, one, two = checkpointing(adapted("llama").train()), ragged(), ragged(9, (3, 11))
     shared, plain = Scorer(model, way="shared"), Scorer(model, way="plain")
-    shared(two.prompt_ids, completions(two), 1.0).sum().backward()
+    shared(two.prompt_token_ids, completions(two), 1.0).sum().backward()
     expected = gradients(model)
 
-    total = shared(two.prompt_ids, completions(two), 1.0).sum()
-    shared(one.prompt_ids, completions(one), 1.0)
+    total = shared(two.prompt_token_ids, completions(two), 1.0).sum()
+    shared(one.prompt_token_ids, completions(one), 1.0)
     with torch.no_grad(), model.disable_adapter():
-        plain(one.prompt_ids, completions(one), 1.0)
+        plain(one.prompt_token_ids, completions(one), 1.0)
     thread = threading.Thread(target=total.backward)
     thread.start()
     thread.join()
@@ -81,7 +81,7 @@ def test_a_layout_is_there_in_backward_in_another_thread_and_after_other_calls()
 
 def test_ordinary_calls_of_a_model_that_shares_are_what_they_were():
     model, group = bare("qwen2").eval(), ragged()
-    ids = torch.tensor([[*group.prompt_ids, 5, 6, 7]] * 2)
+    ids = torch.tensor([[*group.prompt_token_ids, 5, 6, 7]] * 2)
     mask = torch.ones_like(ids)
     mask[0, :4] = 0  # padded on its left
     before = [
@@ -90,7 +90,7 @@ def test_ordinary_calls_of_a_model_that_shares_are_what_they_were():
         model.generate(ids[:1], max_new_tokens=5, do_sample=False),
     ]
 
-    Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
+    Scorer(model, way="shared")(group.prompt_token_ids, completions(group), 1.0)
 
     after = [
         model(ids).logits,
@@ -109,7 +109,7 @@ def test_a_layer_that_loses_the_layout_is_an_error_and_never_plain_attention():
     model.model.layers[1].self_attn.register_forward_pre_hook(lose, with_kwargs=True)
 
     with pytest.raises(ConfigurationError, match="does not hand on the layout"):
-        Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
+        Scorer(model, way="shared")(group.prompt_token_ids, completions(group), 1.0)
 
 
 def test_a_layer_that_does_not_attend_is_an_error():
@@ -117,7 +117,7 @@ def test_a_layer_that_does_not_attend_is_an_error():
     model.model.layers[1].self_attn.forward = lambda hidden_states, **_: (hidden_states, None)
 
     with pytest.raises(ConfigurationError, match="1 of the 2 layers"):
-        Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
+        Scorer(model, way="shared")(group.prompt_token_ids, completions(group), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,16 @@ def test_a_model_that_attends_in_another_way_is_an_error(family, options, reason
     group = ragged()
 
     with pytest.raises(ConfigurationError, match=reason):
-        Scorer(bare(family, **options), way="shared")(group.prompt_ids, completions(group), 1.0)
+        Scorer(bare(family, **options), way="shared")(group.prompt_token_ids, completions(group), 1.0)
 
 
 def test_a_window_that_is_as_long_as_a_row_is_no_hindrance():
     model, group = bare("mistral", sliding_window=35), ragged()
 
-    found = Scorer(model, way="shared")(group.prompt_ids, completions(group), 1.0)
+    found = Scorer(model, way="shared")(group.prompt_token_ids, completions(group), 1.0)
 
     assert torch.allclose(
-        found, Scorer(model, way="plain")(group.prompt_ids, completions(group), 1.0), rtol=0, atol=1e-5
+        found, Scorer(model, way="plain")(group.prompt_token_ids, completions(group), 1.0), rtol=0, atol=1e-5
     )
 
 

@@ -18,13 +18,15 @@ def kl_of(probabilities, *, base):
     logged = torch.tensor(base).log()[tokens]
     candidate = Candidate(
         number=0,
-        completion_ids=tuple(tokens),
-        behaviour_logprobs=tuple(logged.tolist()),
+        completion_token_ids=tuple(tokens),
+        logprobs=tuple(logged.tolist()),
         rewards=(1.0,),
         pull=1.0,
         push=0.0,
     )
-    group = Group(id="g", task="t", family="f", generation=1, prompt_ids=(1,), temperature=1.0, candidates=(candidate,))
+    group = Group(
+        id="g", task="t", family="f", generation=1, prompt_token_ids=(1,), temperature=1.0, candidates=(candidate,)
+    )
     one = Pass(0, group, [0])
     step = StepSums([one], Accelerator())
     step.loss(one, torch.tensor(probabilities).log()[tokens], logged, LossSettings())

@@ -116,14 +116,14 @@ def test_the_scores_of_what_is_held_back_are_those_of_the_adapter_that_is_saved(
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), folder / "adapter")
     one = group.candidates[0]
     with torch.no_grad():
-        logits = model(torch.tensor([[*group.prompt_ids, *one.completion_ids]])).logits[0]
-    logprobs = logits.log_softmax(-1)[len(group.prompt_ids) - 1 : -1]
-    expected = sum(float(row[token]) for row, token in zip(logprobs, one.completion_ids, strict=True))
+        logits = model(torch.tensor([[*group.prompt_token_ids, *one.completion_token_ids]])).logits[0]
+    logprobs = logits.log_softmax(-1)[len(group.prompt_token_ids) - 1 : -1]
+    expected = sum(float(row[token]) for row, token in zip(logprobs, one.completion_token_ids, strict=True))
 
     scored = scores(folder, "after")[group.id, 0]
 
     assert scored["logprob"] == pytest.approx(expected, abs=1e-3)
-    assert scored["behaviour"] == pytest.approx(sum(one.behaviour_logprobs))
+    assert scored["behaviour"] == pytest.approx(sum(one.logprobs))
     assert scored["behaviour"] == pytest.approx(scores(folder, "before")[group.id, 0]["logprob"], abs=1e-3)
 
 
@@ -282,7 +282,7 @@ def test_a_cold_start_learns_accepted_revisions_alone_before_anything_else(base,
 
     warm, *_, last = read_metrics(folder / "metrics.jsonl")
     assert done.step == 4 + 1
-    assert warm["tokens"] == sum(len(group.candidates[1].completion_ids) for group in groups[2:])
+    assert warm["tokens"] == sum(len(group.candidates[1].completion_token_ids) for group in groups[2:])
     assert warm["policy_loss"] == 0
     assert warm["loss"] > 1
     assert last["tokens"] == sum(group.completion_tokens for group in groups)

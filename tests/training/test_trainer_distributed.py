@@ -30,7 +30,7 @@ def new_run(folder, base, **train):
 
     def of_another_model(groups):
         for candidate in groups[2]["candidates"]:
-            candidate["behaviour_logprobs"] = [value - 1 for value in candidate["behaviour_logprobs"]]
+            candidate["logprobs"] = [value - 1 for value in candidate["logprobs"]]
 
     edit_groups(made / "data" / "train", of_another_model)
     return made

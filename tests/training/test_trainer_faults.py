@@ -48,7 +48,7 @@ def shift(*places, by=1.0):
     def change(groups):
         for place in places:
             for candidate in groups[place]["candidates"]:
-                candidate["behaviour_logprobs"] = [value - by for value in candidate["behaviour_logprobs"]]
+                candidate["logprobs"] = [value - by for value in candidate["logprobs"]]
 
     return change
 
@@ -63,19 +63,19 @@ def first_value(place, name, value):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (first_value(1, "behaviour_logprobs", math.nan), "it holds values that are not numbers"),
-        (first_value(1, "behaviour_logprobs", -math.inf), "it holds values that are not numbers"),
+        (first_value(1, "logprobs", math.nan), "it holds values that are not numbers"),
+        (first_value(1, "logprobs", -math.inf), "it holds values that are not numbers"),
         (give(1, pull=math.inf), "it holds values that are not numbers"),
         (give(1, push=math.nan), "it holds values that are not numbers"),
         (first_value(1, "rewards", math.inf), "it holds values that are not numbers"),
-        (first_value(1, "completion_ids", 10**6), "token 1000000 is not one of the"),
-        (first_value(1, "completion_ids", -1), "token -1 is not one of the"),
-        (give(1, behaviour_logprobs=[-1.0]), "it has another number of log-probs than of tokens"),
-        (give(1, completion_ids=[], behaviour_logprobs=[]), "a candidate of 0 tokens"),
+        (first_value(1, "completion_token_ids", 10**6), "token 1000000 is not one of the"),
+        (first_value(1, "completion_token_ids", -1), "token -1 is not one of the"),
+        (give(1, logprobs=[-1.0]), "it has another number of log-probs than of tokens"),
+        (give(1, completion_token_ids=[], logprobs=[]), "a candidate of 0 tokens"),
         (lambda groups: groups[1].update(candidates=[]), "it has no candidates"),
-        (lambda groups: groups[1].update(prompt_ids=[]), "a prompt or a candidate of 0 tokens"),
+        (lambda groups: groups[1].update(prompt_token_ids=[]), "a prompt or a candidate of 0 tokens"),
         (lambda groups: groups[1].update(temperature=0.0), "a temperature that is not above 0"),
-        (lambda groups: groups[1].update(prompt_ids=[5] * 4096), "and the base model takes 4096"),
+        (lambda groups: groups[1].update(prompt_token_ids=[5] * 4096), "and the base model takes 4096"),
     ],
 )
 def test_a_group_that_cannot_be_computed_is_left_out_and_reported(change, why, base, tmp_path):

@@ -22,7 +22,7 @@ from skill_plugin.histories.eligibility import (
     group_temperature,
     refusal,
 )
-from skill_plugin.histories.worth import CandidateRewards, worths_of
+from skill_plugin.histories.worth import CandidateRewards, Worths, worths_of
 from skill_plugin.limits import Limit, check_number
 from skill_plugin.training.data.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.data.groups import Candidate, Group, Groups, GroupWriter
@@ -115,14 +115,14 @@ def build_groups(
         InvalidHistoryError: a row is not ours, or damaged.
     """
     check_number("validation_share", validation_share, Limit(least=0, below=1), whole=False)
-    rules = _Rules(base_model, ages, None if ages is None else max_age, advantage, max_tokens)
+    rules = Rules(base_model, ages, None if ages is None else max_age, advantage, max_tokens)
     counts = _Counts()
     try:
         (folder / REPORT).unlink(missing_ok=True)
         with GroupWriter(folder / TRAIN) as train, GroupWriter(folder / VALIDATION) as validation:
             for _, found in groupby(revisions(rows), key=lambda one: one.group_id):
                 candidates = list(found)
-                group, reasons = _group(candidates, rules)
+                group, reasons, _, _ = decide_group(candidates, rules)
                 counts.add(candidates, reasons)
                 if group is not None:
                     held_back = _is_held_back(group.task, validation_share)
@@ -142,16 +142,29 @@ def build_groups(
     return report
 
 
-class _Rules(NamedTuple):
-    base_model: str | None
-    ages: Mapping[str | None, int] | None
-    max_age: int | None
-    advantage: AdvantageSettings
-    max_tokens: int | None
+class Rules(NamedTuple):
+    """What decides whether a revision is learned from; see `eligibility.refusal`."""
+
+    base_model: str | None = None
+    ages: Mapping[str | None, int] | None = None
+    max_age: int | None = None
+    advantage: AdvantageSettings = AdvantageSettings()
+    max_tokens: int | None = None
 
 
-def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | None, list[Reason | None]]:
-    """What of a group is learned from, and of each candidate why not."""
+class GroupDecision(NamedTuple):
+    """What of a group is learned from: None is nothing. `reasons` say of each candidate why not, None where it is; `worths` and
+    `rewards` are what each was judged by.
+    """
+
+    group: Group | None
+    reasons: list[Reason | None]
+    worths: Worths
+    rewards: list[CandidateRewards]
+
+
+def decide_group(revised: Sequence[RecordedRevision], rules: Rules) -> GroupDecision:
+    """Splits the candidates of one prompt into those to train on and the reason each other one is refused."""
     first = revised[0]
     settings = rules.advantage
     judged_C = [_judged(one, settings.malformed_reward) for one in revised]
@@ -172,8 +185,8 @@ def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | 
             split=one.split,
             malformed=one.malformed,
             imported=one.imported,
-            prompt_tokens=len(one.prompt_ids),
-            completion_tokens=len(one.completion_ids),
+            prompt_tokens=len(one.prompt_token_ids),
+            completion_tokens=len(one.completion_token_ids),
             logprobs=len(one.logprobs),
             base_model=one.base_model,
             age=None if rules.ages is None else rules.ages.get(one.checkpoint),
@@ -182,21 +195,22 @@ def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | 
             other_tasks=worth.reward is None and bool(rewards_K) and bool(worths.siblings),
             other_distribution=one.temperature is None or one.temperature != temperature,
             wrong_logprobs=not all(map(math.isfinite, one.logprobs)) or max(one.logprobs, default=0) > HIGHEST_LOGPROB,
-            other_prompt=prompt is not None and one.prompt_ids != prompt,
-            too_long=rules.max_tokens is not None and len(one.prompt_ids) + len(one.completion_ids) > rules.max_tokens,
+            other_prompt=prompt is not None and one.prompt_token_ids != prompt,
+            too_long=rules.max_tokens is not None
+            and len(one.prompt_token_ids) + len(one.completion_token_ids) > rules.max_tokens,
         )
         reason = refusal(
             example, base_model=rules.base_model, max_age=rules.max_age, malformed_reward=settings.malformed_reward
         )
         reasons.append(reason)
         if reason is None:
-            prompt = one.prompt_ids
+            prompt = one.prompt_token_ids
             pull, push = parts(advantages_K)
             candidates.append(
                 Candidate(
                     number=one.candidate,
-                    completion_ids=one.completion_ids,
-                    behaviour_logprobs=one.logprobs,
+                    completion_token_ids=one.completion_token_ids,
+                    logprobs=one.logprobs,
                     rewards=tuple(rewards_K),
                     pull=pull,
                     push=push,
@@ -207,24 +221,24 @@ def _group(revised: Sequence[RecordedRevision], rules: _Rules) -> tuple[Group | 
                 )
             )
     if prompt is None or temperature is None:
-        return None, reasons
+        return GroupDecision(None, reasons, worths, judged_C)
     group = Group(
         id=first.group_id,
         task=first.task,
         family=first.family,
         generation=first.generation,
-        prompt_ids=prompt,
+        prompt_token_ids=prompt,
         temperature=temperature,
         candidates=tuple(candidates),
         previous_rewards=first.previous,
         siblings=worths.siblings,
     )
-    return group, reasons
+    return GroupDecision(group, reasons, worths, judged_C)
 
 
 def _judged(one: RecordedRevision, malformed_reward: float | None) -> CandidateRewards:
     """Its rewards. A malformed text has the one that it is given; without tokens it is not one of a generator that is trained."""
-    if not (one.malformed and one.completion_ids):
+    if not (one.malformed and one.completion_token_ids):
         return CandidateRewards(one.rewards, one.later)
     return CandidateRewards((), fixed=malformed_reward)
 
@@ -263,7 +277,7 @@ class _Counts:
                 self.refused[reason] += 1
                 continue
             self.candidates += 1
-            self.tokens += len(one.completion_ids)
+            self.tokens += len(one.completion_token_ids)
             self.checkpoints[one.checkpoint or BASE] += 1
             if not one.malformed:
                 judged[one.skill] = one.rewards

@@ -28,8 +28,8 @@ class Candidate:
 
     Args:
         number: Its place in the group.
-        completion_ids: Shape [T], with the token that ended it.
-        behaviour_logprobs: Of those tokens when they were sampled, at the group's temperature, shape [T].
+        completion_token_ids: Shape [T], with the token that ended it.
+        logprobs: Of those tokens when they were sampled, at the group's temperature, shape [T].
         rewards: On the task that it was written from, shape [K]; of a malformed text the one reward that it is given.
         pull: From 0.
         push: Up to 0.
@@ -40,8 +40,8 @@ class Candidate:
     """
 
     number: int
-    completion_ids: tuple[int, ...]
-    behaviour_logprobs: tuple[float, ...]
+    completion_token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
     rewards: tuple[float, ...]
     pull: float
     push: float
@@ -65,7 +65,7 @@ class Group:
         task: The task's content hash; what is held back for validation is held back by it.
         family: The task's.
         generation: g, from 1.
-        prompt_ids: Shape [P].
+        prompt_token_ids: Shape [P].
         temperature: That the candidates were sampled at; log-probabilities are of logits / temperature.
         candidates: Those that are learned from, C or fewer.
         previous_rewards: All rewards of generation g - 1 on this task.
@@ -76,7 +76,7 @@ class Group:
     task: str
     family: str
     generation: int
-    prompt_ids: tuple[int, ...]
+    prompt_token_ids: tuple[int, ...]
     temperature: float
     candidates: tuple[Candidate, ...]
     previous_rewards: tuple[float, ...] = ()
@@ -84,7 +84,7 @@ class Group:
 
     @property
     def completion_tokens(self) -> int:
-        return sum(len(candidate.completion_ids) for candidate in self.candidates)
+        return sum(len(candidate.completion_token_ids) for candidate in self.candidates)
 
     def to_json(self) -> dict[str, Any]:
         return _fields(self) | {"candidates": [_fields(one) for one in self.candidates]}

@@ -26,8 +26,8 @@ class RecordedRevision(NamedTuple):
     candidate: int
     skill: str | None
     malformed: bool
-    prompt_ids: tuple[int, ...]
-    completion_ids: tuple[int, ...]
+    prompt_token_ids: tuple[int, ...]
+    completion_token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     temperature: float | None
     rewards: tuple[float, ...]
@@ -71,8 +71,8 @@ def _revision(row: Mapping[str, Any]) -> RecordedRevision:
         candidate=_whole(row, "candidate", 0),
         skill=row["skill"],
         malformed=row["skill"] is None or row["error"] is not None,
-        prompt_ids=_ids(row, "prompt_token_ids"),
-        completion_ids=_ids(row, "completion_token_ids"),
+        prompt_token_ids=_ids(row, "prompt_token_ids"),
+        completion_token_ids=_ids(row, "completion_token_ids"),
         logprobs=tuple(map(float, row["logprobs"] or ())),
         temperature=temperature_of(row["sampling"]),
         rewards=_rewards(row, "rewards"),

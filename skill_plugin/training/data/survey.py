@@ -50,31 +50,31 @@ def survey(groups: Groups, config: Any) -> Survey:
         if accepted(group).candidates:
             found.accepted.append(place)
         longest = _longest(group)
-        found.prompt = max(found.prompt, len(group.prompt_ids))
+        found.prompt = max(found.prompt, len(group.prompt_token_ids))
         found.completion = max(found.completion, longest)
         found.candidates = max(found.candidates, len(group.candidates))
-        found.tokens = max(found.tokens, len(group.prompt_ids) + longest)
+        found.tokens = max(found.tokens, len(group.prompt_token_ids) + longest)
     return found
 
 
 def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
     """Why a group cannot be computed, or None."""
     candidates = group.candidates
-    if not group.prompt_ids or not candidates or not all(one.completion_ids for one in candidates):
+    if not group.prompt_token_ids or not candidates or not all(one.completion_token_ids for one in candidates):
         return "it has no candidates, or a prompt or a candidate of 0 tokens"
-    if any(len(one.behaviour_logprobs) != len(one.completion_ids) for one in candidates):
+    if any(len(one.logprobs) != len(one.completion_token_ids) for one in candidates):
         return "it has another number of log-probs than of tokens"
     numbers = (
         number
         for one in candidates
-        for number in (*one.behaviour_logprobs, one.pull, one.push, *one.rewards, one.reward or 0.0, one.gain or 0.0)
+        for number in (*one.logprobs, one.pull, one.push, *one.rewards, one.reward or 0.0, one.gain or 0.0)
     )
     if not (all(map(math.isfinite, numbers)) and 0 < group.temperature < math.inf):
         return "it holds values that are not numbers, or a temperature that is not above 0"
-    tokens = chain(group.prompt_ids, *(one.completion_ids for one in candidates))
+    tokens = chain(group.prompt_token_ids, *(one.completion_token_ids for one in candidates))
     if bad := next((token for token in tokens if not 0 <= token < vocabulary), None):
         return f"token {bad} is not one of the {vocabulary} that the base model has"
-    if context is not None and (length := len(group.prompt_ids) + _longest(group)) > context:
+    if context is not None and (length := len(group.prompt_token_ids) + _longest(group)) > context:
         return f"it has {length} tokens and the base model takes {context}"
     return None
 
@@ -92,4 +92,4 @@ def _gain(candidate: Candidate, group: Group) -> float | None:
 
 
 def _longest(group: Group) -> int:
-    return max(len(one.completion_ids) for one in group.candidates)
+    return max(len(one.completion_token_ids) for one in group.candidates)

@@ -78,8 +78,8 @@ class Policy:
 
     def logprobs(self, group: Group, numbers: Sequence[int]) -> torch.Tensor:
         """Of the completion tokens of some candidates, one after the other, in nats, shape [N]."""
-        completions = [group.candidates[number].completion_ids for number in numbers]
-        found: torch.Tensor = self._scorer(group.prompt_ids, completions, group.temperature)
+        completions = [group.candidates[number].completion_token_ids for number in numbers]
+        found: torch.Tensor = self._scorer(group.prompt_token_ids, completions, group.temperature)
         return found
 
     @torch.no_grad()

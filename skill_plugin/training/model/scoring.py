@@ -51,7 +51,9 @@ class Scorer(nn.Module):
         if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
             raise ConfigurationError("the model has an adapter that is a prompt; train a LoRA adapter")
 
-    def forward(self, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], temperature: float) -> Tensor:
+    def forward(
+        self, prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], temperature: float
+    ) -> Tensor:
         """Of all completion tokens, candidates one after the other, shape [N], float32, in nats, of logits / temperature.
 
         One forward pass of the model.
@@ -60,15 +62,15 @@ class Scorer(nn.Module):
             ConfigurationError: the prompt or a completion has no tokens, the temperature is not above 0, or the way is
                 `shared` and wrong for the model.
         """
-        if not prompt_ids or not completions or not all(completions):
+        if not prompt_token_ids or not completions or not all(completions):
             raise ConfigurationError("a group has a prompt or a candidate of 0 tokens; leave it out")
         if not 0 < temperature < float("inf"):
             raise ConfigurationError(f"the temperature is {temperature!r}; log-probabilities need one above 0")
         causal = _causal(self.model)
         if self.way == "shared":
-            outputs, hidden_N_E = _shared(causal, prompt_ids, completions, self.longest)
+            outputs, hidden_N_E = _shared(causal, prompt_token_ids, completions, self.longest)
         else:
-            outputs, hidden_N_E = _plain(causal, prompt_ids, completions)
+            outputs, hidden_N_E = _plain(causal, prompt_token_ids, completions)
         logits = _head(causal, outputs)
 
         def score(hidden_n_E: Tensor, chosen_n: Tensor) -> Tensor:
@@ -108,10 +110,12 @@ def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | N
     """
     causal = _causal(model)
     if longest is None:
-        longest = len(sample.prompt_ids) + max((len(one.completion_ids) for one in sample.candidates), default=0)
+        longest = len(sample.prompt_token_ids) + max(
+            (len(one.completion_token_ids) for one in sample.candidates), default=0
+        )
     with _evaluating(model), torch.no_grad():
         probe = _probe(causal, sample)
-        plain_N = Scorer(model, way="plain")(probe.prompt_ids, probe.completions, 1.0)
+        plain_N = Scorer(model, way="plain")(probe.prompt_token_ids, probe.completions, 1.0)
         exact = causal.dtype in EXACT
         # Rounding can send a few tokens to another expert of a mixture; a wrong head is wrong about most.
         if not (off := float((plain_N - probe.truth_N).abs().median())) <= (1e-3 if exact else 0.5):
@@ -149,30 +153,30 @@ _warned: WeakSet[nn.Module] = WeakSet()
 class _Probe(NamedTuple):
     """A small group, what its log-probabilities are, and a token to put in place of the first candidate's last."""
 
-    prompt_ids: list[int]
+    prompt_token_ids: list[int]
     completions: list[list[int]]
     other: int
     truth_N: Tensor
 
 
 def _probe(causal: Any, sample: Group) -> _Probe:
-    tokens = [*sample.prompt_ids, *(token for one in sample.candidates for token in one.completion_ids)]
+    tokens = [*sample.prompt_token_ids, *(token for one in sample.candidates for token in one.completion_token_ids)]
     if not tokens:
         raise ConfigurationError(f"group {sample.id!r} has no tokens; leave it out")
     # Different tokens, so that what is at the wrong place shows. The first candidate is the longest: it ends where the next
     # one begins, and hands on whatever leaks.
     ids = cycle(dict.fromkeys([*tokens, 0, 1]))
-    prompt_ids, *completions = ([next(ids) for _ in range(length)] for length in (40, 12, 7, 3))
+    prompt_token_ids, *completions = ([next(ids) for _ in range(length)] for length in (40, 12, 7, 3))
     # One row at a time, without padding, through the model as it is: as little of what is here as there can be.
     truth = []
     for completion in completions:
         logits_1_T_V = causal(
-            input_ids=torch.tensor([[*prompt_ids, *completion]], device=causal.device), use_cache=False
+            input_ids=torch.tensor([[*prompt_token_ids, *completion]], device=causal.device), use_cache=False
         ).logits
-        logprobs_n_V = logits_1_T_V[0, len(prompt_ids) - 1 : -1].float().log_softmax(1)
+        logprobs_n_V = logits_1_T_V[0, len(prompt_token_ids) - 1 : -1].float().log_softmax(1)
         truth.append(logprobs_n_V[range(len(completion)), completion])
     other = next(token for token in ids if token != completions[0][-1])
-    return _Probe(prompt_ids, completions, other, torch.cat(truth))
+    return _Probe(prompt_token_ids, completions, other, torch.cat(truth))
 
 
 def _wrong_if_shared(model: nn.Module, probe: _Probe, longest: int, allowed: float) -> str | None:
@@ -181,14 +185,14 @@ def _wrong_if_shared(model: nn.Module, probe: _Probe, longest: int, allowed: flo
     kinds = set(getattr(causal.config.get_text_config(), "layer_types", None) or ATTENTION)
     if unlike := kinds - ATTENTION:
         return f"it has layers of {', '.join(sorted(unlike))}"
-    prompt_ids, completions, other, truth_N = probe
+    prompt_token_ids, completions, other, truth_N = probe
     first = completions[0]
     with shared_prefix.installed(causal):
         try:
-            found_N = scorer(prompt_ids, completions, 1.0)
+            found_N = scorer(prompt_token_ids, completions, 1.0)
         except Exception as exc:  # noqa: BLE001 - a family that knows no layout may fail in any way of its own
             return str(exc).partition(";")[0]
-        moved_N = scorer(prompt_ids, [[*first[:-1], other], *completions[1:]], 1.0)
+        moved_N = scorer(prompt_token_ids, [[*first[:-1], other], *completions[1:]], 1.0)
     if not torch.equal(found_N[len(first) :], moved_N[len(first) :]):
         return "a candidate's tokens move the log-probabilities of the others"
     apart = float((found_N - truth_N).abs().max())
@@ -219,10 +223,12 @@ def _body(causal: Any) -> str:
 
 
 def _shared(
-    causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], longest: int
+    causal: Any, prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], longest: int
 ) -> tuple[Any, Tensor]:
     shared_prefix.install(causal)
-    ids_1_L, positions_1_L, layout_P_G_C_0, predicts_N = shared_prefix.pack(prompt_ids, completions, causal.device)
+    ids_1_L, positions_1_L, layout_P_G_C_0, predicts_N = shared_prefix.pack(
+        prompt_token_ids, completions, causal.device
+    )
     with shared_prefix.watched(causal, longest):
         outputs = getattr(causal, _body(causal))(
             input_ids=ids_1_L, attention_mask=layout_P_G_C_0, position_ids=positions_1_L, use_cache=False
@@ -230,7 +236,7 @@ def _shared(
     return outputs, outputs[0][0, predicts_N]
 
 
-def _plain(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
+def _plain(causal: Any, prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
     longest = max(map(len, completions))
     ids: list[list[int]] = []
     mask: list[list[int]] = []
@@ -238,10 +244,10 @@ def _plain(causal: Any, prompt_ids: Sequence[int], completions: Sequence[Sequenc
     predicts: list[int] = []
     for row, completion in enumerate(completions):
         padding = longest - len(completion)
-        ids.append([*prompt_ids, *completion, *[prompt_ids[0]] * padding])
+        ids.append([*prompt_token_ids, *completion, *[prompt_token_ids[0]] * padding])
         mask.append([1] * (len(ids[0]) - padding) + [0] * padding)
         rows += [row] * len(completion)
-        predicts += range(len(prompt_ids) - 1, len(prompt_ids) - 1 + len(completion))
+        predicts += range(len(prompt_token_ids) - 1, len(prompt_token_ids) - 1 + len(completion))
     ids_B_T = torch.tensor(ids, device=causal.device)
     positions = {"position_ids": torch.arange(ids_B_T.shape[1], device=causal.device).expand_as(ids_B_T)}
     if "position_ids" not in signature(type(getattr(causal, _body(causal))).forward).parameters:

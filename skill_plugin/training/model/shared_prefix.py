@@ -51,14 +51,17 @@ class PackedGroup(NamedTuple):
     predicts_N: Tensor
 
 
-def pack(prompt_ids: Sequence[int], completions: Sequence[Sequence[int]], device: torch.device) -> PackedGroup:
+def pack(prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], device: torch.device) -> PackedGroup:
     """One row of a prompt and its completions, all of them of one token or more."""
-    prompt, length = len(prompt_ids), max(map(len, completions))
-    ids, positions = list(prompt_ids), list(range(prompt))
+    prompt, length = len(prompt_token_ids), max(map(len, completions))
+    ids, positions = list(prompt_token_ids), list(range(prompt))
     predicts: list[int] = []
     for completion in completions:
         begin = len(ids)
-        ids += [*completion, *[prompt_ids[0]] * (length - len(completion))]  # what is behind a token does not reach it
+        ids += [
+            *completion,
+            *[prompt_token_ids[0]] * (length - len(completion)),
+        ]  # what is behind a token does not reach it
         positions += range(prompt, prompt + length)
         # The prompt's last token predicts the first of every candidate.
         predicts += [prompt - 1, *range(begin, begin + len(completion) - 1)]

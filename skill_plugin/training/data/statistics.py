@@ -1,80 +1,19 @@
-"""What a store's histories hold, in numbers: gathered lineage by lineage, in memory that does not grow with them."""
+"""What a store's histories hold, in numbers: counted lineage by lineage, in memory that does not grow with them."""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
-from skill_plugin.credit import DEFAULT_CREDIT, Credit
-from skill_plugin.histories.eligibility import (
-    BASE,
-    MALFORMED_REWARD,
-    MAX_AGE,
-    Example,
-    Reason,
-    group_temperature,
-    refusal,
-)
-from skill_plugin.histories.worth import CandidateRewards, Later, has_signal, last_tried, worths_of
+from skill_plugin.histories.eligibility import BASE, Reason
+from skill_plugin.histories.worth import CandidateRewards, has_signal
 from skill_plugin.records import Purpose
+from skill_plugin.training.data.dataset import Rules, decide_group
+from skill_plugin.training.data.revised import RecordedRevision, revisions
 
 OWN, IMPORTED = "own", "imported"
-
-
-class CountedRevision(NamedTuple):
-    """A revision as far as it is counted; token ids and log-probs by their number. `skill` is (id, version) or None.
-
-    `temperature` is that of `eligibility.temperature_of`, `later` are its rewards on sibling tasks.
-    """
-
-    generation: int
-    group_id: str
-    skill: tuple[str, int] | None
-    error: str | None
-    source: str | None
-    model: str | None
-    checkpoint: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    logprobs: int
-    temperature: float | None
-    later: Sequence[Later] = ()
-
-    @property
-    def malformed(self) -> bool:
-        return self.skill is None or self.error is not None
-
-
-class CountedRollout(NamedTuple):
-    """A rollout as far as it is counted."""
-
-    generation: int
-    skill: tuple[str, int] | None
-    arm: str
-    reward: float | None
-    passed: bool | None
-    source: str | None
-    purpose: str = "run"
-
-
-class CountedLineage(NamedTuple):
-    """The generations of one run on one task. Revisions are in the order of their groups.
-
-    Rollouts on siblings, of the gate and of replays have run ids of their own: they come as lineages, and are counted as none.
-    """
-
-    split: str
-    revisions: Sequence[CountedRevision]
-    rollouts: Sequence[CountedRollout]
-
-
-class CheckpointAges(NamedTuple):
-    """Ages in checkpoints, see `eligibility.ages`, and the base model of each checkpoint."""
-
-    ages: Mapping[str | None, int]
-    base_models: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,19 +91,18 @@ class Spread:
 
 
 @dataclass
-class Gatherer:
-    """Takes lineages one by one.
+class HistoryCounts:
+    """Counts histories lineage by lineage. What may be learned from is decided as for a training, by `decide_group`.
+
+    Rollouts on siblings, of the gate and of replays have run ids of their own: they come as lineages, and are counted as none.
 
     Args:
-        checkpoints: What is known of checkpoints.
-        base_model: See `eligibility.refusal`.
-        max_age: See `eligibility.refusal`.
-        checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is not one.
+        rules: What decides about a revision.
+        checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is the one without
+            an adapter.
     """
 
-    checkpoints: CheckpointAges
-    base_model: str | None = None
-    max_age: int = MAX_AGE
+    rules: Rules
     checkpoint: str | None = None
     lineages: int = 0
     generations: int = 0
@@ -175,65 +113,56 @@ class Gatherer:
     sources: Counter[str] = field(default_factory=Counter)
     refused: Counter[Reason] = field(default_factory=Counter)
     written_by: Counter[str | None] = field(default_factory=Counter)
-    rolled: Counter[str] = field(default_factory=Counter)
+    purposes: Counter[str] = field(default_factory=Counter)
     by_purpose: dict[str, Rewards] = field(default_factory=lambda: defaultdict(Rewards))
     by_generation: dict[tuple[int, str], Rewards] = field(default_factory=lambda: defaultdict(Rewards))
     inter: Spread = field(default_factory=Spread)
     compared: Rewards = field(default_factory=Rewards)
     rewards_a_candidate: Spread = field(default_factory=Spread)
 
-    def add(self, lineage: CountedLineage) -> None:
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Counts one lineage: the generations of one run on one task.
+
+        Args:
+            rows: Those of `store.histories.rows` with one task and one run id.
+
+        Raises:
+            InvalidHistoryError: a row is damaged.
+        """
         wanted = None if self.checkpoint == BASE else self.checkpoint
-        revisions = [one for one in lineage.revisions if self.checkpoint is None or one.checkpoint == wanted]
-        if self.checkpoint is not None and not revisions:
+        written = list(revisions(rows))
+        counted = [one for one in written if self.checkpoint is None or one.checkpoint == wanted]
+        if self.checkpoint is not None and not counted:
             return
-        own = [one for one in lineage.rollouts if one.purpose == "run"]
-        numbers = {one.generation for one in own} | {one.generation for one in lineage.revisions}
+        numbers = {one.generation for one in written}
+        for row in rows:
+            for rollout in row["rollouts"]:
+                if rollout["purpose"] == "run":
+                    numbers.add(row["generation"])
+                self._rollout(row["generation"], rollout)
         self.lineages += bool(numbers)
         self.generations += len(numbers)
-        for one in lineage.rollouts:
-            self.sources[OWN if one.source is None else IMPORTED] += 1
-            self.rolled[one.purpose] += 1
-            if one.reward is not None and one.arm == "skill":
-                self.by_purpose[one.purpose].add(one.reward, bool(one.passed))
-        rewards: defaultdict[int, list[float]] = defaultdict(list)
-        by_skill: defaultdict[tuple[str, int] | None, dict[int, list[float]]] = defaultdict(dict)
-        for one in own:
-            if one.reward is not None and one.arm == "skill":
-                rewards[one.generation].append(one.reward)
-                by_skill[one.skill].setdefault(one.generation, []).append(one.reward)
-                source = OWN if one.source is None else IMPORTED
-                self.by_generation[one.generation, source].add(one.reward, bool(one.passed))
-        for _, found in groupby(revisions, key=lambda one: one.group_id):
-            group = list(found)
-            # A malformed text without tokens is not one of a generator that is trained: a reflection of another system, say.
-            candidates = [
-                CandidateRewards((), fixed=MALFORMED_REWARD)
-                if one.malformed and one.completion_tokens > 0
-                else CandidateRewards(last_tried(by_skill[one.skill], one.generation) if one.skill else (), one.later)
-                for one in group
-            ]
-            self._group(lineage.split, group, candidates, rewards.get(group[0].generation - 1, []))
+        for _, group in groupby(counted, key=lambda one: one.group_id):
+            self._group(list(group))
 
-    def _group(
-        self,
-        split: str,
-        group: Sequence[CountedRevision],
-        candidates: Sequence[CandidateRewards],
-        previous: Sequence[float],
-    ) -> None:
-        worths = worths_of(candidates, previous, Credit.of(DEFAULT_CREDIT))
-        signal = has_signal(worths.candidates)
-        temperature = group_temperature(one.temperature for one in group)
+    def _rollout(self, generation: int, rollout: Mapping[str, Any]) -> None:
+        source = OWN if rollout["source"] is None else IMPORTED
+        reward, passed, purpose = rollout["reward"], bool(rollout["passed"]), rollout["purpose"]
+        self.sources[source] += 1
+        self.purposes[purpose] += 1
+        if reward is None or rollout["arm"] != "skill":
+            return
+        self.by_purpose[purpose].add(reward, passed)
+        if purpose == "run":
+            self.by_generation[generation, source].add(reward, passed)
+
+    def _group(self, group: Sequence[RecordedRevision]) -> None:
+        _, reasons, worths, rewards = decide_group(group, self.rules)
         self.groups += 1
         self.groups_by_siblings += bool(worths.siblings)
-        self.groups_with_signal += signal
-        for revision, judged, worth in zip(group, candidates, worths.candidates, strict=True):
+        self.groups_with_signal += has_signal(worths.candidates)
+        for revision, reason, judged, worth in zip(group, reasons, rewards, worths.candidates, strict=True):
             self.written_by[revision.checkpoint] += 1
-            elsewhere = worth.reward is None and bool(judged.own) and bool(worths.siblings)
-            reason = self._refusal(
-                split, revision, worth.rollouts, signal=signal, elsewhere=elsewhere, temperature=temperature
-            )
             if reason is None:
                 self.usable += 1
             else:
@@ -245,35 +174,9 @@ class Gatherer:
                 if worth.gain is not None:
                     self.inter.add(worth.gain)
 
-    def _refusal(
-        self,
-        split: str,
-        revision: CountedRevision,
-        rewards: int,
-        *,
-        signal: bool,
-        elsewhere: bool,
-        temperature: float | None,
-    ) -> Reason | None:
-        known = self.checkpoints.base_models.get(revision.checkpoint) if revision.checkpoint else None
-        example = Example(
-            split=split,
-            malformed=revision.malformed,
-            imported=revision.source is not None,
-            prompt_tokens=revision.prompt_tokens,
-            completion_tokens=revision.completion_tokens,
-            logprobs=revision.logprobs,
-            base_model=known or revision.model,
-            age=self.checkpoints.ages.get(revision.checkpoint),
-            rewards=rewards,
-            signal=signal,
-            other_tasks=elsewhere,
-            other_distribution=revision.temperature is None or revision.temperature != temperature,
-        )
-        return refusal(example, base_model=self.base_model, max_age=self.max_age)
-
     def result(self, tasks: Mapping[str, int]) -> HistoryStats:
-        """What was gathered, with the number of tasks by split."""
+        """Returns what was counted, with the number of tasks by split."""
+        ages = self.rules.ages or {}
         candidates = self.written_by.total()
         k, p = self.rewards_a_candidate.mean, self.compared.mean
         return HistoryStats(
@@ -287,12 +190,12 @@ class Gatherer:
             by_purpose=[
                 {
                     "purpose": purpose,
-                    "rollouts": self.rolled[purpose],
+                    "rollouts": self.purposes[purpose],
                     "mean": self.by_purpose[purpose].mean,
                     "passed": self.by_purpose[purpose].share,
                 }
                 for purpose in get_args(Purpose)
-                if self.rolled[purpose]
+                if self.purposes[purpose]
             ],
             reward_by_generation=[
                 {
@@ -319,7 +222,7 @@ class Gatherer:
                     "checkpoint": name or BASE,
                     "revisions": count,
                     "share": count / candidates,
-                    "age": self.checkpoints.ages.get(name),
+                    "age": ages.get(name),
                 }
                 for name, count in self.written_by.most_common()
             ],
