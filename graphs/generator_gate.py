@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any, TypeVar, Unpack
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import protocols, verifiers
@@ -28,7 +29,7 @@ from skill_plugin.graphs.evolution.recorder import Recorder
 from skill_plugin.graphs.evolution.rollout import Trial, generation_of
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder
-from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.execute import FromOutput, TaskLLM, ToInput, execute_node
 from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.limits import AT_LEAST_1, check_number
@@ -79,9 +80,9 @@ async def agate_generator(
     tasks: Sequence[Task],
     *,
     store: SkillStore,
-    llm: Any,
-    candidate: Any,
-    live: Any,
+    llm: TaskLLM,
+    candidate: protocols.Generator | BaseChatModel,
+    live: protocols.Generator | BaseChatModel,
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     candidates: int = 4,
     rollouts: int = 4,

@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.types import Send
 
+from skill_plugin import protocols
 from skill_plugin.errors import ModelError
 from skill_plugin.generators import as_generator
 from skill_plugin.generators.prompt import SAME_TEXT
@@ -40,7 +42,7 @@ def add_population(
     execute: SkillNode,
     verify: SkillNode,
     store: SkillStore,
-    generator: Any,
+    generator: protocols.Generator | BaseChatModel | None,
     candidates: int,
     rollouts: int,
     max_generations: int,
@@ -131,7 +133,7 @@ def _select_node() -> SkillNode:
     return SkillNode("select", body, PopulationState)
 
 
-def _propose_node(store: SkillStore, generator: Any, candidates: int) -> SkillNode:
+def _propose_node(store: SkillStore, generator: protocols.Generator | BaseChatModel, candidates: int) -> SkillNode:
     """Samples candidates from one prompt and stages them."""
     writer = as_generator(generator)
 

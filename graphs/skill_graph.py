@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Unpack
 
+from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.nodes.approve import approve_node
-from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.execute import FromOutput, TaskLLM, ToInput, execute_node
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import retrieve_node
 from skill_plugin.graphs.nodes.revise import revise_node, skill_router
@@ -15,7 +16,7 @@ from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.population import INPUTS, PopulationState, add_population
 from skill_plugin.graphs.state import SkillInput, SkillOutput, SkillState
 from skill_plugin.limits import AT_LEAST_0, AT_LEAST_1, check_number
-from skill_plugin.protocols import Verifier
+from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.verifiers.adherence import Adherence
@@ -27,9 +28,9 @@ FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
 def create_skill_graph(
     *,
     store: SkillStore,
-    llm: Any,
+    llm: TaskLLM,
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
-    generator: Any = None,
+    generator: Generator | BaseChatModel | None = None,
     max_generations: int = 3,
     candidates: int = 1,
     rollouts: int = 1,

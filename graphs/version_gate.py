@@ -1,19 +1,26 @@
 """The gate on held-out tasks: runs what users get today and what they would get, then promotes the best version or none."""
 
-from collections.abc import Sequence
-from typing import Any, Unpack
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Self, TypeVar, Unpack
 
 from langchain_core.runnables import Runnable
 
 from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.gates.decision import GateDecision
-from skill_plugin.gates.versions import choose, judge_version, load_rule
-from skill_plugin.graphs.finder import Finder, ShownSkills
-from skill_plugin.graphs.observe import emit, span
+from skill_plugin.gates.versions import choose, load_rule
+from skill_plugin.graphs.finder import Finder
+from skill_plugin.graphs.observe import span
+from skill_plugin.graphs.pairs import decide_on, found_elsewhere, keep_decision, run_pairs, tell
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
 from skill_plugin.protocols import GateRule
 from skill_plugin.records import Task, split_ref
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
+
+T = TypeVar("T")
 
 
 def gate_version(
@@ -78,67 +85,58 @@ def gate_versions(
             f"skill {split_ref(refs[0])[0]!r} is {status}; only a person restores it: skill-plugin skills restore"
         )
     finder, asked = Finder(store, Retrieval.of(retrieval)), load_rule(rule)
-    replays = _Replays(graph, max_concurrency)
-    decisions = choose(
-        {ref: _judged(finder, replays, ref, tasks, others=others, like=like, rule=asked) for ref in refs}
-    )
+    with _GraphRuns(graph, max_concurrency) as run:
+
+        async def judged(ref: str) -> GateDecision:
+            shown = [finder.shows(task, ref) for task in tasks]
+            return decide_on(
+                ref,
+                shown,
+                await run_pairs(run, shown),
+                finder=finder,
+                like=like,
+                elsewhere=await run_pairs(run, found_elsewhere(finder, others, ref)),
+                rule=asked,
+                judges=[task.content_hash for task in tasks],
+            )
+
+        async def all_judged() -> dict[str, GateDecision]:
+            return {ref: await judged(ref) for ref in refs}
+
+        decisions = choose(_in_a_loop(all_judged))
     for ref, decision in decisions.items():
         with span("gate"):
-            emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
-            if decision.promote:
-                store.promote(ref, by="gate", decision=decision)
-            else:
-                store.refuse(ref, decision=decision)
+            tell(ref, decision)
+            keep_decision(store, ref, decision, by="gate")
     return decisions
 
 
-def _judged(
-    finder: Finder,
-    replays: "_Replays",
-    ref: str,
-    tasks: Sequence[Task],
-    *,
-    others: Sequence[Task],
-    like: Sequence[Task],
-    rule: GateRule,
-) -> GateDecision:
-    shown = [finder.shows(task, ref) for task in tasks]
-    elsewhere = [one for task in others if (one := finder.shows(task, ref)).finds(ref)]
-    of_kind = [one for one in shown if finder.is_like(one.task, like)]
-    pairs, taken = replays(shown), replays(elsewhere)
-    return judge_version(
-        [b for b, _ in pairs],
-        [a for _, a in pairs],
-        found=sum(one.finds(ref) for one in of_kind),
-        of_kind=len(of_kind),
-        elsewhere=taken,
-        judges=[task.content_hash for task in tasks],
-        rule=rule,
-    )
-
-
-class _Replays:
-    """Runs held-out tasks through a graph, each under each skill once."""
+class _GraphRuns:
+    """Runs held-out tasks through a graph, each under each skill once, in threads: a checkpointer may know no async."""
 
     def __init__(self, graph: Runnable[SkillInput, SkillOutput], max_concurrency: int) -> None:
         self._graph = graph
-        self._max_concurrency = max_concurrency
-        self._rewards: dict[tuple[str, str | None], float | None] = {}
+        self._pool = ThreadPoolExecutor(max_concurrency)
+        self._runs: dict[tuple[str, str | None], asyncio.Future[SkillOutput]] = {}
 
-    def __call__(self, shown: Sequence[ShownSkills]) -> list[tuple[float, float]]:
-        """Returns the rewards today and then, of the tasks that have a verdict both ways, shape [tasks][2]."""
-        runs = {_key(one.task, skill): (one.task, skill) for one in shown for skill in (one.today, one.then)}
-        missing = [key for key in runs if key not in self._rewards]
-        outputs = self._graph.batch(
-            [_held_out(*runs[key]) for key in missing], {"max_concurrency": self._max_concurrency}
-        )
-        self._rewards |= {key: output["reward"] for key, output in zip(missing, outputs, strict=True)}
-        pairs = [(self._rewards[_key(one.task, one.today)], self._rewards[_key(one.task, one.then)]) for one in shown]
-        return [(b, a) for b, a in pairs if b is not None and a is not None]
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def __call__(self, task: Task, skill: PinnedSkill | None) -> float | None:
+        key = (task.id, skill["ref"] if skill else None)
+        if key not in self._runs:
+            call = partial(copy_context().run, self._graph.invoke, _held_out(task, skill))
+            self._runs[key] = asyncio.get_running_loop().run_in_executor(self._pool, call)
+        return (await self._runs[key])["reward"]
 
 
-def _key(task: Task, skill: PinnedSkill | None) -> tuple[str, str | None]:
-    return task.id, skill["ref"] if skill else None
+def _in_a_loop(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Runs a coroutine to its end in a thread of its own, so that it also works where a loop runs, as in a notebook."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(copy_context().run, asyncio.run, job()).result()
 
 
 def _held_out(task: Task, skill: PinnedSkill | None) -> SkillInput:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import credit, protocols, verifiers
@@ -31,7 +32,7 @@ from skill_plugin.graphs.evolution.settings import EvolveSettings
 from skill_plugin.graphs.evolution.shared import Shared
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder
-from skill_plugin.graphs.nodes.execute import FromOutput, ToInput, execute_node
+from skill_plugin.graphs.nodes.execute import FromOutput, TaskLLM, ToInput, execute_node
 from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.models import chat_models
@@ -58,8 +59,8 @@ async def aevolve(
     tasks: Sequence[Task],
     *,
     store: SkillStore,
-    llm: Any,
-    generator: Any,
+    llm: TaskLLM,
+    generator: protocols.Generator | BaseChatModel,
     verifier: Verifier | Callable[[Task, str], Any] | None = None,
     settings: EvolveSettings | None = None,
     budget: Budget | None = None,

@@ -8,11 +8,12 @@ from langchain_core.runnables import RunnableConfig
 
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.gates.judges import draw_judges
-from skill_plugin.gates.versions import PAIRED, judge_version
+from skill_plugin.gates.versions import PAIRED
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder, ShownSkills
-from skill_plugin.graphs.observe import emit
+from skill_plugin.graphs.pairs import Pairs, decide_on, found_elsewhere, keep_decision, run_pairs, tell
+from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.protocols import GateRule
 from skill_plugin.records import Purpose, Rollout, Task, sha256
 from skill_plugin.store import SkillStore
@@ -98,9 +99,9 @@ class Gatekeeper:
             decision = await self._judged(task, ref, others, config)
             if decision is None:
                 return None
-            await self._trials.recorder.call(lambda: self._keep(ref, decision))
+            await self._trials.recorder.call(lambda: keep_decision(self._store, ref, decision, by=self._by))
             self._decided[ref, task.content_hash] = decision
-        emit("gated", {"skill": ref, **decision.to_json()}, skill=ref, **decision.to_json())
+        tell(ref, decision)
         self._on_decision(ref, decision)
         return decision
 
@@ -113,41 +114,40 @@ class Gatekeeper:
             self._judges[task.family], self._most, self._covered, seed=f"{task.content_hash} {sha256(text)}"
         )
         shown = await asyncio.to_thread(lambda: [self._finder.shows(judge, ref) for judge in judges])
-        of_kind = await asyncio.to_thread(lambda: [one for one in shown if self._finder.is_like(one.task, [task])])
         asked, pairs = await self._looked(shown, config)
-        train, taken, easy = 0, list[tuple[float, float]](), 0
+        train, taken, easy = 0, Pairs(), 0
         if not any(a > b for b, a in pairs):
             train = await self._train_repairs(ref, others, config)
         if train > 0 or any(a > b for b, a in pairs) or self._rule is not PAIRED:
             pairs = await self._both(asked, config)
-            elsewhere = await asyncio.to_thread(self._elsewhere, task.family, ref)
-            taken = await self._both(elsewhere, config)
+            others_of = [
+                one for name, known in self._judges.items() if name != task.family for one in known[:ELSEWHERE]
+            ]
+            taken = await self._both(await asyncio.to_thread(found_elsewhere, self._finder, others_of, ref), config)
         else:  # the judges that are solved today could only make the refusal clearer
             easy = len(shown) - len(pairs)
         if self.stopped:
             return None
         self._covered.update(one.task.content_hash for one in asked)
-        return judge_version(
-            [b for b, _ in pairs],
-            [a for _, a in pairs],
-            found=sum(one.finds(ref) for one in of_kind),
-            of_kind=len(of_kind),
-            elsewhere=taken,
-            train_repairs=train,
-            easy=easy,
-            judges=[one.task.content_hash for one in asked],
-            task=task.content_hash,
-            rule=self._rule,
+        return await asyncio.to_thread(
+            lambda: decide_on(
+                ref,
+                shown,
+                pairs,
+                finder=self._finder,
+                like=[task],
+                elsewhere=taken,
+                rule=self._rule,
+                train_repairs=train,
+                easy=easy,
+                judges=[one.task.content_hash for one in asked],
+                task=task.content_hash,
+            )
         )
-
-    def _elsewhere(self, family: str, ref: str) -> list[ShownSkills]:
-        """Returns the held-out tasks of other families that would be shown the candidate."""
-        asked = (task for name, tasks in self._judges.items() if name != family for task in tasks[:ELSEWHERE])
-        return [one for task in asked if (one := self._finder.shows(task, ref)).finds(ref)]
 
     async def _looked(
         self, shown: Sequence[ShownSkills], config: RunnableConfig
-    ) -> tuple[Sequence[ShownSkills], list[tuple[float, float]]]:
+    ) -> tuple[Sequence[ShownSkills], Pairs]:
         """Looks at 2, 4, 8, ... judges until they are clear; returns those that were asked and their rewards.
 
         Where not even all of them are clear, only those that are not solved today have been run under the candidate.
@@ -160,13 +160,13 @@ class Gatekeeper:
             at *= 2
         return shown, await self._pairs(shown, config, hard=True)
 
-    async def _both(self, shown: Sequence[ShownSkills], config: RunnableConfig) -> list[tuple[float, float]]:
+    async def _both(self, shown: Sequence[ShownSkills], config: RunnableConfig) -> Pairs:
         """Returns the rewards today and then, first of the tasks that are not solved today."""
         return [pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard)]
 
     async def _pairs(
         self, shown: Sequence[ShownSkills], config: RunnableConfig, *, hard: bool, purpose: Purpose = "gate"
-    ) -> list[tuple[float, float]]:
+    ) -> Pairs:
         """Returns the rewards today and then, of the tasks that have a verdict both ways.
 
         Args:
@@ -175,11 +175,11 @@ class Gatekeeper:
             hard: Of those that are not solved today, else of those that are.
             purpose: What the rollouts are run for.
         """
-        today = await asyncio.gather(*(self._replays.run(one.task, one.today, purpose, config) for one in shown))
-        before = [(one, reward) for one, ran in zip(shown, today, strict=True) if (reward := _reward(ran)) is not None]
-        wanted = [(one, reward) for one, reward in before if (reward < 1) == hard]
-        then = await asyncio.gather(*(self._replays.run(one.task, one.then, purpose, config) for one, _ in wanted))
-        return [(b, a) for (_, b), ran in zip(wanted, then, strict=True) if (a := _reward(ran)) is not None]
+
+        async def run(task: Task, skill: PinnedSkill | None) -> float | None:
+            return _reward(await self._replays.run(task, skill, purpose, config))
+
+        return await run_pairs(run, shown, hard=hard)
 
     async def _train_repairs(self, ref: str, others: Sequence[Task], config: RunnableConfig) -> int:
         """Returns how many failing train tasks the candidate repairs, less those that it breaks.
@@ -202,12 +202,6 @@ class Gatekeeper:
         both = [(_reward(before), _reward(after)) for before, after in zip(again[::2], again[1::2], strict=True)]
         repaired = sum(b is not None and b < 1 and a == 1 for b, a in both)
         return repaired - sum(b is not None and a is not None and a < b for b, a in both)
-
-    def _keep(self, ref: str, decision: GateDecision) -> None:
-        if decision.promote:
-            self._store.promote(ref, by=self._by, decision=decision)
-        else:
-            self._store.refuse(ref, by=self._by, decision=decision)
 
 
 def _clear(pairs: Sequence[tuple[float, float]]) -> bool:

@@ -38,9 +38,12 @@ class AgentInput(TypedDict):
 ToInput = Callable[[AgentInput], Any]
 FromOutput = Callable[[Any], str]
 
+TaskLLM = Runnable[Any, Any] | Callable[..., Any]
+"""The frozen task LLM: a chat model, a Runnable, a compiled graph or a function."""
+
 
 def execute_node(
-    llm: Any,
+    llm: TaskLLM,
     *,
     system_prompt: str | None = None,
     to_input: ToInput | None = None,

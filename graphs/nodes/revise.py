@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import protocols
@@ -20,7 +21,7 @@ NextStep = Literal["execute", "revise", "record"]
 HELD_OUT = "the task is held out in this library, so the generator may not see it"
 
 
-def revise_node(store: SkillStore, generator: Any) -> SkillNode:
+def revise_node(store: SkillStore, generator: protocols.Generator | BaseChatModel) -> SkillNode:
     """Has the generator write the next version of the skill, stages it, and pins it for the next attempt.
 
     A malformed text is kept as a failed revision that the next prompt shows; it uses up a generation. A node that is
