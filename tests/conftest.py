@@ -7,12 +7,10 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and Rich keeps what it 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 from typer.testing import CliRunner
 
 import servers
@@ -79,24 +77,23 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres: str) -> Iterator[Callable[[], str]]:
-    """Makes empty databases."""
-    engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
-    names = (f"skills_{os.getpid()}_{number}" for number in count())
-    made: list[str] = []
+def databases(postgres: str) -> Iterator[servers.Databases]:
+    with servers.Databases(postgres) as pool:
+        yield pool
 
-    def make() -> str:
-        made.append(next(names))
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {made[-1]}"))
-        return make_url(postgres).set(database=made[-1]).render_as_string(hide_password=False)
 
-    yield make
-    if servers.OWN_SERVER in os.environ:  # ours is thrown away as a whole
-        with engine.connect() as connection:
-            for name in made:
-                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+@pytest.fixture
+def new_database(databases: servers.Databases) -> Iterator[Callable[[], str]]:
+    """Returns empty databases, each the test's own until it ends."""
+    taken: list[str] = []
+
+    def take() -> str:
+        taken.append(databases.take())
+        return databases.url(taken[-1])
+
+    yield take
+    for name in taken:
+        databases.give_back(name)
 
 
 @pytest.fixture(scope="session")

@@ -43,5 +43,5 @@ def test_minutes_by_the_clock():
 
 @pytest.mark.parametrize("price", [-1, float("inf"), float("nan")])
 def test_prices_that_are_none(price):
-    with pytest.raises(ConfigurationError, match="give dollars from 0"):
+    with pytest.raises(ConfigurationError, match="give a number from 0"):
         Prices(price, 1)

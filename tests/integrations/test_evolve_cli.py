@@ -39,7 +39,7 @@ def test_with_a_generator_that_gives_tokens_and_log_probs_the_histories_are_read
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--max-calls", "0"), "the budget is 0 calls; give more than 0"),
+        (("--max-calls", "0"), "calls is 0; give a whole number from 1, or None"),
         (("--max-dollars", "1"), "a budget of 1.0 dollars needs prices"),
         (("--prices", "cheap"), "prices are INPUT/OUTPUT, such as 0.25/2, got 'cheap'"),
         (("--rollouts", "0"), "rollouts is 0; give a whole number from 1"),

@@ -84,10 +84,10 @@ def test_a_chat_models_texts_cannot_be_trained_on_and_no_base_model_is_guessed(c
         (("--set", "lerning_rate=1"), "there is no training setting 'lerning_rate'; known are alpha,"),
         (("--set", "learning_rate"), "--set takes NAME=VALUE, such as learning_rate=1e-5, got 'learning_rate'"),
         (("--set", "learning_rate=fast"), "learning_rate is 'fast'; give a number"),
-        (("--set", "epochs=0"), "epochs is 0; give at least 1"),
+        (("--set", "epochs=0"), "epochs is 0; give a whole number from 1"),
         (("--set", "kl_importance=maybe"), "kl_importance is 'maybe'; give true or false"),
-        (("--set", "intra=best"), "intra is 'best'; it is one of candidate, rollout"),
-        (("--max-minutes", "0"), "max_minutes is 0.0; give above 0, or None"),
+        (("--set", "intra=best"), "intra is 'best'; give one of candidate, rollout"),
+        (("--max-minutes", "0"), "max_minutes is 0.0; give a number above 0, or None"),
         (("--gate", "maybe"), "gate is 'maybe'; it is one of auto, paired, off-policy"),
         (("--gate", "paired"), "the gate is to be paired and no task LLM is given; give one, or let the gate be auto"),
         (

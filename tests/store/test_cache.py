@@ -4,6 +4,7 @@ import pytest
 
 from skill_plugin import Rollout, Task
 from skill_plugin.store.search.cache import RecentSearches
+from skill_plugin.store.search.strategies import ByText
 
 pytestmark = pytest.mark.both_backends
 
@@ -25,11 +26,8 @@ def hits(store, query="add", **options):
 def lookups(library, monkeypatch):
     """How often the candidates of a query were really looked for."""
     seen = []
-    search = library._search
-    real = search._candidates
-    monkeypatch.setattr(
-        search, "_candidates", lambda *given, **more: seen.append(given[2].query) or real(*given, **more)
-    )
+    real = ByText.rank
+    monkeypatch.setattr(ByText, "rank", lambda self, lookup: seen.append(lookup.query) or real(self, lookup))
     return seen
 
 

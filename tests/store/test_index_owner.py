@@ -74,7 +74,7 @@ def test_on_a_server_every_process_asks_chroma_and_one_writes_it(backend, open_s
     eventually(lambda: store.wait_for_index(5) and engine(store, "refund") == "chroma")
     done.set()
     owner.join(60)
-    eventually(lambda: store._partition.indexer.wait(5) and store._indexer.owned)
+    eventually(lambda: store._partition.indexer.wait(5) and store._partition.indexer.owned)
 
 
 def eventually(holds, seconds=40):

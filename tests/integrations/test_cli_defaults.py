@@ -1,0 +1,48 @@
+"""The command line's defaults are those of the settings behind it."""
+
+import inspect
+from dataclasses import fields
+
+from skill_plugin.budget import Budget
+from skill_plugin.graphs import EvolveSettings, agate_generator
+from skill_plugin.integrations.cli.evolve import evolve
+from skill_plugin.integrations.cli.retrain import retrain
+
+OTHERWISE = {"full_groups": "adaptive", "go_on_when_solved": "stop_when_solved"}
+
+
+def test_evolve_has_the_defaults_of_its_settings_and_an_option_for_each():
+    given = {name: one.default for name, one in inspect.signature(evolve).parameters.items()}
+    settings = {one.name: one.default for one in fields(EvolveSettings)}
+
+    for option, name in OTHERWISE.items():
+        assert given.pop(option) is not settings.pop(name)
+    shared = given.keys() & settings.keys() - {"verifier"}
+    assert {name: given[name] for name in shared} == {name: settings[name] for name in shared}
+    assert settings.keys() - given.keys() == {"min_score", "experience", "strategy", "verifier_timeout"}
+
+
+def test_every_limit_of_a_budget_has_an_option():
+    given = set(inspect.signature(evolve).parameters)
+
+    assert {f"max_{name}" for name in ("calls", "tokens", "dollars", "minutes")} <= given
+    assert {one.name for one in fields(Budget)} == {
+        "calls",
+        "tokens",
+        "dollars",
+        "minutes",
+        "prices",
+        "generator_prices",
+    }
+
+
+def test_the_gate_of_retrain_has_those_of_the_library():
+    given = {name: one.default for name, one in inspect.signature(retrain).parameters.items()}
+    gate = {name: one.default for name, one in inspect.signature(agate_generator).parameters.items()}
+
+    for option, name in {
+        "gate_candidates": "candidates",
+        "gate_rollouts": "rollouts",
+        "concurrency": "concurrency",
+    }.items():
+        assert given[option] == gate[name]
