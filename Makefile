@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-upstream docs clean
+.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-upstream test-pythons docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -21,10 +21,14 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# From the checkout mypy would see only the files under skill_plugin/ (setuptools reuses a stale build/, so it goes first).
+# The package as it is installed, and what a user's checker knows of it, installed and in a checkout (setuptools reuses a stale build/,
+# so it goes first).
+TYPED := tests/project/typing_examples.py
 types: $(VENV)/dev
 	rm -rf build && $(PIP) --no-deps --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p skill_plugin
+	MYPYPATH=build/types $(BIN)/mypy $(TYPED)
+	MYPYPATH=. $(BIN)/mypy $(TYPED)
 
 unit: $(VENV)/dev
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
@@ -63,6 +67,9 @@ test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an enviro
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
+test-pythons: ## the quick tests on each Python from 3.11 to 3.14 that is here, without PyTorch
+	.ci/pythons
+
 UPSTREAM := langgraph_checkpoint_sqlite-3.1.2
 
 test-upstream: $(VENV)/dev ## LangGraph's own tests of a store, from its source distribution, on SkillBaseStore
@@ -74,7 +81,7 @@ docs: $(VENV)/dev ## write docs/cli.md from the program
 	PYTHONPATH=tests $(BIN)/python tests/project/test_docs.py
 
 clean: ## remove what the targets made
-	rm -rf .venv .venv-lowest .venv-server .venv-vllm build *.egg-info
+	rm -rf .venv .venv-lowest .venv-server .venv-vllm .venv-python* build *.egg-info
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

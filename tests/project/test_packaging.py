@@ -4,6 +4,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -29,14 +30,6 @@ def sources():
     return found
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(out), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=250)
-    return next(out.glob("*.whl"))
-
-
 def test_the_wheel_holds_every_source_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -44,9 +37,7 @@ def test_the_wheel_holds_every_source_and_nothing_else(wheel):
     assert names == sources()
 
 
-def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
+def test_the_wheel_runs_without_the_checkout(site, tmp_path):
     code = (
         "import skill_plugin, skill_plugin.graphs, skill_plugin.store, skill_plugin.integrations.cli as cli;"
         "from skill_plugin.store import SkillStore;"
@@ -55,12 +46,23 @@ def test_the_wheel_runs_without_the_checkout(wheel, tmp_path):
     )
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],
-        env={"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        env={"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.strip() == str(tmp_path / "site" / "skill_plugin" / "graphs" / "__init__.py")
+    assert ran.stdout.strip() == str(site / "skill_plugin" / "graphs" / "__init__.py")
+
+
+def test_the_source_distribution_holds_the_tests_with_all_that_they_need(tmp_path):
+    command = [sys.executable, "-c", f"import setuptools.build_meta as b; print(b.build_sdist({str(tmp_path)!r}))"]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT, timeout=250)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    wanted = [name for name in listed if name.startswith(("tests/", "benchmarks/", "docs/", "examples/"))]
+
+    assert set(wanted) - names == set()
 
 
 def test_every_package_is_listed():
