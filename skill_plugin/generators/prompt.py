@@ -47,6 +47,7 @@ from skill_plugin.generators.digest import (
     refused_elsewhere,
 )
 from skill_plugin.limits import AT_LEAST_1, check_number
+from skill_plugin.models.replies import document_in
 from skill_plugin.records import Generation, Rollout, Task, mean_reward
 from skill_plugin.skills.edits import MAX_CHANGE, apply_edits, are_edits, check_change
 from skill_plugin.skills.skill_md import MAX_DESCRIPTION, MAX_NAME, check_text, parse
@@ -65,8 +66,6 @@ MAX_SHOWN = 2000
 
 Place = tuple[int, int]
 """Of an item: its block, and its rank in that."""
-
-_WHOLE_FENCE = re.compile(r"(?P<fence>`{3,})[\w+-]*[ \t]*\n(?P<inside>.*?)\n(?P=fence)", re.DOTALL)
 
 REVISE_SYSTEM = f"""\
 You maintain a library of skills for an agent. A skill is a short procedure in plain language that the agent reads \
@@ -348,7 +347,9 @@ def read_revision(
     max_change: float | None = MAX_CHANGE,
     max_rewrite: float | None = None,
 ) -> str:
-    """The SKILL.md text in a generator's completion: a whole one, or the current one after edits; maybe in one fence.
+    """Returns the SKILL.md text in a generator's completion: a whole one, or the current one after edits.
+
+    A reasoning model's thinking, a fence and text around the one document are left out.
 
     What changes nothing is the current text to the letter. It is not malformed, because it is worth what that text is worth:
     counted as a failure it would teach a generator to leave a right text for any other.
@@ -364,9 +365,7 @@ def read_revision(
         InvalidSkillError: the completion is neither, or changes too much.
         ConfigurationError: a limit is not a share.
     """
-    text = check_text(completion).strip()
-    if (fenced := _WHOLE_FENCE.fullmatch(text)) is not None:
-        text = fenced["inside"].strip()
+    text = document_in(check_text(completion))
     if are_edits(text):
         if current is None:
             raise InvalidSkillError("these are edits, and there is no current skill to edit; write a whole SKILL.md")

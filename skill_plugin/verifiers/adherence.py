@@ -5,13 +5,14 @@ A skill that was shown and ignored should neither gain nor lose by the answer.
 
 import logging
 import math
-import re
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from skill_plugin.models.chat_models import reply_text
+from skill_plugin.models.replies import without_thinking
 from skill_plugin.records import Task
+from skill_plugin.verifiers.numbers import last_score
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -20,8 +21,6 @@ logger = logging.getLogger(__name__)
 
 Adherence = Callable[[Task, str, str], float]
 """From a task, an answer and a SKILL.md text to a number in [0, 1]."""
-
-_SCORE = re.compile(r"^FOLLOWED:\s*(\d+(?:\.\d+)?)\s*$", re.MULTILINE)
 
 _PROMPT = """\
 An agent was shown a procedure and gave an answer. Say how far the answer follows the procedure, whether or not it is right.
@@ -60,9 +59,9 @@ def chat_adherence(model: "BaseChatModel") -> Adherence:
     def judge(task: Task, answer: str, skill: str) -> float:
         fence = f"=={secrets.token_hex(8)}=="
         reply = reply_text(model.invoke(_PROMPT.format(fence=fence, skill=skill, task=task.input, answer=answer)))
-        scores = _SCORE.findall(reply)
-        if not scores:
+        followed, _ = last_score(without_thinking(reply), "followed")
+        if followed is None:
             raise ValueError(f"no line 'FOLLOWED: number' in {reply[-200:]!r}")
-        return float(scores[-1])
+        return followed
 
     return judge

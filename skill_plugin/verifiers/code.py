@@ -29,7 +29,7 @@ class PythonTests:
         tests = [self.tests] if isinstance(self.tests, str) else list(self.tests)
         # Only our own last lines know the word, so an answer that prints "passed" or exits early gains nothing.
         word = secrets.token_hex(16)
-        program = _HARNESS.format(answer=unfence(answer), tests=tests, word=word)
+        program = _HARNESS.format(answer=unfence(answer, "python", "py"), tests=tests, word=word)
         result = run_python(program, seconds=self.seconds, memory_mb=self.memory_mb)
         lines = result.stdout.splitlines()
         failures = [line.removeprefix(f"{word} failed ") for line in lines if line.startswith(f"{word} failed ")]

@@ -1,11 +1,44 @@
-"""Models wrap code in Markdown fences; verifiers want what is inside."""
+"""Models wrap code and JSON in Markdown fences, with a sentence around; verifiers want what is inside."""
 
+import json
 import re
+from typing import Any
 
-_FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)\n?```", re.DOTALL)
+from skill_plugin.models.replies import without_thinking
+
+_FENCE = re.compile(r"```(?P<language>[\w+-]*)[ \t]*\n(?P<inside>.*?)\n?```", re.DOTALL)
 
 
-def unfence(text: str) -> str:
-    """The content of the last fenced block, or the whole text if there is none."""
-    blocks = _FENCE.findall(text)
-    return str(blocks[-1] if blocks else text).strip()
+def unfence(text: str, *languages: str) -> str:
+    """Returns the content of the last fenced block, or the whole text if there is none.
+
+    Args:
+        text: A model's answer; thinking in front of it is left out.
+        languages: Where blocks are marked as one of these, the last of them is taken: an example of output may follow.
+    """
+    text = without_thinking(text)
+    blocks = [(found["language"].lower(), found["inside"]) for found in _FENCE.finditer(text)]
+    marked = [inside for language, inside in blocks if language in languages]
+    return ([*(inside for _, inside in blocks), *marked][-1] if blocks else text).strip()
+
+
+def json_in(text: str) -> Any:
+    """Returns the JSON value that an answer is, or the last object or list that stands in it.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    inside = unfence(text, "json")
+    try:
+        return json.loads(inside)
+    except ValueError as exc:
+        decoder, found, at = json.JSONDecoder(), [], 0
+        while (begin := re.compile(r"[\[{]").search(inside, at)) is not None:
+            try:
+                value, at = decoder.raw_decode(inside, begin.start())
+                found.append(value)
+            except ValueError:
+                at = begin.end()
+        if not found:
+            raise exc from None
+        return found[-1]

@@ -1,22 +1,21 @@
 """A verifier for answers that no rule can judge: a chat model with a rubric."""
 
-import re
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from skill_plugin.errors import ModelError, VerifierError
 from skill_plugin.models import chat_models
+from skill_plugin.models.replies import without_thinking
 from skill_plugin.records import Task, Verdict
 from skill_plugin.verifiers.base import gold_answer
+from skill_plugin.verifiers.numbers import last_score
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
 DEFAULT_RUBRIC = "The answer solves the task and, where a reference is given, agrees with it."
-
-_SCORE = re.compile(r"^SCORE:\s*(\d+(?:\.\d+)?)\s*$", re.MULTILINE)
 
 _PROMPT = """\
 You grade one answer to one task. Judge only by this rubric:
@@ -81,9 +80,9 @@ class LLMJudge:
             reply = chat_models.reply_text(message)  # a reply that was cut may have lost the end of its score
         except ModelError as exc:
             raise VerifierError(f"the judge gave no verdict: {exc}") from exc
-        scores = _SCORE.findall(reply)
-        if not scores:
-            raise VerifierError(f"the judge gave no line 'SCORE: number': {reply[-200:]!r}; use a stronger judge model")
-        reward = float(scores[-1])
-        feedback = _SCORE.sub("", reply).strip()
+        reward, feedback = last_score(without_thinking(reply))
+        if reward is None:
+            raise VerifierError(
+                f"the judge gave no line 'SCORE: a number from 0 to 1': {reply[-200:]!r}; use a stronger judge model"
+            )
         return Verdict(reward, passed=reward >= self.pass_at, feedback=feedback)

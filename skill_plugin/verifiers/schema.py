@@ -1,12 +1,11 @@
 """A verifier of structured answers: JSON that follows a JSON Schema."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Task, Verdict
-from skill_plugin.verifiers.fences import unfence
+from skill_plugin.verifiers.fences import json_in
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class JSONSchema:
         import jsonschema  # noqa: PLC0415
 
         try:
-            value = json.loads(unfence(answer))
+            value = json_in(answer)
         except (ValueError, RecursionError) as exc:
             return Verdict(0, feedback=f"the answer is not JSON: {exc}")
         # No registry is given, so a schema cannot make us fetch anything.

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from skill_plugin.errors import ConfigurationError, VerifierError
 from skill_plugin.records import Task, Verdict
 from skill_plugin.verifiers.base import gold_answer
+from skill_plugin.verifiers.numbers import last_number
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d)\.?)(?:[eE][-+]?\d+)?")
 _REGEX_SECONDS = 5.0
 
 
@@ -51,7 +51,9 @@ class NormalizedText:
 
     def _normalize(self, text: str) -> str:
         text = unicodedata.normalize("NFKC", text).casefold()
-        text = "".join(char for char in text if char not in string.punctuation)
+        text = "".join(
+            char for char in text if char not in string.punctuation and not unicodedata.category(char).startswith("P")
+        )
         if self.articles:
             text = re.sub(r"\b(?:a|an|the)\b", " ", text)
         return " ".join(text.split())
@@ -59,7 +61,7 @@ class NormalizedText:
 
 @dataclass(frozen=True)
 class Numeric:
-    """The last number in the answer is the reference, within an absolute or a relative tolerance."""
+    """The last number in the answer is the reference, within an absolute or a relative tolerance; see `numbers.last_number`."""
 
     tolerance: float = 0.0
     relative: float = 1e-9
@@ -70,19 +72,16 @@ class Numeric:
         return asdict(self)
 
     def verify(self, task: Task, answer: str) -> Verdict:
-        expected = _last_number(gold_answer(task))
-        if expected is None:
+        wanted = last_number(gold_answer(task))
+        if not wanted:
             raise VerifierError(f"the reference {task.reference!r} holds no number; give one, or use another verifier")
-        found = _last_number(answer)
-        if found is None:
+        found = last_number(answer)
+        if not found:
             return Verdict(0, feedback=f"no number in the answer {answer[:200]!r}")
-        same = math.isclose(found, expected, rel_tol=self.relative, abs_tol=self.tolerance)
-        return Verdict(same, feedback="" if same else f"expected {expected:g}, got {found:g}")
-
-
-def _last_number(text: str) -> float | None:
-    numbers = [number for number in _NUMBER.findall(text) if any(char.isdigit() for char in number)]
-    return float(numbers[-1].replace(",", "")) if numbers else None
+        same = any(
+            math.isclose(one, other, rel_tol=self.relative, abs_tol=self.tolerance) for one in found for other in wanted
+        )
+        return Verdict(same, feedback="" if same else f"expected {wanted[0]:g}, got {found[0]:g}")
 
 
 @dataclass(frozen=True)

@@ -348,11 +348,9 @@ def test_a_revision_may_stand_in_one_fence(completion):
 @pytest.mark.parametrize(
     ("completion", "says"),
     [
-        ("Sure! Here is the skill:\n" + skill_text(), "no front matter"),
         ("", "no front matter"),
         (skill_text(name="Not A Name"), "name"),
         ("=== add: end\nMore.", "end them with"),
-        ("Sure!\n=== add: end\nMore.\n=== end", "outside the edits"),
         (f"=== replace: top\n{'Use a machine. ' * 20}\n=== end", "limit is 50.0%, here 300 characters"),
         ("---\nname: adding\ndescription: How to add", "front matter that begins 'name: adding.* is not closed"),
         (REVISE_SYSTEM[REVISE_SYSTEM.index("---\n") : REVISE_SYSTEM.index("\n\nOr, when")], "skill name '<words in"),

@@ -23,6 +23,8 @@ def judged(reply):
         ("It counted.\n\nFOLLOWED:   0.75  ", 0.75),
         ("FOLLOWED: 0.2\nOn reflection:\nFOLLOWED: 0.9", 0.9),
         ("FOLLOWED:0.5\n", 0.5),
+        ("followed: 1/2", 0.5),
+        ("**FOLLOWED:** 1 of 1", 1.0),
     ],
 )
 def test_the_last_line_of_the_form_counts(reply, score):
@@ -31,8 +33,8 @@ def test_the_last_line_of_the_form_counts(reply, score):
 
 @pytest.mark.parametrize(
     "reply",
-    ["", "1", "FOLLOWED: fully", "It says FOLLOWED: 1 there", "followed: 1", "FOLLOWED: -1", "FOLLOWED: 1/2", "FOLLOWED: nan",
-     "FOLLOWED: 1.5", "FOLLOWED: 80", "FOLLOWED: 1 of 1"],
+    ["", "1", "FOLLOWED: fully", "It says FOLLOWED: 1 there", "FOLLOWED: -1", "FOLLOWED: 3/2", "FOLLOWED: nan",
+     "FOLLOWED: 1.5", "FOLLOWED: 80"],
 )  # fmt: skip
 def test_anything_else_is_no_score_and_is_logged(reply, caplog):
     with caplog.at_level(logging.WARNING):
