@@ -1,12 +1,12 @@
-"""What the generator reads, and how its answer is read: tasks of a kind, the current skill, and the history of both.
+"""The generator's prompt (tasks of a kind, the current skill, the history of both), and the reading of its answer.
 
 docs/revision-prompt.md shows the format. Its parts are `# Task`, `# Current skill`, `# History` (each attempt oldest first,
-in items), `# Other tasks`, `# Rejected edits`, `# Digest` and `# Your answer`. What comes from outside (tasks, skills,
+in items), `# Other tasks`, `# Rejected edits`, `# Digest` and `# Your answer`. Text from outside (tasks, skills,
 answers, feedback) stands in a code fence longer than any run of backticks in it, or on one line, so that it cannot pass for a
 part.
 
 Everything but the task comes from the history. A generation with a `task` is of another train task of the family: if it was
-rejected, another lineage wrote it, and it is shown as a rejected edit; else it is shown as another task. `minibatch`
+rejected, another lineage wrote it, and it is shown as a rejected edit; if not, it is shown as another task. `minibatch`
 assembles such a history. Nothing held out may be in one: a generation has no split, so whoever adds it answers for that.
 
 The rule of truncation. The budget counts the tokens of both messages. All but the items always stay, even if they alone are
@@ -58,13 +58,13 @@ BUDGET = 6000
 """Tokens of the prompt."""
 
 SAME_TEXT = "the revision is the same as the current skill; change what the feedback names"
-"""What the next prompt says of a revision that changed nothing."""
+"""The error of a revision that changed nothing, as the next prompt shows it."""
 
 MAX_SHOWN = 2000
 """Characters of one answer, feedback, error, difference or other task that the generator is shown."""
 
 Place = tuple[int, int]
-"""Of an item: its block, and its rank in that."""
+"""An item's block, and its rank in that block."""
 
 _WHOLE_FENCE = re.compile(r"(?P<fence>`{3,})[\w+-]*[ \t]*\n(?P<inside>.*?)\n(?P=fence)", re.DOTALL)
 
@@ -112,14 +112,14 @@ and write a new skill, as a whole SKILL.md, under a name of its own."""
 
 
 class Block(NamedTuple):
-    """All that there is to say of one attempt, task or text, and the heading of the part where it stands."""
+    """The items of one attempt, task or text, and the heading of the part where they stand."""
 
     part: str
     items: list[str]
 
 
 def estimated_tokens(text: str) -> int:
-    """A quarter of the UTF-8 bytes, rounded up. Near enough for English; pass a tokenizer's own count where it matters."""
+    """Returns a quarter of the UTF-8 bytes, rounded up: near enough for English; else pass a tokenizer's own count."""
     return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
 
@@ -130,13 +130,14 @@ def revise_prompt(
     budget: int = BUDGET,
     count: Callable[[str], int] = estimated_tokens,
 ) -> list[dict[str, str]]:
-    """The messages that ask for the next revision: a system message and a user message.
+    """Returns the messages that ask for the next revision: a system message and a user message.
 
     Args:
         task: A training task.
-        history: Oldest first, the current skill's generation last; maybe with what `minibatch` adds of the family.
-        budget: How many tokens both messages may have together.
-        count: From a text to its tokens; the estimate is `ceil(UTF-8 bytes / 4)`.
+        history: Oldest first, the current skill's generation last; maybe with the family's generations that `minibatch`
+            adds.
+        budget: The most tokens that both messages may have together.
+        count: Counts a text's tokens; the default estimates `ceil(UTF-8 bytes / 4)`.
 
     Raises:
         InvalidTaskError: the task is held out.
@@ -165,7 +166,7 @@ def revise_prompt(
 
 
 def _most_telling_first(tried: Sequence[Attempt], others: int, refused: int) -> list[int]:
-    """The blocks by the rule of truncation."""
+    """Returns the places of the blocks in the order of the rule of truncation."""
     own = sorted(
         range(len(tried)), key=lambda at: (tried[at].is_current, tried[at].generation.number, at), reverse=True
     )
@@ -177,7 +178,7 @@ def _most_telling_first(tried: Sequence[Attempt], others: int, refused: int) -> 
 def _kept(
     order: Sequence[int], blocks: Sequence[Block], written: Callable[[set[Place]], str], fits: Callable[[str], bool]
 ) -> set[Place]:
-    """The items that stay: all, or those that fit, one by one."""
+    """Returns the items that stay: all, or those that fit, one by one."""
     everything = {(at, rank) for at in order for rank in range(len(blocks[at].items))}
     if fits(written(everything)):
         return everything
@@ -192,7 +193,7 @@ def _kept(
 
 
 def _middle(blocks: Sequence[Block], kept: Container[Place], rejected: Sequence[str]) -> list[str]:
-    """The parts that are made of items; reasons of rejected edits stay whatever is kept."""
+    """Returns the parts that are made of items; reasons of rejected edits stay whatever is kept."""
     shown: dict[str, list[str]] = {"# History": [], "# Other tasks": [], "# Rejected edits": [*rejected]}
     left_out = 0
     for at, block in enumerate(blocks):
@@ -218,7 +219,7 @@ def _after(counted: Sequence[str], current: str | None) -> list[str]:
 
 
 def _rejected(tried: Sequence[Attempt]) -> list[str]:
-    """Why attempts on the own task were rejected, as one text, if there are any."""
+    """Returns the reasons why attempts on the own task were rejected, as one text, if there are any."""
     said = [_reason(attempt.name, attempt) for attempt in tried if attempt.generation.rejected is not None]
     return ["\n".join(said)] if said else []
 
@@ -229,14 +230,14 @@ def _reason(name: str, attempt: Attempt) -> str:
 
 
 def _refused(attempt: Attempt, current: str | None) -> list[str]:
-    """What there is to say of a text that another lineage wrote and that was rejected."""
+    """Returns the items of a rejected text that another lineage wrote."""
     name = f'a text for the task "{one_line(attempt.generation.task or "", MAX_QUOTED)}"'
     said = _reason(name, attempt)
     return [said] if attempt.text is None else [said, _difference(attempt.text, current, _cut)]
 
 
 def _other(number: int, attempt: Attempt, current: str | None) -> list[str]:
-    """What there is to say of another task, its input and outcome first."""
+    """Returns the items of another task, its input and outcome first."""
     under = "without a skill" if attempt.text is None else "with another text"
     if attempt.text is not None and attempt.text == current:
         under = "with the current skill"
@@ -249,7 +250,7 @@ def _other(number: int, attempt: Attempt, current: str | None) -> list[str]:
 
 
 def _items(attempt: Attempt, current: str | None) -> list[str]:
-    """What there is to say of an attempt, its outcome first, the most telling before the rest."""
+    """Returns the items of an attempt, its outcome first, the most telling before the rest."""
     generation = attempt.generation
     head = f"## {attempt.name.capitalize()}: {_title(attempt)}"
     if generation.error is not None:
@@ -329,7 +330,7 @@ def _reward(rollout: Rollout) -> float:
 
 
 def _fenced(text: str) -> str:
-    """In a fence that the text cannot close."""
+    """Returns the text in a fence that it cannot close."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}\n{text.strip(chr(10))}\n{fence}"
 
@@ -348,17 +349,17 @@ def read_revision(
     max_change: float | None = MAX_CHANGE,
     max_rewrite: float | None = None,
 ) -> str:
-    """The SKILL.md text in a generator's completion: a whole one, or the current one after edits; maybe in one fence.
+    """Returns the SKILL.md text in a completion: a whole one, or the current one after edits; maybe in one fence.
 
-    What changes nothing is the current text to the letter. It is not malformed, because it is worth what that text is worth:
-    counted as a failure it would teach a generator to leave a right text for any other.
+    A completion that changes nothing gives the current text to the letter. It is not malformed, because it is worth
+    what that text is worth: counted as a failure it would teach a generator to leave a right text for any other.
 
     Args:
-        completion: What the model wrote.
+        completion: The text that the model wrote.
         current: The SKILL.md text that was shown, if there was one. Under its name the completion is a revision of it,
             under another name a new skill.
         max_change: The share of the body's characters that edits may add and delete together; None means no limit.
-        max_rewrite: The same for a whole SKILL.md under the current name.
+        max_rewrite: That share for a whole SKILL.md under the current name.
 
     Raises:
         InvalidSkillError: the completion is neither, or changes too much.
