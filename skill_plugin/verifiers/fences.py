@@ -1,4 +1,4 @@
-"""Models wrap code in Markdown fences; verifiers want what is inside."""
+"""Code fences: models wrap code in them, and verifiers want their content."""
 
 import re
 
@@ -6,6 +6,6 @@ _FENCE = re.compile(r"```[\w+-]*[ \t]*\n(.*?)\n?```", re.DOTALL)
 
 
 def unfence(text: str) -> str:
-    """The content of the last fenced block, or the whole text if there is none."""
+    """Returns the content of the last fenced block, or the whole text if there is none."""
     blocks = _FENCE.findall(text)
     return str(blocks[-1] if blocks else text).strip()
