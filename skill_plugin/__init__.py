@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _root = _Path(__file__).resolve().parent.parent
 if (_root / "store" / "tables.py").is_file() and (_root / "pyproject.toml").is_file():
     __path__.insert(0, str(_root))
-    # What else lies beside is not part of the package; a second copy of it would have classes of its own.
+    # Other folders beside this one are not part of the package; a second copy of them would have classes of its own.
     _beside = [_one.name for _one in _root.iterdir() if _one.name not in {"store", "graphs", "integrations"}]
     _sys.modules.update({f"{__name__}.{_name}": None for _name in _beside})  # type: ignore[misc] # as `import` wants it
 

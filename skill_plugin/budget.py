@@ -1,4 +1,4 @@
-"""What an unattended job may spend, and what it has spent."""
+"""Budgets of unattended jobs, and the spending that is counted against them."""
 
 import time
 from collections.abc import Callable
@@ -26,11 +26,11 @@ class Budget:
 
     Args:
         calls: Rollouts and candidates together, failed ones too. Never exceeded.
-        tokens: Tokens in and out. What is in the air when they are spent still ends, and counts.
-        dollars: Likewise; needs prices.
+        tokens: Tokens in and out. Calls that are running when they are spent still end, and count.
+        dollars: US dollars, counted in the same way; needs prices.
         minutes: Wall-clock time of this start of the job.
-        prices: Of the task LLM.
-        generator_prices: Of the generator; by default those of the task LLM.
+        prices: Prices of the task LLM.
+        generator_prices: Prices of the generator; by default those of the task LLM.
 
     Raises:
         ConfigurationError: a limit is not above 0, or there are dollars without prices.
@@ -71,13 +71,13 @@ class Usage:
 
 
 class Spending:
-    """Counts against a budget. Of one event loop, so without locks.
+    """Counts calls, tokens, dollars and time against a budget. Belongs to one event loop, so it has no locks.
 
     Args:
         budget: The limits.
-        task: What earlier starts of the job spent on the task LLM.
-        generator: What they spent on the generator.
-        clock: Seconds.
+        task: Usage of the task LLM by earlier starts of the job.
+        generator: Usage of the generator by earlier starts of the job.
+        clock: Returns seconds.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Spending:
         return self.task.dollars(prices) + self.generator.dollars(self.budget.generator_prices or prices)
 
     def over(self, calls: int = 1) -> str | None:
-        """Why so many more calls may not be made; None if they may."""
+        """Returns why so many more calls may not be made; None if they may."""
         budget = self.budget
         made, tokens = self.task.calls + self.generator.calls, self.task.tokens + self.generator.tokens
         if budget.calls is not None and made + calls > budget.calls:

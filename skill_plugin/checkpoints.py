@@ -9,10 +9,10 @@ from typing import Any, Literal
 from skill_plugin.models import adapter_files
 
 LIVE = "live"
-"""What stands after the `@` of a generator's name for the checkpoint that is live."""
+"""Stands after the `@` of a generator's name for the checkpoint that is live."""
 
 MARGIN = 0.1
-"""How much lower an acceptance rate has to be before a live checkpoint is rolled back."""
+"""Difference by which an acceptance rate must be lower before a live checkpoint is rolled back."""
 
 MIN_DECISIONS = 20
 """Decisions of the gate, on either side, from which acceptance rates are compared."""
@@ -28,14 +28,14 @@ class Checkpoint:
 
     Args:
         id: `ckpt_` and the beginning of the `sha256`; also its name on a server, and in the revisions that it wrote.
-        namespace: Whose it is.
-        base_model: What it was trained on.
-        base_revision: Which revision of that, if it is known.
+        namespace: The namespace that it belongs to.
+        base_model: The model that it was trained on.
+        base_revision: The revision of that model, if it is known.
         path: Its folder, absolute.
-        sha256: Of its weights and its configuration, see `adapter_files`.
+        sha256: Hash of its weights and its configuration, see `adapter_files`.
         parent: The checkpoint that its training began from; None is the base model.
-        metrics: Of its training.
-        gate: What the gate found, if it was asked.
+        metrics: Metrics of its training.
+        gate: The gate's decision, if it was asked.
         status: `candidate`, `live` (one at most in a namespace) or `retired`.
         created_at: When it was registered.
     """
@@ -71,14 +71,14 @@ class CheckpointEvent:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Of the revisions that the gate has `decided`, how many it `accepted`."""
+    """Numbers of revisions that the gate has `decided` and `accepted`."""
 
     decided: int
     accepted: int
 
     @property
     def rate(self) -> float:
-        """In [0, 1]; 0 if nothing is decided."""
+        """The share of accepted revisions, in [0, 1]; 0 if nothing is decided."""
         return self.accepted / self.decided if self.decided else 0.0
 
     @property
@@ -86,10 +86,10 @@ class Acceptance:
         return wilson_interval(self.accepted, self.decided)
 
     def is_worse_than(self, other: "Acceptance", *, margin: float, min_decisions: int) -> bool:
-        """Whether the rate is surely lower: its interval ends below the other's rate, and the rate is lower by `margin` or more.
+        """Returns whether the rate is surely lower than the other's.
 
-        Never with fewer than `min_decisions` on either side. The interval keeps chance out, the margin differences that do
-        not matter.
+        It is if its interval ends below the other's rate and it is lower by `margin` or more, never with fewer than
+        `min_decisions` on either side. The interval keeps chance out, the margin differences that do not matter.
         """
         if min(self.decided, other.decided) < max(1, min_decisions):
             return False
@@ -97,7 +97,7 @@ class Acceptance:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson, 1927); from 0 to 1 where there are no trials."""
+    """Returns the 95 % score interval of a share (Wilson, 1927); from 0 to 1 where there are no trials."""
     if trials == 0:
         return 0.0, 1.0
     share, square = successes / trials, _Z_95**2 / trials

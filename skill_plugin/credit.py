@@ -1,12 +1,13 @@
-"""What a text is worth: rewards on its own task and on the tasks that come next, and which tasks those are.
+"""Credit of a text: its rewards on its own task and on the tasks that come next, and the choice of those tasks.
 
     R_own(c)   = mean_k r(x0, c, k)
     R_later(c) = mean_j mean_k r(xj, c, k),  j = 1..m siblings
     R(c)       = (1 - w) R_own(c) + w R_later(c) + b [R_own(c) = 1 and R_later(c) > 0 and used(c) > 0]
 
-`skill-r1` (w = 0, b = 0) counts the task alone that the text was written from (Skill-R1, arXiv:2605.09359); `evolving-rl`
-(1, 0) never counts it, so that a text that holds its answer earns nothing (Evolving-RL); `sage` (.5, .5) counts both, with a
-bonus for a function that was used (SAGE, arXiv:2512.17102, in shape: the size of its bonus is not published).
+`skill-r1` (w = 0, b = 0) counts only the task that the text was written from (Skill-R1, arXiv:2605.09359);
+`evolving-rl` (1, 0) never counts it, so that a text that holds its answer earns nothing (Evolving-RL); `sage` (.5, .5)
+counts both, with a bonus for a function that was used (SAGE, arXiv:2512.17102, in shape: the size of its bonus is not
+published).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +34,7 @@ LEAST_COSINE, MOST_COSINE = 0.3, 0.95
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """How a text's reward is made of its own task's rewards and its siblings'.
+    """Weights by which a text's reward is made of its own task's rewards and its siblings'.
 
     Args:
         later_weight: w, from 0 to 1.
@@ -103,7 +104,7 @@ def siblings(task: Task, tasks: Sequence[Task], cosine: Callable[[Task], float],
         task: The task that the text was written from.
         tasks: All tasks; those that cannot judge are passed over.
         cosine: Cosine of a task's input to the input of `task`; asked for as few tasks as possible.
-        most: How many.
+        most: The largest number of tasks to return.
     """
     others = [
         one

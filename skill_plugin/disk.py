@@ -1,4 +1,4 @@
-"""Files that are whole or not there: what a power cut leaves is the old one or the new one."""
+"""Files that are whole or not there: a power cut leaves either the old file or the new one."""
 
 import os
 import shutil
@@ -10,10 +10,10 @@ from skill_plugin.errors import ConfigurationError
 
 
 def check_disk(folder: Path, needed_bytes: int) -> None:
-    """Whether the disk of a folder, which may not exist yet, has room.
+    """Checks that the disk of a folder, which may not exist yet, has room.
 
     Raises:
-        ConfigurationError: it has not.
+        ConfigurationError: the disk has too little room.
     """
     there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(there).free
@@ -25,7 +25,7 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
 
 
 def sync(path: Path) -> None:
-    """What was written to a file, or which names a folder has, reaches the disk."""
+    """Forces a file's content, or the names in a folder, to the disk."""
     if path.is_dir() and os.name != "posix":
         return  # Windows cannot open a folder
     number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -37,11 +37,11 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
-    """A name to write a file under, in the same folder; it gets its own name when all of it is on the disk.
+    """Yields a temporary path in the same folder; the file gets its own name when all of it is on the disk.
 
     Args:
-        path: The name that it gets.
-        parents: Make the folder where there is none.
+        path: The file's own name.
+        parents: Make the folder if it does not exist.
     """
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,10 +57,10 @@ def whole_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder to write files into, which gets its own name when all of it is on the disk.
+    """Yields an empty folder to write files into, which gets its own name when all of it is on the disk.
 
-    One that has the name is replaced. A folder cannot be replaced in one step: a kill between the two renames leaves none, and
-    the old one as `.NAME.old`.
+    An older folder of that name is replaced. A folder cannot be replaced in one step: a kill between the two renames
+    leaves none, and the old one as `.NAME.old`.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = (folder.with_name(f".{folder.name}.{kind}") for kind in ("tmp", "old"))

@@ -86,7 +86,7 @@ class MiniLMEmbedder:
         return ThreadpoolController()
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Shape [texts, 384]."""
+        """Returns vectors of shape [texts, 384]."""
         with self._lock, ExitStack() as stack:
             model = self._model
             if len(texts) == 1:
@@ -122,7 +122,7 @@ class HashingEmbedder:
         return f"hashing-{self.dimension}:name+description"
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Shape [texts, dimension]."""
+        """Returns vectors of shape [texts, dimension]."""
         return [self._vector(text) for text in texts]
 
     def _vector(self, text: str) -> list[float]:
@@ -163,10 +163,10 @@ EMBEDDERS: dict[str, Callable[..., Embedder]] = {"minilm": MiniLMEmbedder, "hash
 
 
 def load(embedder: "str | Embedder | Embeddings") -> Embedder:
-    """An embedder from its name (`minilm`, `minilm:FOLDER`, `hashing`), or from a LangChain `Embeddings`.
+    """Returns an embedder from its name (`minilm`, `minilm:FOLDER`, `hashing`), or from a LangChain `Embeddings`.
 
     Raises:
-        ConfigurationError: no such name, or no embedder at all.
+        ConfigurationError: the name is unknown, or the object is not an embedder.
     """
     if isinstance(embedder, str):
         name, _, argument = embedder.partition(":")

@@ -75,7 +75,7 @@ class GeneratorError(SkillPluginError, RuntimeError):
 
 
 class TrainingError(SkillPluginError, RuntimeError):
-    """A trainer's process died; what it had saved is there."""
+    """A trainer's process died; what it had saved remains."""
 
 
 class StoreError(SkillPluginError):

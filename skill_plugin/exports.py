@@ -13,7 +13,7 @@ FORMATS = (".json", ".jsonl", ".csv", ".parquet")
 
 
 def write_rows(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes the rows; what is not a number, text or time becomes JSON text in CSV and Parquet.
+    """Writes the rows; any value that is not a number, text or time becomes JSON text in CSV and Parquet.
 
     Raises:
         ConfigurationError: the ending is not one of those, or the file cannot be written.

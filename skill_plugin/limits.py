@@ -22,13 +22,13 @@ from skill_plugin.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The range of a number. A bound that is None does not hold; no number is infinite.
+    """The range of a number. A bound that is None does not apply; an infinite number is never in the range.
 
     Args:
-        least: The smallest.
-        above: What it is more than.
-        most: The largest.
-        below: What it is less than.
+        least: The smallest number allowed.
+        above: The number must be greater than this.
+        most: The largest number allowed.
+        below: The number must be less than this.
     """
 
     least: float | None = None
@@ -66,7 +66,7 @@ AT_LEAST_0, AT_LEAST_1, ABOVE_0, SHARE = Limit(least=0), Limit(least=1), Limit(a
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a field may hold: values of one type, in a range or among choices; None too where it is optional."""
+    """The values that a field may hold: of one type, in a range or among choices; None too if it is optional."""
 
     type: Any
     limit: Limit | None = None
@@ -90,7 +90,7 @@ class Kind:
         return cls(get_origin(kind) or kind, limit, (), optional)
 
     def fits(self, value: Any) -> bool:
-        """Returns whether a value is of the kind. What is not a bool, a number or a choice is not looked at."""
+        """Returns whether a value is of the kind. Other types than bools, numbers and choices are not checked."""
         if value is None:
             return self.optional or (self.type not in (bool, int, float) and not self.choices)
         if self.choices:
@@ -114,7 +114,7 @@ class Kind:
 
 @lru_cache
 def kinds(settings: Any) -> Mapping[str, Kind]:
-    """Returns what each field of a dataclass may hold."""
+    """Returns the kind of value that each field of a dataclass may hold."""
     hints = get_type_hints(settings, include_extras=True)
     return {one.name: Kind.of(hints[one.name]) for one in fields(settings)}
 
@@ -131,7 +131,7 @@ def check_fields(settings: Any) -> None:
 
 
 def check(name: str, value: Any, kind: Kind) -> None:
-    """Checks one value, as `check_fields` does a field."""
+    """Checks one value, as `check_fields` checks a field."""
     if not kind.fits(value):
         raise ConfigurationError(f"{name} is {value!r:.80}; give {kind}")
 

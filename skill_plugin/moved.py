@@ -1,4 +1,4 @@
-"""Where modules went that documents once named: importing one by its old name says the new one."""
+"""Modules that have moved: importing one by its old name raises an error that gives the new one."""
 
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -22,7 +22,7 @@ MOVED = {
 
 
 class MovedFinder(MetaPathFinder):
-    """Is asked last, for what was not found."""
+    """An import hook that is asked last, for modules that were not found."""
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
         if fullname in MOVED:

@@ -1,4 +1,4 @@
-"""What can be plugged in: each is an object with one required method.
+"""Protocols of the parts that can be plugged in: each is an object with one required method.
 
 A verifier may also have `averify`, a generator `apropose`; where there is none, the sync method runs in a thread.
 """
@@ -23,7 +23,7 @@ class Embedder(Protocol):
     def signature(self) -> str: ...
 
     def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Shape [texts, dimension]; every vector has length 1."""
+        """Returns vectors of shape [texts, dimension]; every vector has length 1."""
         ...
 
 
@@ -67,9 +67,9 @@ class Backend(Protocol):
 
 
 class Match(Protocol):
-    """A live skill that may be a hit. A strategy sets its `relevance`, from 0 to 1; 0 is no hit.
+    """A live skill that may be a hit. A strategy sets its `relevance`, from 0 to 1; 0 is not a hit.
 
-    `cosine` is how near it is to the query in meaning; `extra` is added to the hit's `why`.
+    `cosine` says how near it is to the query in meaning; `extra` is added to the hit's `why`.
     """
 
     skill_id: str
@@ -126,5 +126,5 @@ class GateRule(Protocol):
 
 
 def name_of(plugged: object) -> str:
-    """Returns how what was plugged in is called: the name that was given, else its own, else that of its class."""
+    """Returns the name of a part that was plugged in: the one that was given, else its own, else its class's."""
     return plugged if isinstance(plugged, str) else str(getattr(plugged, "name", type(plugged).__name__))

@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[0-9]{1,20}")
 
 
 def canonical_json(value: Any) -> str:
-    """One text per value, whatever the order of its keys; what is not JSON is an error."""
+    """Returns one JSON text per value, whatever the order of its keys; a value that is not JSON is an error."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -38,7 +38,7 @@ def sha256(text: str) -> str:
 
 
 def _shallow(record: Any) -> dict[str, Any]:
-    """A record's fields. `dataclasses.asdict` copies every value to its depth, at ten times the price."""
+    """Returns a record's fields. `dataclasses.asdict` copies every value to its depth, at ten times the price."""
     return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
@@ -47,7 +47,7 @@ class Task:
     """One input to the agent, with a family, a verifier and a split.
 
     Args:
-        input: What the agent is asked, as text.
+        input: The question that the agent is asked, as text.
         family: Tasks of one family are solved by the same kind of procedure.
         reference: The gold answer in any JSON form; the verifier knows what to make of it.
         verifier: `{"name": ..., "params": {...}}`, so that a logged task can be verified again.
@@ -108,12 +108,12 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier says of a rollout.
+    """A verifier's judgement of a rollout.
 
     Args:
-        reward: In [0, 1].
+        reward: The reward, in [0, 1].
         passed: Defaults to `reward >= 1`.
-        feedback: Why; the generator reads it.
+        feedback: The reason for the reward; the generator reads it.
 
     Raises:
         VerifierError: the reward is not a finite number in [0, 1].
@@ -175,7 +175,7 @@ class Rollout:
 
 
 def mean_reward(rollouts: Iterable[Rollout]) -> float | None:
-    """Over the rollouts that have a verdict; None where none has."""
+    """Returns the mean over the rollouts that have a verdict; None if none has."""
     rewards = [rollout.reward for rollout in rollouts if rollout.reward is not None]
     return fmean(rewards) if rewards else None
 
@@ -185,14 +185,15 @@ class Revision:
     """One text that the generator wrote, from one exact prompt.
 
     Args:
-        completion: What the model wrote, to the letter.
-        prompt: The messages it was written from, as `{"role": ..., "content": ...}`.
+        completion: The text that the model wrote, to the letter.
+        prompt: The messages that it was written from, as `{"role": ..., "content": ...}`.
         text: The SKILL.md text found in the completion; None if it was malformed.
-        error: Why it was malformed; None if it was not.
-        finish_reason: Why the model stopped writing: `stop` at its own end, `length` at the token limit; None is not known.
+        error: The reason why it was malformed; None if it was not.
+        finish_reason: The reason why the model stopped: `stop` at its own end, `length` at the token limit; None is not
+            known.
         sampling: Temperature and the like, as far as they are known.
-        prompt_token_ids: Shape [P].
-        completion_token_ids: Shape [C].
+        prompt_token_ids: Token ids of the prompt, shape [P].
+        completion_token_ids: Token ids of the completion, shape [C].
         logprobs: Natural log-probabilities of the completion's tokens when they were sampled, shape [C].
         checkpoint: The adapter that wrote it; None is the base model.
         source: The run of another system that it was imported from.
@@ -222,7 +223,7 @@ class Generation:
     the SKILL.md text that was tried; None means no skill, or a revision that was malformed, in which case `error` says why and
     there are no rollouts. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
     family, where the rollouts are of that one or the rejected text was written for it. `worth` is the text's reward on the
-    tasks that come next, where it is known (see `chains`).
+    tasks that come next, if it is known (see `credit`).
     """
 
     number: int
@@ -236,7 +237,7 @@ class Generation:
 
     @property
     def mean_reward(self) -> float | None:
-        """Over the rollouts that have a verdict, controls left out; None where none has."""
+        """The mean over the rollouts that have a verdict, controls left out; None if none has."""
         return mean_reward(rollout for rollout in self.rollouts if rollout.arm == "skill")
 
     def to_json(self) -> dict[str, Any]:
@@ -320,7 +321,7 @@ class SkillHit:
 
 
 class SkillHits(list[SkillHit]):
-    """What a search found, best first. Where it found nothing, `reason` says why."""
+    """The hits of a search, best first. If there are none, `reason` says why."""
 
     def __init__(self, hits: Iterable[SkillHit] = (), reason: str = "") -> None:
         super().__init__(hits)
@@ -340,6 +341,6 @@ class Event:
 
 
 def split_ref(ref: str) -> tuple[str, int | None]:
-    """`"id@3"` -> `("id", 3)`; without a version `("id", None)`."""
+    """Splits `"id@3"` into `("id", 3)`; without a version `("id", None)`."""
     name, at, number = ref.rpartition("@")
     return (name, int(number)) if at and _NUMBER.fullmatch(number) else (ref, None)

@@ -22,12 +22,12 @@ MODEL_RETRIES = 3
 
 
 def home_folder(home: str | Path | None = None) -> Path:
-    """The home folder: the argument, else the environment, else `~/.skill-plugin`."""
+    """Returns the home folder: the argument, else the environment, else `~/.skill-plugin`."""
     return Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
 
 
 class Settings(BaseSettings):
-    """What the command line runs with. Every field is also an environment variable, `SKILL_PLUGIN_<FIELD>`."""
+    """Settings of the command line. Every field is also an environment variable, `SKILL_PLUGIN_<FIELD>`."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
@@ -46,14 +46,14 @@ class Settings(BaseSettings):
     model: str | None = None
     """The task LLM, such as `openai:gpt-5-mini`."""
     generator: str | None = None
-    """What writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or `vllm:MODEL@live` and
-    `local:PATH@live` for the checkpoint that is live; by default the task LLM."""
+    """The model that writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or
+    `vllm:MODEL@live` and `local:PATH@live` for the checkpoint that is live; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
     generator_url: str | None = None
     """The server to find the generator at; by default `base_url`."""
     base_model: str | None = None
-    """What `retrain` trains, where the generator's name is a server's: a folder, or a name on the Hugging Face Hub."""
+    """The model that `retrain` trains if the generator is on a server: a folder, or a name on the Hugging Face Hub."""
     retrain: dict[str, Any] = Field(default_factory=dict)
     """Training settings by name, as of `retrain --set`."""
     max_change: float = Field(default=0.5, gt=0, allow_inf_nan=False)
@@ -61,19 +61,19 @@ class Settings(BaseSettings):
     model_timeout: float = Field(default=MODEL_TIMEOUT_S, gt=0, allow_inf_nan=False)
     """Seconds that a model's server may be silent before the call has failed."""
     model_retries: int = Field(default=MODEL_RETRIES, ge=0)
-    """How often a failed call of a model is tried again."""
+    """Number of times that a failed call of a model is tried again."""
     verifier: str | None = None
     """Judges answers to tasks that name no verifier: a verifier's name, or `package.module:function`."""
     max_generations: int = Field(default=3, ge=0)
-    """How many revisions a task may cost."""
+    """Number of revisions that a task may cost."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
-    """What callers of `skill-plugin serve --http` must show; never printed."""
+    """The token that callers of `skill-plugin serve --http` must send; never printed."""
     debug: bool = False
     """Show a traceback for an unexpected error."""
 
     @classmethod
     def load(cls, *, home: str | Path | None = None, **overrides: Any) -> Self:
-        """Settings for a home folder. An override that is None was not given.
+        """Returns the settings for a home folder. An override that is None was not given.
 
         Raises:
             ConfigurationError: the settings file, a variable or an override is wrong.
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
             ) from exc
 
     def override(self, **given: Any) -> Self:
-        """The same settings with what the caller gives; None is not given."""
+        """Returns the same settings with the values that the caller gives; None means not given."""
         return type(self).load(**{**self.model_dump(), **{k: v for k, v in given.items() if v is not None}})
 
     @classmethod

@@ -20,9 +20,9 @@ CREATE TABLE tickets (id INTEGER PRIMARY KEY, customer_id INTEGER, opened_on TEX
 
 
 def build(path: Path, *, seed: int = 7) -> None:
-    """Makes the database, the same one for the same seed; one that is there is replaced."""
+    """Makes the database, the same one for the same seed; an existing one is replaced."""
     path.unlink(missing_ok=True)
-    rng = random.Random(seed)  # noqa: S311 - sample data, no secret
+    rng = random.Random(seed)  # noqa: S311 - sample data, not a secret
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript(SCHEMA)
         connection.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?)", _customers(rng))

@@ -1,7 +1,7 @@
 """The house conventions, as a reader of a skill's text understands them.
 
-`understand` reads rules out of a text and takes them at their word: a text with a wrong code gives wrong SQL. What a
-text does not say stays at the guess that anyone would make from the schema.
+`understand` reads rules out of a text and takes them at their word: a text with a wrong code gives wrong SQL. A
+rule that a text does not state stays at the guess that anyone would make from the schema.
 """
 
 import calendar
@@ -13,7 +13,7 @@ _MONTHS = {name.lower(): number for number, name in enumerate(calendar.month_nam
 
 @dataclass(frozen=True)
 class Conventions:
-    """What is known of the house rules; the defaults are the guesses."""
+    """The house rules as far as they are known; the defaults are guesses."""
 
     money_divisor: int = 1
     deleted_flag: int | None = None
@@ -24,7 +24,7 @@ class Conventions:
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def code(self, column: str, word: str) -> str:
-        """The SQL literal for a word of English in a coded column."""
+        """Returns the SQL literal for a word of English in a coded column."""
         return self.codes.get(column, {}).get(word, f"'{word}'")
 
 
@@ -40,11 +40,11 @@ HANDBOOK = {
     "tickets.prio": "- Codes of `tickets.prio`: urgent = 9, normal = 5, low = 1.",
     "tickets.st": "- Codes of `tickets.st`: open = 1, waiting = 2, closed = 7.",
 }
-"""What the simulated editor knows: the sentence for each rule."""
+"""The handbook of the simulated editor: the sentence for each rule."""
 
 
 def understand(text: str) -> Conventions:
-    """The rules that a text states."""
+    """Returns the rules that a text states."""
     divisor = re.search(r"in cents[^.\n]*?divide by (\d+)", text)
     deleted = re.search(r"`x_del = (\d)`[^.\n]*?\bexclude", text)
     cancelled = re.search(r"leave out cancelled orders, `orders\.st = (\d+)`", text)
@@ -68,7 +68,7 @@ TRUTH = understand("\n".join(HANDBOOK.values()))
 
 
 def missing(text: str, needed: tuple[str, ...]) -> list[str]:
-    """The rules of the handbook that are needed and that the text does not state as the handbook does."""
+    """Returns the needed rules of the handbook that the text does not state as the handbook does."""
     known, rules = understand(text), {}
     for key in needed:
         alone = understand(HANDBOOK[key])

@@ -44,7 +44,7 @@ class Template:
         return found.groupdict() if found else None
 
     def slots(self) -> list[Slots]:
-        """Every way to fill the text."""
+        """Returns every way to fill the text."""
         names = re.findall(r"{(\w+)}", self.text)
         return [dict(zip(names, values, strict=True)) for values in product(*(SLOTS[name] for name in names))]
 
@@ -222,7 +222,7 @@ FAMILIES = tuple(dict.fromkeys(template.family for template in TEMPLATES))
 
 
 def understand_question(question: str) -> tuple[Template, Slots] | None:
-    """The template and slots of a question; None for a question of another kind."""
+    """Returns the template and slots of a question; None for a question of another kind."""
     for template in TEMPLATES:
         if (slots := template.match(question)) is not None:
             return template, slots
@@ -230,8 +230,8 @@ def understand_question(question: str) -> tuple[Template, Slots] | None:
 
 
 def stream(database: Path, *, per_family: int = 12, heldout: int = 4, seed: int = 7) -> list[Task]:
-    """The tasks: `per_family` for training and `heldout` for the gate in every family, families taking turns."""
-    rng = random.Random(seed)  # noqa: S311 - sample data, no secret
+    """Returns the tasks, families in turn: `per_family` for training and `heldout` for the gate in every family."""
+    rng = random.Random(seed)  # noqa: S311 - sample data, not a secret
     verifier = verifiers.spec(verifiers.sql_rows(str(database)))
     families = [list(_tasks(family, per_family, heldout, verifier, rng)) for family in FAMILIES]
     return [task for turn in zip(*families, strict=True) for task in turn]

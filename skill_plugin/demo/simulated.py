@@ -1,7 +1,7 @@
 """Simulated language models: real LangChain chat models that follow rules instead of weights.
 
 `SimulatedAnalyst` is the task LLM. It understands the demonstration's questions and writes SQL that is right as far as
-the skill in its prompt tells it the house conventions; what the skill does not say, it guesses.
+the skill in its prompt tells it the house conventions; the conventions that the skill does not state it guesses.
 
 `SimulatedEditor` is the model behind the generator. It reads the prompt that any generator gets, sees which rule the
 failed SQL lacked, and writes a SKILL.md with that one rule added, from a handbook. It stands in for a model that would
@@ -53,7 +53,7 @@ class _Simulated(BaseChatModel):
 
     @abstractmethod
     def _reply(self, texts: list[str]) -> str:
-        """The reply to the messages' texts."""
+        """Returns the reply to the messages' texts."""
 
 
 class SimulatedAnalyst(_Simulated):
@@ -89,6 +89,6 @@ class SimulatedEditor(_Simulated):
 
 
 def _part(title: str, prompt: str) -> str | None:
-    """What stands fenced under a heading of the generator's prompt."""
+    """Returns the fenced text under a heading of the generator's prompt."""
     found = re.search(rf"^# {title}\n\n(`+)\n(.+?)\n\1$", prompt, re.DOTALL | re.MULTILINE)
     return found[2] if found else None

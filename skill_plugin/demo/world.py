@@ -1,4 +1,4 @@
-"""The world of the simulated models: what they are told, what a person had written down before, and who judges."""
+"""The world of the simulated models: their system prompt, a person's first notes, and the judge."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,11 +19,11 @@ STARTERS = (
     ("revenue", "Amounts (`orders.total`) are in cents: divide by 100 to get dollars."),
     ("customer-tiers", "Codes of `customers.tier`: gold = 'A', silver = 'B', bronze = 'C'."),
 )
-"""What a person wrote down before the agent began: true, and not enough."""
+"""Notes of a person from before the agent began: true, and not enough."""
 
 
 def judge(database: Path) -> Callable[[Task, str], Verdict]:
-    """Judges as `sql_rows` does, for somebody who asks a question and does not bring the right SQL along."""
+    """Returns a judge that works like `sql_rows` for a question that comes without the right SQL."""
     rows = verifiers.sql_rows(str(database))
 
     def demonstration(task: Task, answer: str) -> Verdict:

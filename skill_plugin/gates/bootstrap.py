@@ -18,20 +18,20 @@ def interval(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> tuple[float, float]:
-    """95 % interval of a figure that is made of sums over tasks: an expanded percentile bootstrap (Hesterberg, 2015).
+    """Returns the 95 % interval of a figure of sums over tasks: an expanded percentile bootstrap (Hesterberg, 2015).
 
     Tasks are drawn with replacement, and the 2.5 and 97.5 percentiles of the figure are moved away from the figure of all tasks by
     the factor `t(0.975, T - 1) / z(0.975) * sqrt(T / (T - 1))`. Without it the interval of few tasks is too narrow: that of 10
     holds the truth of a bandit (that of tests/gates/test_off_policy.py) 87 times of 100, with it 93 times.
 
     Args:
-        sums_T_X: What each task adds, shape [tasks, sums].
-        figure: From the sums of a draw, shape [sums].
-        seed: Of the draws.
-        draws: How many.
+        sums_T_X: Each task's share of the sums, shape [tasks, sums].
+        figure: Computes the figure from the sums of a draw, shape [sums].
+        seed: Seed of the draws.
+        draws: Number of draws.
 
     Returns:
-        The interval's ends. Of one task they are both its own figure: there is nothing to draw.
+        The interval's ends. For one task both are its own figure: there is nothing to draw.
     """
     tasks, whole = len(sums_T_X), figure(sums_T_X.sum(0))
     if tasks < 2:
@@ -48,7 +48,7 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 def _t975(freedom: int) -> float:
-    """Student's t at 0.975: exact for 1 and 2 degrees of freedom, else within 1 % (Abramowitz and Stegun, 26.7.5)."""
+    """Returns Student's t at 0.975: exact for freedom 1 and 2, else within 1 % (Abramowitz and Stegun, 26.7.5)."""
     if freedom < 3:
         return (12.7062, 4.3027)[freedom - 1]
     terms = (

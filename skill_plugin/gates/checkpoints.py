@@ -1,9 +1,9 @@
-"""The gate of checkpoints: whether a candidate generator goes live. Pure; `graphs/generator_gate.py` runs what it judges by.
+"""The gate of checkpoints: decides if a candidate generator goes live. `graphs/generator_gate.py` runs the rollouts.
 
-Two things have to be right. What the candidate writes must be worth more than what the live one writes: measured on held-out
-tasks (strict and paired, as for skills; see `gate`), or where no task LLM is there, estimated from logs (see
-`training.off_policy`). And its texts must be sound: as often a skill as the live one's, not bloated, not cut off, no loops, and
-nothing in them that has no business in a skill (see `content`).
+Nothing is run here. Two things have to be right. The candidate's texts must be worth more than the live one's: measured
+on held-out tasks (strict and paired, as for skills; see `gates.versions`), or without a task LLM estimated from logs
+(see `gates.off_policy`). And its texts must be sound: as often a skill as the live one's, not bloated, not cut off, no
+loops, and nothing in them that does not belong in a skill (see `skills.scan`).
 """
 
 import zlib
@@ -26,14 +26,14 @@ from skill_plugin.skills.scan import new_findings
 Kind = Literal["paired", "off-policy", "none"]
 
 TOLERANCE = 0.1
-"""By so much a share may be worse than the live generator's; a difference of one text never counts."""
+"""A share may be this much worse than the live generator's; a difference of one text never counts."""
 
 LONGER = 2
-"""The median text may be so many times as long as the live generator's,"""
+"""The median text may be this many times as long as the live generator's,"""
 SHORT = 512
-"""or so many tokens, whatever the live one's are,"""
+"""or this many tokens, whatever the live one's are,"""
 LONGEST = 4096
-"""but never more than so many."""
+"""but never more than this many."""
 
 LOOP = 0.15
 """A text whose last thousand bytes are compressed to less than this share says the same over and over."""
@@ -42,7 +42,7 @@ NO_TASKS = "no held-out tasks to judge it by"
 
 
 class GateCheck(NamedTuple):
-    """One thing that was looked at in a candidate's texts; `said` holds the numbers."""
+    """One check of a candidate's texts; `said` holds the numbers."""
 
     name: str
     passed: bool
@@ -51,23 +51,24 @@ class GateCheck(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointDecision:
-    """What the gate said of a candidate checkpoint, and why.
+    """The gate's decision on a candidate checkpoint, with its reason.
 
     Args:
-        promote: Whether it goes live; if not, what is live stays.
-        reason: In words, with the numbers.
-        kind: What it was judged by; `none` if there was nothing.
+        promote: Whether it goes live; if not, the live one stays.
+        reason: The reason in words, with the numbers.
+        kind: The evidence that it was judged by; `none` if there was nothing.
         tasks: Held-out tasks that were compared, or that the logs are of.
-        repairs: Of them, those on which the candidate's texts earned more. 0 of an estimate, as `regressions`.
-        regressions: Those on which they earned less.
-        before: Mean reward of the live generator's texts, in [0, 1]; of an estimate, mean reward above the logged texts'.
-        after: Likewise of the candidate's.
+        repairs: Tasks on which the candidate's texts earned more; 0 for an estimate.
+        regressions: Tasks on which they earned less; 0 for an estimate.
+        before: Mean reward of the live generator's texts, in [0, 1]; for an estimate, mean reward above the logged
+            texts'.
+        after: Mean reward of the candidate's texts, in the same units.
         gain: after - before.
         low: Lower end of the gain's 95 % interval over tasks.
-        high: Upper end.
-        checks: What was looked at in the candidate's texts.
-        judges: The held-out tasks that were drawn, by content hash; the next draws rather take others.
-        estimate: What the logs said, where they were asked.
+        high: Upper end of that interval.
+        checks: The checks of the candidate's texts.
+        judges: The held-out tasks that were drawn, by content hash; the next draws prefer others.
+        estimate: The estimate from the logs, if they were asked.
     """
 
     promote: bool
@@ -104,24 +105,25 @@ def decide(
     min_tasks: int = MIN_TASKS,
     seed: int = 0,
 ) -> CheckpointDecision:
-    """The decision. Rewards of held-out tasks go before an estimate; where there is neither, what is live stays.
+    """Decides on a candidate. Rewards of held-out tasks go before an estimate; without either the live generator stays.
 
     Args:
-        before: Of each held-out task the mean reward of the live generator's texts, shape [tasks].
-        after: Of the same tasks, of the candidate's.
-        estimate: What the logs say.
-        candidate: Texts that it wrote just now, each with its prompt. Without any it is not promoted: nobody has read it.
+        before: Mean reward of the live generator's texts on each held-out task, shape [tasks].
+        after: Mean reward of the candidate's texts on the same tasks, shape [tasks].
+        estimate: The estimate from the logs.
+        candidate: Texts that it wrote just now, each with its prompt. Without any it is not promoted: nothing of it was
+            checked.
         live: Texts that the live generator wrote, at best from the same prompts.
-        hold: Why what was measured may not promote, such as a comparison that was stopped half-way.
-        note: Is added to the reason.
+        hold: The reason why the measurement may not promote, such as a comparison that was stopped half-way.
+        note: Text that is added to the reason.
         confident: Also ask of the paired comparison that the gain's whole interval is above 0, over `min_tasks` or more. More
             repairs than regressions also come by chance: of candidates that are not better about one in three passes
             without this, and one in forty with it. A small gain then takes more tasks to be seen.
         rule: Decides on the pairs: a name in `gates.versions.GATES`, or an object with `decide(before, after)`. A mean gain is
-            asked for besides.
+            demanded too.
         min_ess: See `off_policy.verdict`.
         min_tasks: Fewest tasks for a confident decision.
-        seed: The bootstrap's.
+        seed: Seed of the bootstrap.
 
     Raises:
         ConfigurationError: the rewards are not pairs, or there is no such rule.
@@ -186,7 +188,7 @@ def _estimated(found: OffPolicyEstimate, promote: bool, reason: str) -> Checkpoi
 
 
 def checks(candidate: Sequence[Revision], live: Sequence[Revision]) -> Iterable[GateCheck]:
-    """What is looked at in a candidate's texts, beside the live generator's."""
+    """Yields the checks of a candidate's texts beside the live generator's."""
     if not candidate:
         yield GateCheck("texts", False, "the candidate has written none to look at")
         return

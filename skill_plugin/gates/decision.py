@@ -1,4 +1,4 @@
-"""A gate's decision on a version: what a rule returns, and what the store keeps as evidence."""
+"""A gate's decision on a version: a rule returns it, and the store keeps it as evidence."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,14 +11,14 @@ class GateDecision:
 
     Args:
         promote: Whether the version goes live.
-        reason: Why, in one line that the generator reads too.
+        reason: The reason, in one line that the generator reads too.
         tasks: Held-out tasks that were compared.
-        repairs: Those on which the reward rises.
-        regressions: Those on which it falls.
+        repairs: Tasks on which the reward rises.
+        regressions: Tasks on which it falls.
         before: Mean reward over the tasks with what is live now, in [0, 1].
         after: Mean reward over the same tasks as if the version were live.
         replay: Score over hard and easy tasks, by which the best of several versions is chosen; see `replay_score`.
-        found: Judges of its kind for which search would show the version; None where search was not asked.
+        found: Judges of its kind for which search would show the version; None if search was not asked.
         of_kind: Judges of its kind.
         shown_elsewhere: Tasks of other families for which search would show the version first.
         train_repairs: Failing train tasks of the family that it repairs, less those that it breaks.
@@ -45,7 +45,7 @@ class GateDecision:
 
     @property
     def unseen(self) -> bool:
-        """Whether no judge fails today, so that none could show a repair."""
+        """True if no judge fails today, so that none could show a repair."""
         return not self.promote and self.tasks == 0
 
     def refused(self, reason: str) -> Self:

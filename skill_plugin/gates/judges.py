@@ -1,6 +1,6 @@
-"""Which held-out tasks judge a decision: drawn anew for each, and rather those that no decision has covered.
+"""The draw of held-out tasks that judge a decision: anew for each, preferring those that no decision has covered.
 
-The first few tasks by any fixed order see only what those few show: what the others would have shown never goes live.
+If the first few tasks of a fixed order always judged, a skill that only the other tasks need would never go live.
 """
 
 from collections import defaultdict
@@ -18,9 +18,10 @@ def draw_judges(tasks: Sequence[Task], n: int, covered: Mapping[str, int], seed:
     A task that `c` decisions have covered has the weight 1 / (1 + c), and a family the same of the mean `c` of its tasks.
 
     Args:
-        tasks: To draw from, in any order. Tasks that ask the same question count once.
-        n: How many, at most.
-        covered: How many decisions each task has judged, by `Task.content_hash`; what is not in it, none.
+        tasks: Tasks to draw from, in any order. Tasks that ask the same question count once.
+        n: The most tasks to draw.
+        covered: How many decisions each task has judged, by `Task.content_hash`; a task that is not in it has judged
+            none.
         seed: Names the decision. The same one draws the same tasks on every machine.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a generator would have been worth on revisions that another one wrote: an estimate from logs, with its doubts.
+"""Off-policy estimate: a generator's value on revisions that another one wrote, from logs, with an interval.
 
 Each logged revision i has its log-probability (summed over its tokens, at the temperature that it was sampled at) under the
 policy that wrote it, b, and under the one that is judged, pi. With `w_i = min(exp(log pi_i - log b_i), cap)`:
@@ -10,10 +10,11 @@ The cap trades variance for bias (truncated importance sampling: Ionides, J. Com
 sum of the weights keeps a value among the advantages that were seen, and removes the reward of merely making all logged
 texts likelier.
 
-A_i is the reward less the mean of its group's *other* revisions. Rewards of different tasks differ more by the task than by
-the text; less its group's mean a reward says only how good the text was for its prompt. The revision's own reward is left out
-of that mean because it would pull the value of every policy towards 0 by a factor (C - 1) / C, and by another one in groups of
-another size. So a value is in units of reward, and 0 is the value of the policies that wrote the log.
+A_i is the reward less the mean of its group's *other* revisions. Rewards of different tasks differ more by the task
+than by the text; with its group's mean subtracted a reward says only how good the text was for its prompt. The
+revision's own reward is left out of that mean because it would pull the value of every policy towards 0 by a factor
+(C - 1) / C, and by another one in groups of another size. So a value is in units of reward, and 0 is the value of the
+policies that wrote the log.
 """
 
 from collections.abc import Hashable, Sequence
@@ -33,19 +34,19 @@ MIN_TASKS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OffPolicyEstimate:
-    """What the logs say of two generators.
+    """Values of two generators, estimated from logs.
 
     Args:
-        revisions: That were used: those of groups of two or more.
-        groups: They came in so many groups.
-        tasks: Of so many tasks, which the interval is over.
+        revisions: Number of revisions that were used: those of groups of two or more.
+        groups: Number of their groups.
+        tasks: Number of their tasks, which the interval is over.
         candidate: Value of the candidate: mean reward above the logged policies'.
-        live: The same of the live one.
+        live: Value of the live generator, in the same units.
         gain: candidate - live.
         low: Lower end of the gain's 95 % interval.
-        high: Upper end.
+        high: Upper end of that interval.
         candidate_ess: Effective sample size of the candidate's value, in revisions.
-        live_ess: The same of the live one's.
+        live_ess: Effective sample size of the live generator's value, in revisions.
         capped: Share of the candidate's weights that were cut to the cap.
     """
 
@@ -77,24 +78,26 @@ def estimate(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> OffPolicyEstimate:
-    """Values of the candidate and of the live generator on held-back logged revisions, and how far apart they are.
+    """Estimates the candidate's and the live generator's values on held-back logged revisions, and their difference.
 
     The interval is a paired bootstrap over tasks (see `bootstrap`): both generators are judged on the same draw, and the
     revisions of a task, which are not independent evidence, come and go together.
 
     Args:
-        logprobs_candidate: Summed over each revision's tokens, in nats, shape [revisions].
-        logprobs_live: Likewise.
-        logprobs_behaviour: Likewise, of the policy that wrote the revision, when it did.
+        logprobs_candidate: Log-probabilities under the candidate, summed over each revision's tokens, in nats, shape
+            [revisions].
+        logprobs_live: The same sums under the live generator, shape [revisions].
+        logprobs_behaviour: The same sums under the policy that wrote the revision, when it did, shape [revisions].
         rewards: Mean reward of each revision's rollouts, in [0, 1], shape [revisions].
         groups: Names each revision's group: those written from the same prompt.
         tasks: Names each revision's task; None takes a group for a task.
         cap: The largest weight; None means no limit.
-        seed: Of the bootstrap.
-        draws: Of the bootstrap.
+        seed: Seed of the bootstrap.
+        draws: Number of draws of the bootstrap.
 
     Raises:
-        ConfigurationError: the sequences differ in length, hold what is not a number, or the cap or the draws are not above 0.
+        ConfigurationError: the sequences differ in length, hold something that is not a number, or the cap or the draws
+            are not above 0.
     """
     check("cap", cap, Kind(float, ABOVE_0, optional=True))
     check_number("draws", draws, AT_LEAST_1)
@@ -140,10 +143,11 @@ def estimate(
 
 
 def verdict(found: OffPolicyEstimate, *, min_ess: float = MIN_ESS, min_tasks: int = MIN_TASKS) -> tuple[bool, str]:
-    """Whether the logs alone are reason enough to promote the candidate, and why.
+    """Returns whether the logs alone are reason enough to promote the candidate, and the reason.
 
-    Only if the gain's whole interval lies above 0, both values rest on enough effective revisions, and those come from
-    enough tasks. Where one of these fails the logs do not say that the candidate is worse; they do not say enough.
+    They are only if the gain's whole interval lies above 0, both values rest on enough effective revisions, and those
+    come from enough tasks. If one of these fails the logs do not say that the candidate is worse; they do not say
+    enough.
 
     Args:
         found: The estimate.
@@ -179,13 +183,13 @@ def _numbers(name: str, values: Sequence[float], wanted: int) -> Floats:
 
 
 def _places(names: Sequence[Hashable]) -> NDArray[np.intp]:
-    """Each name's number, in the order in which they first come."""
+    """Returns each name's number, counted in the order in which the names first occur."""
     known: dict[Hashable, int] = {}
     return np.fromiter((known.setdefault(name, len(known)) for name in names), np.intp, len(names))
 
 
 def _weights(log_ratio_N: Floats, cap: float | None) -> Floats:
-    """Up to a common factor, which no value and no ESS depends on: the largest is 1, so that nothing overflows."""
+    """Returns the weights over the largest, so that none overflows: no value and no ESS depends on a common factor."""
     capped = log_ratio_N if cap is None else np.minimum(log_ratio_N, np.log(cap))
     weights: Floats = np.exp(capped - capped.max())
     return weights
@@ -196,7 +200,7 @@ def _ess(weight_N: Floats) -> float:
 
 
 def _values(sums_4: Floats) -> tuple[float, float]:
-    """The two values; of a draw whose weights are all 0 in float64, which has nothing to say, 0."""
+    """Returns the two values; 0 for a draw whose weights are all 0 in float64, which says nothing."""
     of_candidate, candidate, of_live, live = sums_4.tolist()
     return (of_candidate / candidate if candidate else 0.0), (of_live / live if live else 0.0)
 

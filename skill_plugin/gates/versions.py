@@ -1,4 +1,4 @@
-"""The gate: whether a version goes live, and which, from what users would get with it and without. Pure; it runs nothing itself."""
+"""The gate of skill versions: decides which goes live, if any, from rewards with it and without. Runs nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,11 +8,11 @@ from skill_plugin.gates.decision import GateDecision
 from skill_plugin.protocols import GateRule
 
 LEAST_OF_KIND = 3
-"""With fewer tasks of its kind, how many of them search finds a text for says too little to refuse it."""
+"""With fewer tasks of its kind, the number of them for which search finds a text says too little to refuse it."""
 
 
 def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision:
-    """Promote only on a strict paired gain: more tasks repaired than regressed (n01 > n10, arXiv:2605.10999).
+    """Promotes only on a strict paired gain: more tasks repaired than regressed (n01 > n10, arXiv:2605.10999).
 
     Args:
         before: Rewards under what is live now, shape [tasks].
@@ -93,9 +93,9 @@ def judge_version(
 ) -> GateDecision:
     """Decides on a version by what users would get if it were live, reached through search.
 
-    It goes live on a strict paired gain over held-out tasks; where those show neither a gain nor a loss, failing train tasks
-    that it repairs count. It is refused in spite of a gain where search finds it for less than half of the tasks of its kind,
-    and where it takes tasks of other families and breaks more of them than it repairs.
+    It goes live on a strict paired gain over held-out tasks; if those show neither a gain nor a loss, failing train
+    tasks that it repairs count. It is refused in spite of a gain if search finds it for less than half of the tasks of
+    its kind, or if it takes tasks of other families and breaks more of them than it repairs.
 
     Args:
         before: Rewards of the family's held-out tasks with what is live now, shape [tasks].
@@ -152,10 +152,10 @@ def judge_version(
 
 
 def replay_score(before: Sequence[float], after: Sequence[float]) -> float:
-    """`rho_hard * rho_easy` with `rho = (solved + 1) / (tasks + 1)` (Ctx2Skill, arXiv:2604.27660).
+    """Returns `rho_hard * rho_easy` with `rho = (solved + 1) / (tasks + 1)` (Ctx2Skill, arXiv:2604.27660).
 
-    Hard are the tasks that what is live now does not solve. The product, unlike a mean, prefers no version that buys hard
-    tasks with easy ones; graded rewards count as parts of a solution.
+    Hard tasks are those that the live skills do not solve. The product, unlike a mean, prefers no version that buys
+    hard tasks with easy ones; graded rewards count as parts of a solution.
 
     Args:
         before: Rewards under what is live now, shape [tasks].
@@ -167,9 +167,9 @@ def replay_score(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def choose(decisions: Mapping[str, GateDecision]) -> dict[str, GateDecision]:
-    """Of the candidates that passed only the one that replays best is promoted; a tie goes to the one named first.
+    """Promotes only the candidate that replays best of those that passed; a tie goes to the one named first.
 
-    Never the newest because it is the newest: last rounds are worse than the best one as often as not (same paper).
+    The newest has no advantage: last rounds are worse than the best one as often as not (Ctx2Skill, arXiv:2604.27660).
     """
     passed = {ref: decision for ref, decision in decisions.items() if decision.promote}
     if len(passed) < 2:

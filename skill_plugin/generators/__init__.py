@@ -1,4 +1,4 @@
-"""Generators: what writes and revises skills.
+"""Generators: the models that write and revise skills.
 
     chat     any LangChain chat model, prompted and untrained
     vllm     a vLLM server: n candidates in one call, with token ids, log-probabilities and LoRA adapters by name
@@ -53,7 +53,7 @@ __all__ = [
 
 
 def as_generator(generator: object) -> Generator:
-    """The generator itself; a chat model becomes a `ChatGenerator`.
+    """Returns the generator itself, or a chat model as a `ChatGenerator`.
 
     Raises:
         ConfigurationError: it is neither.
@@ -71,7 +71,7 @@ def as_generator(generator: object) -> Generator:
 def from_settings(
     settings: "Settings", live_checkpoint: "Callable[[], Checkpoint | None] | None" = None
 ) -> Generator | None:
-    """The generator that is set, by default the task LLM's model; None if there is no model.
+    """Returns the generator that is set, by default the task LLM's model; None if there is no model.
 
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
     a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
@@ -79,8 +79,9 @@ def from_settings(
     promotions and rollbacks. A name that begins with a further entry of `BACKENDS` is made by that.
 
     Args:
-        settings: Name it.
-        live_checkpoint: Asked before every prompt where the name ends in `@live`; with None for an answer it is the base model.
+        settings: The settings that name it.
+        live_checkpoint: Asked before every prompt where the name ends in `@live`; if it returns None, the base model is
+            used.
 
     Raises:
         ConfigurationError: the string does not resolve, or the live checkpoint's files are not what they were.

@@ -53,7 +53,7 @@ class ChatGenerator:
         try:
             chat_models.reply_text(reply)
             error = None
-        except ModelError as exc:  # what was cut off may still parse, and would be staged without its end
+        except ModelError as exc:  # a text that was cut off may still parse, and would be staged without its end
             error = str(exc)
         written = Revision(
             completion=str(reply.text),

@@ -1,11 +1,11 @@
-"""What a history says, counted: each attempt's outcome, and a digest of all of them in three lines.
+"""A history in numbers: each attempt's outcome, and a digest of all of them in three lines.
 
 The three are those of Skill-SD (arXiv:2604.10674): `success_analysis`, `mistake_analysis` and `golden_workflow`. There a
 model writes them; here they are made of rewards, feedback and line differences alone, so that one history gives one digest.
 
-A history may also hold what the task's family has seen. A generation with a `task` is of another task: rejected, it is a text
-that another lineage wrote; else its rollouts are those of the current text (or of no skill) on that task. Neither is one of
-the attempts on the own task, nor ever the current skill.
+A history may also hold generations of the task's family. A generation with a `task` is of another task: if rejected, it
+is a text that another lineage wrote; else its rollouts are those of the current text (or of no skill) on that task. It
+is never an attempt on the own task, nor the current skill.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ class Attempt:
 
     @property
     def name(self) -> str:
-        """By place alone: the same history has the same names on every machine."""
+        """The attempt's name, made of its place alone: the same history has the same names on every machine."""
         number = f"generation {self.generation.number}"
         return number if self.candidate is None else f"{number}, candidate {self.candidate}"
 
@@ -66,9 +66,10 @@ class Attempt:
 
 
 def attempts(history: Sequence[Generation]) -> list[Attempt]:
-    """The generations of the history's own task, with their places.
+    """Returns the generations of the history's own task, with their places.
 
-    The current skill is the last that was neither refused nor rejected; where that one has no text, there is no current skill.
+    The current skill is the last that was neither refused nor rejected; if that one has no text, there is no current
+    skill.
     """
     history = [one for one in history if one.task is None]
     standing = [at for at, one in enumerate(history) if one.error is None and one.rejected is None]
@@ -83,19 +84,19 @@ def attempts(history: Sequence[Generation]) -> list[Attempt]:
 
 
 def current_text(history: Sequence[Generation]) -> str | None:
-    """The SKILL.md text that the next revision starts from; None if there is none."""
+    """Returns the SKILL.md text that the next revision starts from; None if there is none."""
     return next((attempt.text for attempt in attempts(history) if attempt.is_current), None)
 
 
 def other_tasks(history: Sequence[Generation]) -> list[Attempt]:
-    """The attempts on other tasks of the family, in the history's order."""
+    """Returns the attempts on other tasks of the family, in the history's order."""
     return [Attempt(one) for one in history if one.task is not None and one.rejected is None and one.error is None]
 
 
 def refused_elsewhere(history: Sequence[Generation]) -> list[Attempt]:
-    """The texts that other lineages of the family wrote and that were rejected, in the history's order.
+    """Returns the rejected texts of the family's other lineages, in the history's order.
 
-    Each text once, with the newest reason; one that the own task's attempts hold as rejected is left out.
+    Each text is returned once, with the newest reason; one that the own task's attempts hold as rejected is left out.
     """
     known = {one.text for one in history if one.task is None and one.rejected is not None}
     newest = {one.text: at for at, one in enumerate(history) if one.task is not None and one.rejected is not None}
@@ -103,21 +104,21 @@ def refused_elsewhere(history: Sequence[Generation]) -> list[Attempt]:
 
 
 def feedback_counts(rollouts: Iterable[Rollout]) -> list[tuple[str, int]]:
-    """Each distinct feedback and how many rollouts it was given to, the most frequent first."""
+    """Returns each distinct feedback and the number of rollouts that it was given to, the most frequent first."""
     return Counter(text for rollout in rollouts if (text := rollout.feedback.strip())).most_common()
 
 
 def digest(tried: Sequence[Attempt], others: Sequence[Attempt] = (), refused: Sequence[Attempt] = ()) -> list[str]:
-    """The three lines.
+    """Returns the digest's three lines.
 
     Args:
-        tried: The attempts on the own task; what succeeds is told of these alone.
-        others: Those on other tasks of the family.
+        tried: The attempts on the own task; success is told of these alone.
+        others: Attempts on other tasks of the family.
         refused: Texts that other lineages of the family wrote.
     """
     current = next((attempt for attempt in tried if attempt.is_current), None)
     scored = [attempt for attempt in tried if attempt.mean is not None and attempt.generation.rejected is None]
-    # Of equals the current skill is the best, then the newest.
+    # Among equals the current skill is the best, then the newest.
     best = max(reversed(scored), key=lambda attempt: (attempt.mean or 0.0, attempt.is_current), default=None)
     return [
         f"Success: {_success(best, scored)}.",
@@ -127,7 +128,7 @@ def digest(tried: Sequence[Attempt], others: Sequence[Attempt] = (), refused: Se
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """A text without line breaks, so that it cannot begin a heading or a fence."""
+    """Returns a text without line breaks, so that it cannot begin a heading or a fence."""
     line = " ".join(text.split())
     return line if limit is None or len(line) <= limit else f"{line[:limit]}..."
 
@@ -222,7 +223,7 @@ def _score(attempt: Attempt) -> str:
 
 
 def _only_in(one: Attempt, other: Attempt) -> str:
-    """The first lines of one body that the other has not."""
+    """Returns the first lines of one body that the other does not have."""
     known = {line.strip() for line in body_of(other.text or "").split("\n")}
     lines = [line for line in body_of(one.text or "").split("\n") if line.strip() and line.strip() not in known]
     return ", ".join(f'"{one_line(line, MAX_QUOTED)}"' for line in lines[:2])

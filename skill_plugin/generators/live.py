@@ -1,4 +1,4 @@
-"""Revisions from the checkpoint that is live, whichever that is when one is asked for."""
+"""Revisions from the checkpoint that is live at the moment when one is asked for."""
 
 import asyncio
 import logging
@@ -17,17 +17,17 @@ logger = logging.getLogger(__name__)
 class LiveGenerator:
     """Follows promotions and rollbacks: an agent that has run for weeks writes with this morning's checkpoint.
 
-    The registry is asked before every prompt, so all candidates of one prompt are one checkpoint's. Where it cannot be asked, or
-    what is live now cannot be used, that is a warning and what served before goes on: its texts are logged under
-    its own name, and so are right to learn from.
+    The registry is asked before every prompt, so all candidates of one prompt are one checkpoint's. If it cannot be
+    asked, or the live checkpoint cannot be used, a warning is logged and the one before stays in use: its texts are
+    logged under its own name, and so are right to learn from.
 
     Args:
         model: The base model, as histories call it.
-        live_checkpoint: The registry's answer, such as `store.checkpoints.live`; None is the base model alone.
-        make: Makes the generator of a checkpoint. Two are there while one gives way to the other.
+        live_checkpoint: Asks the registry, such as `store.checkpoints.live`; None is the base model alone.
+        make: Makes the generator of a checkpoint. Two exist while one replaces the other.
 
     Raises:
-        ConfigurationError: the files of the checkpoint that is live now are not what they were, or `make` cannot use them.
+        ConfigurationError: the files of the checkpoint that is live now have changed, or `make` cannot use them.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LiveGenerator:
     ) -> None:
         self.model = model
         self._live_checkpoint, self._make = live_checkpoint, make
-        self._turn = threading.Lock()  # two threads would make two
+        self._turn = threading.Lock()  # without it two threads would make two generators
         self._use(live_checkpoint())
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
@@ -48,7 +48,7 @@ class LiveGenerator:
         return await asyncio.to_thread(self.propose, task, history, n=n)
 
     def current(self) -> Generator:
-        """The generator of what is live now, made if that has changed."""
+        """Returns the generator of the live checkpoint, made anew if that has changed."""
         with self._turn:
             try:
                 found = self._live_checkpoint()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 ANSWER_SHARE = 5
-"""A prompt leaves at least one in so many tokens of a short context to the answer."""
+"""A prompt leaves at least 1 / `ANSWER_SHARE` of a short context to the answer."""
 
 TEMPLATE = 16
 """Tokens that a chat template adds to two messages, at most."""
@@ -35,10 +35,10 @@ class LocalGenerator:
     Args:
         path: A folder with a causal language model in safetensors, or a model's name on the Hugging Face Hub.
         adapter: A folder with a LoRA adapter in safetensors, as PEFT saves it.
-        checkpoint: What to log the adapter as; by default its folder's name.
-        device: As torch names it; by default `cuda` where there is one, else `cpu`.
-        dtype: Such as `float32` or `bfloat16`; by default what the model was saved in.
-        temperature: And `top_p`, `max_new_tokens`, `seed`: see `Sampling`.
+        checkpoint: The name to log the adapter under; by default its folder's name.
+        device: A device as torch names it; by default `cuda` where there is one, else `cpu`.
+        dtype: A data type such as `float32` or `bfloat16`; by default the one that the model was saved in.
+        temperature: See `Sampling`, for `top_p`, `max_new_tokens` and `seed` too.
         max_change: Share of the current body that edits may change; None means no limit.
 
     Raises:
@@ -86,7 +86,7 @@ class LocalGenerator:
         self._ends = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
         if not self._ends:
             raise ConfigurationError(f"the model {self.path!r} has no end-of-text token; set its tokenizer's eos_token")
-        # A model brings defaults for what a caller does not set: top-k, penalties. Here there are none.
+        # A model brings defaults for settings that a caller leaves out, such as top-k and penalties: not used.
         self.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=True,
             temperature=1.0,
@@ -129,14 +129,14 @@ class LocalGenerator:
         return await asyncio.to_thread(self.propose, task, history, n=n)
 
     def encode(self, prompt: Sequence[dict[str, str]]) -> list[int]:
-        """The token ids of messages under the model's chat template, up to where the answer begins."""
+        """Returns the token ids of messages under the model's chat template, up to where the answer begins."""
         ids = self.tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, return_dict=False)
         return [int(one) for one in ids]
 
     def logprobs(self, prompt_token_ids: Sequence[int], completion_token_ids: Sequence[int]) -> list[float]:
-        """Log-probabilities of a completion's tokens by one forward pass, at temperature 1 and without a nucleus, shape [C].
+        """Returns the log-probabilities of a completion's tokens at temperature 1 and without a nucleus, shape [C].
 
-        What vLLM calls `raw_logprobs`. In nats, normalised in float32.
+        vLLM calls them `raw_logprobs`. They are computed by one forward pass, in nats, normalised in float32.
 
         Raises:
             ModelError: both together are longer than the model's context.
@@ -154,7 +154,7 @@ class LocalGenerator:
         return found
 
     def _sample(self, prompt_ids: list[int], n: int) -> list[tuple[list[int], list[float]]]:
-        """`n` completions with their log-probabilities, each up to and with the token that ended it."""
+        """Samples `n` completions with their log-probabilities, each up to and with the token that ended it."""
         import torch  # noqa: PLC0415
         from transformers import LogitsProcessorList  # noqa: PLC0415
 
@@ -174,11 +174,11 @@ class LocalGenerator:
         return [(ids[: (end := self._end(ids))], logprobs[:end]) for ids, logprobs in rows]
 
     def _end(self, ids: list[int]) -> int:
-        """How many tokens of a padded row were sampled before padding began."""
+        """Returns how many tokens of a padded row were sampled before padding began."""
         return next((place for place, token in enumerate(ids, 1) if token in self._ends), len(ids))
 
     def _prompt(self, task: Task, history: Sequence[Generation]) -> list[dict[str, str]]:
-        """The prompt, cut to a short context by the model's own tokens."""
+        """Returns the prompt, cut to a short context by the model's own tokens."""
         context = self._context
         room = (
             BUDGET if context is None else context - min(self.sampling.max_tokens, context // ANSWER_SHARE) - TEMPLATE
@@ -192,12 +192,12 @@ class LocalGenerator:
 
     @property
     def _context(self) -> int | None:
-        """Tokens of a prompt and its answer; None is a recurrent model's, which has no limit."""
+        """The most tokens of a prompt and its answer together; None for a recurrent model, which has no limit."""
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return None if context is None else int(context)
 
     def _room(self, used: int) -> int:
-        """How many tokens fit behind so many."""
+        """Returns how many tokens may follow the `used` ones."""
         context = self._context
         if context is None:
             return self.sampling.max_tokens
@@ -212,7 +212,7 @@ class LocalGenerator:
 class _Sampler:
     """Turns logits into the distribution to sample from, and notes the log-probability of each token that was drawn.
 
-    What is noted is what was sampled from, to the last bit; a second forward pass would round otherwise.
+    The noted values are those that were sampled from, to the last bit; a second forward pass would round differently.
     """
 
     def __init__(self, sampling: Sampling) -> None:
@@ -232,14 +232,14 @@ class _Sampler:
         return self._last_n_V
 
     def note(self, ids_n_t: "torch.Tensor") -> None:
-        """The last token of each row was drawn from the distribution that was given last."""
+        """Notes that the last token of each row was drawn from the distribution that was given last."""
         if self._last_n_V is not None:
             self.drawn.append(self._last_n_V.gather(1, ids_n_t[:, -1:]))
 
 
 @contextmanager
 def _seeded(seed: int | None, device: str) -> Iterator[None]:
-    """Random numbers of a seed of their own; without a seed those of the process."""
+    """Draws random numbers inside from a seed of their own; without a seed from the process's generator."""
     import torch  # noqa: PLC0415
 
     if seed is None:
@@ -260,6 +260,6 @@ def _with_adapter(model: Any, folder: Path, path: str) -> Any:
 
 
 def _end_tokens(*found: int | list[int] | None) -> list[int]:
-    """Every token that ends a text: the model's and the tokenizer's may differ."""
+    """Returns every token that ends a text: the model's and the tokenizer's may differ."""
     ids = (one for value in found if value is not None for one in (value if isinstance(value, list) else [value]))
     return list(dict.fromkeys(ids))

@@ -1,4 +1,4 @@
-"""What a revision of one task is shown of its family: other tasks that fail, and texts that were refused.
+"""A minibatch for the revision of one task: failing tasks of its family, and texts that were refused.
 
 GEPA (arXiv:2507.19457) reflects on a minibatch of tasks at once; here one task has the history, and others stand beside it.
 """
@@ -23,9 +23,9 @@ def minibatch(
     others: Sequence[tuple[Task, Sequence[Rollout]]] = (),
     refused: Sequence[Generation] = (),
 ) -> list[Generation]:
-    """The history of a task with what its family has seen, to propose from; the current skill stays last.
+    """Returns the history of a task with failing tasks and refused texts of its family; the current skill stays last.
 
-    Chosen are, in the order given, the other tasks that fail, first those whose most frequent feedback says something new.
+    The failing tasks keep the order given, but those whose most frequent feedback says something new come first.
 
     Args:
         task: The task that is revised on.
@@ -57,7 +57,7 @@ def minibatch(
 
 
 def _new_first(current: Generation, failing: Sequence[Generation]) -> list[Generation]:
-    """The same generations, those first whose most frequent feedback none before them has."""
+    """Returns the same generations, those first whose most frequent feedback is new."""
     heard = {_most_frequent(current)}
     new, known = list[Generation](), list[Generation]()
     for one in failing:

@@ -1,4 +1,4 @@
-"""What a completion is to the loop: a SKILL.md text, or the reason why there is none."""
+"""Reads a completion for the loop: a SKILL.md text, or the reason why there is none."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +11,11 @@ from skill_plugin.skills.edits import MAX_CHANGE
 
 
 def read(revision: Revision, history: Sequence[Generation], *, max_change: float | None = MAX_CHANGE) -> Revision:
-    """The revision with the SKILL.md text that its completion holds, or with the error that there is none.
+    """Returns the revision with the SKILL.md text that its completion holds, or with the error why there is none.
 
     Args:
-        revision: What a generator wrote; one that it has read itself is left as it is.
-        history: What it was written from.
+        revision: A generator's revision; one that the generator has read itself is left as it is.
+        history: The history that it was written from.
         max_change: Share of the current body that edits may change; None means no limit.
     """
     if revision.text is not None or revision.error is not None:

@@ -1,4 +1,4 @@
-"""How the generators that log token ids and log-probabilities sample."""
+"""Sampling settings of the generators that log token ids and log-probabilities."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -9,9 +9,9 @@ from skill_plugin.limits import ABOVE_0, AT_LEAST_1, Limit, check_fields
 MAX_TOKENS = 2048
 
 RAW = "raw_logprobs"
-"""Of the model's own distribution, at temperature 1, whatever the token was sampled at. vLLM's default."""
+"""Log-probabilities of the model's own distribution, at temperature 1, however it was sampled. vLLM's default."""
 PROCESSED = "processed_logprobs"
-"""Of the distribution that was sampled from: divided by the temperature, cut to the nucleus of top_p, normalised again."""
+"""Log-probabilities of the distribution sampled from: divided by the temperature, cut to top_p, normalised again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +19,10 @@ class Sampling:
     """Temperature and nucleus, and nothing else: no top-k, no min-p, no penalties, whatever a model's own defaults are.
 
     Args:
-        temperature: Above 0; candidates of one prompt are sampled, never the same greedy text n times.
-        top_p: In (0, 1].
-        max_tokens: Of one completion.
-        seed: The same prompt then gets the same candidates, as far as the hardware allows.
+        temperature: Temperature, above 0; candidates of one prompt are sampled, never the same greedy text n times.
+        top_p: Size of the nucleus, in (0, 1].
+        max_tokens: The most tokens of one completion.
+        seed: With one, the same prompt gets the same candidates, as far as the hardware allows.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -38,11 +38,11 @@ class Sampling:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the distribution that is sampled from is the model's own, so that `RAW` and `PROCESSED` are the same."""
+        """True if the distribution sampled from is the model's own, so that `RAW` and `PROCESSED` are the same."""
         return self.temperature == 1 and self.top_p == 1
 
     def to_json(self, logprobs_mode: str) -> dict[str, Any]:
-        """What `Revision.sampling` says."""
+        """Returns the value for `Revision.sampling`."""
         seed = {} if self.seed is None else {"seed": self.seed}
         return {
             "temperature": self.temperature,
@@ -55,5 +55,5 @@ class Sampling:
 
 
 def cut_off(completion: str) -> str:
-    """The error of a completion that its token limit ended: it may still parse, and would be staged without its end."""
+    """Returns the error of a completion that its token limit ended: it may still parse, and would lack its end."""
     return f"the model's reply was cut off by its token limit, after {completion[-60:]!r}; raise its max_tokens"

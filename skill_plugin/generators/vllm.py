@@ -15,26 +15,26 @@ from skill_plugin.settings import MODEL_TIMEOUT_S
 from skill_plugin.skills.edits import MAX_CHANGE
 
 _LOADS = 3  # more than one, because a server can go away between the loading and the call
-_UNKNOWN = -9999.0  # what vLLM writes for a log-probability that it does not have
+_UNKNOWN = -9999.0  # vLLM's value for a log-probability that it does not have
 _NOTHING_ELSE = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-"""A model's own defaults (its generation_config.json) would be used for what a call leaves out."""
+"""Sent with every call, because vLLM fills a missing setting from the model's generation_config.json."""
 
 
 class VllmGenerator:
     """Samples n candidates in one call and logs what training needs: token ids and log-probabilities.
 
-    `sampling["logprobs_mode"]` of a revision says of which distribution its `logprobs` are: `raw_logprobs` of the model's
-    own at temperature 1 (vLLM's default), `processed_logprobs` of the one that was sampled from. At temperature 1 and top_p 1
-    they are the same; elsewhere the server is asked, once.
+    `sampling["logprobs_mode"]` of a revision names the distribution of its `logprobs`: `raw_logprobs` is the model's
+    own at temperature 1 (vLLM's default), `processed_logprobs` the one that was sampled from. At temperature 1 and
+    top_p 1 they are the same; otherwise the server is asked, once.
 
     A server that goes away is waited for, and an adapter that it forgot is loaded again.
 
     Args:
-        base_url: Of the server, with the `/v1`.
+        base_url: The server's URL, with the `/v1`.
         model: The base model's name there.
         checkpoint: The name of a LoRA adapter there; None is the base model, or the name of `adapter_path`'s folder.
         adapter_path: The adapter's folder as the server sees it; where the server does not know `checkpoint`, it is loaded.
-        temperature: And `top_p`, `max_tokens`, `seed`: see `Sampling`.
+        temperature: See `Sampling`, for `top_p`, `max_tokens` and `seed` too.
         patience: Seconds to wait for a server that cannot be reached, is starting (502, 503) or is busy (429).
         timeout: Seconds that the server may be silent before a call has failed.
         max_change: Share of the current body that edits may change; None means no limit.
@@ -72,7 +72,7 @@ class VllmGenerator:
         self._mode = RAW if self.sampling.is_plain else None
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
-        """Raises `ModelError` where the server cannot be reached, refuses, or returns what cannot be trained on."""
+        """Raises `ModelError` if the server cannot be reached, refuses, or sends a reply that cannot be trained on."""
         prompt = revise_prompt(task, history)
         mode = self._mode = self._mode or self._logprobs_mode()
         sampling = self.sampling
@@ -97,13 +97,13 @@ class VllmGenerator:
         """Makes the server serve a LoRA adapter under a name, now and whenever it has forgotten it. Loading again does nothing.
 
         Raises:
-            ModelError: the server cannot load it, or the name is another folder's there.
+            ModelError: the server cannot load it, or the name belongs to another folder there.
         """
         self._folders[name] = str(path)
         self.server.load_adapter(name, path)
 
     def unload_adapter(self, name: str) -> None:
-        """The opposite; a name that is not loaded is not loaded afterwards either.
+        """Makes the server forget a LoRA adapter. Unloading a name that is not loaded does nothing.
 
         Raises:
             ModelError: the server refuses.

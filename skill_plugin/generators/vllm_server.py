@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
 PATIENCE_S = 120.0
-"""How long a server that has gone away is waited for: about what a vLLM server takes to start."""
+"""Seconds to wait for a server that has gone away: about the time that a vLLM server takes to start."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _AWAY = (502, 503)
@@ -26,17 +26,17 @@ _CAN_SLEEP = "start it with VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --enable-sle
 
 
 class VllmServer:
-    """A server that goes away, is starting or is busy is waited for; one that refuses says why, in one line.
+    """Calls a vLLM server: waits while it is away, starting or busy; if it refuses, the error says why, in one line.
 
     The key comes from VLLM_API_KEY or OPENAI_API_KEY, and is in no error.
 
     Args:
-        base_url: With the `/v1`.
+        base_url: The server's URL, with the `/v1`.
         patience: Seconds to wait for a server that cannot be reached, is starting (502, 503) or is busy (429).
         timeout: Seconds that the server may be silent before a call has failed.
 
     Raises:
-        ConfigurationError: the URL is not one.
+        ConfigurationError: the URL is malformed.
         MissingExtraError: the `vllm` extra is not installed.
     """
 
@@ -56,7 +56,7 @@ class VllmServer:
         """Makes the server serve a LoRA adapter under a name. Loading again does nothing.
 
         Raises:
-            ModelError: the server cannot load it, or the name is another folder's there.
+            ModelError: the server cannot load it, or the name belongs to another folder there.
         """
         reply = self.send("POST", "/load_lora_adapter", {"lora_name": name, "lora_path": str(path)})
         if reply.is_success:
@@ -71,7 +71,7 @@ class VllmServer:
         raise self.refused(reply, f"load the adapter {name!r}")
 
     def unload_adapter(self, name: str) -> None:
-        """The opposite; a name that is not loaded is not loaded afterwards either.
+        """Makes the server forget a LoRA adapter. Unloading a name that is not loaded does nothing.
 
         Raises:
             ModelError: the server refuses.
@@ -81,7 +81,7 @@ class VllmServer:
             raise self.refused(reply, f"unload the adapter {name!r}")
 
     def served(self) -> dict[str, str | None]:
-        """The names that the server answers to, and the folder of each."""
+        """Returns the names that the server answers to, and the folder of each."""
         listed = self.json(self.send("GET", "/models"))
         try:
             return {card["id"]: card.get("root") for card in listed["data"]}
@@ -99,11 +99,11 @@ class VllmServer:
         self._rest("POST", f"/sleep?level={level}", "sleep")
 
     def wake_up(self) -> None:
-        """The opposite; one that is awake stays so. Raises as `sleep` does."""
+        """Wakes the server; one that is awake stays awake. Raises as `sleep` does."""
         self._rest("POST", "/wake_up", "wake up")
 
     def is_sleeping(self) -> bool:
-        """Raises as `sleep` does."""
+        """Returns whether the server sleeps. Raises as `sleep` does."""
         said = self.json(self._rest("GET", "/is_sleeping", "say whether it sleeps"))
         try:
             return bool(said["is_sleeping"])
@@ -113,13 +113,13 @@ class VllmServer:
     def send(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, root: bool = False
     ) -> "httpx.Response":
-        """The server's reply, whatever it is, once there is a server.
+        """Sends a request and returns the server's reply, whatever it is, once the server answers.
 
         Args:
-            method: Of HTTP.
-            path: Behind the base URL.
-            body: In JSON.
-            root: The path is behind the server's own URL, without the `/v1`.
+            method: The HTTP method.
+            path: The path, which is added to the base URL.
+            body: The body, sent as JSON.
+            root: Add the path to the server's own URL instead, without the `/v1`.
 
         Raises:
             ModelError: the server stayed away or busy for as long as there is patience, or fell silent.
@@ -153,7 +153,7 @@ class VllmServer:
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
     def json(self, reply: "httpx.Response") -> Any:
-        """Raises `ModelError` where there is none in the reply."""
+        """Returns the JSON in a reply; raises `ModelError` if there is none."""
         try:
             return reply.json()
         except ValueError as exc:
@@ -184,7 +184,7 @@ class VllmServer:
 def asleep(server: VllmServer) -> Iterator[VllmServer]:
     """Puts a server to sleep, and wakes it at the end, however that comes: an error, Ctrl-C, or a SIGTERM.
 
-    A SIGTERM ends the process as Ctrl-C does (status 143), unless the process has a handler for it already. A SIGKILL wakes
+    A SIGTERM ends the process as Ctrl-C does (status 143), unless the process has a handler for it. A SIGKILL wakes
     nothing; the next job finds out with `is_sleeping`.
 
     Raises:
@@ -216,7 +216,7 @@ def _wake(server: VllmServer) -> None:
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """By default a SIGTERM ends a process without its `finally`; what stops a nightly job sends one."""
+    """Makes a SIGTERM run each `finally`, which it skips by default: a nightly job is usually stopped by one."""
     ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if not ours:
         yield
@@ -237,7 +237,7 @@ def _api_key() -> str | None:
 
 
 def _message(reply: "httpx.Response") -> str:
-    """What a refusal says: vLLM's, FastAPI's, or its bare text."""
+    """Returns a refusal's message in vLLM's or FastAPI's form, or its bare text."""
     try:
         body = reply.json()
         said = body["error"]["message"] if "error" in body else body["detail"]
@@ -247,7 +247,7 @@ def _message(reply: "httpx.Response") -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Of a Retry-After header; a date is not understood, and the usual waiting does."""
+    """Returns the seconds in a Retry-After header; None for a date, so that the usual wait is used."""
     try:
         seconds = float(retry_after or "")
     except ValueError:

@@ -3,7 +3,7 @@
 One row a revision with the rollouts that ran under it (`kind` is `revision`), and one row for the other rollouts of a
 generation under one skill, or under none (`rollouts`): generation 0, the control arm, what was imported. Every rollout is
 in exactly one row. `rewards`, `feedbacks`, `previous_rewards` (all rewards of the generation before) and `later` (the text's rewards
-on sibling tasks) say nothing that is not elsewhere in the file; they are there so that one row is one training example. In Parquet
+on sibling tasks) repeat what is elsewhere in the file, so that one row is one training example. In Parquet
 `reference`, `verifier`, `prompt`, `sampling` and a rollout's `also` are JSON texts.
 """
 
@@ -21,7 +21,7 @@ from skill_plugin.errors import ConfigurationError, MissingExtraError
 ENDINGS = (".jsonl", ".jsonl.gz", ".parquet")
 FORMAT = "skill-plugin histories 2"
 FIRST = "skill-plugin histories 1"
-"""What was written before a rollout said what it was run for; it has no `later`, `prompt_tasks`, `chain` and `position`."""
+"""The format without a rollout's purpose and without `later`, `prompt_tasks`, `chain` and `position`."""
 
 FORMATS = (FIRST, FORMAT)
 """Those that are read."""
@@ -37,8 +37,8 @@ WHOLE = ("generation", "candidate", "input_tokens", "output_tokens", "position")
 LISTS = {"prompt_token_ids": "int", "completion_token_ids": "int", "logprobs": "float", "rewards": "float",
          "previous_rewards": "float", "feedbacks": "text", "prompt_tasks": "text", "later": "later"}  # fmt: skip
 LATER = {"task": "text", "rewards": "floats", "before": "floats", "none": "floats", "used": "float"}
-"""What `later` says of one sibling task: its content hash; rewards of the text there, of what it revises, and of no skill; and the
-share of its rollouts that followed the text. A list is empty where nothing was run."""
+"""Fields of `later` for one sibling task: its content hash; rewards of the text there, of the text that it revises, and
+of no skill; and the share of its rollouts that followed the text. A list is empty if nothing was run."""
 
 ROLLOUT = {
     "k": "int", "arm": "text", "answer": "text", "reward": "float", "passed": "bool", "feedback": "text", "chosen": "bool",
@@ -52,7 +52,7 @@ _BATCH = 500
 
 
 def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes the rows by the file's ending, a batch at a time; how many.
+    """Writes the rows by the file's ending, a batch at a time, and returns their number.
 
     The file is whole or not there: it has another name until it is.
 
@@ -131,7 +131,7 @@ def _batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, An
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with texts in place of what is any JSON."""
+    """Returns a row with texts in place of the columns that may hold any JSON."""
     rollouts = [{**one, "also": _json_or_none(one.get("also"))} for one in row["rollouts"]]
     return {**row, **{key: _json_or_none(row[key]) for key in AS_JSON}, "rollouts": rollouts}
 

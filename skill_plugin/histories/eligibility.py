@@ -1,7 +1,7 @@
-"""May a revision be learned from, and if not, why not. One pure function for `histories stats` and for the trainer.
+"""The rule that says if a revision may be learned from, and if not, why not; for `histories stats` and the trainer.
 
-Refused is what would teach something else than was meant: a text whose probability under the policy that wrote it is not
-known, one of another model or of a policy long gone, and one whose rewards say nothing.
+A revision is refused if it would teach something else than was meant: a text whose probability under the policy that
+wrote it is not known, one of another model or of a policy long gone, and one whose rewards say nothing.
 """
 
 import math
@@ -14,10 +14,10 @@ MAX_AGE = 4
 """Checkpoints that a row's checkpoint may be behind the live one."""
 
 MALFORMED_REWARD = 0.0
-"""What a text that is not a skill is worth, so that writing one costs something."""
+"""The worth of a text that is not a skill, so that writing one costs something."""
 
 BASE = "base model"
-"""How the checkpoint of a revision that the base model wrote without an adapter is shown."""
+"""Shown as the checkpoint of a revision that the base model wrote without an adapter."""
 
 NEGLIGIBLE = 1e-9
 """An advantage below this is rounding."""
@@ -44,24 +44,26 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """What decides about a revision.
+    """The facts that decide about a revision.
 
     Args:
-        split: The task's; what the gate measures with is never learned from.
-        malformed: It became no skill version.
-        imported: It came from another system.
-        prompt_tokens: How many prompt token ids there are; 0 means none.
-        completion_tokens: How many completion token ids there are.
-        logprobs: How many log-probs of the completion's tokens there are.
+        split: The task's split; the tasks that the gate measures with are never learned from.
+        malformed: True if it did not become a skill version.
+        imported: True if it came from another system.
+        prompt_tokens: Number of prompt token ids; 0 means none.
+        completion_tokens: Number of completion token ids.
+        logprobs: Number of log-probs of the completion's tokens.
         base_model: The base model of the generator that wrote it, as far as it is known.
         age: Checkpoints between the one that wrote it and the live one; None if its checkpoint is not known here.
-        rewards: How many rewards its worth is made of: its rollouts', or the one that a malformed text is given.
-        signal: Whether any advantage of its group is not 0: see `credit.has_signal`.
-        other_tasks: It has rewards, and not on the sibling tasks that its group is compared on: see `credit.worths_of`.
-        other_distribution: Its log-probs cannot be compared with the group's: see `temperature_of`, `group_temperature`.
-        wrong_logprobs: One is above 0, or no finite number.
-        other_prompt: It was not written from the prompt of its group.
-        too_long: Its prompt and completion are more than the model's context.
+        rewards: Number of rewards that its worth is made of: its rollouts', or the one that a malformed text is given.
+        signal: Whether any advantage of its group is not 0: see `worth.has_signal`.
+        other_tasks: True if it has rewards, but not on the sibling tasks that its group is compared on: see
+            `worth.worths_of`.
+        other_distribution: True if its log-probs cannot be compared with the group's: see `temperature_of`,
+            `group_temperature`.
+        wrong_logprobs: True if one is above 0, or not a finite number.
+        other_prompt: True if it was not written from the prompt of its group.
+        too_long: True if its prompt and completion are longer than the model's context.
     """
 
     split: str
@@ -88,13 +90,13 @@ def refusal(
     max_age: int | None = MAX_AGE,
     malformed_reward: float | None = MALFORMED_REWARD,
 ) -> Reason | None:
-    """The first reason against learning from a revision; None if there is none.
+    """Returns the first reason against learning from a revision; None if there is none.
 
     Args:
         example: The revision.
-        base_model: What is to be trained; None does not ask.
-        max_age: Checkpoints that it may be behind; None does not ask, as where checkpoints are not known.
-        malformed_reward: What a malformed text is worth; None refuses it.
+        base_model: The model that is to be trained; None does not ask.
+        max_age: Checkpoints that it may be behind; None does not ask, for when checkpoints are not known.
+        malformed_reward: The worth of a malformed text; None refuses it.
     """
     has_tokens = example.prompt_tokens > 0 and example.completion_tokens > 0
     checks: tuple[tuple[Reason, bool], ...] = (
@@ -119,10 +121,10 @@ def refusal(
 
 
 def temperature_of(sampling: Mapping[str, Any] | None) -> float | None:
-    """The temperature at which a revision's log-probs can be computed again, from what it says of its sampling.
+    """Returns the temperature at which a revision's log-probs can be computed again, from its `sampling`.
 
-    None if they cannot: no temperature is said; a nucleus was cut (what was in it is not known); or they are of the model's own
-    distribution, or not said of which, and the tokens were sampled from another.
+    Returns None if they cannot: there is no temperature; a nucleus was cut (its tokens are not known); or they are of
+    the model's own distribution, or it does not say of which, and the tokens were sampled from another.
     """
     said = sampling or {}
     temperature, top_p, mode = said.get("temperature"), said.get("top_p"), said.get("logprobs_mode")
@@ -134,7 +136,7 @@ def temperature_of(sampling: Mapping[str, Any] | None) -> float | None:
 
 
 def group_temperature(temperatures: Iterable[float | None]) -> float | None:
-    """The commonest, of two the one that comes first: a group is computed at one temperature. None if there is none."""
+    """Returns the commonest temperature, the first of equals, at which a group is computed. None if there is none."""
     return next(iter(Counter(one for one in temperatures if one is not None).most_common(1)), (None, 0))[0]
 
 
@@ -154,9 +156,10 @@ class CheckpointAges(NamedTuple):
 
 
 def ages(checkpoints: Mapping[str, Ancestry]) -> dict[str | None, int]:
-    """How many checkpoints each is behind the live one; None is the base model without an adapter.
+    """Returns how many checkpoints each is behind the live one; the key None is the base model without an adapter.
 
-    The live one is 0, its parent 1. One beside that line is as old as where it left the line, or 0 if nothing is live.
+    The live one is 0, its parent 1. A checkpoint beside that line is as old as the place where it left the line, or 0
+    if nothing is live.
     """
     line: list[str | None] = []
     here = next((name for name, one in checkpoints.items() if one.is_live), None)

@@ -1,4 +1,4 @@
-"""What the formats have in common: finding a task, a reward, a run's name and a readable transcript in a row."""
+"""Fields that the formats have in common: a row's task, its reward, its run's name and a readable transcript."""
 
 import json
 import math
@@ -24,20 +24,20 @@ _ROLES = {"human": "user", "ai": "assistant", "function": "tool"}
 
 
 def first(row: Mapping[str, Any], *names: str) -> Any:
-    """The value of the first of these keys that has one."""
+    """Returns the value of the first of these keys that has one."""
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 
 def text_of(value: Any) -> str:
-    """A text as it is; of anything else its JSON."""
+    """Returns a text as it is, and anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def reward_of(row: Mapping[str, Any]) -> float:
-    """The stated reward; true and false are 1 and 0.
+    """Returns the stated reward; true and false are 1 and 0.
 
     Raises:
-        InvalidHistoryError: there is none, or none in [0, 1].
+        InvalidHistoryError: there is none, or it is not in [0, 1].
     """
     value = first(row, *REWARD_KEYS)
     if value is None:
@@ -52,31 +52,31 @@ def passed_of(row: Mapping[str, Any], reward: float) -> bool:
 
 
 def name_of(value: Any) -> str | None:
-    """A run, model or family by name."""
+    """Returns the name of a run, model or family; None if the value is not a name."""
     return str(value).strip() or None if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def run_of(row: Row) -> str:
-    """The row's run, else its model, else the file's name."""
+    """Returns the row's run, else its model, else the file's name."""
     return name_of(row.value.get("run")) or name_of(row.value.get("model")) or row.stem
 
 
 def family_of(row: Row) -> str:
-    """The row's family, else the one given, else the beginning of its task id (`spider-dev/12`), else the default one."""
+    """Returns the row's family, else the one given, else its task id's prefix (`spider-dev/12`), else the default."""
     task_id = row.value.get("task_id")
     prefix = task_id.rpartition("/")[0] if isinstance(task_id, str) else ""
     return name_of(row.value.get("family")) or row.family or prefix.strip() or DEFAULT_FAMILY
 
 
 def task_of(row: Row, text: Any = None) -> Task:
-    """The row's task.
+    """Returns the row's task.
 
     Args:
-        row: Where to look.
-        text: Its input, if it is not in one of the row's own keys.
+        row: The row to look in.
+        text: The task's input, if it is not in one of the row's own keys.
 
     Raises:
-        InvalidHistoryError: there is no text.
+        InvalidHistoryError: there is no text of the task.
     """
     given = text if text is not None else first(row.value, *TASK_KEYS)
     if isinstance(given, Mapping):  # `{"task": {"instruction": ...}}`
@@ -90,12 +90,12 @@ def task_of(row: Row, text: Any = None) -> Task:
 
 
 def whole(value: Any) -> int | None:
-    """A count of tokens."""
+    """Returns a count of tokens; None if the value is not one."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
 def moment(value: Any) -> datetime | None:
-    """A time in ISO 8601, in UTC unless it says otherwise."""
+    """Returns a time in ISO 8601, in UTC unless it says otherwise; None if it cannot be read."""
     if isinstance(value, datetime):
         made = value
     else:
@@ -107,7 +107,7 @@ def moment(value: Any) -> datetime | None:
 
 
 def steps_text(steps: Iterable[tuple[Any, Any]]) -> str:
-    """Actions and observations as lines, whole."""
+    """Returns actions and observations as lines, whole."""
     lines = []
     for action, observation in steps:
         lines += [f"action: {text_of(action)}"] if action is not None else []
@@ -116,12 +116,12 @@ def steps_text(steps: Iterable[tuple[Any, Any]]) -> str:
 
 
 def is_messages(value: Any) -> TypeGuard[list[Mapping[str, Any]]]:
-    """Whether this is a conversation, in OpenAI's or LangChain's form."""
+    """Returns whether this is a conversation, in OpenAI's or LangChain's form."""
     return isinstance(value, list) and all(isinstance(one, Mapping) and _role(one) is not None for one in value)
 
 
 def messages_text(messages: Iterable[Mapping[str, Any]]) -> str:
-    """A conversation as lines, whole: who says what, and which tool is called with what."""
+    """Returns a conversation as lines, whole: each speaker's text, and each call of a tool with its arguments."""
     lines = []
     for message in messages:
         body, role = _body(message), _role(message)
@@ -138,12 +138,12 @@ def messages_text(messages: Iterable[Mapping[str, Any]]) -> str:
 
 
 def said_by(messages: Iterable[Mapping[str, Any]], role: str) -> list[str]:
-    """The texts of one role, in order."""
+    """Returns the texts of one role, in order."""
     return [content_text(_body(message).get("content")) for message in messages if _role(message) == role]
 
 
 def content_text(content: Any) -> str:
-    """A message's text; of content in parts, the texts."""
+    """Returns a message's text; for content in parts, the texts of the parts."""
     if isinstance(content, list):
         parts = [one.get("text") if isinstance(one, Mapping) else one for one in content]
         return "\n".join(part for part in parts if isinstance(part, str))

@@ -1,7 +1,7 @@
 """The rows of a file or folder of recorded runs, one at a time: JSON lines, JSON, Parquet, plain or gzip.
 
-A row that cannot be read is a refusal, and the rows after it are still read. Memory holds one row, but for a JSON file that
-is one single object.
+A row that cannot be read is a refusal, and the rows after it are still read. Memory holds one row, except for a JSON
+file that is one single object.
 """
 
 import gzip
@@ -35,7 +35,7 @@ _PYTHON_MAY_RAISE = (ValueError, RecursionError)  # json: broken, too many digit
 
 
 def files(path: str | Path) -> list[Path]:
-    """The files to read: the file itself, or those of a folder whose ending is known, `trial_2` before `trial_10`.
+    """Returns the files to read: the file itself, or a folder's with a known ending, `trial_2` before `trial_10`.
 
     Raises:
         InvalidHistoryError: there is no such file, or none in the folder.
@@ -54,12 +54,12 @@ def files(path: str | Path) -> list[Path]:
 
 
 def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None = None) -> Iterator[Row | Refusal]:
-    """Every row of the files, in order.
+    """Yields every row of the files, in order.
 
     Args:
-        paths: What `files` found.
+        paths: The files, as `files` returns them.
         family: The family of tasks that name none.
-        tell: Is told how many bytes more of the files were read.
+        tell: Called with the number of further bytes that were read.
 
     Raises:
         InvalidHistoryError: a file cannot be opened.
@@ -98,7 +98,7 @@ def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None 
 
 
 def _values(path: Path, raw: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """Each row's number and value; where there is no value, the reason as a text."""
+    """Yields each row's number and value; if there is no value, the reason as a text."""
     if _ending(path) == ".parquet":
         yield from _parquet(raw)
         return
@@ -148,13 +148,13 @@ def _loads(line: bytes) -> Any:
 
 
 def _each(whole: dict[str, Any]) -> list[Any]:
-    """A file's one object; of an object of objects, each."""
+    """Returns a file's one object, or each object of an object of objects."""
     values = list(whole.values())
     return values if values and all(isinstance(one, dict) for one in values) else [whole]
 
 
 def _elements(text: TextIO) -> Iterator[Any]:
-    """The elements of one JSON list, without holding all of it."""
+    """Yields the elements of one JSON list, without holding all of it."""
     decoder, buffer, at, ended = json.JSONDecoder(), text.read(_CHUNK), 0, False
     at = buffer.index("[") + 1
     while True:
@@ -188,7 +188,7 @@ def _numbered(values: Iterator[Any]) -> Iterator[tuple[int, Any]]:
 
 
 class _Rest(RawIOBase):
-    """A stream with what was already read of it put back in front."""
+    """A stream with the bytes that were already read of it put back in front."""
 
     def __init__(self, read: bytes, stream: BinaryIO) -> None:
         self._read, self._at = read, 0

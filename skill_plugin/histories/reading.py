@@ -26,13 +26,13 @@ Read = Episode | Refusal | Note
 
 
 class Reader(Protocol):
-    """One format: which rows are of it, and what they tell. A new one is made for every reading."""
+    """Reads one format: says which rows are of it, and reads them. A new reader is made for every reading."""
 
     @staticmethod
     def claims(value: Mapping[str, Any]) -> bool: ...
 
     def read(self, row: Row) -> Iterator[Read]:
-        """What a row tells; `InvalidHistoryError` refuses the whole row."""
+        """Yields what a row holds; `InvalidHistoryError` refuses the whole row."""
         ...
 
 
@@ -47,19 +47,19 @@ FORMATS: dict[str, type[Reader]] = {
 
 
 def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell | None = None) -> Iterator[Read]:  # noqa: A002 - its name on the command line
-    """The episodes, refusals and notes of a file or folder, in order.
+    """Reads the episodes, refusals and notes of a file or folder, in order.
 
-    What is wrong with the whole is raised at once, what is wrong with a row is a `Refusal`.
+    An error of the whole is raised at once, an error of a row is a `Refusal`.
 
     Args:
         format: A name in `FORMATS`, or `auto` to tell it from the first rows.
         path: A file (`.jsonl`, `.json`, `.parquet`, plain or `.gz`) or a folder of them.
         family: The family of tasks that name none.
-        tell: Is told how many bytes more of the files were read.
+        tell: Called with the number of further bytes that were read.
 
     Raises:
-        ConfigurationError: no such format.
-        InvalidHistoryError: no such file, an empty one, or one of another format.
+        ConfigurationError: there is no such format.
+        InvalidHistoryError: the file does not exist, is empty, or is in another format.
         MissingExtraError: Parquet without pyarrow.
     """
     if format not in FORMATS and format != AUTO:
@@ -96,7 +96,7 @@ def _read(reader: Reader, stream: Iterator[Row | Refusal]) -> Iterator[Read]:
 
 
 def _seen(head: list[Row | Refusal], claimed: list[str]) -> str:
-    """What the first rows look like, and what to do."""
+    """Returns what the first rows look like, and what to do, for a message."""
     if claimed:
         return f"its first rows look like {' and '.join(claimed)}; name the format they are in"
     row = next((row for row in head if isinstance(row, Row)), None)

@@ -1,4 +1,4 @@
-"""What a reader of recorded runs yields: episodes, refusals, and notes. Plain records; nothing here knows of a store."""
+"""Records that a reader of recorded runs yields: episodes, refusals, and notes. Nothing here knows of a store."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ class EpisodeRollout:
 class EpisodeRevision:
     """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none.
 
-    `prompt_tasks` are content hashes of the further tasks that its prompt showed; `later` is what the text earned on siblings.
+    `prompt_tasks` are content hashes of the further tasks that its prompt showed; `later` holds the text's rewards on
+    siblings.
     """
 
     revision: Revision
@@ -39,11 +40,12 @@ class EpisodeRevision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """What one row tells of one task.
+    """The attempts on one task that one row tells of.
 
-    `run` names the other system's run: rewards are averaged by it, and it is the `source` of what is imported. `run_id` is
-    ours, the same whenever the same row is read. `where` is `file:line`. `notes` name what is odd about it, but no reason
-    to refuse it. `is_ours` says that `run_id` is that of a run of skill-plugin, which the store may have recorded itself.
+    `run` names the other system's run: rewards are averaged by it, and it is the `source` of what is imported. `run_id`
+    is ours, the same whenever the same row is read. `where` is `file:line`. `notes` name what is odd about it, but not
+    a reason to refuse it. `is_ours` says that `run_id` is that of a run of skill-plugin, which the store may have
+    recorded itself.
     """
 
     task: Task
@@ -58,7 +60,7 @@ class Episode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A row, or a part of one, that is not taken in. `rollouts` counts what is lost with it.
+    """A row, or a part of one, that is not taken in. `rollouts` counts the rollouts that are lost with it.
 
     A row that is well-formed but empty keeps its `run` and the `reward` that was booked for it, so that the mean of the run is
     still the file's own.
@@ -73,7 +75,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A row that claims to be no episode, such as a header."""
+    """A row that does not claim to be an episode, such as a header."""
 
     what: str
     where: str
@@ -81,7 +83,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One JSON object of a file: the `stem` of its file and its `folder` name what it does not name itself."""
+    """One JSON object of a file: the `stem` of its file and its `folder` give the names that it lacks itself."""
 
     value: Mapping[str, Any]
     where: str
@@ -93,5 +95,5 @@ class Row:
 
 
 def made_id(prefix: str, *parts: str | float | None) -> str:
-    """The same id for the same parts, whenever and wherever they are read."""
+    """Returns the same id for the same parts, whenever and wherever they are read."""
     return f"{prefix}_{sha256(canonical_json(parts))[:20]}"

@@ -1,12 +1,12 @@
-"""What the candidates of one prompt are worth beside each other: all by the same sibling tasks, or all by their own task alone.
+"""Worth of the candidates of one prompt: all judged by the same sibling tasks, or all by their own task alone.
 
-    R(c)    = (1 - w) R_own(c) + w R_later(c) + bonus(c), see `chains`
+    R(c)    = (1 - w) R_own(c) + w R_later(c) + bonus(c), see `credit`
     gain(c) = R(c) - R(parent) on the same tasks
             = (1 - w) (R_own(c) - mean_p previous(p)) + w mean_j (R_j(c) - before_j) + bonus(c)
 
-`R_j(c)` is the mean reward of the text on the sibling j, `before_j` that of what it revises there. With w = 0, or without enough
-siblings, that is Skill-R1's inter-generation term (arXiv:2605.09359). What a parent earns as a bonus is taken to be 0, because a
-text that solves its task is not revised.
+`R_j(c)` is the mean reward of the text on the sibling j, `before_j` that of the text that it revises, on the same
+sibling. With w = 0, or without enough siblings, that is Skill-R1's inter-generation term (arXiv:2605.09359). A parent's
+bonus is taken to be 0, because a text that solves its task is not revised.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ class Later(NamedTuple):
 
     Args:
         task: The sibling's content hash.
-        rewards: Under the text, shape [K].
-        before: Under what it revises, its parent or no skill, shape [K_before].
-        none: Under no skill, shape [K_none].
+        rewards: Rewards under the text, shape [K].
+        before: Rewards under its parent, or under no skill if it has none, shape [K_before].
+        none: Rewards under no skill, shape [K_none].
         used: The share of its rollouts that followed the text; None where nobody judged that.
     """
 
@@ -40,7 +40,7 @@ class Later(NamedTuple):
 class CandidateRewards(NamedTuple):
     """A candidate's rewards on its own task (`own`, shape [K]) and on siblings.
 
-    `fixed` is what a malformed text is worth, whatever the tasks; None is a text that was tried.
+    `fixed` is the worth of a malformed text, whatever the tasks; it is None for a text that was tried.
     """
 
     own: Sequence[float]
@@ -49,12 +49,12 @@ class CandidateRewards(NamedTuple):
 
 
 class Worth(NamedTuple):
-    """What a candidate is worth.
+    """The worth of a candidate.
 
     Args:
-        reward: R(c); None is a text that was not judged on the tasks that its group is compared on.
-        gain: R(c) - R(parent); None where nothing is known of the parent.
-        rollouts: How many rewards R(c) is made of; 1 for a malformed text.
+        reward: R(c); None if the text was not judged on the tasks that its group is compared on.
+        gain: R(c) - R(parent); None if nothing is known of the parent.
+        rollouts: Number of rewards that R(c) is made of; 1 for a malformed text.
     """
 
     reward: float | None = None
@@ -63,18 +63,18 @@ class Worth(NamedTuple):
 
 
 class Worths(NamedTuple):
-    """The candidates of one prompt, and the sibling tasks that they are compared on; none of those is their own task alone."""
+    """The candidates of one prompt, and the sibling tasks that they are compared on; empty for their own task alone."""
 
     candidates: tuple[Worth, ...]
     siblings: tuple[str, ...]
 
 
 def worths_of(candidates: Sequence[CandidateRewards], previous: Sequence[float], credit: Credit) -> Worths:
-    """Returns what each candidate of one prompt is worth, shape [C].
+    """Returns the worth of each candidate of one prompt, shape [C].
 
-    All are compared on one footing. Where there are at least `LEAST_SIBLINGS` siblings on which every candidate was judged that has
-    so many at all, those count, and a candidate that was not judged on them is left out: by its own task it could be the one that
-    holds the answer. Else all are worth what their own task says.
+    All are compared on the same tasks: on the siblings that every candidate with `LEAST_SIBLINGS` or more judged
+    siblings has, if they are at least so many, else on their own task. A candidate without those siblings is left out:
+    judged by its own task, it could be the one that holds the answer.
 
     Args:
         candidates: Their rewards, shape [C].
@@ -94,11 +94,11 @@ def worths_of(candidates: Sequence[CandidateRewards], previous: Sequence[float],
 
 
 def last_tried(tried: Mapping[int, Sequence[T]], generation: int) -> Sequence[T]:
-    """Returns a text's rollouts in a generation; where it was not tried again, those of the last generation before that did.
+    """Returns a text's rollouts in a generation, or if it was not tried again, in the last one before that tried it.
 
     Args:
         tried: Its rollouts on its own task by generation.
-        generation: That it was written in.
+        generation: The generation that it was written in.
     """
     return tried[max(known)] if (known := [number for number in tried if number <= generation]) else ()
 
@@ -111,7 +111,7 @@ def has_signal(candidates: Sequence[Worth]) -> bool:
 
 
 def _common(candidates: Sequence[CandidateRewards], credit: Credit) -> tuple[str, ...]:
-    """The siblings that all candidates are compared on."""
+    """Returns the siblings that all candidates are compared on."""
     if not credit.later_weight and not credit.bonus:
         return ()
     judged = [{later.task for later in one.later if later.rewards} for one in candidates if one.fixed is None]
@@ -159,6 +159,6 @@ def _by_siblings(
 
 
 def _used(shown: Sequence[Later]) -> float:
-    """The share of all rollouts on siblings that followed the text, of those that were judged for that."""
+    """Returns the share of rollouts on siblings that followed the text, of those that were judged for that."""
     known = [(each.used, len(each.rewards)) for each in shown if each.used is not None]
     return sum(used * count for used, count in known) / sum(count for _, count in known) if known else 0.0

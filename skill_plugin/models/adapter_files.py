@@ -1,6 +1,6 @@
-"""What is checked of a LoRA adapter's files before anything loads them. Reads no tensor, and needs no torch.
+"""Checks of a LoRA adapter's files before anything loads them. Reads no tensor, and needs no torch.
 
-A folder that is served is one that a training run, or whoever may write to the disk, has made: a pickled file in it can run
+A served folder was made by a training run, or by anybody who may write to the disk: a pickled file in it can run
 code, a header can claim any size, and a rank that differs from the configuration's fails in the middle of a night.
 """
 
@@ -17,19 +17,19 @@ from skill_plugin.errors import ConfigurationError
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 MAX_HEADER_BYTES = 100_000_000
-"""What the safetensors library itself allows."""
+"""The limit of the safetensors library itself."""
 
 _MAX_CONFIG_BYTES = 1_000_000
 _PICKLED = {".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth"}
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 _PATTERN = re.compile(r"[\w.^$|\\-]{1,500}")
-"""Of a `rank_pattern` only what cannot take long: it is a regular expression in a file that nobody has vouched for."""
+"""The forms of a `rank_pattern` that cannot take long: it is a regular expression in a file from anywhere."""
 _FACTOR = re.compile(r"(?P<module>.+)\.lora_(?:embedding_)?(?P<which>[AB])(?:\.weight)?")
 _CHUNK = 1 << 20
 
 
 def adapter_sha256(folder: str | Path) -> str:
-    """Of the weights and the configuration; other files of the folder do not count.
+    """Returns the hash of the weights and the configuration; other files of the folder do not count.
 
     Raises:
         ConfigurationError: one of the two is missing or cannot be read.
@@ -49,7 +49,7 @@ def adapter_sha256(folder: str | Path) -> str:
 
 
 def check_adapter(folder: str | Path) -> None:
-    """Whether a folder holds a LoRA adapter, as PEFT saves it, and nothing that could run code.
+    """Checks that a folder holds a LoRA adapter, as PEFT saves it, and nothing that could run code.
 
     Raises:
         ConfigurationError: it does not; says what is wrong.
@@ -76,7 +76,7 @@ def check_adapter(folder: str | Path) -> None:
 
 
 def verify_adapter(folder: str | Path, expected: str) -> None:
-    """Whether the adapter is still the one that was registered.
+    """Checks that the adapter is still the one that was registered.
 
     Raises:
         ConfigurationError: a file is missing or changed, or there is something else that `check_adapter` refuses.
@@ -126,9 +126,9 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _header(folder: Path) -> dict[str, Any]:
-    """The tensors that the file says it holds, which fill it without holes.
+    """Reads the tensors that the file says it holds, which fill it without holes.
 
-    The format: eight bytes of the header's length, little-endian, the header in JSON, then the tensors
+    The format is eight bytes of the header's length, little-endian, the header in JSON, then the tensors
     (https://huggingface.co/docs/safetensors).
     """
     path = _file(folder, WEIGHTS)
@@ -151,7 +151,7 @@ def _header(folder: Path) -> dict[str, Any]:
 
 
 def _fills(header: Mapping[str, Any], size: int) -> bool:
-    """Whether the tensors lie one after the other from the beginning to the end."""
+    """Returns whether the tensors lie one after the other from the beginning to the end."""
     places: list[list[int]] = []
     for tensor in header.values():
         place = tensor.get("data_offsets") if isinstance(tensor, dict) else None
@@ -167,7 +167,7 @@ def _fills(header: Mapping[str, Any], size: int) -> bool:
 
 
 def _tensor(tensor: Mapping[str, Any]) -> list[int] | None:
-    """Its shape; None if it is not a tensor of LoRA's types, or is not as long as its shape."""
+    """Returns a tensor's shape; None if it is not of LoRA's types, or not as long as its shape."""
     shape, kind = tensor.get("shape"), tensor.get("dtype")
     if not isinstance(shape, list) or not all(type(one) is int and one >= 0 for one in shape):
         return None

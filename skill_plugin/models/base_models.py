@@ -13,10 +13,10 @@ PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
 def model_folder(path: str | Path) -> str:
-    """The folder, or the name on the hub.
+    """Returns a model's folder, or its name on the hub.
 
     Raises:
-        ConfigurationError: it can only be a folder and is not one, or its weights are pickles.
+        ConfigurationError: the path can only be a folder and is not one, or its weights are pickles.
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -40,10 +40,10 @@ def check_model(path: str | Path) -> None:
 
 
 def adapter_folder(adapter: str | Path) -> Path:
-    """The folder of an adapter in safetensors.
+    """Returns the folder of an adapter in safetensors.
 
     Raises:
-        ConfigurationError: it is not one.
+        ConfigurationError: it does not hold an adapter.
     """
     folder = Path(adapter).expanduser()
     if missing := [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / name).is_file()]:
@@ -55,10 +55,10 @@ def adapter_folder(adapter: str | Path) -> Path:
 
 
 def base_revision(path: str | Path) -> str:
-    """Which weights these are.
+    """Returns a name that says which weights these are.
 
-    Of a folder `sha256:` and 16 hexadecimal digits over the names and bytes of its config.json and all its *.safetensors;
-    of a name on the hub the commit that is on this machine, or the name where there is none.
+    For a folder `sha256:` and 16 hexadecimal digits over the names and bytes of its config.json and all its
+    *.safetensors; for a name on the hub the commit that is on this machine, or the name if there is none.
 
     Raises:
         ConfigurationError: there is no such folder, or it holds no model in safetensors.
@@ -77,7 +77,7 @@ def base_revision(path: str | Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The configuration and the weights of a model's folder."""
+    """Returns the configuration and the weights of a model's folder."""
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
     if len(files) == 1 or not files[0].is_file():
         lacks = "config.json" if len(files) > 1 else "*.safetensors"
@@ -86,21 +86,21 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _commit(name: str) -> str | None:
-    """The commit of a hub's model that was downloaded; the hub itself is not asked."""
+    """Returns the commit of a hub's model that was downloaded; the hub itself is not asked."""
     try:
         from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 - comes with the train extra
     except ImportError:
         return None
     try:
         config = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # no name that a hub could have; loading it says so
+    except ValueError:  # not a name that a hub could have; loading it says so
         return None
     return Path(config).parent.name if isinstance(config, str) else None
 
 
 @contextmanager
 def loading(what: str, advice: str) -> Iterator[None]:
-    """Whatever fails inside is one line that begins with `what` and ends with `advice`."""
+    """Turns an error inside into one line that begins with `what` and ends with `advice`."""
     try:
         yield
     except Exception as exc:  # a missing file, a name that is not a repository, a damaged file: each fails its own way

@@ -1,4 +1,4 @@
-"""From a model's name to a LangChain chat model, and from its reply to a text. The only file that knows `init_chat_model`."""
+"""LangChain chat models by name, and the texts of their replies. The only file that knows `init_chat_model`."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -16,7 +16,7 @@ _EXAMPLES = "openai:gpt-5-mini or ollama:qwen3, or a model's name together with 
 
 _WHY_IT_ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _CUT = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"))
-"""What providers call the end of a reply that reached its token limit, in lower case."""
+"""Providers' names for the end of a reply that reached its token limit, in lower case."""
 
 
 def load(
@@ -27,18 +27,18 @@ def load(
     max_retries: int = MODEL_RETRIES,
     **options: Any,
 ) -> "BaseChatModel":
-    """The chat model that a string such as `openai:gpt-5-mini` names.
+    """Returns the chat model that a string such as `openai:gpt-5-mini` names.
 
     With `base_url` the name is taken as it stands and asked from that OpenAI-compatible server; servers that need no
     key get a placeholder unless `OPENAI_API_KEY` is set.
 
     Args:
-        model: Its name.
+        model: The model's name.
         base_url: An OpenAI-compatible server.
         timeout: Seconds that the server may be silent before a call has failed. Not every provider's class takes this;
             one that does not keeps its own.
-        max_retries: How often the provider's library tries a failed call again; as `timeout`.
-        options: For the provider's class.
+        max_retries: How often the provider's library tries a failed call again; not every class takes this.
+        options: Further arguments of the provider's class.
 
     Raises:
         MissingExtraError: the `langchain` extra is not installed.
@@ -64,10 +64,11 @@ def load(
 
 
 def from_settings(settings: Settings, model: str | None = None) -> "BaseChatModel":
-    """The task LLM that is set, or another model by name from the same server and under the same limits.
+    """Returns the task LLM that is set, or another model by name from the same server and under the same limits.
 
     Raises:
-        MissingExtraError: and `ConfigurationError`, as `load`.
+        MissingExtraError: the `langchain` extra is not installed.
+        ConfigurationError: the name does not resolve.
     """
     return load(
         model or settings.model or "",
@@ -78,7 +79,7 @@ def from_settings(settings: Settings, model: str | None = None) -> "BaseChatMode
 
 
 def _taken(limits: dict[str, Any], kind: "type[BaseChatModel]", given: Collection[str]) -> dict[str, Any]:
-    """The limits that a class of models takes, without those that the caller gave under the field's other name."""
+    """Returns the limits that a class of models takes, less those that the caller gave under the field's other name."""
     names = [{name, field.alias} for name, field in kind.model_fields.items()]
     return {key: value for key, value in limits.items() if any(key in both and not both & set(given) for both in names)}
 
@@ -95,7 +96,7 @@ def _openai_compatible(model: str, base_url: str, limits: dict[str, Any], option
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Around a call of a chat model: a reply that LangChain cannot read becomes one clear error.
+    """Turns a reply that LangChain cannot read into one clear error; put it around a call of a chat model.
 
     A server that answers with something else than the provider's protocol ends in whatever Python says of it, such as
     `IndexError: list index out of range` for an empty list of choices. What the provider's library raises on purpose (a
@@ -116,7 +117,7 @@ def readable() -> Iterator[None]:
 
 
 def reply_text(message: "BaseMessage") -> str:
-    """The text of a model's reply; empty where it calls tools instead.
+    """Returns the text of a model's reply; empty if it calls tools instead.
 
     Raises:
         ModelError: there is neither, or the token limit cut the reply off. Neither is an answer of the model, and a
@@ -154,7 +155,7 @@ def _why_it_ended(metadata: dict[str, Any]) -> str | None:
 
 
 def name_of(model: Any) -> str:
-    """What to log a model as: its own name if it has one, else its class."""
+    """Returns the name to log a model under: its own if it has one, else its class."""
     for key in ("model_name", "model", "name"):
         if isinstance(value := getattr(model, key, None), str) and value:
             return value

@@ -28,7 +28,7 @@ from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.skills.skill_md import SkillDocument, check_text, parse, render
 
 MAX_CHANGE = 0.5
-"""How much edits may add and delete together, as a share of the body's characters."""
+"""Share of the body's characters that edits may add and delete together."""
 
 FREE_CHANGE = 300
 """Characters that edits may add and delete together in any body: a line of a short skill is a large share of it."""
@@ -65,19 +65,19 @@ class Section:
 
 
 def are_edits(text: str) -> bool:
-    """Whether a completion is meant as edits, well-formed or not, and not as a SKILL.md."""
+    """Returns whether a completion is meant as edits, well-formed or not, and not as a SKILL.md."""
     return not text.startswith(("---", "\ufeff")) and _BEGUN.search(text) is not None
 
 
 def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -> str:
-    """The SKILL.md text that edits make of the current one.
+    """Returns the SKILL.md text that edits make of the current one.
 
-    Front matter stays as it was written; only where the description is replaced is it written anew, with every key. Edits that
-    change nothing give the current text to the letter.
+    Front matter stays as it was written; only if the description is replaced is it written anew, with every key. Edits
+    that change nothing give the current text to the letter.
 
     Args:
         current: The SKILL.md text.
-        edits: In the form above.
+        edits: Edits in the form that the module's docstring shows.
         limit: The share of the body's characters that may be added and deleted together, at least `FREE_CHANGE` characters;
             0 leaves the description alone to change; None means no limit.
 
@@ -100,7 +100,7 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
 
 
 def parse_edits(text: str) -> list[Edit]:
-    """The edits in a text, in the order they were written.
+    """Returns the edits in a text, in the order they were written.
 
     Raises:
         InvalidSkillError: the text has another form, or more in it than edits.
@@ -131,7 +131,7 @@ def parse_edits(text: str) -> list[Edit]:
 def check_change(what: str, before: str, after: str, limit: float | None) -> None:
     """Refuses a body that differs too much from another.
 
-    Counted in whole lines with their ends: those that only one of the two has. A line that moved is not counted.
+    Whole lines that only one of the two has are counted, with their ends. A line that moved is not counted.
 
     Raises:
         InvalidSkillError: more than `limit` was added and deleted together, as a share of the characters before, and more
@@ -155,7 +155,7 @@ def check_change(what: str, before: str, after: str, limit: float | None) -> Non
 
 
 def sections(lines: Sequence[str]) -> list[Section]:
-    """The sections of a body's lines in the order they begin, `top` first; a section holds those of a lower level."""
+    """Returns the sections of a body's lines in their order, `top` first; a section holds those of a lower level."""
     starts = [*_headings(lines)]
     found = []
     if any(line.strip() for line in lines[: starts[0][0] if starts else len(lines)]):
@@ -170,7 +170,7 @@ def sections(lines: Sequence[str]) -> list[Section]:
 
 
 def _headings(lines: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Line number, level and name of every heading that stands in no code fence."""
+    """Returns line number, level and name of every heading outside code fences."""
     found, fence = [], ""
     for number, line in enumerate(lines):
         fence, before = _fence_after(fence, line), fence
@@ -180,7 +180,7 @@ def _headings(lines: Sequence[str]) -> list[tuple[int, int, str]]:
 
 
 def _fence_after(fence: str, line: str) -> str:
-    """The code fence that is open after a line; empty for none (CommonMark 0.31, 4.5)."""
+    """Returns the code fence that is open after a line; empty if none is (CommonMark 0.31, 4.5)."""
     found = _FENCE.fullmatch(line)
     if found is None:
         return fence
@@ -197,13 +197,13 @@ def _last(lines: Sequence[str], start: int, end: int) -> int:
 
 
 def _level(line: str) -> int:
-    """1 to 6 for a heading, 0 for any other line."""
+    """Returns 1 to 6 for a heading, 0 for any other line."""
     heading = _HEADING.fullmatch(line)
     return 0 if heading is None else len(heading["marks"])
 
 
 def _named(target: str) -> str:
-    """A section's name: a heading without the white space and the closing marks that make no difference."""
+    """Returns a section's name: a heading without the white space and the closing marks that make no difference."""
     heading = _HEADING.fullmatch(target)
     if heading is None:
         return target.strip()
@@ -236,12 +236,12 @@ def _checked(edit: Edit) -> Edit:
 
 
 def _spliced(lines: list[str], edits: Sequence[Edit]) -> str:
-    """The body after the edits; they are laid over it from top to bottom."""
+    """Returns the body after the edits, which are applied from top to bottom."""
     there: dict[str, list[Section]] = {}
     for section in sections(lines):
         there.setdefault(section.name, []).append(section)
     places = [(edit, _found(edit.target, there, len(lines))) for edit in edits]
-    # An inner section's lines come before what is added to the one around it, and the end of the body comes last.
+    # An inner section's lines come before lines added to the one around it, and the end of the body comes last.
     places.sort(key=lambda place: (_from(*place), -place[1].level))
     _check_apart(places)
     written: list[str] = []

@@ -57,7 +57,7 @@ _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What the standard library raises over a damaged archive; it promises less and raises more."""
+"""Errors that the standard library raises over a damaged archive; it documents fewer than it raises."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class SkillFile:
 
 @dataclass(frozen=True)
 class FolderContent:
-    """What a folder or archive holds."""
+    """The content of a folder or archive."""
 
     skills: tuple[SkillFile, ...]
     left_out: int
 
 
 def read_skills(path: str | Path) -> FolderContent:
-    """Every SKILL.md below a folder, in an archive, or the one file itself.
+    """Reads every SKILL.md below a folder or in an archive, or the one file itself.
 
     Raises:
         InvalidSkillError: there is none, it cannot be read, or the archive is hostile; then nothing of it is used.
@@ -217,7 +217,7 @@ def _from_tar(path: Path) -> FolderContent:
 
 
 def _member_of(path: Path) -> type[tarfile.TarInfo]:
-    """A member of this archive; all of them together may have names and attributes of a limited length."""
+    """Returns the class of this archive's members, which limits the total length of their names and attributes."""
     left = MAX_TAR_NAMES
 
     class Member(tarfile.TarInfo):
@@ -269,7 +269,7 @@ def _found(where: str, folder: str, file: IO[bytes]) -> SkillFile:
 
 
 def _safe(name: str, path: Path) -> PurePosixPath:
-    """The member's name, if it stays in its folder."""
+    """Returns the member's name, if it stays in its folder."""
     if len(name) > MAX_NAME:
         raise InvalidSkillError(f"{path.name} holds a name of {len(name)} characters ({name[:40]!r}...); shorten it")
     made = PurePosixPath(name.replace("\\", "/"))

@@ -23,7 +23,7 @@ _LINE = re.compile(rf'^[ ]+{PREFIX}(?P<key>[a-z0-9-]+): "(?P<value>[^"\n]*)"\n',
 
 @dataclass(frozen=True)
 class SkillRecord:
-    """What a store knew of a skill when it was exported."""
+    """A store's facts about a skill when it was exported."""
 
     skill_id: str
     version: int
@@ -35,9 +35,9 @@ class SkillRecord:
 
 
 def with_record(skill: Skill) -> str:
-    """The skill's text with its record in the front matter; the bare text if there is no place for one.
+    """Returns the skill's text with its record in the front matter; the bare text if there is no place for one.
 
-    What is written is read back first: where a record would spoil the text, the text goes before the record.
+    The result is read back first: if a record would spoil the text, the record is left out.
     """
     values = {
         "id": skill.id,
@@ -68,7 +68,7 @@ def with_record(skill: Skill) -> str:
 
 
 def without_record(text: str) -> tuple[str, SkillRecord | None]:
-    """The text as it was before `with_record`, and the record; None if there is none, or the text was changed since."""
+    """Returns the text before `with_record`, and the record; None if there is none, or the text was changed since."""
     head = _HEAD.match(text)
     if head is None:
         return text, None

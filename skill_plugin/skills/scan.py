@@ -1,8 +1,9 @@
-"""What has no business in a skill: words aimed at the model above it, hidden characters, secrets, harmful commands, leaks.
+"""A scan for text that does not belong in a skill.
 
-A skill is text that gets into a prompt, so what a generator writes is looked at before it is believed. This finds the plain
-forms and their cheap disguises: other case, look-alike letters, full-width letters, characters without width, words broken over
-lines, base64. It is a net with holes, not a proof; what goes live also has to win at the gate.
+That is words aimed at the model above it, hidden characters, secrets, harmful commands, leaks. A skill is text that
+gets into a prompt, so what a generator writes is looked at before it is believed. This finds the plain forms and their
+cheap disguises: other case, look-alike letters, full-width letters, characters without width, words broken over lines,
+base64. It is a net with holes, not a proof; what goes live also has to win at the gate.
 """
 
 import base64
@@ -18,19 +19,19 @@ SHOWN = 80
 
 
 class Finding(NamedTuple):
-    """Something that has no business in a skill, and where it stands: the words themselves, escaped if they cannot be seen."""
+    """Something that does not belong in a skill: its kind, and the words themselves, escaped if they cannot be seen."""
 
     kind: Kind
     excerpt: str
 
 
 def findings(text: str) -> list[Finding]:
-    """What was found, each once: hidden characters first, then in the order of the tables below."""
+    """Returns the findings in a text, each once: hidden characters first, then in the order of the tables below."""
     return list(dict.fromkeys(Finding(kind, _shown(kind, found)) for kind, found in _found(text)))
 
 
 def new_findings(text: str, known: str) -> list[Finding]:
-    """Those findings in `text` that `known` does not hold: a generator that repeats its prompt did not think of it itself."""
+    """Returns the findings in `text` that are not in `known`: a generator may repeat what its prompt holds."""
     held = _folded(known)
     there = dict.fromkeys(
         Finding(kind, _shown(kind, found))
@@ -64,13 +65,13 @@ def _matches(plain: str, folded: str) -> Iterable[tuple[Kind, str]]:
 
 
 def _visible(text: str) -> str:
-    """In compatible form, without characters that have no width."""
+    """Returns the text in compatible form, without characters that have no width."""
     composed = unicodedata.normalize("NFKC", text)
     return "".join(char for char in composed if unicodedata.category(char) != "Cf" and char not in _FILLERS)
 
 
 def _folded(text: str) -> str:
-    """In one case, look-alikes as the Latin letter they pass for, and all space as one blank."""
+    """Returns the text in one case, look-alikes as the Latin letter they pass for, and all space as one blank."""
     return " ".join(_visible(text).casefold().translate(_LOOK_ALIKES).split())
 
 
@@ -84,7 +85,7 @@ _LOOK_ALIKES = str.maketrans(
 _LATIN = "A-Za-z\u00c0-\u024f"
 
 _HIDDEN = re.compile(
-    "[\u202a-\u202e\u2066-\u2069]+"  # what turns the direction of text
+    "[\u202a-\u202e\u2066-\u2069]+"  # characters that turn the direction of text
     "|[\U000e0000-\U000e007f]+"  # tags: ASCII that cannot be seen
     "|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"  # variation selectors: one belongs to an emoji, a row of them is a message
     "|[\u3164\uffa0]+"  # letters that are blank
@@ -99,7 +100,7 @@ _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{24,}={0,2}(?![\w+/=])")
 
 
 def _decoded(encoded: str) -> str | None:
-    """The text that base64 stands for; None if it stands for none."""
+    """Returns the text that base64 stands for; None if it does not stand for text."""
     bare = encoded.rstrip("=")
     try:
         return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True).decode("utf-8")

@@ -47,7 +47,7 @@ class SkillDocument:
 
 
 def searchable_text(name: str, description: str) -> str:
-    """What the vector and the words for search are made of.
+    """Returns the text that the vector and the words for search are made of.
 
     The body is left out: MiniLM reads 256 tokens and gains nothing from it, and BM25 gains less than its noise.
     """
@@ -79,7 +79,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def check_name(name: Any) -> str:
-    """The name, if it follows the rules of the format."""
+    """Returns the name, if it follows the rules of the format."""
     if not isinstance(name, str) or not name:
         raise InvalidSkillError(f"a skill needs a name, got {_shown(name)}; give it one like 'refund-duplicates'")
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
@@ -103,7 +103,7 @@ def check_description(description: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A wrong value for a message. A number may have too many digits to be written."""
+    """Returns a wrong value as a text for a message. A number may have too many digits to be written."""
     try:
         return repr(value)[:80]
     except ValueError:
@@ -124,10 +124,10 @@ def check_text(text: Any) -> str:
 
 
 def parse(text: str) -> SkillDocument:
-    """The document in a SKILL.md text.
+    """Parses a SKILL.md text.
 
     Raises:
-        InvalidSkillError: whatever is wrong with it, in one line.
+        InvalidSkillError: the text breaks the format; says how in one line.
     """
     front, body = _split(text)
     if not body.strip():
@@ -137,7 +137,7 @@ def parse(text: str) -> SkillDocument:
 
 
 def front_matter(text: str) -> dict[Any, Any]:
-    """The front matter as it was written: every key, the description with its white space.
+    """Returns the front matter as it was written: every key, the description with its white space.
 
     Raises:
         InvalidSkillError: there is none, or it is not YAML.
@@ -180,9 +180,9 @@ def _front(text: str) -> dict[Any, Any]:
 
 
 def renamed(text: str, name: str) -> str:
-    """The same text under another name: only the front matter's `name` line changes.
+    """Returns the same text under another name: only the front matter's `name` line changes.
 
-    A front matter that has no such line (`{name: ..., ...}`) is written anew.
+    A front matter without such a line (`{name: ..., ...}`) is written anew.
 
     Raises:
         InvalidSkillError: the text is not a skill, or becomes too long.
@@ -199,13 +199,13 @@ def renamed(text: str, name: str) -> str:
 
 
 def body_of(text: str) -> str:
-    """The procedure in a text that was parsed before; does not read the front matter again."""
+    """Returns the procedure in a text that was parsed before; does not read the front matter again."""
     found = _FRONT_MATTER.match(text.replace("\r\n", "\n").removeprefix("\ufeff"))
     return (found["body"] if found else text).strip("\n")
 
 
 def render(document: SkillDocument) -> str:
-    """The SKILL.md text of a document; `parse` reads it back."""
+    """Returns the SKILL.md text of a document; `parse` reads it back."""
     front = {
         "name": check_name(document.name),
         "description": check_description(document.description),

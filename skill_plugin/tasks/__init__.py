@@ -1,1 +1,1 @@
-"""Tasks: their files, in which order they are evolved, and how some of them are drawn."""
+"""Tasks: their files, the order in which they are evolved, and the drawing of some of them."""

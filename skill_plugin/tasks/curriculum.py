@@ -1,7 +1,7 @@
 """The order of tasks, so that a budget that does not reach all of them is spent where there is most to learn.
 
-A group of candidates teaches nothing where all of them pass and nothing where none does. What is passed about half of the time has
-the most to say: p (1 - p) is the variance of a verdict (SEIF, Agent0).
+A group of candidates teaches nothing if all of them pass, and nothing if none does. A task that is passed about half of
+the time teaches most: p (1 - p) is the variance of a verdict (SEIF, Agent0).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,16 +11,16 @@ from skill_plugin.records import Task
 from skill_plugin.tasks.drawing import waiting_time
 
 UNIFORM = 0.1
-"""The share of the draw that goes to all tasks alike, so that none is given up."""
+"""The share of the draw that goes to all tasks equally, so that none is given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
-    """How a task went of late.
+    """Recent results of a task.
 
     Args:
-        passes: Rollouts that passed, of the newest.
-        tries: Those that had a verdict.
+        passes: Number of the newest rollouts that passed.
+        tries: Number of them that had a verdict.
         moved: Whether a text of its family went live after the newest of them.
     """
 
@@ -30,8 +30,10 @@ class TaskRecord:
 
     @property
     def pass_rate(self) -> float:
-        """Estimates p as (passes + 1) / (tries + 2), Laplace's rule of succession. What never passed counts as new once its family's skills
-        have moved, because a neighbour's skill may be the stepping stone (SOAR).
+        """p, estimated as (passes + 1) / (tries + 2), Laplace's rule of succession.
+
+        A task that never passed counts as new once its family's skills have moved, because a neighbour's skill may be
+        the stepping stone (SOAR).
         """
         if self.moved and self.passes == 0:
             return 0.5
@@ -41,13 +43,14 @@ class TaskRecord:
 def order_tasks(tasks: Sequence[Task], records: Mapping[str, TaskRecord], seed: str) -> list[Task]:
     """Returns the tasks in the order in which they are drawn, those first that are about half solved.
 
-    A task's chance to be drawn next is 0.9 of its share of p (1 - p), and 0.1 of one alike for all. The order matters where the
-    budget ends before the tasks do, and for what the later ones see of the earlier ones' promotions.
+    A task's chance to be drawn next is 0.9 of its share of p (1 - p), and 0.1 of a share that is equal for all. The
+    order matters if the budget ends before the tasks do, and for what the later ones see of the earlier ones'
+    promotions.
 
     Args:
-        tasks: To be ordered.
-        records: How they went, by `Task.content_hash`; what is not in it was never tried, and p is 1/2.
-        seed: Of the draw: the same one draws the same order on every machine.
+        tasks: Tasks to be ordered.
+        records: Their results, by `Task.content_hash`; a task that is not in it was never tried, and its p is 1/2.
+        seed: Seed of the draw: the same one draws the same order on every machine.
     """
     rates = {task.content_hash: records.get(task.content_hash, TaskRecord()).pass_rate for task in tasks}
     total = sum(rate * (1 - rate) for rate in rates.values())

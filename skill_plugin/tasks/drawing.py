@@ -13,8 +13,8 @@ def waiting_time(seed: str, what: str, weight: float) -> float:
 
     Args:
         seed: Names the draw.
-        what: Names the thing, each by its own.
-        weight: Above 0.
+        what: Names the thing; each has its own name.
+        weight: The rate; above 0.
     """
     uniform = (int(sha256(f"{seed}\n{what}")[:13], 16) + 1) / 2**52  # in (0, 1]
     return -math.log(uniform) / weight

@@ -22,7 +22,7 @@ _IGNORED = ("id", "metadata")
 
 
 def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None, own: Verifier | None = None) -> list[Task]:
-    """The tasks of a file, in order.
+    """Reads the tasks of a file, in order.
 
     Args:
         path: The file.
@@ -47,7 +47,7 @@ def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None, own:
 
 
 def read_text(given: str | None) -> str | None:
-    """The text itself, or that of the file in `@FILE`.
+    """Returns the text itself, or that of the file in `@FILE`.
 
     Raises:
         InvalidTaskError: the file cannot be read.
@@ -123,7 +123,7 @@ def _task(
     own: Verifier | None,
     ids: dict[str, int],
 ) -> Task:
-    """The task of a line; `ids` are those of the lines before it, with their numbers."""
+    """Reads the task of a line; `ids` are those of the lines before it, with their numbers."""
     where = f"{name}:{number}"
     try:
         row = json.loads(line)

@@ -29,13 +29,13 @@ from skill_plugin.training.plan import PLAN, TrainPlan
 from skill_plugin.training.trainer import TrainingResult
 
 WATCHED = "SKILL_PLUGIN_WATCH_PARENT"
-"""Set by a process that holds our standard input open for as long as it lives; when it is gone, so is this one."""
+"""Set by a process that holds our standard input open while it lives; when it ends, this process ends too."""
 
 SETTINGS = [one.name for kind in options.PARTS.values() for one in fields(kind)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 is an adapter, 1 an error, 3 a run that made none."""
+    """Runs the command; returns 0 if the run made an adapter, 1 for an error, 3 if it made none."""
     if os.environ.get(WATCHED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def begin(given: argparse.Namespace) -> None:
-    """Makes a run's folder from a file of histories, unless it is there."""
+    """Makes a run's folder from a file of histories, unless it exists."""
     chosen = options.parts({name: getattr(given, name) for name in SETTINGS if name in given})
     if (given.folder / PLAN).exists():
         _check_same(given, chosen)
@@ -96,7 +96,7 @@ def begin(given: argparse.Namespace) -> None:
 
 
 def _check_same(given: argparse.Namespace, chosen: dict[str, Any]) -> None:
-    """A run that exists resumes with what it was begun with, and says so to whoever asks for something else."""
+    """Refuses options that differ from those that an existing run was begun with: it resumes with its own."""
     plan = TrainPlan.from_json(read_json(given.folder / PLAN))
     wanted = {name: value for part in chosen.values() for name, value in asdict(part).items() if name in given}
     wanted |= {name: value for name in ("base_model", "parent") if (value := getattr(given, name)) is not None}
@@ -112,9 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, help="the run's folder; one that exists is resumed")
     parser.add_argument("--histories", type=Path, help="a .parquet, .jsonl or .jsonl.gz that histories export wrote")
     parser.add_argument("--base-model", help="a folder, or a name on the Hugging Face Hub")
-    parser.add_argument("--logged-as", help="what the histories call the base model [default: the same]")
+    parser.add_argument("--logged-as", help="the base model's name in the histories [default: the same]")
     parser.add_argument("--parent", help="the folder of an adapter to train further")
-    parser.add_argument("--parent-checkpoint", help="what the histories call that adapter [default: its folder's name]")
+    parser.add_argument("--parent-checkpoint", help="that adapter's name in the histories [default: its folder's name]")
     for kind in options.PARTS.values():
         group = parser.add_argument_group(kind.__name__, "see its docstring")
         for one in fields(kind):

@@ -1,4 +1,4 @@
-"""What a run would be, from its plan and its groups: told without the base model's weights."""
+"""Forecast of a run from its plan and its groups, without the base model's weights."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,20 +21,20 @@ from skill_plugin.training.plan import TrainPlan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What a run would be.
+    """Size, memory and disk space of a run that has not begun.
 
     Args:
-        groups: To learn from.
-        refused_groups: Why the base model cannot compute the others, by id.
-        steps: Of the optimizer; a budget may end them sooner.
-        trained_parameters: Of the adapter.
-        device: Where it would train.
-        dtype: Of the base model there.
-        memory: What its largest step needs there, on one device, with a shared prompt unless `way` is plain.
-        needed_bytes: The same with what an allocator takes beside.
-        free_bytes: What is free there now; None where that cannot be told.
-        disk_bytes: Of its snapshots and its adapter.
-        problem: Why memory or disk will not do as they are, and what to lower; None if they will.
+        groups: Number of groups to learn from.
+        refused_groups: Reasons why the base model cannot compute the others, by id.
+        steps: Steps of the optimizer; a budget may end them sooner.
+        trained_parameters: Number of the adapter's weights.
+        device: The device that it would train on.
+        dtype: The base model's data type there.
+        memory: Memory of its largest step, on one device, with a shared prompt unless `way` is plain.
+        needed_bytes: That memory with an allocator's share.
+        free_bytes: Bytes that are free there now; None if that cannot be told.
+        disk_bytes: Bytes of its snapshots and its adapter.
+        problem: The reason why memory or disk is too small, and what to lower; None if both are enough.
     """
 
     groups: int
@@ -54,12 +54,12 @@ class Forecast:
 
 
 def forecast(groups: Groups, plan: TrainPlan, folder: Path) -> Forecast:
-    """What training on these groups would be.
+    """Returns the forecast of training on these groups.
 
     Args:
-        groups: To learn from.
-        plan: How.
-        folder: Where the run's folder would be.
+        groups: Groups to learn from.
+        plan: The run's plan.
+        folder: The run's folder, which need not exist.
 
     Raises:
         ConfigurationError: there is no such model, or a setting does not fit it.
@@ -99,7 +99,7 @@ def forecast(groups: Groups, plan: TrainPlan, folder: Path) -> Forecast:
 
 
 def _trained(config: Any, plan: TrainPlan) -> int:
-    """Weights of the adapter."""
+    """Returns the number of the adapter's weights."""
     if plan.parent is not None:
         return sum(one.numel() for one in load_file(Path(plan.parent) / ADAPTER_WEIGHTS).values())
     with torch.device("meta"):

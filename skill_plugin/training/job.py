@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def run(folder: Path, *, on_step: Callable[[TrainingResult], None] | None = None) -> TrainingResult:
-    """Does what a run's folder says, resuming where an earlier start ended. One that is done stays as it is.
+    """Carries out the plan in a run's folder, resuming where an earlier start ended. A run that is done stays as it is.
 
     Args:
         folder: Holds `plan.json` and `data/`.
@@ -59,14 +59,14 @@ def run(folder: Path, *, on_step: Callable[[TrainingResult], None] | None = None
 
 
 def processes() -> PartialState:
-    """This process among those that `accelerate launch` or `torchrun` started, if one of them did."""
+    """Returns this process's state among those that `accelerate launch` or `torchrun` started, if one of them did."""
     # accelerate does not look for others where there is no GPU, unless it is told that there is none.
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """No other run is in the folder, which is made, and what its disk or the GPU's memory refuses is one line.
+    """Makes the folder and keeps other runs out of it; a full disk or GPU memory becomes an error of one line.
 
     May be entered again inside.
 
@@ -94,7 +94,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def _tidy(folder: Path) -> None:
-    """Removes what only a run that resumes needs; for a model of billions of parameters that is a gigabyte a night."""
+    """Removes files that only a resumed run needs; for a model of billions of parameters that is a gigabyte a night."""
     for name in (SNAPSHOTS, REFERENCES):
         shutil.rmtree(folder / name, ignore_errors=True)
 

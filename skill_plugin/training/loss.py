@@ -32,10 +32,10 @@ from skill_plugin.training.settings import LossSettings
 
 
 class TokenLosses(NamedTuple):
-    """Of N tokens, each of shape [N]. What a window is trained on is the sum of `total` over its tokens / their number.
+    """Losses of N tokens, each of shape [N]. A window is trained on the sum of `total` over its tokens / their number.
 
     Args:
-        total: `policy + kl_weight * kl`, the second weighed by the ratio where settings say so.
+        total: `policy + kl_weight * kl`, the second weighed by the ratio if settings say so.
         policy: The surrogate, negated. Minimising it raises the objective.
         kl: k3 in nats, unweighed; 0 without reference log-probabilities.
         ratio: Current over behaviour probability.
@@ -57,14 +57,15 @@ def token_losses(
     push_N: Tensor,
     settings: LossSettings,
 ) -> TokenLosses:
-    """The loss of each token. A token for which something is not finite has a NaN loss, which a trainer skips.
+    """Returns the loss of each token. A token for which something is not finite has a NaN loss, which a trainer skips.
 
     Args:
-        logprobs_N: Of the policy that learns, in nats, at the temperature that the tokens were sampled at; carries the graph.
-        behaviour_logprobs_N: Of the policy that sampled them, as logged.
-        reference_logprobs_N: Of the base model, at that temperature; None leaves the KL term out.
-        pull_N: Of each token's candidate, from 0.
-        push_N: The same, up to 0.
+        logprobs_N: Log-probabilities of the policy that learns, in nats, at the temperature of the sampling; carries
+            the graph.
+        behaviour_logprobs_N: Those of the policy that sampled the tokens, as logged.
+        reference_logprobs_N: Those of the base model, at that temperature; None leaves the KL term out.
+        pull_N: `pull` of each token's candidate, from 0.
+        push_N: `push` of each token's candidate, up to 0.
         settings: Clip, cap and KL weight.
     """
     low, high, limit = 1 - settings.clip_low, 1 + settings.clip_high, settings.log_ratio_limit

@@ -15,10 +15,10 @@ _SAID = {bool: "true or false", tuple: "names with commas"}
 
 
 def parts(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a plan, `{"train": ..., "loss": ..., "advantage": ...}`; what is not given keeps its default.
+    """Returns a plan's settings, `{"train": ..., "loss": ..., "advantage": ...}`; the rest are defaults.
 
     Args:
-        given: By name, as texts or as values; `none` is None.
+        given: Settings by name, as texts or as values; `none` is None.
 
     Raises:
         ConfigurationError: a name is unknown, or a value is not of its kind or out of its range.
@@ -33,7 +33,7 @@ def parts(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(name: str, value: Any, kind: Kind) -> Any:
-    """A value of its kind. Whether it is in its range is the setting's own matter."""
+    """Returns a value of its kind; the settings themselves check its range."""
     if kind.optional and value in (None, "none"):
         return None
     try:

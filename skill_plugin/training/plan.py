@@ -1,4 +1,4 @@
-"""What a training run is to do, as the file `plan.json` in its folder says it."""
+"""Plan of a training run, which is kept as `plan.json` in its folder."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -11,16 +11,16 @@ PLAN = "plan.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPlan:
-    """What a training run is to do with the groups in its folder.
+    """Plan of a training run on the groups in its folder.
 
     Args:
         base_model: A folder, or a name on the Hugging Face Hub.
         parent: The folder of the adapter that is trained further; None begins a new one.
-        parent_checkpoint: What the histories call that adapter.
-        train: How to train.
-        loss: The loss of a token.
-        advantage: How the groups' rewards became advantages.
-        data: What the groups were built from, for people: files, or a store and its window.
+        parent_checkpoint: That adapter's name in the histories.
+        train: Settings of the training.
+        loss: Settings of a token's loss.
+        advantage: Settings by which the groups' rewards became advantages.
+        data: Origin of the groups, for people: files, or a store and its window.
     """
 
     base_model: str
@@ -36,7 +36,7 @@ class TrainPlan:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads what `to_json` wrote. A plan from before siblings counted goes by the text's own task alone.
+        """Reads what `to_json` wrote. A plan from before siblings counted judges by the text's own task alone.
 
         Raises:
             ConfigurationError: a setting is unknown or out of its range.

@@ -1,4 +1,4 @@
-"""The reference: the frozen base's log-probabilities, and whether the logged ones are of the models they are said to be."""
+"""The reference: the frozen base's log-probabilities, and a check that the logged ones are of the named models."""
 
 import logging
 import struct
@@ -28,11 +28,11 @@ _log = logging.getLogger(__name__)
 class ReferenceCache:
     """Log-probabilities by a group's place, as float32.
 
-    A file of records (place, number of tokens, checksum, values), only ever appended to. What follows the last whole record,
-    which a kill or a power cut left, is cut off.
+    A file of records (place, number of tokens, checksum, values), only ever appended to. Bytes after the last whole
+    record, left by a kill or a power cut, are cut off.
 
     Args:
-        path: The file; its name should hold the base model's hash and whatever else decides about the values.
+        path: The file; its name should hold the base model's hash and all else that decides about the values.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +53,7 @@ class ReferenceCache:
             file.truncate(end)
 
     def get(self, place: int) -> Sequence[float] | None:
-        """What was put there, shape [N]."""
+        """Returns the values that were put there, shape [N]; None if there are none."""
         if place not in self._places:
             return None
         offset, count = self._places[place]
@@ -79,10 +79,10 @@ class References:
     """The base's log-probabilities of a run's groups: each group is computed once (the base is frozen and the data static).
 
     Args:
-        cache: Where they are kept.
+        cache: The cache that keeps them.
         policy: The model.
-        groups: The run's.
-        places: Of those that can be computed.
+        groups: The run's groups.
+        places: Places of the groups that can be computed.
         plan: Says how far logged log-probabilities may be off, and which adapter is trained further.
         accelerator: Knows the other processes.
     """
@@ -106,7 +106,7 @@ class References:
         """Recomputes the log-probabilities of some groups before the first step, while the adapter is still its parent.
 
         Raises:
-            ConfigurationError: more than half of them are not what was logged.
+            ConfigurationError: more than half of them differ from the logged ones.
         """
         places = list(self._places)
         Random(self._seed).shuffle(places)  # noqa: S311 - a sample
@@ -131,13 +131,13 @@ class References:
             )
 
     def prepare(self, passes: Sequence[Pass], refused: dict[str, str]) -> None:
-        """Computes what is not known yet of a step's groups, and refuses groups whose log-probs are of another model.
+        """Computes the unknown values of a step's groups, and refuses groups whose log-probs are of another model.
 
-        What is known is looked at again: a run that was killed may have computed it and not come to refuse it.
+        Known values are checked again: a run may have been killed after it computed a group and before it refused it.
         """
         if not self._wanted:
             return
-        # Where an epoch ends within a step, a group may be in it twice.
+        # If an epoch ends within a step, a group may be in it twice.
         unknown = {
             (one.place, *one.numbers): one for one in passes if one.weight and self._cache.get(one.place) is None
         }
@@ -158,7 +158,7 @@ class References:
             refused[group_id] = why
 
     def of(self, one: Pass) -> torch.Tensor | None:
-        """The base's log-probabilities of a pass's tokens, shape [N]; None if the loss has no use for them."""
+        """Returns the base's log-probabilities of a pass's tokens, shape [N]; None if the loss has no use for them."""
         values = self._cache.get(one.place) if self._wanted and one.weight else None
         if values is None:
             return None
@@ -169,7 +169,7 @@ class References:
         return torch.tensor(wanted, device=self._accelerator.device)
 
     def _difference(self, group: Group, number: int) -> float:
-        """Nats a token between what was logged of a candidate and what its own model gives now."""
+        """Returns nats a token between a candidate's logged log-probabilities and those that its model gives now."""
         candidate = group.candidates[number]
         with torch.no_grad():
             score = self._policy.logprobs if candidate.checkpoint is not None else self._policy.base_logprobs
@@ -177,7 +177,7 @@ class References:
         return _apart(candidate, values)
 
     def _foreign(self, group: Group, values: Sequence[float]) -> str | None:
-        """Why a group is refused. What the base wrote can be compared for nothing."""
+        """Returns why a group is refused, or None. Texts that the base wrote can be compared at no cost."""
         at = 0
         for candidate in group.candidates:
             end = at + len(candidate.completion_token_ids)

@@ -1,4 +1,4 @@
-"""What a training run is told. Skill-R1 publishes none of its numbers: each default here is a choice of this project."""
+"""Settings of a training run. Skill-R1 publishes none of its numbers: each default here is a choice of this project."""
 
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
@@ -12,24 +12,25 @@ Way = Literal["auto", "shared", "plain"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdvantageSettings:
-    """How rewards become advantages: `intra + inter_weight * inter`.
+    """Settings by which rewards become advantages: `intra + inter_weight * inter`.
 
     Args:
-        credit: What a text's reward R(g,c) is made of: `evolving-rl` (its rewards on sibling tasks alone), `skill-r1` (on the task
-            alone that it was written from), or `sage` (half and half, and a bonus); see `chains`. A group without at least two
-            siblings that were judged goes by its own task in every mode.
+        credit: The parts of a text's reward R(g,c): `evolving-rl` (its rewards on sibling tasks alone), `skill-r1`
+            (only on the task that it was written from), or `sage` (half and half, and a bonus); see `credit`. A group
+            without at least two siblings that were judged is judged by its own task in every mode.
         later_weight: w, the weight of the siblings, from 0 to 1; None is the credit's own.
         bonus: b, for a text that solves its task and was used on siblings, from 0; None is the credit's own.
         intra: `candidate`: `R(g,c) - mean_c R(g,c)`; `rollout`: the paper's wording, `r(g,c,k) - mean_k r(g,c,k)`, which is of one
             task and needs `skill-r1`.
-        inter_weight: Lambda.
-        first_inter: What the first edit is compared with: `baseline` is generation 0's rollouts, `zero` is nothing, the paper's
-            A_inter(1) = 0.
+        inter_weight: Lambda, the weight of the inter term.
+        first_inter: The comparison of the first edit: `baseline` is generation 0's rollouts, `zero` is nothing, the
+            paper's A_inter(1) = 0.
         scale: `std` divides the intra term by its group's standard deviation, as GRPO does; Skill-R1 does not.
-        malformed_reward: What a text that is not a skill is worth, from -1 (SAGE, arXiv:2512.17102) to 1; None leaves it out.
+        malformed_reward: The worth of a text that is not a skill, from -1 (SAGE, arXiv:2512.17102) to 1; None leaves it
+            out.
 
     Raises:
-        ConfigurationError: a value is out of its range, or `rollout` is asked for where siblings count.
+        ConfigurationError: a value is out of its range, or `rollout` is asked for while siblings count.
     """
 
     credit: Literal["skill-r1", "evolving-rl", "sage"] = "evolving-rl"
@@ -69,11 +70,11 @@ class LossSettings:
     """The loss of one token; see `loss`.
 
     Args:
-        clip_low: Epsilon below 1.
-        clip_high: Epsilon above 1.
+        clip_low: Epsilon of the clip below a ratio of 1.
+        clip_high: Epsilon of the clip above a ratio of 1.
         ratio_cap: The largest ratio that a token with a negative advantage counts with (dual clip); None means no limit.
         log_ratio_limit: |log ratio| is cut to this before it is exponentiated.
-        kl_weight: Beta.
+        kl_weight: Beta, the weight of the KL term.
         kl_importance: Weigh the KL term by the ratio, because the tokens are the behaviour policy's and not the current one's.
 
     Raises:
@@ -95,26 +96,28 @@ class LossSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """What a training run is told.
+    """Settings of a training run.
 
     Args:
-        rank: Of the adapter; one that is trained further keeps its own.
-        alpha: Of the adapter; it is scaled by alpha / rank.
+        rank: The adapter's rank; an adapter that is trained further keeps its own.
+        alpha: The adapter's alpha; it is scaled by alpha / rank.
         targets: Names of the modules that get an adapter; None lets the model's family decide.
-        learning_rate: The highest.
+        learning_rate: The highest learning rate.
         warmup: Share of all steps in which it rises from 0; then it falls as a cosine to 0.
-        weight_decay: AdamW's.
+        weight_decay: AdamW's weight decay.
         max_grad_norm: Gradients are scaled down to this norm.
         epochs: Passes over the groups.
         groups_per_step: Groups whose gradients make one step, over all processes.
         max_steps: Stop after so many steps; None means no limit.
-        max_minutes: Take no step more after so many minutes, of this start where a run resumes; None means no limit.
-        way: How a group is computed: `shared` computes its prompt once, `plain` once a candidate, `auto` shares it where
-            that is right for the model.
+        max_minutes: Take no further step after so many minutes, counted from this start if a run resumes; None means no
+            limit.
+        way: The way to compute a group: `shared` computes its prompt once, `plain` once a candidate, `auto` shares it
+            where that is right for the model.
         rows: Candidates of one forward pass of the plain way.
         head_chunk: Tokens whose logits are in memory at a time.
         gradient_checkpointing: Compute activations again rather than keep them.
-        dtype: Of the base model: `auto` is bfloat16 on a GPU that has it, else float32. The adapter is float32.
+        dtype: The base model's data type: `auto` is bfloat16 on a GPU that has it, else float32. The adapter is
+            float32.
         max_kl: Stop when a step's KL to the base is above this (nats a token).
         max_ratio: Stop when a step's mean ratio is above this, or below its inverse.
         max_bad_steps: Stop as failed after so many steps in a row without a finite loss and gradient.
@@ -123,7 +126,7 @@ class TrainSettings:
         logprob_samples: Groups whose log-probs are recomputed before the first step.
         validation_groups: Groups held back from training that the policy is scored on before and after.
         sft_epochs: Passes of supervised training on accepted revisions before the first step; 0 means none.
-        seed: Of the data's order and of a new adapter.
+        seed: Seed of the data's order and of a new adapter.
 
     Raises:
         ConfigurationError: a value is out of its range.

@@ -1,4 +1,4 @@
-"""One step: the passes over its groups, the loss of each, and what they came to over all processes."""
+"""One step: the passes over its groups, the loss of each, and their sums over all processes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -19,7 +19,7 @@ MOST_KL = 20.0
 
 
 class Pass(NamedTuple):
-    """Some candidates of the group at a place. One without weight is there so that every process makes as many."""
+    """Some candidates of the group at a place. Passes without weight make every process do equally many."""
 
     place: int
     group: Group
@@ -38,7 +38,7 @@ class Pass(NamedTuple):
 def passes(
     places: Sequence[int], groups: Groups, policy: Policy, accelerator: Accelerator, *, supervised: bool
 ) -> list[Pass]:
-    """This process's share of a step, as many passes as every other process makes."""
+    """Returns this process's share of a step, as many passes as every other process makes."""
     mine = places[accelerator.process_index :: accelerator.num_processes]
     found = list(_passes(mine, groups, policy, supervised=supervised))
     filler = Pass(places[0], (group := groups[places[0]]), next(iter(policy.passes(group))), 0.0)
@@ -54,7 +54,7 @@ def _passes(places: Iterable[int], groups: Groups, policy: Policy, *, supervised
 
 
 def evened(mine: list[Pass], filler: Pass, accelerator: Accelerator) -> list[Pass]:
-    """The passes of this process and as many without weight as bring it up to the process that has most.
+    """Returns the passes of this process, filled up with passes without weight to as many as any process has.
 
     FSDP gathers weights in every pass, so a process that made fewer would leave the others waiting for ever.
     """
@@ -66,8 +66,8 @@ class StepSums:
     """Sums over the passes of a step.
 
     Args:
-        passes: Of this process.
-        accelerator: Knows the others.
+        passes: The passes of this process.
+        accelerator: Knows the other processes.
     """
 
     def __init__(self, passes: Sequence[Pass], accelerator: Accelerator) -> None:
@@ -85,7 +85,7 @@ class StepSums:
         reference_N: torch.Tensor | None,
         settings: LossSettings,
     ) -> torch.Tensor:
-        """The share of the step's loss that a pass has, for `backward`."""
+        """Returns a pass's share of the step's loss, for `backward`."""
         if not one.weight:
             return logprobs_N.sum() * 0.0
         device = logprobs_N.device
@@ -108,13 +108,13 @@ class StepSums:
         return self._share(losses.total)
 
     def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:
-        """Likewise of the negative log-likelihood."""
+        """Returns a pass's share of the step's negative log-likelihood, for `backward`."""
         if not one.weight:
             return logprobs_N.sum() * 0.0
         return self._share(-logprobs_N)
 
     def values(self) -> dict[str, float]:
-        """Means over all completion tokens of the step, in all processes; the ratio's largest beside its mean."""
+        """Returns means over all completion tokens of the step, in all processes, and the largest ratio."""
         names = list(self._sums)
         summed = self._all(torch.tensor([self._sums[name] for name in names], dtype=torch.float64)).tolist()
         largest = self._accelerator.gather(torch.tensor([self._largest], device=self._accelerator.device)).max()
@@ -136,5 +136,5 @@ class StepSums:
 
 
 def without(passes: Iterable[Pass], refused: Mapping[str, str]) -> list[Pass]:
-    """The passes, those of refused groups without weight."""
+    """Returns the passes, those of refused groups without weight."""
     return [one._replace(weight=0.0) if one.group.id in refused else one for one in passes]

@@ -36,10 +36,10 @@ BEFORE, AFTER = "validation-before.json", "validation-after.json"
 
 @dataclass(kw_only=True)
 class TrainingResult:
-    """What came of a run. One that `failed` has no adapter.
+    """Result of a run. A run that `failed` has no adapter.
 
-    `skipped` counts steps that changed nothing: they were not finite, or all their groups were refused; `skipped_in_a_row` only
-    the former. `last` has the finite numbers of the last step.
+    `skipped` counts steps that changed nothing: they were not finite, or all their groups were refused;
+    `skipped_in_a_row` counts only those that were not finite. `last` has the finite numbers of the last step.
     """
 
     outcome: Literal["trained", "failed"] = "trained"
@@ -56,7 +56,7 @@ class TrainingResult:
     last: dict[str, float] = field(default_factory=dict)
 
     def count(self, values: Mapping[str, float], *, seconds: float) -> None:
-        """Takes in a step: one whose gradient has no finite norm was skipped."""
+        """Counts a step: one whose gradient has no finite norm was skipped."""
         finite = math.isfinite(values["grad_norm"])
         self.step += 1
         self.skipped += not finite
@@ -83,10 +83,10 @@ def train(
     whatever its candidate, group or process.
 
     Args:
-        folder: The run's.
-        plan: What to do.
-        revision: Of the base model; log-probabilities of another one are not taken from the run's cache.
-        on_step: Is told after each step how far it is.
+        folder: The run's folder.
+        plan: The run's plan.
+        revision: The base model's revision; log-probabilities of another one are not taken from the run's cache.
+        on_step: Called after each step with the result so far.
 
     Raises:
         InvalidHistoryError: there are no groups.
@@ -103,7 +103,7 @@ def train(
         check_disk(folder, needed_bytes(sum(one.nbytes for one in learner.policy.trainable().values())))
         learner.references.check_logprobs()
         learner.validate(folder / BEFORE)
-        learner.keep(snapshots, done)  # before the first step, so that there is always one to go back to
+        learner.keep(snapshots, done)  # before the first step, so that there is always a snapshot to go back to
     began, earlier, tell = time.monotonic(), done.seconds, on_step or (lambda _: None)
 
     with MetricsLog(folder, step=done.step) if accelerator.is_main_process else nullcontext() as metrics:
@@ -139,7 +139,7 @@ def train(
 
 
 class _Learner:
-    """The model, the data, and how one step is made of them."""
+    """The model and the data, and the making of one step from them."""
 
     def __init__(self, folder: Path, plan: TrainPlan, revision: str, accelerator: Accelerator) -> None:
         self._plan, self._accelerator = plan, accelerator
@@ -159,7 +159,7 @@ class _Learner:
 
     @property
     def done(self) -> TrainingResult:
-        """A run that has not begun."""
+        """The result of a run that has not begun."""
         policy = self.policy
         return TrainingResult(
             steps=self._steps,
@@ -169,7 +169,7 @@ class _Learner:
         )
 
     def gradients(self, number: int, refused: dict[str, str]) -> dict[str, float]:
-        """Leaves the gradients of a step on the adapter; the step's means."""
+        """Leaves the gradients of a step on the adapter, and returns the step's means."""
         if supervised := number < self._warm.steps:
             places = [self._surveyed.accepted[at] for at in self._warm.step(number)]
         else:
@@ -190,7 +190,7 @@ class _Learner:
         return step.values()
 
     def update(self, number: int, values: Mapping[str, float]) -> dict[str, float]:
-        """Takes the step, or forgets its gradients where it has none that are finite."""
+        """Takes the step, or forgets its gradients if they are not finite."""
         rate = learning_rate(number, self._steps, self._plan.train)
         norm = math.nan
         if values["tokens"] and math.isfinite(values["loss"]):
@@ -199,7 +199,7 @@ class _Learner:
         return {"grad_norm": norm, "learning_rate": rate}
 
     def validate(self, path: Path) -> None:
-        """Scores what was held back from training."""
+        """Scores the revisions that were held back from training."""
         found = score(self.policy, self._held_back, self._validation)
         if self._accelerator.is_main_process:
             write_json(path, [one.to_json() for one in found])
@@ -211,7 +211,7 @@ class _Learner:
         self._accelerator.wait_for_everyone()
 
     def go_back(self, snapshots: Snapshots, done: TrainingResult, reason: str) -> None:
-        """To the last snapshot: the steps after it led to where the policy went too far."""
+        """Goes back to the last snapshot: the steps after it led the policy too far."""
         self.policy.forget_gradients()
         if (snapshot := snapshots.newest()) is not None:
             self.policy.restore(snapshot)
@@ -220,11 +220,11 @@ class _Learner:
 
 
 def _accelerator() -> Accelerator:
-    """This process among the others."""
+    """Returns the accelerator, which knows this process among the others."""
     # Each process loads the base and looks at it; with FSDP transformers would leave all but the first without weights.
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     os.environ.setdefault("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
-    # The dtype is ours to set. Buffers never change, and to send them around would be a collective call in every forward pass.
+    # The dtype is ours to set. Buffers never change; sending them would be a collective call in every forward pass.
     parallel = DistributedDataParallelKwargs(broadcast_buffers=False)
     accelerator = Accelerator(mixed_precision="no", kwargs_handlers=[parallel])
     if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
@@ -235,7 +235,7 @@ def _accelerator() -> Accelerator:
 
 
 def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Accelerator) -> str | None:
-    """Which budget is spent. The clocks of processes differ, so the first one's counts."""
+    """Returns which budget is spent, or None. The clocks of processes differ, so the first one's counts."""
     if settings.max_steps is not None and step >= settings.max_steps:
         return f"the budget of {settings.max_steps} steps is spent"
     if settings.max_minutes is not None:
@@ -246,7 +246,7 @@ def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Acce
 
 
 def _strayed(settings: TrainSettings, values: Mapping[str, float]) -> str | None:
-    """Why the policy has gone too far from the base, or from what wrote the data; not finite is another matter."""
+    """Returns why the policy is too far from the base or the data's policy, or None; non-finite values pass."""
     if not math.isfinite(values["loss"]):
         return None
     if values["kl"] > settings.max_kl:

@@ -1,4 +1,4 @@
-"""Revisions that were held back from training, scored by the policy before and after: what the off-policy gate judges by."""
+"""Revisions that were held back from training, scored by the policy before and after, for the off-policy gate."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,13 +15,13 @@ class RevisionScore:
     """A revision that was held back. Log-probabilities are summed over its tokens, in nats.
 
     Args:
-        task: Content hash.
+        task: The task's content hash.
         group: The group's id.
         number: Its place in the group.
-        reward: R(g,c), see `histories.credit`.
-        tokens: T.
-        behaviour: Under the policy that wrote it, as logged.
-        logprob: Under the policy that is scored.
+        reward: R(g,c), see `histories.worth`.
+        tokens: T, the number of its tokens.
+        behaviour: Log-probability under the policy that wrote it, as logged.
+        logprob: Log-probability under the policy that is scored.
     """
 
     task: str
@@ -37,7 +37,7 @@ class RevisionScore:
 
 
 def score(policy: Policy, groups: Groups, places: Sequence[int]) -> list[RevisionScore]:
-    """Scores the groups at some places, in every process alike."""
+    """Scores the groups at some places; every process does the same."""
     return list(_scored(policy, groups, places))
 
 

@@ -1,7 +1,8 @@
-"""Verifiers: each says of one answer how good it is and why.
+"""Verifiers: each judges one answer, and says why.
 
 A verifier is an object with `verify(task, answer) -> Verdict`, or a plain function of the same two arguments that
-returns a float, a bool or a Verdict. Those here have names and parameters, so that a logged task can be verified again:
+returns a float, a bool or a Verdict. The verifiers here have names and parameters, so that a logged task can be
+verified again:
 
     verifiers.load({"name": "numeric", "params": {"tolerance": 0.01}})
 

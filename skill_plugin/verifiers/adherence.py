@@ -1,4 +1,4 @@
-"""Adherence: whether the agent really followed the skill. It weighs the credit (CODESKILL, arXiv:2605.25430).
+"""Adherence: how far the agent really followed the skill. It weighs the credit (CODESKILL, arXiv:2605.25430).
 
 A skill that was shown and ignored should neither gain nor lose by the answer.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Adherence = Callable[[Task, str, str], float]
-"""From a task, an answer and a SKILL.md text to a number in [0, 1]."""
+"""Takes a task, an answer and a SKILL.md text, and returns a number in [0, 1]."""
 
 _PROMPT = """\
 An agent was shown a procedure and gave an answer. Say how far the answer follows the procedure, whether or not it is right.
@@ -41,10 +41,10 @@ FOLLOWED: a number from 0 (ignored) to 1 (followed in everything that applies)""
 
 
 def adherence_of(judge: Adherence, task: Task, answer: str, skill: str) -> float | None:
-    """What the judge says; None if it fails, because a missing weight must not cost a run."""
+    """Returns the judge's number; None if it fails, because a missing weight must not cost a run."""
     try:
         followed = float(judge(task, answer, skill))
-    except Exception as exc:  # noqa: BLE001 - whatever it is, the run goes on
+    except Exception as exc:  # noqa: BLE001 - whatever it is, the run continues
         logger.warning("adherence could not be judged: %s: %s", type(exc).__name__, exc)
         return None
     if not math.isfinite(followed) or not 0 <= followed <= 1:
@@ -54,7 +54,7 @@ def adherence_of(judge: Adherence, task: Task, answer: str, skill: str) -> float
 
 
 def chat_adherence(model: "BaseChatModel") -> Adherence:
-    """A judge that asks a chat model."""
+    """Returns a judge that asks a chat model."""
 
     def judge(task: Task, answer: str, skill: str) -> float:
         fence = f"=={secrets.token_hex(8)}=="

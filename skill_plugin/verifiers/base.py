@@ -1,4 +1,4 @@
-"""What every verifier goes through: becoming an object, being run under a deadline, being checked and named."""
+"""Common handling of all verifiers: makes them objects, runs them under a deadline, checks and names them."""
 
 import asyncio
 import inspect
@@ -17,7 +17,7 @@ from skill_plugin.verifiers import workers
 DEFAULT_TIMEOUT_S = 30.0
 
 _Ended = tuple[bool, Any]
-"""Whether a verifier returned, and what; or what it raised."""
+"""True and the value that a verifier returned, or False and the error that it raised."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FunctionVerifier:
 
 
 def as_verifier(verifier: Any) -> Verifier:
-    """The verifier itself, or a plain function wrapped into one.
+    """Returns the verifier itself, or a plain function wrapped into one.
 
     Raises:
         ConfigurationError: it is neither.
@@ -59,17 +59,17 @@ def name_of(verifier: Verifier) -> str:
 
 
 def spec(verifier: Verifier) -> dict[str, Any] | None:
-    """`{"name": ..., "params": ...}` to log with a task, or None for a verifier without a name."""
+    """Returns `{"name": ..., "params": ...}` to log with a task, or None for a verifier without a name."""
     if not isinstance(verifier, NamedVerifier):
         return None
     return {"name": verifier.name, "params": verifier.params}
 
 
 def fingerprint(verifier: Verifier) -> str:
-    """A hash that changes when the verifier does: its name, its parameters, or the source of the function that judges."""
+    """Returns a hash that changes with the verifier: its name, its parameters, or the source of its function."""
     judge = verifier.function if isinstance(verifier, FunctionVerifier) else type(verifier).verify
     try:
-        # Of a function only: the source of a class is found with `ast`, which now and then fails in threads on Python
+        # Only for a function: the source of a class is found with `ast`, which now and then fails in threads on Python
         # 3.11 ("AST constructor recursion depth mismatch").
         source = inspect.getsource(inspect.unwrap(judge))
     except (OSError, TypeError):
@@ -79,12 +79,12 @@ def fingerprint(verifier: Verifier) -> str:
 
 
 def gold_answer(task: Task) -> str:
-    """The reference as an agent would have answered it."""
+    """Returns the reference as an agent would have answered it."""
     return task.reference if isinstance(task.reference, str) else json.dumps(task.reference, ensure_ascii=False)
 
 
 def self_check(verifier: Verifier | Callable[[Task, str], Any], task: Task) -> Verdict:
-    """The verdict on the task's own gold answer.
+    """Returns the verdict on the task's own gold answer.
 
     Raises:
         VerifierError: the gold answer does not earn the full reward, so verifier and task do not fit.
@@ -99,7 +99,7 @@ def self_check(verifier: Verifier | Callable[[Task, str], Any], task: Task) -> V
 
 
 def run(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:
-    """The verifier's verdict, within `timeout` seconds.
+    """Returns the verifier's verdict, within `timeout` seconds.
 
     A coroutine function gets an event loop of its own. A hung verifier is left behind in its daemon thread, because
     Python cannot stop a thread; one that never lets go of the interpreter's lock cannot be timed out at all, so run such
@@ -117,7 +117,7 @@ def run(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT
 
 
 async def arun(verifier: Verifier, task: Task, answer: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> Verdict:  # noqa: ASYNC109
-    """As `run`, on the event loop if the verifier has an `averify` or is a coroutine function, else in a thread."""
+    """Does what `run` does, on the event loop for an `averify` or a coroutine function, else in a thread."""
     averify = getattr(verifier, "averify", None)
     if averify is None and isinstance(verifier, FunctionVerifier) and inspect.iscoroutinefunction(verifier.function):
         averify = verifier.function
@@ -133,7 +133,7 @@ async def arun(verifier: Verifier, task: Task, answer: str, *, timeout: float = 
 
 
 async def _in_a_thread(verifier: Verifier, task: Task, answer: str, timeout: float) -> Verdict:  # noqa: ASYNC109
-    """As `run`, without a second thread that would wait for the verifier's own."""
+    """Does what `run` does, without a second thread that would wait for the verifier's own."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[_Ended] = loop.create_future()
 
@@ -142,7 +142,7 @@ async def _in_a_thread(verifier: Verifier, task: Task, answer: str, timeout: flo
             ended.set_result(outcome)
 
     def hear(outcome: _Ended) -> None:
-        with suppress(RuntimeError):  # the loop was closed while a hung verifier went on
+        with suppress(RuntimeError):  # the loop was closed while a hung verifier still ran
             loop.call_soon_threadsafe(tell, outcome)
 
     _start(verifier, task, answer, hear)

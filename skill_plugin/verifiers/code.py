@@ -13,7 +13,7 @@ from skill_plugin.verifiers.sandbox import run_python
 class PythonTests:
     """Runs the answer, then each test (statements that raise when it fails); the reward is the share that passes.
 
-    The tests see the answer's names. What the subprocess may and may not do is written in `skill_plugin.verifiers.sandbox`.
+    The tests see the answer's names. The limits of the subprocess are in `skill_plugin.verifiers.sandbox`.
     """
 
     tests: list[str] | str

@@ -45,7 +45,7 @@ class LLMJudge:
 
     Args:
         model: A chat model, or a model string such as `openai:gpt-5-mini`; only a string can be logged and loaded.
-        rubric: What makes an answer good.
+        rubric: A description of a good answer.
         pass_at: The reward from which the answer counts as passed.
     """
 

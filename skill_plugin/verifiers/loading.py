@@ -1,4 +1,4 @@
-"""From a verifier's logged name and parameters back to the verifier."""
+"""Loads verifiers from their logged names and parameters."""
 
 import importlib
 import sys
@@ -15,15 +15,15 @@ VERIFIERS: dict[str, Callable[..., Verifier]] = {}
 
 
 def load(spec: str | Mapping[str, Any], *, import_functions: bool = False) -> Verifier:
-    """A verifier from its name, or from `{"name": ..., "params": {...}}`.
+    """Returns a verifier from its name, or from `{"name": ..., "params": {...}}`.
 
     Args:
-        spec: As `verifiers.spec` gave it, or as a tasks file says it.
+        spec: The name and parameters, as `verifiers.spec` gave them or as a tasks file has them.
         import_functions: Also take `package.module:function`. Importing runs code, so this is for names that the
             operator typed, never for names that came with data.
 
     Raises:
-        ConfigurationError: no such verifier, or parameters that it does not take.
+        ConfigurationError: there is no such verifier, or it does not take these parameters.
     """
     name, params = (spec, {}) if isinstance(spec, str) else (spec.get("name"), spec.get("params") or {})
     if isinstance(name, str) and ":" in name and import_functions:
@@ -43,7 +43,7 @@ def import_object(path: str) -> Any:
     """Returns the object at `package.module:attribute`, from the current folder or among the installed packages.
 
     The current folder is put first on Python's path, as `python -m` does it: a console script has its own folder there. It is
-    left out where Python was told so (`-P`, `PYTHONSAFEPATH`).
+    left out if Python was told so (`-P`, `PYTHONSAFEPATH`).
 
     Raises:
         ConfigurationError: there is no such module or attribute, or the module fails; says where it was looked for.

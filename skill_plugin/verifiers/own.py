@@ -1,4 +1,4 @@
-"""Who judges a task that was logged: the verifier that its name loads, or the operator's own.
+"""The choice of the verifier that judges a logged task: the one that its name loads, or the operator's own.
 
 A name that came with data is never imported, because importing runs code. A function of the operator's own, or another verifier
 that is not in `VERIFIERS`, therefore judges again only where the operator gives it again.
@@ -23,7 +23,7 @@ def verifier_of(logged: str | Mapping[str, Any], own: Verifier | None = None) ->
 
     Args:
         logged: The task's `verifier`.
-        own: What the operator gives now: `--verifier`, a setting, or an argument.
+        own: The verifier that the operator gives now: `--verifier`, a setting, or an argument.
 
     Raises:
         ConfigurationError: the name cannot be loaded, and the operator gives nothing that can stand for it.
@@ -91,7 +91,7 @@ def _is_function(logged: Mapping[str, Any]) -> bool:
 
 
 def _is_known(logged: Any) -> bool:
-    """Whether `VERIFIERS` has its name, and those of all its parts. What is malformed in it, loading says."""
+    """Returns whether `VERIFIERS` has its name, and those of all its parts. Loading reports what is malformed in it."""
     if not isinstance(logged, str | Mapping):
         return False
     whole = _whole(logged)

@@ -41,7 +41,7 @@ exec(compile(sys.stdin.read(), "program.py", "exec"), {"__name__": "__main__"})
 
 @dataclass(frozen=True)
 class Result:
-    """How a program ended. `stdout` and `stderr` are cut at a megabyte."""
+    """The result of a program. `stdout` and `stderr` are cut at a megabyte."""
 
     returncode: int
     stdout: str
@@ -55,7 +55,7 @@ class Result:
 
 
 def run_python(program: str, *, seconds: float = 10.0, memory_mb: int = 512) -> Result:
-    """Runs `program` and returns how it ended; never raises for what the program does."""
+    """Runs `program` and returns how it ended; never raises for an error of the program."""
     limits = [str(value) for value in (int(seconds) + 1, memory_mb * 2**20, _MAX_OUTPUT)]
     with tempfile.TemporaryDirectory(prefix="skill-plugin-") as folder:
         out, err = Path(folder, ".stdout"), Path(folder, ".stderr")

@@ -1,8 +1,8 @@
 """Threads that judge: used again and again, and left behind when a verifier hangs.
 
-A pool of the standard library cannot be left behind: one hung call holds its thread, and the interpreter's end, for ever. A new
-thread for every verdict can, but `Thread.start` waits until the thread has begun, and with it an event loop that has many
-verdicts to give.
+A pool of the standard library cannot be left behind: one hung call holds its thread, and the interpreter's end, for
+ever. A new thread for every verdict can be, but `Thread.start` waits until the thread has begun, and with it an event
+loop that has many verdicts to give.
 """
 
 import contextvars

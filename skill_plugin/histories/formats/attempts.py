@@ -19,7 +19,7 @@ MEMORY = "a memory text beside the answer is not imported"
 
 
 class Attempts:
-    """Each attempt is an episode of its own; one that is wrong does not cost the others."""
+    """Reads each attempt as an episode of its own; a malformed one does not cost the others."""
 
     @staticmethod
     def claims(value: Mapping[str, Any]) -> bool:
@@ -74,5 +74,5 @@ def _names(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_model(value: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """`{"question": ..., "175b_verification": {"solution": ..., "is_correct": true}}`, the form of the original GSM8K file."""
+    """Reads the first GSM8K file's `{"question": ..., "175b_verification": {"solution": ..., "is_correct": true}}`."""
     return [{"model": key, **one} for key, one in value.items() if isinstance(one, Mapping) and "solution" in one]

@@ -15,7 +15,7 @@ NOT_THE_LAST = "the episode's reward is not its last step's"
 
 
 class Episodes:
-    """The reward is the stated one, which may be the best step's and not the last one's. The answer is every step."""
+    """Reads episodes. The reward is the stated one, which may be the best step's; the answer is all steps."""
 
     @staticmethod
     def claims(value: Mapping[str, Any]) -> bool:
@@ -27,7 +27,7 @@ class Episodes:
         asked = fields.first(row.value, *fields.TASK_KEYS)
         if asked is not None and isinstance(
             row.value.get("commands"), str
-        ):  # what the agent was given with the problem
+        ):  # data that the agent was given with the problem
             asked = f"{fields.text_of(asked)}\n\n{row.value['commands'].strip()}"
         task = fields.task_of(row, asked)
         answer, rewards = _steps(row.value)
@@ -60,7 +60,7 @@ class Episodes:
 
 
 def _steps(value: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """The transcript, and the steps' rewards where they have some."""
+    """Returns the transcript, and the steps' rewards if they have some."""
     steps, turns = value.get("steps"), value.get("turn_history")
     if isinstance(steps, list):
         known = [step if isinstance(step, Mapping) else {"action": step} for step in steps]

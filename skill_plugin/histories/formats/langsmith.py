@@ -26,7 +26,7 @@ PREFERRED = ("reward", "correctness", "score")
 
 
 class LangSmith:
-    """The reward is the score named reward, correctness or score, else the only one there is.
+    """Reads root runs. The reward is the score named reward, correctness or score, else the only one there is.
 
     Remembers how many rows it saw of each run of ours: one run may execute several times.
     """
@@ -90,7 +90,7 @@ class LangSmith:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    """An object, or the JSON text of one, as bulk exports have it."""
+    """Reads an object, or the JSON text of one, as bulk exports have it."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -100,7 +100,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _asked(inputs: Mapping[str, Any]) -> Any:
-    """What the user asked: an input by a usual name, else the last thing the user said, else all of it."""
+    """Returns the user's question: an input by a usual name, else the last thing the user said, else all of it."""
     messages = inputs.get("messages")
     if isinstance(messages, list) and len(messages) == 1 and isinstance(messages[0], list):  # a chat model's batch
         messages = messages[0]
@@ -125,7 +125,7 @@ def _answer(outputs: Mapping[str, Any]) -> str:
 
 
 def _judged(run: Mapping[str, Any]) -> tuple[float | None, str, list[str]]:
-    """Reward, comments, notes."""
+    """Returns the reward, the comments and the notes."""
     scores: dict[str, list[Any]] = {}
     comments: list[str] = []
     given, stats = run.get("feedback"), _object(run.get("feedback_stats"))

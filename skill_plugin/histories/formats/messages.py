@@ -14,7 +14,7 @@ from skill_plugin.records import Rollout
 
 
 class Messages:
-    """The task is the row's instruction, else the first thing the user says; the answer is the whole conversation."""
+    """Reads conversations, which are the answers. The task is the row's instruction, else the user's first message."""
 
     @staticmethod
     def claims(value: Mapping[str, Any]) -> bool:

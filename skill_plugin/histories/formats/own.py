@@ -1,4 +1,4 @@
-"""`skill-plugin`: what `histories export` writes, as JSON lines or Parquet; `columns` says what is in a row."""
+"""`skill-plugin`: the format that `histories export` writes, as JSON lines or Parquet; `columns` describes a row."""
 
 import json
 import re
@@ -15,14 +15,14 @@ from skill_plugin.records import Purpose, Revision, Rollout, Task, split_ref
 
 NOT_OURS = "not a row that histories export wrote"
 START = "the starting skill of an imported lineage"
-"""What a revision of generation 0 is called: nobody's revision, but the text that the others began from."""
+"""The name of a revision of generation 0: nobody's revision, but the text that the others began from."""
 
 _ROW = {**dict.fromkeys(columns.TEXTS, "text"), **dict.fromkeys(columns.WHOLE, "int")}
 _KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "time": (str, datetime), "json": (Mapping,)
 }  # fmt: skip
 _GATE = re.compile("ev_[^:]*:gate:")
-"""How the run id of a gate's rollout begins, which is all that the first format says of its purpose."""
+"""The beginning of the run id of a gate's rollout, which is all that the first format says of its purpose."""
 
 _TASK = ("family", "reference", "verifier", "split", "chain", "position")
 _MAY_RAISE = (KeyError, TypeError, ValueError)  # our own errors are ValueErrors too
@@ -66,26 +66,26 @@ class Own:
 
 
 def _unfolded(row: Row) -> dict[str, Any]:
-    """The columns that are JSON texts in Parquet."""
+    """Returns the columns that are JSON texts in Parquet, as JSON."""
     if not row.is_parquet:
         return {}
     return {key: json.loads(row.value[key]) if row.value[key] is not None else None for key in columns.AS_JSON}
 
 
 def _older(value: Mapping[str, Any]) -> dict[str, Any]:
-    """What a row of the first format does not have."""
+    """Returns the columns that a row of the first format does not have."""
     return {"chain": None, "position": None, "prompt_tasks": None} if value.get("format") == columns.FIRST else {}
 
 
 def _unfolded_rollout(one: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
-    """A rollout with its `also` as JSON; one of the first format with the purpose that its run id says."""
+    """Returns a rollout with its `also` as JSON; one of the first format with the purpose that its run id says."""
     if row.value.get("format") == columns.FIRST:
         return {**one, "also": {}, "purpose": "gate" if _GATE.match(row.value["run_id"]) else "run"}
     return {**one, "also": json.loads(one["also"])} if row.is_parquet and one["also"] is not None else one
 
 
 def _checked(value: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
-    """The columns that are read, if each is of its kind."""
+    """Returns the columns that are read, if each is of its kind."""
     for name, kind in kinds.items():
         if not isinstance(value[name], (*_KINDS[kind], NoneType)) or isinstance(value[name], bool) != (
             kind == "bool" and value[name] is not None
@@ -136,7 +136,7 @@ def _later(value: Any) -> Later:
 
 
 def _start(value: Mapping[str, Any], stem: str) -> list[EpisodeRevision]:
-    """The text of a skill that no revision of the file has, so that it is not lost."""
+    """Returns the text of a skill that no revision of the file has, so that it is not lost."""
     skill, text = _ref(value["skill"]), value["text"]
     if skill is None or not isinstance(text, str):
         return []

@@ -28,7 +28,7 @@ _TRIAL = re.compile(r"trial_?(\d+)")
 
 
 class ReflectionTrials:
-    """Remembers how many reflections each lineage had, and whether it was solved: a few bytes a lineage."""
+    """Reads trials. Remembers each lineage's number of reflections and whether it was solved: a few bytes a lineage."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, bool]] = {}

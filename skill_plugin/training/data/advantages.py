@@ -2,7 +2,7 @@
 
 Axes: C candidates of one prompt, K rollouts under a candidate, P rollouts of the generation before. `r(c,k)` is a reward,
 `R(c) = mean_k r(c,k)`. K may differ between candidates; one without a reward (K = 0) is in no mean, and its terms are 0.
-Where siblings count, R(c) and the gain that takes the place of inter(c) are those of `histories.credit`: see `credited_C`.
+If siblings count, R(c) and the gain that takes the place of inter(c) are those of `histories.worth`: see `credited_C`.
 
     A(c,k)     = intra(c,k) + lambda * inter(c)
     intra(c)   = R(c) - mean_c R(c)            candidates under one prompt compared, the default
@@ -24,18 +24,18 @@ Scale = Literal["none", "std"]
 Rewards = Sequence[Sequence[float]]
 
 STD_FLOOR = 1e-4
-"""What TRL adds to the standard deviation (trl/trainer/grpo_trainer.py, `advantages / (std_rewards + 1e-4)`)."""
+"""Added to the standard deviation, as TRL does (trl/trainer/grpo_trainer.py, `advantages / (std_rewards + 1e-4)`)."""
 
 
 def candidate_intra_C(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[float]:
-    """`R(c) - mean_c R(c)`, shape [C]; scaled, over the sample standard deviation of R(c) plus 1e-4."""
+    """Returns `R(c) - mean_c R(c)`, shape [C]; scaled, over the sample standard deviation of R(c) plus 1e-4."""
     known = [fmean(rewards_K) for rewards_K in rewards_C_K if rewards_K]
     centred = iter(_centred(known, scale))
     return [next(centred) if rewards_K else 0.0 for rewards_K in rewards_C_K]
 
 
 def rollout_intra_C_K(rewards_C_K: Rewards, *, scale: Scale = "none") -> list[list[float]]:
-    """`r(c,k) - mean_k r(c,k)`, shape [C][K]; scaled, over the sample standard deviation of r(c,:) plus 1e-4."""
+    """Returns `r(c,k) - mean_k r(c,k)`, shape [C][K]; scaled, over r(c,:)'s sample standard deviation plus 1e-4."""
     return [_centred(rewards_K, scale) for rewards_K in rewards_C_K]
 
 
@@ -46,13 +46,14 @@ def inter_C(
     generation: int,
     first_inter: Literal["baseline", "zero"] = "baseline",
 ) -> list[float]:
-    """`R(c) - mean_p previous(p)`, shape [C].
+    """Returns `R(c) - mean_p previous(p)`, shape [C].
 
     Args:
-        rewards_C_K: Of generation g, shape [C][K].
-        previous_P: All rewards of generation g - 1, shape [P]; where there are none, the term is 0.
+        rewards_C_K: Rewards of generation g, shape [C][K].
+        previous_P: All rewards of generation g - 1, shape [P]; if there are none, the term is 0.
         generation: g, from 1.
-        first_inter: Whether that of generation 1 is compared with generation 0's rollouts, or is 0, the paper's A_inter(1).
+        first_inter: `baseline` compares generation 1 with generation 0's rollouts; `zero` makes its term 0, the paper's
+            A_inter(1).
     """
     if not previous_P or (generation == 1 and first_inter == "zero"):
         return [0.0] * len(rewards_C_K)
@@ -67,7 +68,7 @@ def advantages_C_K(
     *,
     generation: int,
 ) -> list[list[float]]:
-    """`intra + inter_weight * inter`, shape [C][K]; with the candidates' intra term all k of a c have one value."""
+    """Returns `intra + inter_weight * inter`, shape [C][K]; with the candidates' intra term the same for all k."""
     if settings.intra == "candidate":
         intra = candidate_intra_C(rewards_C_K, scale=settings.scale)
         intra_C_K = [[one] * len(rewards_K) for one, rewards_K in zip(intra, rewards_C_K, strict=True)]
@@ -83,8 +84,8 @@ def credited_C(worths_of: Sequence[Worth], settings: AdvantageSettings, *, gener
     """Returns `R(c) - mean_c R(c) + inter_weight * gain(c)` of candidates that are compared by siblings, shape [C].
 
     Args:
-        worths_of: What each is worth, shape [C]; one that was not judged is in no mean, and its advantage is 0.
-        settings: The form.
+        worths_of: Worth of each, shape [C]; one that was not judged is in no mean, and its advantage is 0.
+        settings: The form of the advantages.
         generation: g, from 1; with `first_inter` `zero` the first has no gain.
     """
     rewards = [[] if one.reward is None else [one.reward] for one in worths_of]
@@ -94,7 +95,7 @@ def credited_C(worths_of: Sequence[Worth], settings: AdvantageSettings, *, gener
 
 
 def parts(advantages_K: Sequence[float]) -> tuple[float, float]:
-    """`mean_k max(A(k), 0)` and `mean_k min(A(k), 0)`: what the clipped surrogate needs to know of K advantages on one ratio.
+    """Returns `mean_k max(A(k), 0)` and `mean_k min(A(k), 0)`, which is all that the clipped surrogate needs of A(k).
 
     `min(rho A, clip(rho) A)` is `A min(rho, 1 + e)` for A > 0 and `A max(rho, 1 - e)` for A < 0, and rho is the same for all k.
     """
@@ -104,10 +105,10 @@ def parts(advantages_K: Sequence[float]) -> tuple[float, float]:
 
 
 def warning(settings: AdvantageSettings, candidates: int) -> str | None:
-    """Says so if there is no gradient inside the clip range whatever the rewards; None if there may be one.
+    """Returns a warning if there is no gradient inside the clip range whatever the rewards; None if there may be one.
 
     Args:
-        settings: The form.
+        settings: The form of the advantages.
         candidates: C, the most that any group has.
     """
     if settings.inter_weight > 0:

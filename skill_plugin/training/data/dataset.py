@@ -40,27 +40,27 @@ _SALT = b"skill-plugin validation "
 
 @dataclass(frozen=True, kw_only=True)
 class GroupReport:
-    """What was built, and from what.
+    """Numbers of the groups that were built, and of the revisions they come from.
 
     Args:
         read: Revisions in the rows; each is either among `candidates` or among `refused`.
         groups: Groups to learn from, with those of validation.
-        validation_groups: Those of tasks that are held back.
-        groups_by_siblings: Those whose texts are compared on sibling tasks.
-        groups_by_own_task: Those whose texts are compared on the task alone that they were written from.
+        validation_groups: Groups of tasks that are held back.
+        groups_by_siblings: Groups whose texts are compared on sibling tasks.
+        groups_by_own_task: Groups whose texts are compared only on the task that they were written from.
         candidates: Revisions to learn from.
-        rollouts: Under them on their own task, with a reward.
-        tokens: Of their completions.
-        refused: Revisions by why not, see `eligibility.refusal`.
+        rollouts: Rollouts with a reward under those revisions, on their own task.
+        tokens: Tokens of their completions.
+        refused: Number of refused revisions by reason, see `eligibility.refusal`.
         groups_without_signal: Groups that were left out because all advantages are 0.
-        reward_mean: Of `rollouts`; None of none.
-        reward_sd: Their sample standard deviation; None of fewer than two.
-        share_malformed: Of what was read; None of nothing.
-        checkpoints: How many candidates each wrote; `base model` is not an adapter.
-        since: When the first revision that was read was written, ISO 8601 in UTC.
-        until: And the last.
-        train_sha256: Of the groups' file.
-        validation_sha256: Likewise.
+        reward_mean: Mean reward of `rollouts`; None without any.
+        reward_sd: Sample standard deviation of their rewards; None for fewer than two.
+        share_malformed: Share of the read revisions that are malformed; None without any.
+        checkpoints: Number of candidates that each checkpoint wrote; `base model` is the one without an adapter.
+        since: Time when the first revision that was read was written, ISO 8601 in UTC.
+        until: Time when the last one was written.
+        train_sha256: Hash of the file of training groups.
+        validation_sha256: Hash of the file of validation groups.
     """
 
     read: int
@@ -100,13 +100,13 @@ def build_groups(
     """Writes `train/`, `validation/` and, when they are whole, `report.json`.
 
     Args:
-        rows: Of `store.histories.rows` or `read_rows`: the candidates of a group one after the other.
-        folder: What it holds of another building is replaced.
-        base_model: What is to be trained; None does not ask.
+        rows: Rows from `store.histories.rows` or `read_rows`, the candidates of a group one after the other.
+        folder: The folder to write to; older groups in it are replaced.
+        base_model: The model that is to be trained; None does not ask.
         ages: How many checkpoints each is behind the live one, None being the base model, see `eligibility.ages`; None does not
             ask.
-        max_age: How many it may be.
-        advantage: How rewards become advantages.
+        max_age: The most checkpoints that a revision may be behind.
+        advantage: Settings by which rewards become advantages.
         validation_share: Share of tasks that are held back, whole: a hash of a task's content decides.
         max_tokens: The model's context; a longer prompt and completion are refused.
 
@@ -143,7 +143,7 @@ def build_groups(
 
 
 class Rules(NamedTuple):
-    """What decides whether a revision is learned from; see `eligibility.refusal`."""
+    """Rules that decide whether a revision is learned from; see `eligibility.refusal`."""
 
     base_model: str | None = None
     ages: Mapping[str | None, int] | None = None
@@ -153,8 +153,10 @@ class Rules(NamedTuple):
 
 
 class GroupDecision(NamedTuple):
-    """What of a group is learned from: None is nothing. `reasons` say of each candidate why not, None where it is; `worths` and
-    `rewards` are what each was judged by.
+    """The part of a group that is learned from; None is nothing.
+
+    `reasons` say of each candidate why it is not learned from, None if it is; `worths` and `rewards` are those that
+    each was judged by.
     """
 
     group: Group | None
@@ -237,7 +239,7 @@ def decide_group(revised: Sequence[RecordedRevision], rules: Rules) -> GroupDeci
 
 
 def _judged(one: RecordedRevision, malformed_reward: float | None) -> CandidateRewards:
-    """Its rewards. A malformed text has the one that it is given; without tokens it is not one of a generator that is trained."""
+    """Returns a revision's rewards; a fixed one for a malformed text with tokens, as a trained generator writes it."""
     if not (one.malformed and one.completion_token_ids):
         return CandidateRewards(one.rewards, one.later)
     return CandidateRewards((), fixed=malformed_reward)

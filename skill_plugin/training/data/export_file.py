@@ -16,7 +16,7 @@ NEEDED = (
     "prompt_token_ids", "completion_token_ids", "logprobs", "rewards", "previous_rewards", "later", "checkpoint",
     "base_model", "source", "created_at",
 )  # fmt: skip
-"""What groups are built from. The texts, which are most of a file, are not among them."""
+"""The columns that groups are built from. The texts, which are most of a file, are not among them."""
 
 _NEW = ("chain", "position", "prompt_tasks", "later")
 """Columns that files of the first format do not have."""
@@ -27,17 +27,18 @@ _BATCH = 100
 
 
 def read_rows(path: str | Path, names: Sequence[str] = NEEDED) -> Iterator[dict[str, Any]]:
-    """The rows of a `.jsonl`, `.jsonl.gz` or `.parquet` file, as `store.histories.rows` gives them.
+    """Reads the rows of a `.jsonl`, `.jsonl.gz` or `.parquet` file, as `store.histories.rows` gives them.
 
-    What is wrong with the whole is raised at once, what is wrong further on when it is come to. Memory does not grow with the
-    file.
+    An error of the whole file is raised at once, an error further on when its row is reached. Memory does not grow with
+    the file.
 
     Args:
         path: The file.
         names: The columns that a row has; Parquet reads no others.
 
     Raises:
-        InvalidHistoryError: no such file, an empty or damaged one, one that is not ours, or of another format's version.
+        InvalidHistoryError: the file does not exist, is empty or damaged, is not ours, or is of another version of the
+            format.
         MissingExtraError: Parquet without pyarrow.
     """
     place = Path(path).expanduser()
@@ -54,7 +55,7 @@ def read_rows(path: str | Path, names: Sequence[str] = NEEDED) -> Iterator[dict[
 
 
 def check_format(row: Any, where: str) -> None:
-    """Raises `InvalidHistoryError` if a row is not one of ours, or of another version."""
+    """Raises `InvalidHistoryError` if a row is not one of ours, or is of another version."""
     said = row.get("format") if isinstance(row, Mapping) else None
     if said in columns.FORMATS:
         return
@@ -92,7 +93,7 @@ def _chosen(line: bytes, names: Sequence[str], where: str) -> dict[str, Any]:
 
 
 def _needed(names: Sequence[str], said: str) -> Iterator[str]:
-    """The columns that a row of this format must have."""
+    """Yields the columns that a row of this format must have."""
     return (name for name in names if said == columns.FORMAT or name not in _NEW)
 
 
@@ -131,7 +132,7 @@ def _parquet(place: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _values(column: Any) -> list[Any]:
-    """A column as Python objects. Lists of numbers go by NumPy: Arrow makes an object of each number before it is Python's."""
+    """Returns a column as Python objects; lists of numbers through NumPy, because Arrow makes two objects of each."""
     kind = str(column.type)
     if not kind.startswith("list<") or "string" in kind or column.null_count:
         return list(column.to_pylist())

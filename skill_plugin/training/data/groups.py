@@ -1,6 +1,6 @@
-"""Candidate groups: what the trainer learns from, one JSON line each, read one at a time.
+"""Candidate groups, which the trainer learns from: one JSON line each, read one at a time.
 
-A folder of lines with the places where they begin is all that random access needs, can be looked into with any tool, and is
+A folder of lines with the places where they begin is all that random access needs, can be read with any tool, and is
 not a pickle.
 """
 
@@ -28,14 +28,15 @@ class Candidate:
 
     Args:
         number: Its place in the group.
-        completion_token_ids: Shape [T], with the token that ended it.
-        logprobs: Of those tokens when they were sampled, at the group's temperature, shape [T].
-        rewards: On the task that it was written from, shape [K]; of a malformed text the one reward that it is given.
-        pull: From 0.
-        push: Up to 0.
+        completion_token_ids: Its token ids, shape [T], with the token that ended it.
+        logprobs: Log-probabilities of those tokens when they were sampled, at the group's temperature, shape [T].
+        rewards: Rewards on the task that it was written from, shape [K]; for a malformed text the one reward that it is
+            given.
+        pull: Mean positive part of its advantages, from 0.
+        push: Mean negative part of its advantages, up to 0.
         checkpoint: The adapter that wrote it; None is the base model.
         well_formed: Whether it was a skill.
-        reward: R(c), what it is worth beside the others of its group; None is the mean of `rewards`.
+        reward: R(c), its worth beside the others of its group; None is the mean of `rewards`.
         gain: R(c) - R(parent) on the same tasks; None is `reward` less the mean of the group's `previous_rewards`.
     """
 
@@ -52,7 +53,7 @@ class Candidate:
 
     @property
     def worth(self) -> float:
-        """R(c)."""
+        """R(c), the candidate's worth."""
         return fmean(self.rewards) if self.reward is None else self.reward
 
 
@@ -62,14 +63,14 @@ class Group:
 
     Args:
         id: The group's id in the histories.
-        task: The task's content hash; what is held back for validation is held back by it.
-        family: The task's.
+        task: The task's content hash, which decides if the group is held back for validation.
+        family: The task's family.
         generation: g, from 1.
-        prompt_token_ids: Shape [P].
-        temperature: That the candidates were sampled at; log-probabilities are of logits / temperature.
-        candidates: Those that are learned from, C or fewer.
+        prompt_token_ids: Token ids of the prompt, shape [P].
+        temperature: The temperature of the candidates' sampling; log-probabilities are of logits / temperature.
+        candidates: Candidates that are learned from, C or fewer.
         previous_rewards: All rewards of generation g - 1 on this task.
-        siblings: Content hashes of the tasks that its candidates are compared on; none is their own task alone.
+        siblings: Content hashes of the tasks that its candidates are compared on; empty for their own task alone.
     """
 
     id: str
@@ -141,7 +142,7 @@ class Groups:
         return len(self._offsets)
 
     def __getitem__(self, place: int) -> Group:
-        """Raises `InvalidHistoryError` where the line there is not a group."""
+        """Reads the group at a place; raises `InvalidHistoryError` if the line there is not a group."""
         offset = self._offsets[place]
         try:
             with (self.folder / LINES).open("rb") as lines:
@@ -155,7 +156,7 @@ class Groups:
 
     @property
     def sha256(self) -> str:
-        """Of all lines."""
+        """The hash of all lines."""
         digest = sha256()
         with (self.folder / LINES).open("rb") as lines:
             while some := lines.read(1 << 20):
@@ -168,5 +169,5 @@ def _tuples(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fields(record: Group | Candidate) -> dict[str, Any]:
-    """`dataclasses.asdict` would copy every token, at ten times the price."""
+    """Returns a record's fields; `dataclasses.asdict` would copy every token, at ten times the price."""
     return {name: getattr(record, name) for name in record.__dataclass_fields__}

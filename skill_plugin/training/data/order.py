@@ -1,4 +1,4 @@
-"""Which groups a step learns from, and how fast: both follow from the step's number, so that a resumed run repeats them."""
+"""Order of the groups, and the learning rate: both follow from a step's number, so that a resumed run repeats them."""
 
 import math
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Order:
     """The places of `groups` groups in `epochs` passes, each in a random order of its own.
 
     Args:
-        groups: How many there are.
-        epochs: Passes.
+        groups: Number of groups.
+        epochs: Passes over the groups.
         size: Groups of a step; an epoch that has fewer is one step.
-        seed: Of the order.
+        seed: Seed of the order.
     """
 
     groups: int
@@ -31,16 +31,16 @@ class Order:
 
     @property
     def _size(self) -> int:
-        return min(self.size, self.groups)  # a step with a group twice would be as one with it once
+        return min(self.size, self.groups)  # a group twice in a step would count like once
 
     def step(self, number: int) -> list[int]:
-        """The places of one step, from 0; the last step may have fewer."""
+        """Returns the places of one step, numbered from 0; the last step may have fewer."""
         positions = range(number * self._size, min((number + 1) * self._size, self.groups * self.epochs))
         return [_epoch(self.groups, self.seed, at // self.groups)[at % self.groups] for at in positions]
 
 
 def orders(surveyed: Survey, settings: TrainSettings) -> tuple[Order, Order]:
-    """Of the supervised warm start, and of what follows it."""
+    """Returns the orders of the supervised warm start and of the training after it."""
     size, seed = settings.groups_per_step, settings.seed
     return (
         Order(len(surveyed.accepted), settings.sft_epochs, size, seed),
@@ -56,11 +56,13 @@ def _epoch(groups: int, seed: int, number: int) -> list[int]:
 
 
 def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
-    """Rises linearly over the warm-up, then falls to 0 as a cosine (Loshchilov and Hutter, arXiv:1608.03983).
+    """Returns a rate that rises linearly over the warm-up, then falls to 0 as a cosine.
+
+    The cosine is that of Loshchilov and Hutter, arXiv:1608.03983.
 
     Args:
-        step: From 0.
-        steps: All of the run.
+        step: The step's number, from 0.
+        steps: Number of all steps of the run.
         settings: The highest rate, and the warm-up's share of the steps.
     """
     warm = math.ceil(settings.warmup * steps)

@@ -1,4 +1,4 @@
-"""A revision's row, checked: what is not of its kind must not become a gradient."""
+"""A revision's row, checked: a value of a wrong kind must not become a gradient."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,8 +14,9 @@ from skill_plugin.training.data.export_file import check_format
 class RecordedRevision(NamedTuple):
     """A revision as far as it decides about learning from it.
 
-    `task` is the task's content hash, `malformed` that it became no skill, `temperature` that of `eligibility.temperature_of`,
-    `previous` all rewards of the generation before, `later` the rewards on sibling tasks.
+    `task` is the task's content hash, `malformed` says that it did not become a skill, `temperature` is that of
+    `eligibility.temperature_of`, `previous` holds all rewards of the generation before, `later` the rewards on sibling
+    tasks.
     """
 
     group_id: str
@@ -40,7 +41,7 @@ class RecordedRevision(NamedTuple):
 
 
 def revisions(rows: Iterable[Mapping[str, Any]]) -> Iterator[RecordedRevision]:
-    """The revisions among rows of histories.
+    """Yields the revisions among rows of histories.
 
     Raises:
         InvalidHistoryError: a row is not ours, or damaged.

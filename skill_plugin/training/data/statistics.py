@@ -1,4 +1,4 @@
-"""What a store's histories hold, in numbers: counted lineage by lineage, in memory that does not grow with them."""
+"""Numbers of a store's histories, counted lineage by lineage, in memory that does not grow with them."""
 
 import math
 from collections import Counter, defaultdict
@@ -18,14 +18,14 @@ OWN, IMPORTED = "own", "imported"
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryStats:
-    """What `histories stats` says.
+    """Numbers that `histories stats` prints.
 
-    `by_source` and `by_purpose` count all rollouts, everything else those of lineages alone: not those on siblings, of the gate and
-    of replays. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own and imported ones
-    apart. `groups_by_siblings` are the groups whose texts are compared on sibling tasks, the others go by their own task. The
-    `inter_term` is R(g,c) less that of what c revises, on the same tasks: `measured_sd` is its spread over all candidates,
-    `noise_sd` what chance alone makes of it for rewards of mean p and K rollouts a candidate: sqrt(2 p (1 - p) / K). Only
-    what is above the noise can be learned from.
+    `by_source` and `by_purpose` count all rollouts, everything else only those of lineages: not those on siblings, of
+    the gate or of replays. `reward_by_generation` is of rollouts under a skill or none, not of the control arm; our own
+    and imported ones apart. `groups_by_siblings` are the groups whose texts are compared on sibling tasks; the others
+    are compared on their own task. The `inter_term` is R(g,c) less R of the text that c revises, on the same tasks:
+    `measured_sd` is its spread over all candidates, `noise_sd` the spread by chance alone for rewards of mean p and K
+    rollouts a candidate: sqrt(2 p (1 - p) / K). Only a spread above the noise can be learned from.
     """
 
     tasks: dict[str, int]
@@ -47,7 +47,7 @@ class HistoryStats:
 
 @dataclass
 class Rewards:
-    """The mean of a stream, and how many passed."""
+    """Mean and share of passes of a stream of rewards."""
 
     count: int = 0
     total: float = 0.0
@@ -92,14 +92,15 @@ class Spread:
 
 @dataclass
 class HistoryCounts:
-    """Counts histories lineage by lineage. What may be learned from is decided as for a training, by `decide_group`.
+    """Counts histories lineage by lineage. As in a training, `decide_group` decides what may be learned from.
 
-    Rollouts on siblings, of the gate and of replays have run ids of their own: they come as lineages, and are counted as none.
+    Rollouts on siblings, of the gate and of replays have run ids of their own: they come as lineages, but are not
+    counted as such.
 
     Args:
-        rules: What decides about a revision.
-        checkpoint: Count only what this checkpoint wrote, in lineages in which it wrote something; `base model` is the one without
-            an adapter.
+        rules: The rules that decide about a revision.
+        checkpoint: Count only texts that this checkpoint wrote, in lineages in which it wrote one; `base model` is the
+            one without an adapter.
     """
 
     rules: Rules
@@ -124,7 +125,7 @@ class HistoryCounts:
         """Counts one lineage: the generations of one run on one task.
 
         Args:
-            rows: Those of `store.histories.rows` with one task and one run id.
+            rows: Rows of `store.histories.rows` with one task and one run id.
 
         Raises:
             InvalidHistoryError: a row is damaged.
@@ -175,7 +176,7 @@ class HistoryCounts:
                     self.inter.add(worth.gain)
 
     def result(self, tasks: Mapping[str, int]) -> HistoryStats:
-        """Returns what was counted, with the number of tasks by split."""
+        """Returns the counted numbers, with the number of tasks by split."""
         ages = self.rules.ages or {}
         candidates = self.written_by.total()
         k, p = self.rewards_a_candidate.mean, self.compared.mean
@@ -231,12 +232,12 @@ class HistoryCounts:
 
 
 def _compared(judged: CandidateRewards, siblings: Sequence[str]) -> Iterable[float]:
-    """The rewards that a candidate's worth is made of."""
+    """Returns the rewards that a candidate's worth is made of."""
     if not siblings:
         return judged.own
     return [reward for later in judged.later if later.task in siblings for reward in later.rewards]
 
 
 def inter_noise(p: float, k: float) -> float:
-    """Standard deviation of the difference of two means of k rewards that are 1 with probability p: sqrt(2 p (1 - p) / k)."""
+    """Returns sqrt(2 p (1 - p) / k), the SD of the difference of two means of k rewards, each 1 with chance p."""
     return math.sqrt(2 * p * (1 - p) / k)

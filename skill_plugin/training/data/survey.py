@@ -1,4 +1,4 @@
-"""What of a run's groups a model can compute, found out before the first step: one bad group must not end a night."""
+"""Survey of the groups that a model can compute, made before the first step: one bad group must not end a night."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -14,13 +14,13 @@ class Survey:
     """The groups of a folder, looked through once.
 
     Args:
-        places: Of those that can be computed.
-        accepted: Of those among them that have a revision to learn from in supervised training.
-        refused: Why the others cannot be, by id.
+        places: Places of the groups that can be computed.
+        accepted: Places of those among them that have a revision to learn from in supervised training.
+        refused: Reasons why the others cannot be computed, by id.
         prompt: Tokens of the longest prompt.
         completion: Tokens of the longest completion.
-        candidates: Most of a group.
-        tokens: Of the longest prompt with a completion.
+        candidates: Candidates of the largest group.
+        tokens: Tokens of the longest prompt with a completion.
     """
 
     places: list[int] = field(default_factory=list)
@@ -36,8 +36,8 @@ def survey(groups: Groups, config: Any) -> Survey:
     """Looks through all groups, one at a time.
 
     Args:
-        groups: Of the run.
-        config: The base model's, which says how many tokens it takes, and which.
+        groups: The run's groups.
+        config: The base model's configuration, which says how many tokens it takes, and which.
     """
     text = config.get_text_config()
     found = Survey()
@@ -58,7 +58,7 @@ def survey(groups: Groups, config: Any) -> Survey:
 
 
 def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
-    """Why a group cannot be computed, or None."""
+    """Returns why a group cannot be computed, or None."""
     candidates = group.candidates
     if not group.prompt_token_ids or not candidates or not all(one.completion_token_ids for one in candidates):
         return "it has no candidates, or a prompt or a candidate of 0 tokens"
@@ -80,7 +80,7 @@ def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
 
 
 def accepted(group: Group) -> Group:
-    """The group with those candidates that were better than what they revised: what a cold start learns to write."""
+    """Returns the group with the candidates that were better than the text they revised, for a cold start to learn."""
     better = tuple(one for one in group.candidates if one.well_formed and (_gain(one, group) or 0.0) > 0)
     return replace(group, candidates=better)
 

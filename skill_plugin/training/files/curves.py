@@ -22,10 +22,10 @@ class Panel(NamedTuple):
     """A picture of one metric.
 
     Args:
-        metric: Its name in the file.
-        title: Above the picture.
-        unit: Beside it.
-        level: Where nothing has changed yet; a dashed line.
+        metric: The metric's name in the file.
+        title: Text above the picture.
+        unit: Text beside it.
+        level: The value when nothing has changed yet, drawn as a dashed line.
         logarithmic: Values that span more than a power of ten are drawn by their logarithm.
         noisy: A mean is drawn over it.
     """
@@ -50,9 +50,9 @@ PANELS = (
 
 
 def draw(metrics_path: Path, out_png: Path, *, title: str) -> bool:
-    """Draws the metrics of a run; whether it could be done.
+    """Draws the metrics of a run, and returns whether it did.
 
-    Where a step has no finite value the line has a gap.
+    If a step has no finite value the line has a gap.
 
     Raises:
         ConfigurationError: the metrics cannot be read.
@@ -108,7 +108,7 @@ def _panel(axis: "Axes", panel: Panel, steps: Sequence[int], values: Sequence[fl
 
 
 def _means(values: Sequence[float], reach: int) -> list[float]:
-    """Of the finite values up to `reach` steps away; where a step has none there stays a gap."""
+    """Returns means of the finite values up to `reach` steps away; a step without a finite value stays a gap."""
     means = []
     for place, value in enumerate(values):
         near = [one for one in values[max(0, place - reach) : place + reach + 1] if math.isfinite(one)]

@@ -1,4 +1,4 @@
-"""What a run was made of, so that it can be told from another, repeated, and resumed."""
+"""Manifest of a run: the facts by which it is told from another, repeated, and resumed."""
 
 import json
 import platform
@@ -14,7 +14,7 @@ from skill_plugin.errors import ConfigurationError
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate")
 DECIDING = ("data", "settings", "base_revision", "parent_sha256", "versions")
-# Settings that say when to stop or to save, and not what comes out of a step.
+# Settings that say when to stop or to save, and do not change a step's result.
 FREE = ("max_minutes", "snapshot_steps")
 
 
@@ -26,15 +26,15 @@ def manifest(
     parent_sha256: str | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """What a run was made of, as JSON values.
+    """Returns the manifest of a run, as JSON values.
 
     Args:
-        plan: With `settings` (of `TrainSettings.to_json`), and `base_model` and `parent` as given.
-        data: What identifies the groups: the hash of each of their files, the window (`since`, `until`), and what else the
-            report of the data set says.
-        base_revision: As `base_model.base_revision` says it.
-        parent_sha256: Of the adapter that is trained further.
-        device: As torch names it, or the name of the GPU.
+        plan: The plan, with `settings` (of `TrainSettings.to_json`), and `base_model` and `parent` as given.
+        data: Facts that identify the groups: the hash of each of their files, the window (`since`, `until`), and the
+            rest of the data set's report.
+        base_revision: The base model's revision, from `base_models.base_revision`.
+        parent_sha256: Hash of the adapter that is trained further.
+        device: The device as torch names it, or the name of the GPU.
     """
     settings = dict(plan["settings"])
     written: dict[str, Any] = {
@@ -54,7 +54,7 @@ def manifest(
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python, of this package and of those that compute; None of one that is not installed."""
+    """Returns the versions of Python, of this package and of those that compute; None for one that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version(), "skill_plugin": __version__}
     for name in PACKAGES:
         try:
@@ -65,9 +65,9 @@ def versions() -> dict[str, str | None]:
 
 
 def same_run(manifest: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The deciding facts in which two manifests differ, each as a line; none means that one run can resume as the other.
+    """Returns the deciding facts in which two manifests differ, a line each; if empty, one run can resume the other.
 
-    Time budgets and how often a snapshot is taken may differ: they do not change what comes out of a step. So may the device,
+    Time budgets and how often a snapshot is taken may differ: they do not change a step's result. So may the device,
     the folders' names, and when the manifest was written.
     """
     facts, others = dict(_facts(manifest)), dict(_facts(other))
@@ -95,10 +95,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value in a file.
+    """Reads the value in a JSON file.
 
     Raises:
-        ConfigurationError: it is not there, cannot be read, or is not JSON.
+        ConfigurationError: the file does not exist, cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

@@ -25,11 +25,11 @@ class MetricsLog:
     one line a step however often it was killed.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
         step: The last step that is done; lines of later ones are dropped. 0 begins anew.
 
     Attributes:
-        non_finite: Values so far that were no finite number; each is logged as null.
+        non_finite: Values so far that were not a finite number; each is logged as null.
     """
 
     def __init__(self, folder: Path, *, step: int = 0) -> None:
@@ -64,10 +64,10 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`, each with its `step`; a last one that is not whole is left out.
+    """Reads the lines of a `metrics.jsonl`, each with its `step`; a last one that is not whole is left out.
 
     Raises:
-        ConfigurationError: the file is not there, or another line is damaged.
+        ConfigurationError: the file does not exist, or another line is damaged.
     """
     try:
         return list(_lines(path))
@@ -89,7 +89,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _keep(path: Path, step: int) -> None:
-    """Leaves the whole lines of the steps up to this one."""
+    """Keeps only the whole lines of the steps up to this one."""
     if not path.exists():
         return
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as kept:

@@ -1,7 +1,7 @@
-"""Snapshots of a run: what the next step needs, whole or not there, so that a killed run resumes bit for bit.
+"""Snapshots of a run: all that the next step needs, whole or not there, so that a killed run resumes bit for bit.
 
 Folders named by their step. Each is written under another name, synced, and renamed; its `state.json` has the hashes of the
-others. What does not verify is passed over for the one before it.
+others. A snapshot that does not verify is passed over for the one before it.
 """
 
 import json
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The tensors by part and name, and whatever else the run wants to know again."""
+    """The tensors by part and name, and the rest of the run's state."""
 
     step: int
     parts: Mapping[str, Mapping[str, torch.Tensor]]
@@ -35,7 +35,7 @@ class Snapshot:
 
 
 def needed_bytes(adapter_bytes: int) -> int:
-    """Of the snapshots, each with the adapter and two moments, one more while it is written, and of the adapter at the end."""
+    """Returns the bytes of `KEPT` snapshots (adapter and two moments), one being written, and the last adapter."""
     return adapter_bytes * (3 * (KEPT + 1) + 1)
 
 
@@ -43,7 +43,7 @@ class Snapshots:
     """The snapshots of a run; the newest `KEPT` stay.
 
     Args:
-        folder: Where they are.
+        folder: The folder that holds them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,7 +68,7 @@ class Snapshots:
         return place
 
     def newest(self) -> Snapshot | None:
-        """The newest one that verifies."""
+        """Returns the newest snapshot that verifies, or None."""
         for folder in self._folders():
             try:
                 state = json.loads((folder / STATE).read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ class Snapshots:
         return None
 
     def _folders(self) -> list[Path]:
-        """Newest first; what was being written when the run was killed has another name."""
+        """Returns the folders, newest first; one that was being written when the run was killed has another name."""
         return sorted(self.folder.glob("step-" + "[0-9]" * 8), reverse=True)
 
 

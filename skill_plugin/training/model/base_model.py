@@ -32,7 +32,7 @@ __all__ = [
 
 
 def pick_dtype(wanted: str, device: str) -> torch.dtype:
-    """Of `auto`, `float32` or `bfloat16`: `auto` is bfloat16 on a GPU that has it, else float32."""
+    """Returns the dtype of `auto`, `float32` or `bfloat16`: `auto` is bfloat16 on a GPU that has it, else float32."""
     if wanted == "auto":
         has_it = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if has_it else torch.float32
@@ -43,7 +43,7 @@ def pick_dtype(wanted: str, device: str) -> torch.dtype:
 
 
 def load_config(path: str | Path) -> Any:
-    """What a causal language model says of itself, without its weights; raises as `load_base` does."""
+    """Returns a causal language model's configuration, without its weights; raises as `load_base` does."""
     name = model_folder(path)
     with loading(f"the model {name!r}", GET_ONE):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
@@ -52,14 +52,14 @@ def load_config(path: str | Path) -> Any:
 
 
 def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) -> tuple[Any, Any]:
-    """A causal language model in safetensors, frozen and on its device, and its tokenizer.
+    """Loads a causal language model in safetensors, frozen and on its device, and its tokenizer.
 
-    No code that a model brings along is run.
+    Code in the model's folder is not run.
 
     Args:
         path: A folder, or a model's name on the Hugging Face Hub.
-        dtype: As `pick_dtype` takes it.
-        device: As torch names it; by default `cuda` where there is one, else `cpu`.
+        dtype: A name that `pick_dtype` takes.
+        device: A device as torch names it; by default `cuda` where there is one, else `cpu`.
 
     Raises:
         ConfigurationError: there is no such model, it is not a causal language model, its weights are damaged, incomplete or
@@ -121,12 +121,13 @@ def _out_of_memory(exc: BaseException | None) -> bool:
 
 
 def linear_layers(model: Any) -> list[str]:
-    """The names of all linear layers in the model's decoder blocks, so of neither the head nor another tower.
+    """Returns the names of all linear layers in the model's decoder blocks, so not of the head or another tower.
 
-    Nor of the experts of a mixture, which transformers 5 keeps in one tensor, nor of what chooses between them.
+    The experts of a mixture, which transformers 5 keeps in one tensor, and the router that chooses between them are
+    left out.
 
-    A name is the last part of a module's (`q_proj`) where that means the same in all blocks and nothing elsewhere, which is
-    what servers read best; else the whole one.
+    A name is the last part of a module's (`q_proj`) if that means the same in all blocks and nothing elsewhere, which
+    servers read best; else the whole one.
 
     Raises:
         ConfigurationError: there are no blocks, or no linear layers in them.
@@ -154,15 +155,15 @@ def attach_adapter(
     targets: Sequence[str] | None = None,
     seed: int = 0,
 ) -> PeftModel:
-    """The model with a trainable LoRA adapter in float32 without drop-out; the base stays frozen. The model is changed.
+    """Adds a trainable LoRA adapter in float32 without drop-out to the model, which is changed; the base stays frozen.
 
     Args:
-        model: As `load_base` returns it.
+        model: A model that `load_base` returned.
         parent: An adapter to train further, with its own rank, alpha and targets.
-        rank: Of a new adapter, which changes nothing yet: its B is 0.
-        alpha: Of a new adapter; it is scaled by alpha / rank.
-        targets: Of a new adapter, last parts of modules' names; by default `linear_layers`.
-        seed: Of a new adapter's A. The random numbers of the process are left alone.
+        rank: Rank of a new adapter, which changes nothing yet: its B is 0.
+        alpha: Alpha of a new adapter; it is scaled by alpha / rank.
+        targets: Modules that a new adapter is added to, by the last parts of their names; by default `linear_layers`.
+        seed: Seed of a new adapter's A. The random numbers of the process are left alone.
 
     Raises:
         ConfigurationError: the parent is not an adapter, or one of another base; or the targets are not in this one.
@@ -237,9 +238,9 @@ def save_adapter(model: PeftModel, folder: Path, gathered: dict[str, torch.Tenso
     The same weights give the same bytes. `PeftModel.from_pretrained` and vLLM read it.
 
     Args:
-        model: With the adapter.
-        folder: What is there is replaced.
-        gathered: The adapter's weights by parameter name, where the model's own are spread over processes.
+        model: The model with the adapter.
+        folder: The folder to write; an existing one is replaced.
+        gathered: The adapter's weights by parameter name, if the model's own are spread over processes.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(_weights(model, gathered).items())}
     config = model.peft_config["default"].to_dict() | {"inference_mode": True}

@@ -1,4 +1,4 @@
-"""How much memory a training step needs, told before a model is loaded rather than when it fails."""
+"""Memory that a training step needs, told before a model is loaded rather than when it fails."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from skill_plugin.training.data.survey import Survey
 from skill_plugin.training.settings import TrainSettings
 
 FLOAT32 = 4
-# What an allocator and kernels take beside the tensors that are counted here.
+# Share of an allocator and kernels beside the tensors that are counted here.
 MARGIN = 1.15
 
 
@@ -20,10 +20,10 @@ class MemoryEstimate:
     """Bytes on one device at the peak of a step.
 
     Args:
-        weights: Of the frozen base.
+        weights: Weights of the frozen base.
         adapter: Its weights, gradients and Adam's two moments.
-        activations: What is kept for the backward pass.
-        logits: Of one chunk of the head, with its gradient.
+        activations: Tensors that are kept for the backward pass.
+        logits: Logits of one chunk of the head, with their gradient.
         prefix_copies: The prompt's keys and values beside each candidate's, of the shared way.
     """
 
@@ -39,7 +39,7 @@ class MemoryEstimate:
 
     @property
     def needed(self) -> int:
-        """With what an allocator and kernels take beside."""
+        """All bytes, with the share of an allocator and kernels."""
         return int(self.total * MARGIN)
 
     def __str__(self) -> str:
@@ -60,13 +60,14 @@ def estimate(
     head_chunk: int,
     gradient_checkpointing: bool,
 ) -> MemoryEstimate:
-    """What one forward and backward pass needs, with LoRA on all linear layers and a frozen base.
+    """Returns the memory of one forward and backward pass, with LoRA on all linear layers and a frozen base.
 
-    In elements of one token of one layer, with H the hidden size, A = heads * head size, K = key-value heads * head size and I
-    the width that a token takes through the MLP, the backward pass needs: both norms' inputs (2 H) and outputs (2 H), the
-    rotated query and its key and value and the attention's output (2 A + 2 K), and gate, SiLU(gate), up and their product
-    (4 I): `4 H + 2 A + 2 K + 4 I`. Where the base is in half precision the norms compute in float32 and each adapter keeps its
-    own float32 copy of its input: `(2 H + 5 H + A + I) * 4 + (2 A + 2 K + 3 I) * dtype_bytes` bytes.
+    In elements of one token of one layer, with H the hidden size, A = heads * head size, K = key-value heads * head
+    size and I the width that a token takes through the MLP, the backward pass needs: both norms' inputs (2 H) and
+    outputs (2 H), the rotated query and its key and value and the attention's output (2 A + 2 K), and gate, SiLU(gate),
+    up and their product (4 I): `4 H + 2 A + 2 K + 4 I`. If the base is in half precision the norms compute in float32
+    and each adapter keeps its own float32 copy of its input:
+    `(2 H + 5 H + A + I) * 4 + (2 A + 2 K + 3 I) * dtype_bytes` bytes.
 
     Rows of tokens R: shared `P + G C`, plain `G (P + C)`. With checkpointing each layer keeps its input (H) and one layer at a
     time is computed again. The logits are computed `head_chunk` tokens at a time and again in the backward pass: three
@@ -75,13 +76,13 @@ def estimate(
     gradient and two moments. A sum of the parts, though not all of them peak together.
 
     Args:
-        config: The base's, as `AutoConfig` reads it.
-        dtype_bytes: Of a weight of the base: 4, or 2 for bfloat16.
-        lora_parameters: Of the adapter.
-        tokens: C, of the longest completion.
-        prompt_tokens: P.
-        group: G, the candidates of one forward pass: of the shared way the whole group, of the plain way `rows`.
-        way: How they are computed.
+        config: The base's configuration, as `AutoConfig` reads it.
+        dtype_bytes: Bytes of a weight of the base: 4, or 2 for bfloat16.
+        lora_parameters: Number of the adapter's weights.
+        tokens: C, the tokens of the longest completion.
+        prompt_tokens: P, the tokens of the prompt.
+        group: G, the candidates of one forward pass: the whole group in the shared way, `rows` in the plain way.
+        way: The way in which they are computed.
         head_chunk: Tokens whose logits are in memory at a time.
         gradient_checkpointing: Whether activations are computed again rather than kept.
     """
@@ -117,7 +118,7 @@ def of_run(
     dtype: torch.dtype,
     lora: int,
 ) -> MemoryEstimate:
-    """What the largest step of a run needs, `lora` being the adapter's weights; see `estimate`."""
+    """Returns the memory of a run's largest step; `lora` is the number of the adapter's weights; see `estimate`."""
     return estimate(
         config,
         dtype_bytes=dtype.itemsize,
@@ -132,17 +133,17 @@ def of_run(
 
 
 def parameters(config: Any) -> int:
-    """How many weights the model of a config has, without making it."""
+    """Returns how many weights the model of a config has, without making it."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call]
     return sum(one.numel() for one in model.parameters())
 
 
 def check(estimate: MemoryEstimate, free_bytes: int) -> None:
-    """Whether a step fits into the memory that was free before the model was loaded.
+    """Checks that a step fits into the memory that was free before the model was loaded.
 
     Raises:
-        ConfigurationError: it does not, with the estimate, what is free and what to lower.
+        ConfigurationError: it does not fit; gives the estimate, the free memory and what to lower.
     """
     if (needed := estimate.needed) > free_bytes:
         largest = max(_ADVICE, key=lambda name: getattr(estimate, name))
@@ -163,7 +164,7 @@ _ADVICE = {
 
 
 def free_memory(device: str) -> int | None:
-    """Bytes that are free on a device now; None where it cannot be told."""
+    """Returns the bytes that are free on a device now; None if that cannot be told."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     try:
@@ -174,7 +175,7 @@ def free_memory(device: str) -> int | None:
 
 
 def _mlp_width(text: Any) -> int:
-    """I: of a mixture of experts that of those which a token takes."""
+    """Returns I; for a mixture of experts, the width of those that a token takes."""
     width = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * text.hidden_size
     experts = getattr(text, "num_experts_per_tok", None)
     if experts:

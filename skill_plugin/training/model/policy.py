@@ -26,12 +26,12 @@ class Policy:
 
     Args:
         plan: Names the base model and the adapter to begin with.
-        accelerator: One process, or how many it is spread over.
-        surveyed: How large the groups are that it is to compute.
-        sample: One of them, to find out by how the model can be computed.
+        accelerator: Knows the processes that it is spread over.
+        surveyed: Sizes of the groups that it is to compute.
+        sample: One of them, to find out in which way the model can be computed.
 
     Raises:
-        ConfigurationError: the model or the adapter cannot be had, or they do not fit into memory.
+        ConfigurationError: the model or the adapter cannot be loaded, or they do not fit into memory.
     """
 
     def __init__(self, plan: TrainPlan, accelerator: Accelerator, surveyed: Survey, sample: Group) -> None:
@@ -73,28 +73,28 @@ class Policy:
         self._rows = settings.rows
 
     def passes(self, group: Group) -> Iterator[list[int]]:
-        """Which candidates of a group go into one forward pass."""
+        """Yields the numbers of a group's candidates that go into one forward pass each."""
         return scoring.batches(group, self.way, self._rows)
 
     def logprobs(self, group: Group, numbers: Sequence[int]) -> torch.Tensor:
-        """Of the completion tokens of some candidates, one after the other, in nats, shape [N]."""
+        """Returns log-probabilities of some candidates' completion tokens, one after the other, in nats, shape [N]."""
         completions = [group.candidates[number].completion_token_ids for number in numbers]
         found: torch.Tensor = self._scorer(group.prompt_token_ids, completions, group.temperature)
         return found
 
     @torch.no_grad()
     def base_logprobs(self, group: Group, numbers: Sequence[int]) -> torch.Tensor:
-        """The same of the frozen base model, shape [N]."""
+        """Returns the log-probabilities that the frozen base model gives those tokens, in nats, shape [N]."""
         with _without_adapter(self.peft):
             return self.logprobs(group, numbers)
 
     def unsynced(self) -> AbstractContextManager[Any]:
-        """Gradients of what is done here stay in this process until a pass outside of it."""
+        """Keeps the gradients of the passes inside in this process, until a pass outside."""
         found: AbstractContextManager[Any] = self._accelerator.no_sync(self._scorer)
         return found
 
     def step(self, *, learning_rate: float, max_norm: float) -> float:
-        """Takes a step, unless the gradient is not finite; its norm before it was scaled down."""
+        """Takes a step, unless the gradient is not finite; returns its norm before it was scaled down."""
         norm = self._accelerator.clip_grad_norm_(self.trainable().values(), max_norm)
         size = float(_whole(norm)) if norm is not None else math.nan
         if math.isfinite(size):
@@ -108,14 +108,14 @@ class Policy:
         self._optimizer.zero_grad()
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
-        """The adapter's weights by name."""
+        """Returns the adapter's weights by name."""
         for module in self._scorer.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()  # what it gathered for a forward pass is not one of the optimizer's parameters
         return {name: one for name, one in self.peft.named_parameters() if one.requires_grad}
 
     def parts(self) -> dict[str, dict[str, torch.Tensor]]:
-        """What a snapshot keeps: the adapter's weights, and AdamW's moments of each."""
+        """Returns the tensors for a snapshot: the adapter's weights, and AdamW's moments of each."""
         state = self._optimizer.state
         weights = self.trainable()
         moments = {
@@ -125,7 +125,7 @@ class Policy:
 
     @torch.no_grad()
     def restore(self, snapshot: Snapshot) -> None:
-        """Goes back to where a snapshot was taken."""
+        """Goes back to the state of a snapshot."""
         state = self._optimizer.state
         for name, one in self.trainable().items():
             one.copy_(_placed(snapshot.parts[ADAPTER][name].to(one.device), one))
@@ -146,7 +146,7 @@ class Policy:
 
 @contextmanager
 def _without_adapter(model: torch.nn.Module) -> Iterator[None]:
-    """PEFT's `disable_adapter`, without setting `requires_grad`: FSDP may hold other parameters then than afterwards."""
+    """Switches the adapter off for a while, but leaves `requires_grad`: FSDP may hold other parameters afterwards."""
     layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     for layer in layers:
         layer._disable_adapters = True  # noqa: SLF001 - what the method sets
@@ -154,7 +154,7 @@ def _without_adapter(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
-            layer._disable_adapters = False  # noqa: SLF001 - as above
+            layer._disable_adapters = False  # noqa: SLF001 - what the method sets
 
 
 def _no_dropout(model: torch.nn.Module) -> None:
@@ -166,10 +166,10 @@ def _no_dropout(model: torch.nn.Module) -> None:
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor that FSDP has spread over processes, gathered; all of them must ask for it."""
+    """Gathers a tensor that FSDP has spread over processes; all of them must ask for it."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _placed(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The opposite."""
+    """Spreads a tensor over processes in the way that another one is spread."""
     return distribute_tensor(tensor, like.device_mesh, like.placements) if isinstance(like, DTensor) else tensor

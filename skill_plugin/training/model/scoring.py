@@ -1,4 +1,4 @@
-"""Token ids -> log-probabilities with a graph, of a group's candidates behind their prompt.
+"""Computes log-probabilities with a graph from token ids, of a group's candidates behind their prompt.
 
 `shared` computes the prompt once for all of them, `plain` once a row. Both keep the logits of `head_chunk` tokens in memory at a
 time and compute them again in backward: a group's logits would be its largest tensor.
@@ -30,16 +30,16 @@ Chosen = Literal["shared", "plain"]
 
 
 class Scorer(nn.Module):
-    """Log-probabilities of completions. What a trainer wraps, prepares and calls.
+    """Computes log-probabilities of completions; a trainer wraps, prepares and calls it.
 
-    With `shared` the model keeps the attention of `shared_prefix` from the first call on; calls that are not a scorer's are
-    ordinary ones to it. Adapters are the caller's to switch (`with model.disable_adapter():`).
+    With `shared` the model keeps the attention of `shared_prefix` from the first call on; other calls than a scorer's
+    are ordinary ones to it. Adapters are the caller's to switch (`with model.disable_adapter():`).
 
     Args:
         model: A causal language model of transformers, with or without PEFT adapters.
         way: See `choose_way`.
         head_chunk: Tokens whose logits are in memory at a time.
-        longest: Tokens that a model must attend over for `shared`, where groups will be longer than the first ones.
+        longest: Tokens that a model must attend over for `shared`, if groups will be longer than the first ones.
 
     Raises:
         ConfigurationError: the model has an adapter that is not one of weights (prompt tuning), which would not be seen.
@@ -54,9 +54,9 @@ class Scorer(nn.Module):
     def forward(
         self, prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], temperature: float
     ) -> Tensor:
-        """Of all completion tokens, candidates one after the other, shape [N], float32, in nats, of logits / temperature.
+        """Returns log-probabilities of all completion tokens, candidate after candidate, shape [N], float32, in nats.
 
-        One forward pass of the model.
+        They are of logits / temperature, by one forward pass of the model.
 
         Raises:
             ConfigurationError: the prompt or a completion has no tokens, the temperature is not above 0, or the way is
@@ -85,14 +85,14 @@ class Scorer(nn.Module):
 
 
 def batches(group: Group, way: Chosen, rows: int) -> Iterator[list[int]]:
-    """Which of a group's candidates go into each call of a scorer: all with `shared`, `rows` of them with `plain`."""
+    """Yields a group's candidates for each call of a scorer: all with `shared`, `rows` of them with `plain`."""
     count = len(group.candidates)
     at_once = max(count, 1) if way == "shared" else rows
     return (list(range(begin, min(begin + at_once, count))) for begin in range(0, count, at_once))
 
 
 def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | None = None) -> tuple[Chosen, str]:
-    """How a model's groups are computed, and why. Computes a few small rows; call it before the first step.
+    """Returns the way to compute a model's groups, and why. Computes a few small rows; call it before the first step.
 
     A prompt may be shared where (1) every layer attends with the layout, (2) another last token of one candidate does not move
     the log-probabilities of the others by one bit, and (3) log-probabilities are those of the model's own forward pass over
@@ -100,8 +100,8 @@ def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | N
     recurrent or convolutions. `auto` then warns, once a model, and takes `plain`.
 
     Args:
-        model: As for a `Scorer`, before it is wrapped.
-        wanted: What to use; `auto` is `shared` where that is right.
+        model: The model for a `Scorer`, before it is wrapped.
+        wanted: The way to use; `auto` is `shared` if that is right for the model.
         sample: A group; its token ids are used.
         longest: Tokens of the longest prompt with a completion that there will be; None is the sample's.
 
@@ -125,7 +125,7 @@ def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | N
             )
         if wanted == "plain":
             return "plain", "asked for"
-        # What plain rows are off is rounding; the rest is for where they happen not to be off.
+        # Plain rows are off by rounding; the rest is for a model whose plain rows happen not to be off.
         rounding = float((plain_N - probe.truth_N).abs().max())
         allowed = 5e-5 + 4 * rounding if exact else min(0.1 + 4 * rounding, 0.5)
         wrong = _wrong_if_shared(model, probe, longest, allowed)
@@ -151,7 +151,7 @@ _warned: WeakSet[nn.Module] = WeakSet()
 
 
 class _Probe(NamedTuple):
-    """A small group, what its log-probabilities are, and a token to put in place of the first candidate's last."""
+    """A small group, its log-probabilities, and a token to put in place of the first candidate's last."""
 
     prompt_token_ids: list[int]
     completions: list[list[int]]
@@ -163,11 +163,11 @@ def _probe(causal: Any, sample: Group) -> _Probe:
     tokens = [*sample.prompt_token_ids, *(token for one in sample.candidates for token in one.completion_token_ids)]
     if not tokens:
         raise ConfigurationError(f"group {sample.id!r} has no tokens; leave it out")
-    # Different tokens, so that what is at the wrong place shows. The first candidate is the longest: it ends where the next
+    # Different tokens, so that one at a wrong place shows. The first candidate is the longest: it ends where the next
     # one begins, and hands on whatever leaks.
     ids = cycle(dict.fromkeys([*tokens, 0, 1]))
     prompt_token_ids, *completions = ([next(ids) for _ in range(length)] for length in (40, 12, 7, 3))
-    # One row at a time, without padding, through the model as it is: as little of what is here as there can be.
+    # One row at a time, without padding, through the model as it is: with as little code of this file as possible.
     truth = []
     for completion in completions:
         logits_1_T_V = causal(
@@ -180,7 +180,7 @@ def _probe(causal: Any, sample: Group) -> _Probe:
 
 
 def _wrong_if_shared(model: nn.Module, probe: _Probe, longest: int, allowed: float) -> str | None:
-    """Why a prompt cannot be shared, or None."""
+    """Returns why a prompt cannot be shared, or None."""
     causal, scorer = _causal(model), Scorer(model, way="shared", longest=longest)
     kinds = set(getattr(causal.config.get_text_config(), "layer_types", None) or ATTENTION)
     if unlike := kinds - ATTENTION:
@@ -201,7 +201,7 @@ def _wrong_if_shared(model: nn.Module, probe: _Probe, longest: int, allowed: flo
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Without drop-out; each module is as it was afterwards."""
+    """Turns drop-out off for a while; each module is restored afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -212,12 +212,12 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _causal(model: Any) -> Any:
-    """The model of transformers that adapters were put into."""
+    """Returns the model of transformers that adapters were put into."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _body(causal: Any) -> str:
-    """What its body is called in it; Gemma 3 of transformers 4.57 has a prefix that is not there."""
+    """Returns the name of the model's body; Gemma 3 of transformers 4.57 has a prefix that does not exist."""
     prefix: str = causal.base_model_prefix
     return prefix if hasattr(causal, prefix) else "model"
 
@@ -272,7 +272,7 @@ class _FixedBody:
 
 
 def _head(causal: Any, outputs: Any) -> Callable[[Tensor], Tensor]:
-    """What a causal language model makes of its body's hidden states, [n, E] -> [n, V].
+    """Returns a function from the body's hidden states to logits, [n, E] -> [n, V].
 
     It is the family's own forward pass over a body that is done, so whatever it does with logits (scale them, cap them, adapt
     the head) is done here too.

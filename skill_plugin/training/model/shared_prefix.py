@@ -9,12 +9,14 @@ itself, and positions count on from the prompt in each: the numbers are those of
 tokens through the layers instead of G * (P + C). It is what PrefixGrouper (arXiv:2506.05433) does, written as two calls of
 PyTorch's own attention: nothing to compile, no mask of L x L, and ordinary autograd.
 
-The layout travels to each layer where a mask would: as a tensor of shape [P, G, C, 0], which holds nothing and says it all. It
-is an argument of the layer, so gradient checkpointing keeps it for the layer that it computes again in backward, in whatever
-thread that happens and whatever was computed in between. A call without a layout is ordinary attention, except while a shared
-forward pass is being watched: there it is an error, and so is a layer that attends by other means.
+The layout travels to each layer where a mask would: as a tensor of shape [P, G, C, 0], which is empty: its shape is the
+layout. It is an argument of the layer, so gradient checkpointing keeps it for the layer that it computes again in
+backward, in whatever thread that happens and whatever was computed in between. A call without a layout is ordinary
+attention, except while a shared forward pass is being watched: there it is an error, and so is a layer that attends by
+other means.
 
-Axes: B rows, H heads, L tokens, D dimensions of a head, K heads of keys and values, P, G, C as above.
+Axes: B rows, H heads, L tokens, D dimensions of a head, K heads of keys and values, P prompt tokens, G candidates of C
+tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,9 +42,9 @@ class PackedGroup(NamedTuple):
 
     Args:
         ids_1_L: The tokens.
-        positions_1_L: Of each token behind its own prompt.
-        layout_P_G_C_0: What `attend` is told as its mask.
-        predicts_N: Where in L each completion token is predicted.
+        positions_1_L: Position of each token behind its own prompt.
+        layout_P_G_C_0: The mask argument of `attend`.
+        predicts_N: Places in L where each completion token is predicted.
     """
 
     ids_1_L: Tensor
@@ -52,7 +54,7 @@ class PackedGroup(NamedTuple):
 
 
 def pack(prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], device: torch.device) -> PackedGroup:
-    """One row of a prompt and its completions, all of them of one token or more."""
+    """Packs a prompt and its completions, all of them of one token or more, into one row."""
     prompt, length = len(prompt_token_ids), max(map(len, completions))
     ids, positions = list(prompt_token_ids), list(range(prompt))
     predicts: list[int] = []
@@ -61,7 +63,7 @@ def pack(prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], 
         ids += [
             *completion,
             *[prompt_token_ids[0]] * (length - len(completion)),
-        ]  # what is behind a token does not reach it
+        ]  # tokens behind a token do not reach it
         positions += range(prompt, prompt + length)
         # The prompt's last token predicts the first of every candidate.
         predicts += [prompt - 1, *range(begin, begin + len(completion) - 1)]
@@ -75,7 +77,7 @@ def pack(prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], 
 
 @dataclass
 class Watch:
-    """What happened in a forward pass.
+    """Record of a forward pass.
 
     Args:
         longest: Tokens that each layer must attend over, if only in later passes.
@@ -91,7 +93,7 @@ _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 @contextmanager
 def watched(model: Any, longest: int = 0) -> Iterator[None]:
-    """Each layer of `model` must attend through `attend`, with a layout, in the forward pass that is inside.
+    """Checks that each layer of `model` attends through `attend`, with a layout, in the forward pass inside.
 
     Raises:
         ConfigurationError: one does not; the log-probabilities would be wrong.
@@ -118,8 +120,8 @@ def install(model: Any) -> None:
 
 @contextmanager
 def installed(model: Any) -> Iterator[None]:
-    """The same for a while."""
-    before = model.config._attn_implementation  # noqa: SLF001 - as above
+    """Makes `attend` the attention of a transformers model for a while."""
+    before = model.config._attn_implementation  # noqa: SLF001 - has no public name in transformers
     install(model)
     try:
         yield
@@ -138,20 +140,20 @@ def attend(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers.
+    """Computes attention with a shared prompt; an attention function of transformers.
 
     Args:
         module: The layer's attention.
-        query: Shape [1, H, L, D].
-        key: Shape [1, K, L, D].
-        value: As `key`.
+        query: Queries, shape [1, H, L, D].
+        key: Keys, shape [1, K, L, D].
+        value: Values, shape [1, K, L, D].
         attention_mask: The layout, shape [P, G, C, 0]; anything else makes it an ordinary call.
-        dropout: Of attention weights.
-        scaling: Of the scores; None is `D ** -0.5`.
-        options: Whatever else the family tells its attention.
+        dropout: Drop-out of attention weights.
+        scaling: Scale of the scores; None is `D ** -0.5`.
+        options: Further arguments that the family passes to its attention.
 
     Returns:
-        Shape [1, L, H, D], and no weights.
+        The output, shape [1, L, H, D], and None for the weights.
 
     Raises:
         ConfigurationError: in a shared forward pass, a layer without a layout, or one that attends in another way.
@@ -180,7 +182,7 @@ def attend(
         )
 
     def apart(states_1_H_L_D: Tensor) -> tuple[Tensor, Tensor]:
-        """The prompt's, shape [1, H, P, D], and the candidates', shape [G, H, C, D]."""
+        """Returns the prompt's states, shape [1, H, P, D], and the candidates', shape [G, H, C, D]."""
         rest_H_G_C_D = states_1_H_L_D[0, :, prompt:].reshape(-1, candidates, length, states_1_H_L_D.shape[3])
         return states_1_H_L_D[:, :, :prompt], rest_H_G_C_D.transpose(0, 1)
 
