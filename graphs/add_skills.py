@@ -20,6 +20,7 @@ from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, tas
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import RetrievalOptions, SkillStore
+from skill_plugin.store.guard import OnStoreError
 from skill_plugin.verifiers.adherence import Adherence
 
 Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
@@ -41,6 +42,7 @@ def add_skills(
     verifier_timeout: float = 30.0,
     task_from: TaskFrom | None = None,
     answer_from: AnswerFrom | None = None,
+    on_store_error: OnStoreError = "skip",
     **options: Unpack[RetrievalOptions],
 ) -> Builder:
     """Wires skills around the agent in a builder that has its edges and is not compiled yet; returns the builder.
@@ -62,6 +64,7 @@ def add_skills(
         verifier_timeout: Seconds until a verifier counts as hung.
         task_from: Finds the task in the state; by default its `task`, else its last human message.
         answer_from: Finds the answer in the state; by default its last AI message.
+        on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
         **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
@@ -83,6 +86,7 @@ def add_skills(
         store,
         task_from=task_from or task_from_state,
         state_schema=schema if task_from else None,
+        on_store_error=on_store_error,
         **options,
     )
     verify = verify_node(
@@ -98,7 +102,7 @@ def add_skills(
     for name, target in section.leave_through(VERIFY):
         record = name.replace(VERIFY, RECORD)
         builder.add_node(name, verify)
-        builder.add_node(record, record_node(store))
+        builder.add_node(record, record_node(store, on_store_error=on_store_error))
         builder.add_edge(name, record)
         builder.add_edge(record, target)
     return builder

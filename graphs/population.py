@@ -21,6 +21,7 @@ from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, SkillState, history, run_of
 from skill_plugin.records import Generation
 from skill_plugin.store import SkillStore
+from skill_plugin.store.guard import OnStoreError, StoreGuard
 
 Next = Literal["propose", "record"]
 Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
@@ -46,6 +47,7 @@ def add_population(
     candidates: int,
     rollouts: int,
     max_generations: int,
+    on_store_error: OnStoreError,
 ) -> Builder:
     """Wires C candidates with K rollouts each between `retrieve` and `record` (Skill-R1, arXiv:2605.09359).
 
@@ -61,7 +63,7 @@ def add_population(
     if generator is None or max_generations == 0:
         builder.add_edge("select", "record")
         return builder
-    builder.add_node("propose", _propose_node(store, generator, candidates))
+    builder.add_node("propose", _propose_node(store, generator, candidates, StoreGuard(store, on_store_error)))
     builder.add_conditional_edges("select", route, ["propose", "record"])
     builder.add_conditional_edges("propose", _after_propose(fan_out, route), ["rollout", "propose", "record"])
     return builder
@@ -133,14 +135,16 @@ def _select_node() -> SkillNode:
     return SkillNode("select", body, PopulationState)
 
 
-def _propose_node(store: SkillStore, generator: protocols.Generator | BaseChatModel, candidates: int) -> SkillNode:
+def _propose_node(
+    store: SkillStore, generator: protocols.Generator | BaseChatModel, candidates: int, guard: StoreGuard
+) -> SkillNode:
     """Samples candidates from one prompt and stages them."""
     writer = as_generator(generator)
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run, past, number = run_of(state), history(state), _next_number(state)
         parent = past[-1]
-        staged = yield from staged_revisions(store, writer, state, generation=number, n=candidates)
+        staged = yield from staged_revisions(store, writer, state, guard, generation=number, n=candidates)
         pinned = {
             skill.ref: PinnedSkill(
                 ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"revision": number}

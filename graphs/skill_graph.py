@@ -19,6 +19,7 @@ from skill_plugin.limits import AT_LEAST_0, AT_LEAST_1, check_number
 from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import DEFAULT_FAMILY, Task
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
+from skill_plugin.store.guard import OnStoreError
 from skill_plugin.verifiers.adherence import Adherence
 
 FORGET = ("reference", "family", "verifier", "split", "pin", "arm")
@@ -41,6 +42,7 @@ def create_skill_graph(
     from_output: FromOutput | None = None,
     verifier_timeout: float = 30.0,
     input_schema: type[Any] = SkillInput,
+    on_store_error: OnStoreError = "skip",
     **options: Unpack[RetrievalOptions],
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
     """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
@@ -68,6 +70,7 @@ def create_skill_graph(
         verifier_timeout: Seconds until a verifier counts as hung.
         input_schema: A TypedDict with some of the keys of `SkillInput`, for a server: other keys that a client sends
             are ignored.
+        on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
         **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
@@ -93,12 +96,13 @@ def create_skill_graph(
             task_from=task_from_input,
             state_schema=SkillInput,
             forget=(*FORGET, *INPUTS) if population else FORGET,
+            on_store_error=on_store_error,
             **options,
         ),
     )
     execute = execute_node(llm, system_prompt=system_prompt, to_input=to_input, from_output=from_output)
     verify = verify_node(verifier, adherence=adherence, timeout=verifier_timeout)
-    builder.add_node("record", record_node(store, publish=True))
+    builder.add_node("record", record_node(store, publish=True, on_store_error=on_store_error))
     builder.add_edge(START, "retrieve")
     builder.add_edge("record", END)
     if population:
@@ -111,6 +115,7 @@ def create_skill_graph(
             candidates=candidates,
             rollouts=rollouts,
             max_generations=max_generations,
+            on_store_error=on_store_error,
         )
     builder.add_node("execute", execute)
     builder.add_node("verify", verify)
@@ -120,7 +125,7 @@ def create_skill_graph(
         builder.add_edge("verify", "record")
         return builder
     route = skill_router(max_generations)
-    builder.add_node("revise", revise_node(store, generator))
+    builder.add_node("revise", revise_node(store, generator, on_store_error=on_store_error))
     builder.add_conditional_edges("verify", route, ["revise", "record"])
     if not approve:
         builder.add_conditional_edges("revise", route, ["execute", "revise", "record"])

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Annotated, Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -14,7 +14,9 @@ from pydantic import ConfigDict, Field
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.integrations import tools
 from skill_plugin.protocols import Strategy
+from skill_plugin.records import SkillHits
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
+from skill_plugin.store.guard import OnStoreError, StoreGuard
 from skill_plugin.store.search.retrieval import DEFAULT_STRATEGY
 
 
@@ -30,6 +32,7 @@ class SkillRetriever(BaseRetriever):
         min_score: The floor; see `SkillStore.search`.
         experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
         strategy: How to search; see `SkillStore.search`.
+        on_store_error: Without the store there are no documents (`skip`); or `raise`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -39,6 +42,7 @@ class SkillRetriever(BaseRetriever):
     min_score: float = DEFAULT_MIN_SCORE
     experience: float = DEFAULT_EXPERIENCE
     strategy: str | Strategy = DEFAULT_STRATEGY
+    on_store_error: OnStoreError = "skip"
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
@@ -68,10 +72,15 @@ class SkillRetriever(BaseRetriever):
                     "why": dict(hit.why),
                 },
             )
-            for hit in self.store.search(
-                query, wanted, min_score=self.min_score, experience=self.experience, strategy=self.strategy
-            )
+            for hit in self._guard.ask(lambda: self._search(query, wanted), lambda why: SkillHits(reason=why))
         ]
+
+    @cached_property
+    def _guard(self) -> StoreGuard:
+        return StoreGuard(self.store, self.on_store_error)
+
+    def _search(self, query: str, k: int) -> SkillHits:
+        return self.store.search(query, k, min_score=self.min_score, experience=self.experience, strategy=self.strategy)
 
 
 def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseTool]:

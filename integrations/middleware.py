@@ -21,6 +21,7 @@ from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
+from skill_plugin.store.guard import OnStoreError, StoreGuard
 from skill_plugin.verifiers.adherence import Adherence
 
 try:
@@ -83,6 +84,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             skill counts as used if it was loaded, and only then.
         task_from: Finds the task in the agent's state; by default the text of the last human message. No text means no task:
             nothing is retrieved and nothing recorded.
+        on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
         **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
@@ -100,17 +102,20 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         verifier_timeout: float = 30.0,
         load_skill: bool = False,
         task_from: TaskFrom | None = None,
+        on_store_error: OnStoreError = "skip",
         **options: Unpack[RetrievalOptions],
     ) -> None:
         super().__init__()
         retrieval = Retrieval.of(options)
-        self._retrieve = retrieve_node(store, task_from=lambda state: state["task"], retrieval=retrieval)
+        self._retrieve = retrieve_node(
+            store, task_from=lambda state: state["task"], retrieval=retrieval, on_store_error=on_store_error
+        )
         self._verify = verify_node(verifier, adherence=adherence, timeout=verifier_timeout)
-        self._record = record_node(store, reply_key=None)
+        self._record = record_node(store, reply_key=None, on_store_error=on_store_error)
         self._task_from = task_from or _last_request
         self._k = retrieval.k
         self._load_skill = load_skill
-        self.tools = [_load_skill_tool(store)] if load_skill else []
+        self.tools = [_load_skill_tool(store, StoreGuard(store, on_store_error))] if load_skill else []
 
     @property
     def name(self) -> str:
@@ -303,14 +308,14 @@ def _answer(state: Mapping[str, Any]) -> str:
     return str(state["messages"][-1].text)
 
 
-def _load_skill_tool(store: SkillStore) -> BaseTool:
+def _load_skill_tool(store: SkillStore, guard: StoreGuard) -> BaseTool:
     @tool(LOAD_SKILL, response_format="content_and_artifact")
     def load_skill(name: str, runtime: ToolRuntime[Any, Any]) -> tuple[str, PinnedSkill]:
         """Returns the whole procedure of a skill. Call it with the name of a listed skill before you begin the work."""
         state: Mapping[str, Any] = runtime.state
         skill = next((skill for skill in state.get("skillp_skills") or [] if skill["name"] == name), None)
         withheld = (state.get("skillp_run") or {}).get("arm") == "control"
-        skill = skill or (None if withheld else _live(store, name))
+        skill = skill or (None if withheld else guard.ask(lambda: _live(store, name), lambda _: None))
         if skill is None:
             raise ToolException(f"There is no skill {name!r}. Use a name from the list, or go on without.")
         return prompts.guidance([(skill["ref"], skill["name"], skill["text"])]), skill

@@ -1,5 +1,6 @@
 """SkillStore: one namespace's library, opened and closed."""
 
+import logging
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -38,6 +39,8 @@ DEFAULT_EMBEDDER = "minilm"
 
 
 INDEX_SECONDS = 120.0
+
+_log = logging.getLogger(__name__)
 
 MOVED = {
     **dict.fromkeys(["record", "record_all", "stage", "staged", "alone"], "runs"),
@@ -250,6 +253,9 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
 
     def close(self) -> None:
         """Lets an index that is being brought up to date finish, then lets go of everything."""
+        self.runs.spool.flush()
+        if left := len(self.runs.spool):
+            _log.warning("%d runs were not recorded: the store did not take them", left)
         if self._partition.indexer is not None:
             self._partition.indexer.close()
         self.database.close()

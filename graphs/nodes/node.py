@@ -8,12 +8,15 @@ loop is never blocked.
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
 from skill_plugin.graphs.observe import span
+from skill_plugin.store.guard import StoreGuard
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,12 @@ class Step:
 
     call: Callable[[], Any]
     acall: Callable[[], Awaitable[Any]] | None = None
+
+
+def ask(guard: StoreGuard, call: Callable[[], T], otherwise: Callable[[str], T]) -> Generator[Step, Any, T]:
+    """Asks the store in a node's body; see `StoreGuard.ask`."""
+    answer: T = yield Step(lambda: guard.ask(call, otherwise), lambda: guard.aask(call, otherwise))
+    return answer
 
 
 Body = Callable[[Mapping[str, Any], RunnableConfig], Generator[Step, Any, dict[str, Any]]]

@@ -8,11 +8,12 @@ from typing import Any, Unpack
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.nodes.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
-from skill_plugin.records import Arm, Task, split_ref
+from skill_plugin.records import Arm, SkillHits, Task, split_ref
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
+from skill_plugin.store.guard import OnStoreError, StoreGuard
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str]
 
@@ -23,6 +24,7 @@ def retrieve_node(
     task_from: TaskFrom = task_from_state,
     state_schema: type | None = None,
     forget: Sequence[str] = (),
+    on_store_error: OnStoreError = "skip",
     **options: Unpack[RetrievalOptions],
 ) -> SkillNode:
     """Retrieves at most `k` live skills for the task, or none and says why; the run uses their text to its end.
@@ -33,6 +35,8 @@ def retrieve_node(
         state_schema: The host's state class, needed if `task_from` reads other keys than `task`, `reference` and
             `messages`: LangGraph hands a node only the keys it declares.
         forget: Input keys to empty once they are read, so that the next run on the same thread does not inherit them.
+        on_store_error: `skip` lets the agent go on without a skill where the store cannot answer within two seconds, with the reason in
+            the stream and one warning in the log; `raise` raises.
         **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
@@ -40,7 +44,7 @@ def retrieve_node(
     """
     if not isinstance(store, SkillStore):
         raise ConfigurationError(f"{store!r} is not a SkillStore; open one with SkillStore.open(...)")
-    retrieval = Retrieval.of(options)
+    retrieval, guard = Retrieval.of(options), StoreGuard(store, on_store_error)
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         found = task_from(state)
@@ -51,16 +55,7 @@ def retrieve_node(
             skill = yield Step(lambda: store.get(pin))
             skills = [pinned(skill, pinned=True)]
         else:
-            hits = yield Step(
-                lambda: store.search(
-                    task.input,
-                    retrieval.k,
-                    min_score=retrieval.min_score,
-                    experience=retrieval.experience,
-                    strategy=retrieval.strategy,
-                    family=task.family,
-                )
-            )
+            hits = yield from ask(guard, lambda: _search(store, task, retrieval), lambda why: SkillHits(reason=why))
             skills = [
                 PinnedSkill(ref=hit.ref, name=hit.name, text=hit.text, score=hit.score, why=dict(hit.why))
                 for hit in hits
@@ -80,7 +75,7 @@ def retrieve_node(
             **facts_of(skills),
         }
         if skills and watched():
-            facts |= yield Step(lambda: _evidence(store, skills[0]["ref"]))
+            facts |= yield from ask(guard, lambda: _evidence(store, skills[0]["ref"]), lambda _: {})
         emit(
             "retrieved", facts, run_id=run["run_id"], skills=[skill["ref"] for skill in skills], arm=arm, reason=reason
         )
@@ -94,6 +89,17 @@ def retrieve_node(
         }
 
     return SkillNode("retrieve", body, reads_with(state_schema))
+
+
+def _search(store: SkillStore, task: Task, retrieval: Retrieval) -> SkillHits:
+    return store.search(
+        task.input,
+        retrieval.k,
+        min_score=retrieval.min_score,
+        experience=retrieval.experience,
+        strategy=retrieval.strategy,
+        family=task.family,
+    )
 
 
 def facts_of(skills: Sequence[PinnedSkill]) -> dict[str, Fact | None]:

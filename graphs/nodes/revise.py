@@ -10,18 +10,21 @@ from skill_plugin import protocols
 from skill_plugin.errors import GeneratorError, InvalidTaskError
 from skill_plugin.generators import as_generator, read
 from skill_plugin.generators.prompt import SAME_TEXT
-from skill_plugin.graphs.nodes.node import SkillNode, Step
+from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
 from skill_plugin.records import Generation, Revision
 from skill_plugin.store import SkillStore, StagedRevision
+from skill_plugin.store.guard import OnStoreError, StoreGuard
 
 NextStep = Literal["execute", "revise", "record"]
 
 HELD_OUT = "the task is held out in this library, so the generator may not see it"
 
 
-def revise_node(store: SkillStore, generator: protocols.Generator | BaseChatModel) -> SkillNode:
+def revise_node(
+    store: SkillStore, generator: protocols.Generator | BaseChatModel, *, on_store_error: OnStoreError = "skip"
+) -> SkillNode:
     """Has the generator write the next version of the skill, stages it, and pins it for the next attempt.
 
     A malformed text is kept as a failed revision that the next prompt shows; it uses up a generation. A node that is
@@ -30,13 +33,14 @@ def revise_node(store: SkillStore, generator: protocols.Generator | BaseChatMode
     Args:
         store: The library.
         generator: `generators.chat(model)`, a chat model, or anything with `propose(task, history, *, n)`.
+        on_store_error: `skip` revises nothing where the store cannot answer, and the run ends with the answer that it has; `raise` raises.
     """
-    writer = as_generator(generator)
+    writer, guard = as_generator(generator), StoreGuard(store, on_store_error)
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run, past = run_of(state), history(state)
         number = len(past)
-        [(revision, skill)] = yield from staged_revisions(store, writer, state, generation=number, n=1)
+        [(revision, skill)] = yield from staged_revisions(store, writer, state, guard, generation=number, n=1)
         current = past[-1].skill
         error = revision.error
         if skill is not None and skill.ref == current:
@@ -55,7 +59,13 @@ def revise_node(store: SkillStore, generator: protocols.Generator | BaseChatMode
 
 
 def staged_revisions(
-    store: SkillStore, writer: protocols.Generator, state: Mapping[str, Any], *, generation: int, n: int
+    store: SkillStore,
+    writer: protocols.Generator,
+    state: Mapping[str, Any],
+    guard: StoreGuard,
+    *,
+    generation: int,
+    n: int,
 ) -> Generator[Step, Any, list[StagedRevision]]:
     """Has `n` candidates written from one prompt, and staged; those of an earlier try of the same step, if there are any.
 
@@ -65,27 +75,35 @@ def staged_revisions(
     if not past:
         raise InvalidTaskError("there is no verdict to revise from; put verify_node before this node")
     group_id = f"{run['run_id']}:{generation}"
-    staged: list[StagedRevision] = yield Step(lambda: store.runs.staged(group_id))
+    staged = yield from ask(guard, lambda: store.runs.staged(group_id), _unstaged)
     if staged:
         return staged
-    if (yield Step(lambda: store.tasks.is_held_out(task))):
-        return [StagedRevision(Revision(completion="", error=HELD_OUT), None)]
+    held_out = yield from ask(guard, lambda: HELD_OUT if store.tasks.is_held_out(task) else "", lambda why: why)
+    if held_out:
+        return _unstaged(held_out)
     apropose = getattr(writer, "apropose", None)
     proposed = yield Step(
         lambda: writer.propose(task, past, n=n), (lambda: apropose(task, past, n=n)) if apropose else None
     )
     written = [read(revision, past) for revision in checked(writer, proposed)[:n]]
-    staged = yield Step(
-        lambda: store.runs.stage(
-            task,
-            written,
-            run_id=run["run_id"],
-            group_id=group_id,
-            generation=generation,
-            parent=past[-1].skill,
+    return (
+        yield from ask(
+            guard,
+            lambda: store.runs.stage(
+                task,
+                written,
+                run_id=run["run_id"],
+                group_id=group_id,
+                generation=generation,
+                parent=past[-1].skill,
+            ),
+            _unstaged,
         )
     )
-    return staged
+
+
+def _unstaged(why: str) -> list[StagedRevision]:
+    return [StagedRevision(Revision(completion="", error=why), None)]
 
 
 def skill_router(max_generations: int = 3) -> Callable[[SkillKeys], NextStep]:

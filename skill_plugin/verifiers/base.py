@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from skill_plugin import workers
 from skill_plugin.errors import ConfigurationError, VerifierError
 from skill_plugin.protocols import NamedVerifier, Verifier
 from skill_plugin.records import Task, Verdict, canonical_json, sha256
-from skill_plugin.verifiers import workers
 
 DEFAULT_TIMEOUT_S = 30.0
 

@@ -12,6 +12,7 @@ from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.runs import outcomes, revisions
 from skill_plugin.store.runs.evolve_runs import EvolveRuns
 from skill_plugin.store.runs.revisions import ParsedRevision, PromptGroup, StagedRevision
+from skill_plugin.store.runs.spool import Spool
 from skill_plugin.store.runs.training_runs import TrainingRuns
 
 _LOOK_AGAIN_S = 0.5
@@ -28,13 +29,14 @@ class RunRollout(NamedTuple):
 class Runs(Part):
     """The record of runs: each row is written at most once, however often it is sent.
 
-    `evolve` and `training` hold the runs of those jobs.
+    `evolve` and `training` hold the runs of those jobs, `spool` what could not be written yet.
     """
 
     def __init__(self, partition: Partition) -> None:
         super().__init__(partition)
         self.evolve = EvolveRuns(partition)
         self.training = TrainingRuns(partition)
+        self.spool = Spool()
 
     def record(
         self,

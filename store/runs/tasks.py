@@ -85,6 +85,11 @@ class Tasks(Part):
         vectors = self._partition.vectors
         return float(vectors(beginning(text)) @ vectors(beginning(other)))
 
+    @property
+    def is_embedding(self) -> bool:
+        """Whether the embedder is at work, which may first have to read its weights."""
+        return self._partition.vectors.working
+
     def records(self, recent: int = RECENT) -> dict[str, TaskRecord]:
         """Returns how each task went, by content hash: its newest rollouts that have a verdict.
 

@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 
 from skill_plugin.protocols import Embedder
@@ -28,17 +29,34 @@ class QueryVectors:
         self._size = size
         self._lock = threading.Lock()
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
+        self._working = 0
 
     @cached_property
     def signature(self) -> str:
-        return self.embedder.signature
+        with self._work():
+            return self.embedder.signature
+
+    @property
+    def working(self) -> bool:
+        """Whether the embedder is at work, which may first read its weights."""
+        return self._working > 0
+
+    @contextmanager
+    def _work(self) -> Iterator[None]:
+        with self._lock:
+            self._working += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working -= 1
 
     def __call__(self, text: str, also: Sequence[str] = ()) -> Vector:
         """The vector of a text. If the model has to be asked for it, it makes those of further texts with it."""
         known = self.known(text)
         if known is not None:
             return known
-        with forks.no_fork():  # an embedder has locks too
+        with self._work(), forks.no_fork():  # an embedder has locks too
             texts = [text, *also]
             made = [unit_vector(values, self.signature) for values in self.embedder.embed(texts)]
         with self._lock:

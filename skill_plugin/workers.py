@@ -1,4 +1,4 @@
-"""Threads that judge: used again and again, and left behind when a verifier hangs.
+"""Threads that can be left behind: used again and again, and given up when what they run hangs.
 
 A pool of the standard library cannot be left behind: one hung call holds its thread, and the interpreter's end, for
 ever. A new thread for every verdict can be, but `Thread.start` waits until the thread has begun, and with it an event
@@ -22,7 +22,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Job | None] = SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="verifier").start()
+        threading.Thread(target=self._work, daemon=True, name="skill-plugin").start()
 
     def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
