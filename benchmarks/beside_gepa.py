@@ -74,7 +74,7 @@ class Adapter:
         return {"rules": lines(wrote(rules, feedback, error=self._error, draw=self._draws(rules, feedback)))}
 
     def on_valset_evaluated(self, event: Mapping[str, Any]) -> None:
-        """A candidate was taken in."""
+        """Notes how many unseen tasks a candidate solves that was taken in."""
         text = event["candidate"]["rules"]
         share = fmean(bool(judged(task, answer(task.input, text)).passed) for task in self._world.unseen)
         self.best = max(self.best, share)
@@ -88,7 +88,7 @@ class _Silent:
 
 
 def gepa(world: House, *, error: float, seed: int, limit: int = LIMIT, validation: int | None = None) -> dict[str, Any]:
-    """Calls of GEPA until the unseen tasks are solved; `validation` is how many held-out tasks of a family it may use."""
+    """Counts calls of GEPA until the unseen tasks are solved; it may use `validation` held-out tasks of a family."""
     by_family: defaultdict[str, list[Task]] = defaultdict(list)
     for task in world.heldout:
         by_family[task.family].append(task)
@@ -115,7 +115,7 @@ def compare(
     settings: EvolveSettings | None = None,
     limit: int = LIMIT,
 ) -> list[dict[str, Any]]:
-    """One row a run: set-up, error rate, seed, and what both sides took."""
+    """Runs both sides; returns a row a run: set-up, error rate, seed, and what both took."""
     rows = []
     for setup in setups:
         for error in errors:
@@ -136,7 +136,10 @@ def compare(
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """By set-up: means of both, the ratio of the means, and the range of the runs' own ratios. Unsolved runs count what they spent."""
+    """Returns, by set-up, means of both, the ratio of the means, and the range of the runs' own ratios.
+
+    Unsolved runs count what they spent.
+    """
     found: dict[str, Any] = {}
     for setup in dict.fromkeys(row["setup"] for row in rows):
         runs = [row for row in rows if row["setup"] == setup]

@@ -1,12 +1,13 @@
-"""What does it cost to make groups of a million rollouts, and does memory stay flat?
+"""Cost of making groups of a million rollouts: time and memory, which should stay flat.
 
     python benchmarks/build_groups.py --rollouts 1000000 [--from parquet|jsonl|stream] [--json OUT]
 
 Synthetic histories are made in the form that `histories export` writes (a new lineage for each group: --candidates of
---per-candidate rollouts, judged on --siblings other tasks, --prompt and --completion tokens), a hundredth and a tenth as many and all of them. They are written to a
-file first and read from it, or with `stream` made as they are asked for. Each building is in a process of its own: its seconds,
-from opening the file to the report, are printed with those of the processor, which say more on a busy machine, and its highest
-memory. A few of the synthetic revisions are malformed, held out, without log-probs, or in a group without signal.
+--per-candidate rollouts, judged on --siblings other tasks, --prompt and --completion tokens), a hundredth and a tenth
+as many and all of them. They are written to a file first and read from it, or with `stream` made as they are asked for.
+Each building is in a process of its own: its seconds, from opening the file to the report, are printed with those of
+the processor, which say more on a busy machine, and its highest memory. A few of the synthetic revisions are malformed,
+held out, without log-probs, or in a group without signal.
 """
 
 import argparse
@@ -33,7 +34,7 @@ SAMPLING = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 2048, "logprobs_mode
 
 
 def synthetic(count: int, shape: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Rows of revisions with so many rollouts in all; no row is like another."""
+    """Yields rows of revisions with so many rollouts in all; no row is like another."""
     draw = random.Random(0)  # noqa: S311 - made-up data
     empty = dict.fromkeys((*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON))
     ids = [draw.randrange(150_000) for _ in range(1 << 16)]
@@ -90,7 +91,7 @@ def rollout(k: int, reward: float) -> dict[str, Any]:
 
 
 def build(given: argparse.Namespace, home: Path, count: int) -> dict[str, Any]:
-    """One building, in this process."""
+    """Builds groups once, in this process."""
     begun = time.perf_counter()
     rows = synthetic(count, given) if given.source == "stream" else read_rows(file_of(home, given.source))
     report = build_groups(rows, home / "groups", base_model="base", ages={None: 0}, advantage=AdvantageSettings())
@@ -112,7 +113,7 @@ def build(given: argparse.Namespace, home: Path, count: int) -> dict[str, Any]:
 
 
 def peak() -> float:
-    """MiB of this program alone: on Linux `ru_maxrss` begins with that of the process that started it."""
+    """Returns MiB of this program alone: on Linux `ru_maxrss` begins with that of the process that started it."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text(encoding="ascii").split("VmHWM:")[1].split()[0]) / 1024

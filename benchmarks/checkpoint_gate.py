@@ -1,4 +1,4 @@
-"""How often does the gate of checkpoints promote a generator that is no better, and one that is?
+"""Error rates of the gate of checkpoints: how often it promotes a generator that is not better, and one that is.
 
     python benchmarks/checkpoint_gate.py [--draws 400] [--json OUT]
 
@@ -26,7 +26,7 @@ MEAN_EASE = 0.6
 
 
 def paired(tasks: int, gain: float, draws: int) -> dict[str, Any]:
-    """Shares of draws in which the candidate is promoted."""
+    """Measures the shares of draws in which the candidate is promoted."""
     rng = np.random.default_rng(tasks)
     strict = sure = 0
     for draw in range(draws):
@@ -44,7 +44,7 @@ def paired(tasks: int, gain: float, draws: int) -> dict[str, Any]:
 
 
 def off_policy(tasks: int, draws: int) -> dict[str, Any]:
-    """Share of draws whose interval holds the truth."""
+    """Measures the share of draws whose interval holds the truth."""
     rng = np.random.default_rng(tasks)
     candidate, live = (np.exp(by * QUALITY) / np.exp(by * QUALITY).sum() for by in (2.0, 0.6))
     truth = float((candidate - live) @ QUALITY) * MEAN_EASE

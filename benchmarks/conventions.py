@@ -49,12 +49,12 @@ class House:
 
 
 def wanted(seed: int, paper: str, name: str) -> str:
-    """What the house wants in a field."""
+    """Returns the value that the house wants in a field."""
     return f"style-{luck(seed, paper, name).randrange(100, 1000)}"
 
 
 def task(seed: int, number: int, paper: str, names: Sequence[str], split: str) -> Task:
-    """A task that needs some fields of a paper."""
+    """Makes a task that needs some fields of a paper."""
     draw = luck(seed, number)
     return Task(
         f"Prepare {paper} {number} for {draw.choice(CLIENTS)} in {draw.choice(CITIES)}. "
@@ -78,17 +78,17 @@ def house(seed: int, *, families: int, train: int, heldout: int, unseen: int = 2
 
 
 def rules_in(text: str) -> dict[str, str]:
-    """The rules of a text, by paper and field."""
+    """Reads the rules of a text, by paper and field."""
     return dict(_RULE.findall(text))
 
 
 def lines(rules: Mapping[str, str]) -> str:
-    """Rules as lines of a text."""
+    """Writes rules as lines of a text."""
     return "\n".join(f"- {key}: {value}" for key, value in sorted(rules.items()))
 
 
 def answer(asked: str, guidance: str) -> str:
-    """The simulated agent: writes what the rules say, and `?` where they say nothing."""
+    """Answers as the simulated agent: writes what the rules say, and `?` where they say nothing."""
     if (found := _TASK.search(asked)) is None:
         return "?"
     paper, *names = found.groups()
@@ -97,7 +97,7 @@ def answer(asked: str, guidance: str) -> str:
 
 
 def judged(asked: Task, said: str) -> Verdict:
-    """The verifier: both fields, or nothing; its feedback names the first one that is broken."""
+    """Judges as the verifier: both fields, or nothing; its feedback names the first one that is broken."""
     given = dict(line.partition(": ")[::2] for line in said.splitlines())
     for key, value in asked.reference.items():
         if given.get(key) != value:
@@ -106,7 +106,7 @@ def judged(asked: Task, said: str) -> Verdict:
 
 
 def wrote(rules: Mapping[str, str], feedback: Iterable[str], *, error: float, draw: Random) -> dict[str, str]:
-    """The simulated writer: the rules of its next text."""
+    """Writes as the simulated writer: returns the rules of its next text."""
     named = dict(found.groups() for one in feedback if (found := _FEEDBACK.search(one)))
     broken = sorted(key for key, value in named.items() if rules.get(key) != value)
     added = {key: named[key] for key in draw.sample(broken, min(ADDS, len(broken)))}
@@ -116,14 +116,14 @@ def wrote(rules: Mapping[str, str], feedback: Iterable[str], *, error: float, dr
 
 
 def shown(history: Sequence[Generation]) -> list[str]:
-    """The feedback that a revision prompt shows: of all attempts, on whichever task, controls left out."""
+    """Returns the feedback that a revision prompt shows: of all attempts, on whichever task, controls left out."""
     rollouts = [one for generation in history for one in generation.rollouts if one.arm == "skill"]
     return sorted({one.feedback for one in rollouts if one.feedback and not one.passed})
 
 
 @dataclass
 class Calls:
-    """What was asked of the models: answers of the agent, texts of the writer."""
+    """The calls of the models: answers of the agent, texts of the writer."""
 
     agent: int = 0
     writer: int = 0
@@ -167,6 +167,6 @@ class Writer:
 
 
 def skill(name: str, paper: str, rules: Mapping[str, str]) -> str:
-    """A SKILL.md of a paper's rules."""
+    """Writes a SKILL.md of a paper's rules."""
     said = f"How to prepare each {paper}, so that its {', '.join(FIELDS[paper])} are as the house wants them."
     return f"---\nname: {name}\ndescription: {said}\n---\n\nSettle each field so:\n{lines(rules) or '- nothing yet'}\n"

@@ -3,9 +3,10 @@
     python benchmarks/evolve.py [--tasks 200] [--generations 5] [--candidates 4] [--rollouts 4] [--concurrency 32] [--json OUT]
 
 Our side: `evolve(...)` with LangGraph, a store in SQLite (synchronous=FULL), a simulated task LLM (an async function that
-sleeps), a simulated generator that answers at once, a verifier, no siblings and no gate, and every generation has all its candidates and rollouts. The ideal is calls x 50 ms / concurrency. The
-peer, run before and after in the same process: the same sleeps by bare asyncio under a semaphore, with no record of anything.
-Target: at most 1.25 times the ideal.
+sleeps), a simulated generator that answers at once, a verifier, no siblings and no gate, and every generation has all
+its candidates and rollouts. The ideal is calls x 50 ms / concurrency. The peer, run before and after in the same
+process: the same sleeps by bare asyncio under a semaphore, without a record of anything. Target: at most 1.25 times the
+ideal.
 
 Then the same again in a child process, which is killed (SIGKILL) when half of the calls have ended, and once more to its
 end. `recorded_twice` counts rollouts that were in the store at the kill and were run again; `in_the_air` those that ended or
@@ -50,7 +51,7 @@ class SimulatedWriter:
 
 
 def simulated_llm(log: int | None = None) -> Callable[[Any], Awaitable[str]]:
-    """A task LLM that sleeps; it logs a byte when it has answered."""
+    """Makes a task LLM that sleeps; it logs a byte when it has answered."""
 
     async def answer(_given: Any) -> str:
         await asyncio.sleep(SECONDS)
@@ -62,7 +63,7 @@ def simulated_llm(log: int | None = None) -> Callable[[Any], Awaitable[str]]:
 
 
 def run(folder: Path, arguments: argparse.Namespace, log: int | None = None) -> tuple[EvolveReport, float, float]:
-    """What it did, wall seconds, CPU seconds."""
+    """Runs `evolve`; returns its report, wall seconds and CPU seconds."""
     tasks = [Task(f"Simulated task number {number}", split="train") for number in range(arguments.tasks)]
     settings = EvolveSettings(
         generations=arguments.generations,
@@ -87,7 +88,7 @@ def run(folder: Path, arguments: argparse.Namespace, log: int | None = None) -> 
 
 
 async def bare(calls: int, concurrency: int) -> float:
-    """The peer."""
+    """Runs the peer; returns its seconds."""
     slots = asyncio.Semaphore(concurrency)
 
     async def call() -> None:
@@ -100,7 +101,7 @@ async def bare(calls: int, concurrency: int) -> float:
 
 
 def killed_at_half(arguments: argparse.Namespace, calls: int) -> dict[str, Any]:
-    """What a kill costs."""
+    """Measures the cost of a kill."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "calls")
         log.touch()

@@ -1,4 +1,4 @@
-"""Does search get better by what skills have lived through, and what does that cost new ones? MetaTool, leave one out.
+"""Gain of search from what skills have lived through, and its cost for new ones: MetaTool, leave one out.
 
     python benchmarks/experience.py --data DIR [--draws 3] [--json OUT]
 
@@ -93,7 +93,7 @@ class Library:
 
     @contextmanager
     def without(self, query: Query) -> Iterator[None]:
-        """As if the request had not been served yet."""
+        """Runs its block as if the request had not been served yet."""
         [gold] = query.gold
         skill_id = self._refs[gold].split("@")[0]
         with self.store.database.write() as session:
@@ -116,7 +116,7 @@ class Library:
         experience_rows.note_promotion(session, self.store.namespace, skill_id, 1, vectors)
 
     def ask(self, query: Query, options: Mapping[str, Any]) -> int:
-        """The place of the right skill, from 1; 0 if it is not among the first twenty."""
+        """Returns the place of the right skill, from 1; 0 if it is not among the first twenty."""
         [gold] = query.gold
         family = {"family": gold} if options.get("strategy") == "same-family" else {}
         hits = self.store.search(query.text, k=PLACES, min_score=-1, **options, **family)
@@ -130,11 +130,11 @@ def data_files(folder: Path) -> tuple[Path, Path]:
 
 
 def measure(data: Path, *, draws: int = 3) -> dict[str, Any]:
-    """The figures.
+    """Measures all figures.
 
     Args:
         data: The folder with the two files, or one above it.
-        draws: Of the skills that have a history in `half`.
+        draws: The number of draws of the skills that have a history in `half`.
 
     Returns:
         `full`: `{name: {"hit@1": x, "mrr": x}}`. `half`: a row a draw, `{"known": {...}, "new": {...}}` with such figures
@@ -176,7 +176,7 @@ def leave_one_out(
     *,
     has_history: Callable[[frozenset[str]], bool],
 ) -> dict[str, list[int]]:
-    """The place of the right skill by way and request."""
+    """Finds the place of the right skill by way and request."""
     ranks: dict[str, list[int]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as folder, SkillStore.open(folder, embedder=embedder, chroma=False) as store:
         library = Library(store, skills)

@@ -1,11 +1,11 @@
-"""How often is a version that is as good as the one before it rolled back, and how soon one that is worse?
+"""Errors of the fall-back: how often a version as good as the one before is rolled back, and how soon a worse one.
 
     python benchmarks/fall_back.py [--seeds 100] [--store URL] [--json OUT]
 
 In a real store, one skill a seed: 30 uses of its first version that pass at the first rate, a revision, its promotion, and uses of
 it that pass at the second rate. A use is a rollout on a task of its own, recorded as a graph records it. Equal rates count what is
 rolled back wrongly within 60 uses; .8 to .3 counts what is found within 300, and the share that is found within 60. `after_uses` are
-the uses of the new version when it was rolled back. `exact_share` is what the share comes to over all seeds, by summing the
+the uses of the new version when it was rolled back. `exact_share` is the expected share over all seeds, by summing the
 probabilities of all counts under the store's own rule; `exact_share_from_50` the same with 50 uses of the first version.
 """
 
@@ -34,7 +34,7 @@ TARGETS = {"0.7 to 0.7": "at most 0.03", "0.8 to 0.8": "at most 0.03", "0.8 to 0
 
 
 def measure(location: str | Path, *, seeds: int = 100) -> dict[str, Any]:
-    """The figures of every case, by `FROM to TO`; the store at `location` must be new."""
+    """Measures every case, by `FROM to TO`; the store at `location` must be new."""
     with SkillStore.open(location, embedder=HashingEmbedder(), chroma=False) as store:
         return {
             f"{before} to {after}": _case(store, before, after, seeds, uses) for (before, after), uses in CASES.items()
@@ -60,7 +60,7 @@ def _case(store: SkillStore, before: float, after: float, seeds: int, uses: int)
 
 
 def exact_share(before: float, after: float, known: int, uses: int) -> float:
-    """The probability of a fall-back within so many uses, the first version having `known` of them."""
+    """Computes the probability of a fall-back within so many uses, the first version having `known` of them."""
     return sum(
         chance * _found(Sample(known, passed), after, uses) for passed, chance in enumerate(_binomial(known, before))
     )
@@ -84,7 +84,7 @@ def _binomial(count: int, rate: float) -> list[float]:
 
 
 def _until_rolled_back(store: SkillStore, seed: int, rates: Sequence[float], uses: int) -> int | None:
-    """Uses of the second version when the first was live again; None if that did not come to pass."""
+    """Counts uses of the second version until the first is live again; None if it never is."""
     chance = random.Random(f"{seed} {rates}")  # noqa: S311 - it has to be repeatable
     name = f"seed-{seed}-{rates[0] * 10:.0f}-{rates[1] * 10:.0f}"
     skill = store.add(name=name, description=f"How to work at {name}", body="Do it.")

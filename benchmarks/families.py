@@ -42,7 +42,7 @@ WHY = (
     "while the manager is away",
     "though it was not planned",
 )
-"""What else is said of a case: real tasks of a kind are not copies of each other."""
+"""Further details of a case: real tasks of a kind are not copies of each other."""
 
 _CASE = re.compile(r"\d+")
 
@@ -52,7 +52,7 @@ def rule(family: str) -> str:
 
 
 def desk(family: str) -> str:
-    """A name that says nothing of the family: what a skill is for stands in its description."""
+    """Returns a name that says nothing of the family: what a skill is for stands in its description."""
     return f"desk-{list(FAMILIES).index(family) + 1}"
 
 
@@ -71,7 +71,7 @@ def question(family: str, n: int) -> str:
 
 
 def clerk(right: Callable[[str], bool] = lambda _asked: True) -> Callable[[Any], str]:
-    """The simulated agent; `right` says whether a rule helps this time."""
+    """Makes the simulated agent; `right` says whether a rule helps this time."""
 
     def answer(given: Any) -> str:
         asked, guidance = given["task"], given["guidance"]
@@ -96,7 +96,7 @@ def one_name(
     unseen: int = 2,
     name: str | None = "owner-facts",
 ) -> dict[str, Any]:
-    """Families whose texts all get one name, over one night; without a name each gets its own."""
+    """Runs one night over families whose texts all get one name; without a name each gets its own."""
     names = list(FAMILIES)[:families]
     tasks = [task for family in names for task in cases(family, range(10, 10 + train), "train")]
     tasks += [task for family in names for task in cases(family, range(50, 50 + heldout), "heldout")]
@@ -142,7 +142,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "no minibatch": {"minibatch": 1},
     "not adaptive": {"adaptive": False},
 }
-"""What is switched on, and then off, as changes to the defaults; a setting that this version has not is left out.
+"""The parts to switch on, and then off, as changes to the defaults; a setting that this version lacks is left out.
 
 The gate through retrieval has no switch: it is compared with what an earlier commit wrote to its `--json`.
 """
@@ -150,7 +150,7 @@ The gate through retrieval has no switch: it is compared with what an earlier co
 
 @dataclass(frozen=True)
 class World:
-    """How large a stream is, what a night may call, how often a rule is right, and which share of the texts leaks, or describes badly."""
+    """The size of a stream, a night's calls, how often a rule is right, shares of texts that leak or describe badly."""
 
     families: int = 6
     nights: int = 2
@@ -163,7 +163,7 @@ class World:
 
 
 def stream(options: Options, *, parts: Sequence[str] = tuple(PARTS), world: World = World()) -> dict[str, Any]:
-    """Nights of new tasks of six families, where a third of the texts leak and a third describe badly, for each part by itself."""
+    """Runs nights of new tasks of six families for each part; a third of the texts leak, a third describe badly."""
     seeds, runs = options.seeds or 5, {}
     seen: dict[EvolveSettings, str] = {}
     for part in parts:
@@ -234,7 +234,7 @@ def _text_of(store: SkillStore, ref: str | None) -> str:
 
 
 def _summary(runs: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means, and what a part is ahead of the first one, seed by seed, with half the width of its 95 % interval."""
+    """Returns means, and a part's lead over the first one, seed by seed, with half the width of its 95 % interval."""
     solved, half = interval([run["solved"] for run in runs])
     ahead, ahead_half = interval([run["solved"] - other["solved"] for run, other in zip(runs, base, strict=True)])
     means = {name: interval([run[name] for run in runs])[0] for name in ("got_the_rule", "calls", "writer", "live")}

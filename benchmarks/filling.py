@@ -1,4 +1,4 @@
-"""What the benchmarks share: made-up skills and tasks, filling a store at once, the peer's encoder, and times. Not run itself."""
+"""Parts that benchmarks share: made-up skills and tasks, filling a store, the peer's encoder, times. Not run itself."""
 
 import re
 import statistics
@@ -59,7 +59,7 @@ def made_up_tasks(count: int) -> list[str]:
 
 
 def skill_names(names: Iterable[str]) -> list[str]:
-    """Each name by the rules of SKILL.md, in words where it was written in humps; one that is taken becomes a `-v2`."""
+    """Turns names into names by the rules of SKILL.md, humps into words; one that is taken becomes a `-v2`."""
     taken: set[str] = set()
     made = []
     for name in names:
@@ -75,7 +75,7 @@ def skill_names(names: Iterable[str]) -> list[str]:
 
 
 def embed(embedder: MiniLMEmbedder, documents: Sequence[SkillDocument]) -> Vector:
-    """Shape [documents, 384]."""
+    """Embeds documents; shape [documents, 384]."""
     texts = [document.embedded_text for document in documents]
     starts = track(range(0, len(texts), _AT_ONCE), "embedding")
     return np.concatenate([np.asarray(embedder.embed(texts[start : start + _AT_ONCE])) for start in starts])
@@ -135,7 +135,7 @@ class PlainEncoder:
             return self._encode(text)
 
     def scores(self, text: str, vectors: Vector) -> Vector:
-        """The cosine of the text and each row of a matrix; the product, too, runs on one thread."""
+        """Returns the cosine of the text and each row of a matrix; the product, too, runs on one thread."""
         with self._threads.limit(limits=1):
             scores: Vector = vectors @ self._encode(text)
         return scores
@@ -149,7 +149,7 @@ class PlainEncoder:
 
 
 def timed(call: Callable[[], Any]) -> float:
-    """Milliseconds."""
+    """Times a call, in milliseconds."""
     start = time.perf_counter()
     call()
     return (time.perf_counter() - start) * 1000

@@ -1,4 +1,4 @@
-"""Which order of tasks gives more groups with signal for the same calls? A simulation: no model, no store, the product's own order.
+"""Groups with signal for the same calls, by the order of tasks: a simulation with the product's own order.
 
     python benchmarks/half_solved.py [--seeds 20] [--nights 10] [--tasks 200] [--reached 0.25] [--rollouts 4] [--json OUT]
 
@@ -93,7 +93,7 @@ class World:
 
 
 def run(order: str, seed: int, arguments: argparse.Namespace) -> tuple[float, int]:
-    """The share of groups with signal, and how many tasks that never passed were moved."""
+    """Runs all nights; returns the share of groups with signal, and how many tasks that never passed were moved."""
     world = World(arguments.tasks, arguments.between, seed)
     reached = round(arguments.tasks * arguments.reached)
     signal = sum(world.night(order, number, reached, arguments.rollouts) for number in range(arguments.nights))

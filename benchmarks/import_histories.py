@@ -1,4 +1,4 @@
-"""Does the import of recorded runs work on real logs, and what do a hundred thousand rollouts of histories cost?
+"""Import of recorded runs: whether it works on real logs, and what a hundred thousand rollouts cost.
 
     python benchmarks/import_histories.py --data DIR [--json OUT]
     python benchmarks/import_histories.py --rollouts 100000 [--json OUT]
@@ -6,8 +6,9 @@
 DIR holds logs as JSON lines in folders of their own, as far as there are some: `intercode_sql/logs.jsonl.gz`,
 `tau_airline/logs.jsonl.gz`, `reflexion_alfworld/trials.jsonl.gz`, `gsm8k_solutions/logs.jsonl.gz`, `react_webshop/logs.jsonl.gz`,
 `adapt/textcraft.jsonl.gz` and the files of `dynamic_cheatsheet/`. Each is imported twice into a new store, its format told from
-its rows, and every run's mean reward is compared with the mean that a few lines here make of the raw rows: `difference` is the largest over its runs. `rows_a_second` counts rollouts, from opening the file to the last
-commit (SQLite, `synchronous=FULL`).
+its rows, and every run's mean reward is compared with the mean that a few lines here make of the raw rows: `difference`
+is the largest over its runs. `rows_a_second` counts rollouts, from opening the file to the last commit (SQLite,
+`synchronous=FULL`).
 
 With --rollouts, a file of our own format (lineages without a starting skill, 4 candidates, 4 rollouts each, 300 tokens a candidate; with
 --siblings, each candidate once on so many other tasks of its family, and these once without a skill) is made, imported, counted and
@@ -50,7 +51,7 @@ EVOLVE = "ev_made_up"
 
 
 def own_means(path: Path) -> dict[str, float]:
-    """Mean reward by run, straight from the rows."""
+    """Computes the mean reward by run, straight from the rows."""
     rewards: dict[str, list[float]] = defaultdict(list)
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
@@ -98,7 +99,7 @@ def row_of(task: Task, run_id: str) -> dict[str, Any]:
 
 
 def on_siblings(number: int, siblings: int, lineages: int) -> Iterator[dict[str, Any]]:
-    """Rows of a lineage's candidates, and of no skill, on other tasks of its family."""
+    """Yields rows of a lineage's candidates, and of no skill, on other tasks of its family."""
     for place in range(1, siblings + 1):
         task = made_up_task((number + place * FAMILIES) % lineages)
         for skill in (None, *(f"sk_{number}@{candidate + 1}" for candidate in range(CANDIDATES))):
@@ -108,7 +109,7 @@ def on_siblings(number: int, siblings: int, lineages: int) -> Iterator[dict[str,
 
 
 def made_up(lineages: int, siblings: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows as `histories export` writes them."""
+    """Yields rows as `histories export` writes them."""
     for number in range(lineages):
         task = made_up_task(number)
         same = row_of(task, f"{EVOLVE}:{task.id}")
@@ -160,7 +161,7 @@ def rollouts(skill: str | None, number: int, first: int) -> list[dict[str, Any]]
 
 
 def step(name: str, home: str) -> dict[str, Any]:
-    """One of the steps at full size, in a process of its own."""
+    """Runs one of the steps at full size, in a process of its own."""
     file = Path(home, "made-up.jsonl.gz")
     with SkillStore.open(Path(home, "store"), embedder=HashingEmbedder(), chroma=False) as store:
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Is a convention learned that one held-out task in twenty shows? Not run itself.
+"""A proof that a convention is learned that one held-out task in twenty shows. Not run itself.
 
 One family of benchmarks/conventions.py, where `deadline` is the rare field: 3 of 30 train tasks need it, 1 of 20 held-out tasks, and 5 of 20
 unseen ones; each other task needs two of the other five. The held-out task that shows it is not among the eight with the lowest content
@@ -20,7 +20,7 @@ PAPER, RARE, FIRST = "invoice", "deadline", 8
 
 
 def rare_house(seed: int, *, train: int = 30, heldout: int = 20, unseen: int = 20) -> House:
-    """Tasks of which a tenth of the train ones, one held-out one and a quarter of the unseen ones need the rare field."""
+    """Draws tasks: a tenth of the train ones, one held-out one and a quarter of the unseen ones need the rare field."""
     draw = luck(seed)
     numbers = iter(draw.sample(range(1000, 10000), train + heldout + unseen + 200))
 
@@ -41,7 +41,7 @@ def rare_house(seed: int, *, train: int = 30, heldout: int = 20, unseen: int = 2
 
 
 def rare_convention(options: Options, *, passes: int = 5, sizes: Sequence[int] = (30, 20, 20)) -> dict[str, Any]:
-    """Runs in which the rare convention was learned, after how many passes, at how many calls."""
+    """Counts the runs in which the rare convention was learned, their passes and their calls."""
     train, heldout, unseen = sizes
     runs = []
     for seed in range(options.seeds or 10):

@@ -4,7 +4,7 @@
 
 A process works on a store (adding, revising, promoting, pruning, recording, importing, embedding anew, ...) with Chroma on,
 prints each step that has returned, and is killed. The store is opened again and compared with one that took the same steps
-and was never killed (tests/crash_oracle.py); then the work goes on where it was. A new store is begun every ten kills.
+and was never killed (tests/crash_oracle.py); then the work resumes where it was. A new store is begun every ten kills.
 Then one process is killed at each crash point named in the source.
 
 `lost` counts reopened stores that hold neither what was acknowledged nor one step more, `disagreements` those where anything

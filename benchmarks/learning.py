@@ -1,4 +1,4 @@
-"""Does the trainer learn? Nights of evolve and training on a tiny real model, by how a text is credited.
+"""Learning of the trainer: nights of evolve and training on a tiny real model, by how a text is credited.
 
     python benchmarks/learning.py [--seeds 3] [--nights 3] [--generations 1] [--families invoices ...] [--tasks 48] [--json OUT]
 
@@ -68,7 +68,7 @@ NEW_TOKENS = 60
 
 
 def measured(generator: Any, *, families: Sequence[str], tasks: int, samples: int) -> dict[str, float]:
-    """Mean reward of fresh revisions, half the width of its 95 % interval, and the share that are skills."""
+    """Measures the mean reward of fresh revisions, half of its 95 % interval, and the share that are skills."""
     judge = verifiers.load("exact_match")
     means, sound = [], []
     for task in total_tasks(range(900, 900 + tasks), families=families):
@@ -81,7 +81,7 @@ def measured(generator: Any, *, families: Sequence[str], tasks: int, samples: in
 
 
 def learn(base: Path, home: Path, form: str, seed: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Nights of one form, from the base model on."""
+    """Runs the nights of one form, from the base model on."""
     chosen = FORMS[form]
     settings = EvolveSettings(
         generations=arguments.generations,
@@ -167,7 +167,7 @@ def _generator(base: Path, adapter: Path | None) -> Any:
 
 
 def summary(rows: list[dict[str, Any]]) -> None:
-    """Means over seeds of each form, and what the first form is ahead of each other one, seed by seed, with a 95 % interval."""
+    """Prints each form's means over seeds, and the first form's lead over each other one, with 95 % intervals."""
     forms = list(dict.fromkeys(row["form"] for row in rows))
     by_form = {form: [row for row in rows if row["form"] == form] for form in forms}
     seeds, last = len(by_form[forms[0]]), len(rows[0]["nights"])

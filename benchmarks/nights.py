@@ -1,9 +1,10 @@
-"""How surely does a night on the tiny generator of the tests end in a promotion?
+"""The share of nights on the tiny generator of the tests that end in a promotion.
 
     python benchmarks/nights.py [--nights 30] [--tasks 100] [--set NAME=VALUE ...] [--json OUT]
 
-Each night is tests/integrations/test_night.py's, with a draw of its own: `evolve` on one family's tasks with a real model of 89,000 weights and a
-simulated task LLM, then `retrain` with the gate on 20 held-out tasks, in an empty home. `--set` changes what it is trained with.
+Each night is tests/integrations/test_night.py's, with a draw of its own: `evolve` on one family's tasks with a real
+model of 89,000 weights and a simulated task LLM, then `retrain` with the gate on 20 held-out tasks, in an empty home.
+`--set` changes a training setting.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from tiny_writer import tiny_writer
 
 
 def night(folder: Path, writer: Path, tasks: int, changes: Sequence[str]) -> dict[str, Any]:
-    """What one came to; rewards are means over the gate's held-out tasks."""
+    """Runs a night; returns its result, with rewards as means over the gate's held-out tasks."""
     home = folder / "home"
     path = tasks_file(folder, "tasks", range(100, 100 + tasks), heldout=range(900, 920))
     run(evolving(path), home, writer)

@@ -1,4 +1,4 @@
-"""What skills add to an agent's run, without the model's time: the middleware, and the nodes of our own graph.
+"""The time that skills add to an agent's run, without the model's: the middleware, and the nodes of our own graph.
 
     python benchmarks/overhead.py [--skills 5000] [--runs 200] [--calls 5] [--json OUT]
 
@@ -10,7 +10,8 @@ cache. All this is with one model call a run; a third agent calls its model `--c
 `a_further_call_ms` is what each of them after the first costs.
 
 `overhead` is the median (and the 95th percentile) of the paired differences; `difference_of_medians_ms` is the one median less
-the other. `minilm_alone` is one encoding of the same task by the bare model, in the same turn. Targets: under 25 ms for a new task, under 2 ms for a cached one.
+the other. `minilm_alone` is one encoding of the same task by the bare model, in the same turn. Targets: under 25 ms for
+a new task, under 2 ms for a cached one.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def look() -> str:
 
 
 def pairs(store: SkillStore, calls: int) -> dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]]:
-    """For each agent: how to run it without skills, and with them."""
+    """Returns for each agent how to run it without skills, and with them."""
     model = AtOnce()
     plain = StateGraph(MessagesState).add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
     ours = StateGraph(MessagesState).add_sequence(

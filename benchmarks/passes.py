@@ -19,7 +19,7 @@ LIMIT = 20_000
 """Calls after which a side has failed."""
 
 SECONDS = 0.02
-"""What a call takes, so that what `evolve` does side by side is under way at the same time, as with a real model."""
+"""The seconds of a call, so that what `evolve` does side by side overlaps, as with a real model."""
 
 PASSES = 5
 """Runs of `evolve` over the same tasks after which ours has failed."""
@@ -64,7 +64,7 @@ class Ours:
             self.solved_at = Calls(self.calls.agent, self.calls.writer)
 
     def share(self) -> float:
-        """Of unseen tasks that the live library solves."""
+        """Returns the share of unseen tasks that the live library solves."""
         return fmean(self._solves(task) for task in self._world.unseen)
 
     def _solves(self, task: Task) -> bool:
@@ -73,7 +73,7 @@ class Ours:
         return bool(judged(task, answer(task.input, hits[0].text if hits else "")).passed)
 
     async def run(self, folder: Path, *, passes: int) -> dict[str, Any]:
-        """What it took."""
+        """Runs passes until all is solved; returns what that took."""
         tasks = [*self._world.train, *self._world.heldout]
         with SkillStore.open(folder, embedder="hashing", chroma=False) as self._store:
             while self.solved_at is None and self.passes < passes and self.calls.all < self._limit:
@@ -102,7 +102,7 @@ class Ours:
 
 
 def purposes(store: SkillStore) -> dict[str, int]:
-    """What the recorded rollouts were run for."""
+    """Counts the recorded rollouts by what they were run for."""
     asked = select(RolloutRow.purpose, func.count()).group_by(RolloutRow.purpose)
     with store.database.read() as session:
         return dict(session.exec(asked).all())
@@ -111,13 +111,13 @@ def purposes(store: SkillStore) -> dict[str, int]:
 def ours(
     world: House, *, error: float, seed: int, settings: EvolveSettings, passes: int = PASSES, limit: int = LIMIT
 ) -> dict[str, Any]:
-    """Calls of `evolve` until the unseen tasks are solved."""
+    """Counts calls of `evolve` until the unseen tasks are solved."""
     with tempfile.TemporaryDirectory() as folder:
         made = Ours(world, error=error, seed=seed, settings=settings, limit=limit)
         return asyncio.run(made.run(Path(folder), passes=passes))
 
 
 def until(calls: Calls, solved_at: Calls | None, **more: Any) -> dict[str, Any]:
-    """At the moment that it was solved, else at the end."""
+    """Returns the counts at the moment that all was solved, else at the end."""
     at = solved_at or calls
     return facts(solved=solved_at is not None, calls=at.all, agent=at.agent, writer=at.writer, **more)

@@ -45,7 +45,7 @@ class Watched(BaseChatModel):
 
     @property
     def given(self) -> str:
-        """Of the last call."""
+        """The text and tools of the last call."""
         return self._given[-1]
 
     @property

@@ -1,4 +1,4 @@
-"""Does search find the right skill? Labelled queries against a real store, beside plain BM25, plain MiniLM and their RRF.
+"""Hits of search: labelled queries against a real store, beside plain BM25, plain MiniLM and their RRF.
 
     python benchmarks/retrieval.py --skills FILE [FILE ...] --queries FILE [--json OUT]
 
@@ -105,7 +105,7 @@ def text_of(row: Mapping[str, Any], key: str) -> str:
 
 
 def read_skills(paths: Sequence[Path]) -> tuple[list[Labelled], dict[str, str]]:
-    """The skills, each once, and the class of each id."""
+    """Reads the skills, each once, and the class of each id."""
     found: dict[str, dict[str, Any]] = {}
     for row in (row for path in paths for row in rows(path)):
         if not text_of(row, "name"):
@@ -216,7 +216,7 @@ def ours(store: SkillStore, strategy: str, groups: Mapping[str, str]) -> Ranker:
 
 
 def places(ranked: Iterable[set[str]]) -> list[set[str]]:
-    """The first twenty that bring a class not seen before, each with what it brings."""
+    """Returns the first twenty that bring a class not seen before, each with what it brings."""
     seen: set[str] = set()
     kept: list[set[str]] = []
     for groups in ranked:

@@ -1,4 +1,4 @@
-"""What a million recorded rollouts cost: writing the first and the last, the file, opening it, and asking it.
+"""The cost of a million recorded rollouts: writing the first and the last, the file, opening it, and asking it.
 
     python benchmarks/rollouts.py [--rollouts 1000000] [--json OUT]
 
@@ -57,12 +57,12 @@ def reward(number: int) -> float:
 
 
 def at(run: int) -> str:
-    """A minute a run, as the database writes times."""
+    """Returns the time of a run, one a minute, as the database writes times."""
     return (START + timedelta(minutes=run)).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def add_skills(store: SkillStore) -> list[Skill]:
-    """Every skill with the versions that its groups became."""
+    """Adds every skill with the versions that its groups became."""
     made: list[Skill] = []
     for number in track(range(SKILLS), "skills"):
         skill = store.add(name=f"skill-{number}", description=f"How to add {number}", body="1. Look.\n2. Add.\n" * 20)
@@ -81,7 +81,7 @@ def add_skills(store: SkillStore) -> list[Skill]:
 
 
 def record(store: SkillStore, skills: list[Skill], first: int, last: int) -> float:
-    """Rollouts a second, one run a call."""
+    """Records rollouts, one run a call; returns how many a second."""
     begun = time.perf_counter()
     for run in range(first // ROLLOUTS_A_RUN, last // ROLLOUTS_A_RUN):
         ref = skills[run % len(skills)].ref
@@ -94,7 +94,7 @@ def record(store: SkillStore, skills: list[Skill], first: int, last: int) -> flo
 
 
 def fill(path: Path, skills: list[Skill], first: int, last: int) -> None:
-    """Rows like those that `record` wrote, with its own columns and defaults."""
+    """Writes rows like those of `record`, with its own columns and defaults."""
 
     def runs() -> Iterator[int]:
         yield from track(range(first // ROLLOUTS_A_RUN, last // ROLLOUTS_A_RUN), "filling")
@@ -126,7 +126,7 @@ def fill(path: Path, skills: list[Skill], first: int, last: int) -> None:
 
 
 def groups(path: Path) -> dict[str, Any]:
-    """What training reads: of every group the prompt and each candidate's text with the rewards it was tried with."""
+    """Reads what training does: of every group the prompt, and each candidate's text with its rewards."""
     with closing(sqlite3.connect(path)) as connection:
         rewards = defaultdict(list)
         tried = "SELECT skill_id, version, reward FROM skillp_rollout WHERE namespace = ? AND reward IS NOT NULL ORDER BY id"
@@ -149,7 +149,7 @@ def family(path: Path, since: str) -> int:
 
 
 def timed(call: Callable[[], Any], times: int = 5) -> float:
-    """The median, in milliseconds."""
+    """Returns the median time of a call, in milliseconds."""
     taken = []
     for _ in range(times):
         begun = time.perf_counter()

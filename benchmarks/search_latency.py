@@ -1,4 +1,4 @@
-"""How long a search takes beside the least that it could: encode the query, one exact matrix product, the ten best.
+"""The time of a search beside the least that it could take: encode the query, one exact matrix product, the ten best.
 
     python benchmarks/search_latency.py [--skills 5000 26000] [--queries 200] [--json OUT]
 
@@ -90,7 +90,7 @@ def measure(
 
 
 def measure_history(store: SkillStore, signature: str, vectors: Vector, queries: Sequence[str]) -> dict[str, Any]:
-    """Times with and without experience, where every skill has a full history; milliseconds without the encoder."""
+    """Times search with and without experience, where every skill has a full history; in ms, without the encoder."""
     pass_tasks(store, signature, vectors)
     ways: dict[str, dict[str, float]] = {"without": {"experience": 0.0}, "with": {}}
     times: dict[str, list[float]] = {name: [] for name in ways}

@@ -1,4 +1,4 @@
-"""What the proofs of benchmarks/what_users_get.py share: a store, the graph as users run it, settings, intervals. Not run itself."""
+"""Parts that benchmarks/what_users_get.py's proofs share: a store, the graph, settings, intervals. Not run itself."""
 
 import json
 import tempfile
@@ -21,7 +21,7 @@ from skill_plugin.store import SkillStore
 
 
 def luck(*words: object) -> Random:
-    """Draws that are the same in each run."""
+    """Returns draws that are the same in each run."""
     return Random(" ".join(map(str, words)))  # noqa: S311 - it has to be repeatable
 
 
@@ -44,7 +44,7 @@ class Remembering:
 
 @dataclass(frozen=True)
 class Options:
-    """How rows are measured: seeds where a row has no number of its own, where MetaTool's files are, changes to our defaults."""
+    """Options of all rows: seeds where a row has no number of its own, MetaTool's folder, changes to our defaults."""
 
     seeds: int | None = None
     data: Path | None = None
@@ -56,13 +56,13 @@ class Options:
         return Remembering(embedders.load(self.embedder))
 
     def settings(self, **given: Any) -> EvolveSettings:
-        """The defaults with what is given, as far as this version has such settings, and with `--set`."""
+        """Returns the defaults with what is given, as far as this version has such settings, and with `--set`."""
         known = {one.name for one in fields(EvolveSettings)}
         return EvolveSettings(**{name: given[name] for name in given.keys() & known} | dict(self.changes))
 
     @contextmanager
     def store(self) -> Iterator[SkillStore]:
-        """A new one."""
+        """Opens a new store."""
         with (
             tempfile.TemporaryDirectory() as folder,
             SkillStore.open(Path(folder, "store"), embedder=self.encoder, chroma=False) as store,
@@ -71,7 +71,7 @@ class Options:
 
 
 def served(store: SkillStore, agent: Any, tasks: Sequence[Task], verifier: Any) -> list[dict[str, Any]]:
-    """What users get of each task: the output of the whole graph, with what is live now."""
+    """Returns what users get of each task: the output of the whole graph, with what is live now."""
     graph = create_skill_graph(store=store, llm=agent, verifier=verifier).compile()
     return [
         graph.invoke({"task": task.input, "reference": task.reference, "family": task.family, "split": task.split})
@@ -84,12 +84,12 @@ def passed(outputs: Sequence[Mapping[str, Any]]) -> int:
 
 
 def facts(**figures: Any) -> dict[str, Any]:
-    """Figures with their floats rounded, for people and JSON."""
+    """Rounds the floats of figures, for people and JSON."""
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in figures.items()}
 
 
 def changed(changes: Sequence[str]) -> dict[str, Any]:
-    """What `NAME=VALUE` says of settings; values as in JSON, else texts."""
+    """Parses settings from `NAME=VALUE`; values as in JSON, else texts."""
     given: dict[str, Any] = {}
     for one in changes:
         name, _, value = one.partition("=")
@@ -101,7 +101,7 @@ def changed(changes: Sequence[str]) -> dict[str, Any]:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval (Student's t); 0 wide of one value."""
+    """Returns the mean, and half the width of its 95 % interval (Student's t); 0 wide of one value."""
     if len(values) < 2:
         return fmean(values), 0.0
     return fmean(values), float(student_t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5

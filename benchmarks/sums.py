@@ -31,7 +31,7 @@ KINDS = ("leak", "rule", "useless")
 
 
 def sums(numbers: Iterable[int], split: Any = None) -> list[Task]:
-    """Tasks of one family; without a split a hash decides it, as in a file."""
+    """Makes tasks of one family; without a split a hash decides it, as in a file."""
     return [Task(f"add {n} and {n + 7}", family="sums", reference=str(2 * n + 7), split=split) for n in numbers]
 
 
@@ -40,7 +40,7 @@ def total(asked: str) -> int:
 
 
 def adder(right: Callable[[str], bool] = lambda _asked: True) -> Callable[[Any], str]:
-    """The simulated agent; `right` says whether the rule helps this time."""
+    """Makes the simulated agent; `right` says whether the rule helps this time."""
 
     def answer(given: Any) -> str:
         asked, guidance = given["task"], given["guidance"]
@@ -97,14 +97,14 @@ def night(
 
 
 def reasons(result: EvolveReport) -> dict[str, int]:
-    """Why what was judged went live or did not, with the numbers left out, by how often."""
+    """Counts the reasons why what was judged went live or did not, with the numbers left out."""
     return dict(Counter(re.sub(r"\d+", "N", row["reason"]) for row in (*result.accepted, *result.refused)))
 
 
 def vague_description(
     options: Options, *, train: int = 9, heldout: int = 6, unseen: int = 20, mends: bool = True
 ) -> dict[str, Any]:
-    """A skill that helps and that search cannot find; then a writer that mends the description when it is told so."""
+    """Tries a skill that helps and that search cannot find; then a writer that mends the description when told so."""
     settings = options.settings(generations=2, candidates=2, rollouts=2)
     tasks = [*sums(range(train), "train"), *sums(range(100, 100 + heldout), "heldout")]
     new = sums(range(200, 200 + unseen), "heldout")
@@ -138,7 +138,7 @@ def vague_description(
 
 
 def leak(options: Options, *, tasks: int = 50, right: float = 0.75, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
-    """The answer of the task, a rule that is right 3 of 4 times, and a useless text, in this order from each prompt.
+    """Tries the task's answer, a rule that is right 3 of 4 times, and a useless text, in this order from each prompt.
 
     `three` has all three written from each prompt; `defaults` has as many written as `evolve` asks for.
     """
@@ -217,7 +217,7 @@ def _leak(
 
 
 def at_once(options: Options, *, tasks: int = 50, concurrency: int = 8, helps: bool = True) -> dict[str, Any]:
-    """Many easy tasks of one family side by side: what they cost, what the summary says, and what is true."""
+    """Runs many easy tasks of one family side by side: what they cost, what the summary says, and what is true."""
     asked = sums(range(tasks))
     train = [task for task in asked if task.split == "train"]
     body = RULE if helps else "Think hard."

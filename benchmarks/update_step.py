@@ -12,10 +12,11 @@ the second epoch on. `trl` is TRL's own loss in micro-batches of 2 with its defa
 behaviour log-probs are handed to it as `old_per_token_logps`, which logged data needs and TRL alone would not do. All three have
 the same loss: clip 0.2, KL 0.04 weighed by the ratio, summed over all tokens of the group.
 
-Each is measured in a process of its own, after a small update to warm up: seconds of the update (and of processors, which other
-work on the machine does not change as much), and the most memory above what the process held before (sampled resident size; on a GPU what PyTorch allocated). `max_grad_rel_diff` is the largest
-relative difference (Frobenius norm) of an adapter matrix's gradient between `shared` and `plain`, `trl_grad_rel_diff` between
-`trl` and `plain`.
+Each is measured in a process of its own, after a small update to warm up: seconds of the update (and of processors,
+which other work on the machine does not change as much), and the most memory above what the process held before
+(sampled resident size; on a GPU what PyTorch allocated). `max_grad_rel_diff` is the largest relative difference
+(Frobenius norm) of an adapter matrix's gradient between `shared` and `plain`, `trl_grad_rel_diff` between `trl` and
+`plain`.
 """
 
 import argparse
@@ -85,7 +86,7 @@ def base(arguments: argparse.Namespace) -> Any:
 
 @torch.no_grad()
 def fill(model: torch.nn.Module) -> torch.nn.Module:
-    """Adapter weights that depend on their names alone."""
+    """Sets adapter weights that depend on their names alone."""
     for name, weights in model.named_parameters():
         if "lora_" in name:
             at = name[name.index("layers.") :]
@@ -148,7 +149,7 @@ def autocast(arguments: argparse.Namespace) -> Any:
 
 
 def trls(arguments: argparse.Namespace, folder: Path) -> Any:
-    """TRL's trainer of the same model."""
+    """Makes TRL's trainer of the same model."""
     warnings.simplefilter("ignore")
     from datasets import Dataset  # noqa: PLC0415 - only this way needs both
     from tokenizers import Tokenizer  # noqa: PLC0415
@@ -203,7 +204,7 @@ def trl_update(arguments: argparse.Namespace, trainer: Any, data: Data) -> None:
 
 @contextmanager
 def measured(arguments: argparse.Namespace) -> Iterator[dict[str, float]]:
-    """Seconds and the most memory above what was there."""
+    """Measures seconds and the most memory above what was there."""
     figures: dict[str, float] = {}
     gc.collect()
     done = threading.Event()
@@ -239,7 +240,7 @@ def measured(arguments: argparse.Namespace) -> Iterator[dict[str, float]]:
 
 
 def child(arguments: argparse.Namespace) -> None:
-    """One way in this process; its figures and gradients go into the folder."""
+    """Runs one way in this process; its figures and gradients go into the folder."""
     folder: Path = arguments.folder
     vocabulary = config(arguments).vocab_size
     group = made_up(arguments.prompt, arguments.completion, arguments.group, vocabulary)

@@ -1,4 +1,4 @@
-"""Many processes crediting one skill at once: is any update lost, and how many a second are there?
+"""Many processes that credit one skill at once: whether any update is lost, and how many a second there are.
 
     python benchmarks/utility_updates.py [--processes 8] [--updates 1000] [--json OUT]
 

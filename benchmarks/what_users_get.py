@@ -1,4 +1,4 @@
-"""Is what is promoted what users get, and does it help them? One table, measured with simulated models on real stores.
+"""One table of whether users get what is promoted, and whether it helps them: simulated models on real stores.
 
     pip install --no-deps gepa==0.1.4          # for the row beside GEPA
     python benchmarks/what_users_get.py [--rows NAME ...] [--seeds N] [--data DIR] [--before FILE] [--json OUT]
@@ -52,7 +52,7 @@ class LeftOutError(Exception):
 
 
 class Row(NamedTuple):
-    """What is measured, what is aimed at, whether figures reach it, and what they are in short."""
+    """A row of the table: its measurement, its target, whether figures reach it, and the figures in short."""
 
     measure: Callable[[Options], Figures]
     target: str
@@ -97,7 +97,7 @@ def experience(options: Options) -> Figures:
 
 
 def _module(name: str) -> ModuleType:
-    """A benchmark that measures a row of its own."""
+    """Imports a benchmark that measures a row of its own."""
     try:
         return importlib.import_module(name)
     except ImportError as exc:
@@ -111,7 +111,7 @@ def _data(options: Options) -> Path:
 
 
 def _beats(found: Figures) -> bool:
-    """Of one set-up."""
+    """Returns whether ours reaches the targets in one set-up."""
     return not found["unsolved"]["ours"] and found["calls"]["ratio"] <= 0.7 and found["writer"]["ratio"] <= 1.5
 
 
@@ -229,7 +229,7 @@ ROWS: dict[str, Row] = {
 
 
 def measured(name: str, options: Options) -> dict[str, Any]:
-    """One row: its figures, whether they reach the target, and how long it took; or why it is left out."""
+    """Measures one row: its figures, whether they reach the target, and how long it took; or why it is left out."""
     row, began = ROWS[name], time.perf_counter()
     try:
         figures = row.measure(options)

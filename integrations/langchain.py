@@ -28,10 +28,10 @@ class SkillRetriever(BaseRetriever):
 
     Args:
         store: The library.
-        k: How many at most, from 1 to 20.
+        k: The most skills to return, from 1 to 20.
         min_score: The floor; see `SkillStore.search`.
-        experience: How much the tasks that a skill has passed count in search, from 0 to 1; likewise.
-        strategy: How to search; see `SkillStore.search`.
+        experience: How much the tasks that a skill has passed count in search, from 0 to 1.
+        strategy: The way to search; see `SkillStore.search`.
         on_store_error: Without the store there are no documents (`skip`); or `raise`.
     """
 
@@ -84,7 +84,7 @@ class SkillRetriever(BaseRetriever):
 
 
 def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseTool]:
-    """`search_skills`, `get_skill` and `report_outcome` for an agent; with `allow_write` also `propose_skill`.
+    """Makes an agent's `search_skills`, `get_skill` and `report_outcome`; with `allow_write` also `propose_skill`.
 
     What an agent proposes is staged: the gate or a person makes it live. An error is a line that the model reads.
     """
@@ -139,7 +139,7 @@ def _tool(function: Callable[..., Any]) -> BaseTool:
 
 
 def _misfit(error: Any) -> str:
-    """The first thing that is wrong with a call's arguments, in one line."""
+    """Returns the first thing that is wrong with a call's arguments, in one line."""
     wrong = error.errors()[0]
     place = ".".join(map(str, wrong["loc"]))
     return f"the arguments do not fit: {place}: {wrong['msg']}, got {wrong.get('input')!r:.80}; correct the call"

@@ -37,10 +37,10 @@ LOAD_SKILL = "load_skill"
 
 
 class ModelCalls(TypedDict):
-    """What the model calls of one run came to so far. `latency_s` is the seconds spent in them.
+    """Counts of the model calls of one run so far. `latency_s` is the seconds spent in them.
 
-    `steps` counts the calls, `tool_calls` what they asked for, `tool_errors` the tools' answers that were errors; tokens are
-    None where the model tells none. `loaded` holds what `load_skill` returned, in order.
+    `steps` counts the calls, `tool_calls` the tools they asked for, `tool_errors` the tools' answers that were errors;
+    tokens are None where the model reports none. `loaded` holds what `load_skill` returned, in order.
     """
 
     steps: int
@@ -66,7 +66,7 @@ class SkillAgentState(AgentState[Any]):
 
 
 class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
-    """Retrieves skills for every run of an agent, shows them to its model, and records what came of it.
+    """Retrieves skills for every run of an agent, shows them to its model, and records the result.
 
         agent = create_agent(model, tools, middleware=[SkillMiddleware(store)])
 
@@ -85,7 +85,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         task_from: Finds the task in the agent's state; by default the text of the last human message. No text means no task:
             nothing is retrieved and nothing recorded.
         on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
-        **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
+        **options: The fields of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
         ConfigurationError: an argument is not what it should be.
@@ -119,7 +119,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
 
     @property
     def name(self) -> str:
-        """Of the nodes in the agent's graph. One agent takes one middleware of a name."""
+        """The name of the nodes in the agent's graph. One agent takes one middleware of a name."""
         return "skill_plugin"
 
     def before_agent(self, state: SkillAgentState, runtime: Runtime[ContextT]) -> dict[str, Any]:  # noqa: ARG002 - LangChain's name for it
@@ -163,7 +163,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         return _ours(finished | await self._record.ainvoke(finished))
 
     def _asked(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What `retrieve` reads; None where there is no text to search with, such as a picture alone."""
+        """Returns what `retrieve` reads; None where there is no text to search with, such as a picture alone."""
         task = self._task_from(state)
         if isinstance(task, str) and not task.strip():
             emit("retrieved", run_id=None, skills=[], arm="skill", reason="the last human message has no text")
@@ -171,7 +171,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         return {"task": task}
 
     def _shown(self, request: ModelRequest[ContextT]) -> ModelRequest[ContextT]:
-        """The request with the run's skills at the end of its system message."""
+        """Returns the request with the run's skills at the end of its system message."""
         state: Mapping[str, Any] = request.state
         skills = state.get("skillp_skills") or []
         if len(skills) > self._k:
@@ -186,7 +186,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         return request.override(system_message=_extended(request.system_message, block)) if block else request
 
     def _finished(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What `verify` and `record` read; None where no run of ours reached the model, or it is recorded already."""
+        """Returns what `verify` and `record` read; None where no run reached the model, or it is recorded already."""
         run, calls = state.get("skillp_run"), state.get("skillp_calls")
         if run is None or not calls or not calls["steps"] or state.get("skillp_result") is not None:
             return None
@@ -246,12 +246,12 @@ def _last_request(state: Mapping[str, Any]) -> str:
 
 
 def _ours(update: dict[str, Any]) -> dict[str, Any]:
-    """What stays in the state: `skillp_skills` keeps what the run was shown, whichever of it was loaded."""
+    """Returns what goes into the state: `skillp_skills` keeps what the run was shown, whichever of it was loaded."""
     return {key: value for key, value in update.items() if key != "skillp_skills"}
 
 
 def _extended(system: SystemMessage | None, block: str) -> SystemMessage:
-    """The system message with one more block. Those before it stay to the letter, cache marks included."""
+    """Returns the system message with one more block. Those before it stay to the letter, cache marks included."""
     if system is None or not system.content:
         return SystemMessage(block)
     before = [{"type": "text", "text": system.content}] if isinstance(system.content, str) else system.content
@@ -261,7 +261,7 @@ def _extended(system: SystemMessage | None, block: str) -> SystemMessage:
 def _counted(
     request: ModelRequest[ContextT], response: ModelResponse[ResponseT], seconds: float
 ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
-    """The response, and with it this call's part of the run's counts."""
+    """Returns the response, and with it this call's part of the run's counts."""
     state: Mapping[str, Any] = request.state
     calls: ModelCalls | None = state.get("skillp_calls")
     if calls is None:
@@ -288,9 +288,9 @@ def _sum(before: int | None, more: Sequence[int]) -> int | None:
 
 
 def _with_tools_answers(calls: ModelCalls, messages: Sequence[AnyMessage | BaseMessage]) -> ModelCalls:
-    """The counts with what the tools answered since the last model call.
+    """Returns the counts with what the tools answered since the last model call.
 
-    From the messages, because tools run side by side, and two of them cannot write one key of the state.
+    It is read from the messages, because tools run side by side, and two of them cannot write one key of the state.
     """
     answers = list(takewhile(lambda message: isinstance(message, ToolMessage), reversed(messages)))[::-1]
     failed = sum(isinstance(answer, ToolMessage) and answer.status == "error" for answer in answers)
@@ -302,7 +302,7 @@ def _with_tools_answers(calls: ModelCalls, messages: Sequence[AnyMessage | BaseM
 
 
 def _answer(state: Mapping[str, Any]) -> str:
-    """The structured response as JSON if there is one, else the text of the last message."""
+    """Returns the structured response as JSON if there is one, else the text of the last message."""
     if (structured := state.get("structured_response")) is not None:
         return to_json(structured, fallback=str).decode()
     return str(state["messages"][-1].text)

@@ -1,4 +1,4 @@
-"""What an agent may do with the library, as plain functions: LangChain's tools and the MCP server are made of these.
+"""The tools of an agent on the library, as plain functions: LangChain's tools and the MCP server are made of these.
 
 Arguments and results are JSON. Everything an agent passes is data from outside: it sees live skills only, and what it
 writes is staged. Errors are this library's own, one line each, made to be shown to a model.
@@ -51,14 +51,14 @@ class SkillText(TypedDict):
 
 
 class OutcomeReport(TypedDict):
-    """`counted` is false if the same feedback on the same run was there already."""
+    """An answer to feedback; `counted` is false if the same feedback on the same run exists."""
 
     run_id: str
     counted: bool
 
 
 class Proposal(TypedDict):
-    """What became of a text: a version of the skill `name` that waits for the gate or a person."""
+    """The result of a proposed text: a version of the skill `name` that waits for the gate or a person."""
 
     name: str
     ref: str
@@ -67,7 +67,7 @@ class Proposal(TypedDict):
 
 
 def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchResult:
-    """The at most `k` live skills for a task, best first.
+    """Finds the live skills for a task, at most `k`, best first.
 
     Raises:
         ConfigurationError: the query is empty, or `k` is not from 1 to 20.
@@ -89,7 +89,7 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
 
 
 def get_skill(store: SkillStore, name: str) -> SkillText:
-    """The text of a live skill, by name, id, `name@2` or `id@2`.
+    """Returns the text of a live skill, by name, id, `name@2` or `id@2`.
 
     Raises:
         SkillNotFoundError: there is none, or it is not live.
@@ -118,12 +118,12 @@ def report_outcome(
 
     Args:
         store: The library.
-        run_id: What a graph or a middleware returned. For work done elsewhere any text of the caller's own; then `skill`
-            and `task` must be given, and the first report makes the run.
+        run_id: The id that a graph or a middleware returned. For work done elsewhere any text of the caller's own; then
+            `skill` and `task` must be given, and the first report makes the run.
         reward: From 0 to 1.
         feedback: Why.
         skill: The live skill that was used, by name or ref.
-        task: What was to be done.
+        task: The work that was to be done, in words.
 
     Raises:
         RunNotFoundError: no such run, and `skill` or `task` is missing.
@@ -147,7 +147,7 @@ def report_outcome(
 
 
 def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None) -> str:
-    """Notes that a live skill is used on a task outside a graph; the run's id, for `report_outcome`.
+    """Notes that a live skill is used on a task outside a graph; returns the run's id, for `report_outcome`.
 
     Raises:
         SkillNotFoundError: `skill` is not a live skill.
@@ -164,7 +164,7 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
     """Takes a SKILL.md text that an agent wrote: a new skill, or the next version of the one with its name. It is staged.
 
     Raises:
-        InvalidSkillError: the text breaks the rules of SKILL.md, or is the same as a version that is there.
+        InvalidSkillError: the text breaks the rules of SKILL.md, or is the same as a version that exists.
     """
     try:
         proposed = store.add_text(text, author="generator")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def open_store(settings: Settings, *, create: bool, index: bool = True, check_embedder: bool = True) -> "SkillStore":
-    """The store of the home folder, or of the database that is set.
+    """Opens the store of the home folder, or of the database that is set.
 
     A command that only looks does without the index: Chroma takes a second to start, exact search a millisecond.
     """
@@ -33,7 +33,7 @@ def open_store(settings: Settings, *, create: bool, index: bool = True, check_em
 
 
 def task_llm(settings: Settings, agent: str | None = None) -> Any:
-    """The agent at `package.module:attribute`, else the model that is set.
+    """Returns the agent at `package.module:attribute`, else the model that is set.
 
     Raises:
         ConfigurationError: neither is given, or it does not resolve.
@@ -51,10 +51,10 @@ def task_llm(settings: Settings, agent: str | None = None) -> Any:
 
 
 def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tuple[list[Task], Verifier | None]":
-    """The tasks of a file, and the verifier of those that name none.
+    """Reads the tasks of a file, and loads the verifier of those that name none.
 
     Args:
-        settings: Name that verifier.
+        settings: The settings that name that verifier.
         path: The tasks file.
         self_check: Give every verifier its task's reference first.
 
@@ -72,7 +72,7 @@ def tasks_and_judge(settings: Settings, path: Path, *, self_check: bool) -> "tup
 
 
 def trained_model(settings: Settings, base_model: str | None, logged_as: str | None) -> tuple[str, str]:
-    """The generator's base model for a trainer, a folder or a name on the Hub, and what histories call it.
+    """Returns the generator's base model for a trainer, a folder or a name on the Hub, and its name in the histories.
 
     Raises:
         ConfigurationError: neither an argument nor the settings say it.
@@ -100,7 +100,7 @@ def writer(settings: Settings, base_model: str, logged_as: str) -> "Callable[[Ch
 
 
 def vllm_server(settings: Settings) -> "VllmServer | None":
-    """The server that the generator is on; None if it is on none."""
+    """Returns the server that the generator is on; None if there is none."""
     from skill_plugin.generators.vllm_server import VllmServer  # noqa: PLC0415 - an extra
 
     parsed = GeneratorName.parse(settings.generator or "")
@@ -110,5 +110,5 @@ def vllm_server(settings: Settings) -> "VllmServer | None":
 
 
 def judge(settings: Settings) -> "Verifier | None":
-    """The verifier of tasks that name none."""
+    """Returns the verifier of tasks that name none."""
     return verifiers.load(settings.verifier, import_functions=True) if settings.verifier else None

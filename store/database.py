@@ -96,19 +96,19 @@ class Database:
             self.engine.dispose()
 
     def after_fork(self) -> None:
-        """A forked process must not use its parent's connections, nor even close them: that lets go of SQLite's locks."""
+        """Drops the parent's connections in a fork without closing them, which would let go of SQLite's locks."""
         self.engine.dispose(close=False)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that sees one consistent state."""
+        """Opens a session that sees one consistent state."""
         self._check_same_file()
         with self.errors(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self, *, wait: bool = True) -> Iterator[Session]:
-        """A session that is one transaction: committed at the end, rolled back on any error.
+        """Opens a session that is one transaction: committed at the end, rolled back on any error.
 
         Args:
             wait: Off, SQLite gives up at once if another process writes (`StoreUnavailableError`).
@@ -129,7 +129,7 @@ class Database:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """What the driver says of the database's state becomes our own error, in one line."""
+        """Turns what the driver says of the database's state into our own error, in one line."""
         try:
             with forks.no_fork():
                 yield
@@ -158,7 +158,7 @@ class Database:
             ) from exc
 
     def _check_same_file(self) -> None:
-        """A file that was removed or replaced lives on for who has it open, and what is written there is lost."""
+        """Checks that the file was not removed or replaced: what is written into a file that was is lost."""
         if self.is_sqlite and _identity(self.path) != self._file:
             raise StoreUnavailableError(f"{self.path} was removed or replaced while it was open; open the store again")
 
@@ -188,7 +188,7 @@ class Database:
             migrations.upgrade(connection)
 
     def _keep_copy(self, revision: str) -> None:
-        """A copy of the file as it was, by SQLite's own backup, before its schema changes; by who has the write lock."""
+        """Copies the file, by SQLite's own backup, before its schema changes. The caller has the write lock."""
         copy = Path(f"{self.path}.before-{HEAD}")
         if copy.exists():
             return
@@ -213,46 +213,46 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def fetch(session: Session, statement: Executable, **given: Any) -> Sequence[Any]:
-    """The rows of a statement that was made beforehand, as tuples whose types only the statement knows."""
+    """Returns the rows of a statement that was made beforehand, as tuples whose types only the statement knows."""
     return session.connection().execute(statement, given).all()
 
 
 def schema_revision(connection: Connection) -> str | None:
-    """The revision that the database says it has; None for an empty one."""
+    """Returns the schema's revision that the database notes; None for an empty one."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608 - a constant
 
 
 def insert_if_absent(session: Session, table: type[Table], values: Mapping[str, Any]) -> bool:
-    """Inserts a row unless one with the same key is there; whether it did."""
+    """Inserts a row unless one with the same key exists; returns whether it did."""
     connection = session.connection()
     statement = _insert_or_ignore(table, connection.dialect.name)
     return bool(connection.execute(statement, dict(values)).rowcount)
 
 
 def insert_all_if_absent(session: Session, table: type[Table], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Inserts many rows of the same columns at once, but for those whose key is there."""
+    """Inserts many rows of the same columns at once, except those whose key exists."""
     if rows:
         connection = session.connection()
         connection.execute(_insert_or_ignore(table, connection.dialect.name), [dict(row) for row in rows])
 
 
 def storable(text: str) -> str:
-    """A text as it is read back, see `_storable`."""
+    """Returns a text as it will be read back; see `_storable`."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 @lru_cache
 def _insert_or_ignore(table: type[Table], dialect: str) -> Insert:
-    """Made once a table: building a statement costs more than running it."""
+    """Builds a table's insert, once: building a statement costs more than running it."""
     module = sqlite if dialect == "sqlite" else postgresql
     made: Insert = module.insert(table.metadata.tables[str(table.__tablename__)]).on_conflict_do_nothing()
     return made.execution_options(preserve_rowcount=True)
 
 
 def _with_driver(url: URL) -> URL:
-    """`postgresql://` and the `postgres://` of hosting services mean the driver that the extra installs."""
+    """Names the driver that the extra installs in `postgresql://`, and in the `postgres://` of hosting services."""
     backend = url.get_backend_name()
     if url.drivername in ("postgres", "postgresql"):
         return url.set(drivername="postgresql+psycopg")

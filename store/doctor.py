@@ -41,7 +41,7 @@ class Upkeep(Part):
     """Looks after one namespace."""
 
     def check(self) -> list[Check]:
-        """Every check, none of which raises or changes anything but a lagging index."""
+        """Runs every check. None raises, or changes anything but a lagging index."""
         checks: dict[str, Callable[[], tuple[bool, str]]] = {
             "database": self._check_database,
             "skills": self._check_skills,
@@ -54,7 +54,7 @@ class Upkeep(Part):
         return [Check(name, *_safely(check)) for name, check in checks.items()]
 
     def reembed(self) -> int:
-        """Embeds every version with this store's embedder and makes its signature the namespace's; how many were new.
+        """Embeds every version with this store's embedder and makes its signature the namespace's; returns how many.
 
         Vectors of the old embedder stay in SQL. The switch is one transaction, so a search sees one model or the other.
         """
@@ -101,7 +101,7 @@ class Upkeep(Part):
             return list(session.exec(statement.limit(_BATCH)).all())
 
     def _reembed_tasks(self, signature: str) -> None:
-        """Vectors of the tasks that skills have passed, where they are missing."""
+        """Makes the missing vectors of the tasks that skills have passed."""
         while batch := self._unembedded_tasks(signature):
             made = self._partition.vectors.embedder.embed([task.text for task in batch])
             vectors = [unit_vector(values, signature) for values in made]

@@ -84,16 +84,16 @@ _OWN: dict[type[Table], str] = {
     CheckpointEventRow: "id",
     NamespaceRow: "index_key",
 }
-"""What each database makes for itself: numbers that count up, and the key of its index."""
+"""The columns that each database fills by itself: numbers that count up, and the key of its index."""
 
 _CHUNK = 1000
 
 _DAMAGED = (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, OverflowError, zlib.error)
-"""What a damaged file raises on its way from bytes to rows."""
+"""The errors that a damaged file raises on its way from bytes to rows."""
 
 
 def dump(database: Database, path: str | Path, *, namespace: str | None = None) -> dict[str, int]:
-    """Writes one namespace, or all of them, to a file; rows by table.
+    """Writes one namespace, or all of them, to a file; returns the number of rows by table.
 
     Raises:
         StoreError: the file cannot be written, or exists.
@@ -117,14 +117,14 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
 
 
 def load(database: Database, path: str | Path) -> dict[str, int]:
-    """Takes in what `dump` wrote, in one transaction; new rows by table.
+    """Takes in what `dump` wrote, in one transaction; returns the number of new rows by table.
 
-    What is there already stays as it is.
+    A row that exists stays as it is.
 
     Raises:
         StoreError: the file cannot be read, is not a dump, is of another schema, or holds a skill whose name another skill
             has here; then nothing is taken in.
-        EmbedderMismatchError: a namespace is there with the vectors of another embedder; likewise.
+        EmbedderMismatchError: a namespace exists with the vectors of another embedder; nothing is taken in.
     """
     counts: dict[str, int] = {}
     try:
@@ -149,7 +149,7 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
 
 
 def copy(source: Database, target: Database) -> dict[str, int]:
-    """Copies every namespace into another database; new rows by table."""
+    """Copies every namespace into another database; returns the number of new rows by table."""
     with tempfile.TemporaryDirectory(prefix="skill-plugin-") as folder:
         file = Path(folder, "store.jsonl.gz")
         dump(source, file)
@@ -186,7 +186,7 @@ def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @dataclass
 class _New:
-    """What a load has brought, whose further rows are wanted: skills by namespace, checkpoints, items, and whose experience."""
+    """The keys of a load whose further rows are wanted: skills by namespace, checkpoints, items, experience."""
 
     skills: dict[str, list[str]] = field(default_factory=dict)
     checkpoints: set[tuple[str, str]] = field(default_factory=set)
@@ -195,7 +195,7 @@ class _New:
 
 
 def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
-    """Inserts a row unless it is there; whether it did."""
+    """Inserts a row unless it exists; returns whether it did."""
     table = _BY_NAME.get(name)
     if table is None:
         raise StoreError(f"it holds the unknown table {name!r}; it was written by another release")
@@ -234,7 +234,7 @@ def _item(row: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
-    """A row of JSON values as its columns want it; of one schema, it has them all."""
+    """Converts a row's JSON values to the types of its columns. The dump is of the same schema, so it has them all."""
     columns = _columns(table).c
     if set(row) != set(columns.keys()) - {_OWN.get(table)}:
         raise ValueError(f"a row of {table.__tablename__} has other columns")

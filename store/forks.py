@@ -18,10 +18,10 @@ PATIENCE_SECONDS = 5.0
 
 
 class ForkHook(Protocol):
-    """Something that must be put right in a child process."""
+    """An object that must be put right in a child process."""
 
     def after_fork(self) -> None:
-        """Called in the child, where there is one thread."""
+        """Puts the object right; called in the child, where there is one thread."""
         ...
 
 
@@ -33,13 +33,13 @@ _waiting = False
 
 
 def tell(thing: ForkHook) -> None:
-    """From now on `thing.after_fork` is called in every child, for as long as it lives."""
+    """Has `thing.after_fork` called in every child from now on, for as long as the object lives."""
     _objects.add(thing)
 
 
 @contextmanager
 def no_fork() -> Iterator[None]:
-    """What is done in here, no other thread's fork cuts in two."""
+    """Holds off the forks of other threads while its block runs."""
     me = threading.get_ident()
     with _change:
         while _waiting and me not in _inside:

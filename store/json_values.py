@@ -8,11 +8,11 @@ from skill_plugin.errors import ConfigurationError
 
 
 def plain_json(value: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """A copy that is what comes back from the database.
+    """Returns a copy of a value as the database gives it back.
 
     Args:
-        value: Of strings, numbers, booleans, None, lists and mappings.
-        what: It is, for the error.
+        value: Strings, numbers, booleans, None, lists and mappings.
+        what: Its name, for the error.
 
     Raises:
         ConfigurationError: it holds something else, or a number that is not a number: PostgreSQL refuses NaN.

@@ -1,4 +1,4 @@
-"""Where a store is: from what a caller says to a database URL and an index folder."""
+"""The location of a store: from what a caller says to a database URL and an index folder."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
 def places(location: str | Path | None) -> tuple[str, Path]:
-    """The database's URL and the index's folder for a folder, a database file or a SQL URL; None is the home folder."""
+    """Returns the database's URL and the index's folder for a folder, a database file or a URL; None means home."""
     if isinstance(location, str) and "://" in location:
         _, _, path = location.partition(":///")
         if location.startswith("sqlite") and path:

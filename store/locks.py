@@ -1,4 +1,4 @@
-"""Who brings a namespace's index up to date: one process at a time.
+"""Locks, so that one process at a time brings a namespace's index up to date.
 
 Two rules meet here. A Chroma folder may be written by one process only, or it breaks. And a namespace's outbox has one
 reader, wherever its index is: a change that one process has applied to its own folder and forgotten would never reach
@@ -25,7 +25,7 @@ class Owner(Protocol):
     """A lock that is taken without waiting and kept until it is let go, or its process ends."""
 
     def take(self) -> bool:
-        """Whether it is ours now; asked again and again, because a lock in a database can be lost.
+        """Returns whether it is ours now; asked again and again, because a lock in a database can be lost.
 
         Raises:
             OSError: the lock cannot be had at all.
@@ -37,7 +37,7 @@ class Owner(Protocol):
 
 
 def owner_of(database: Database, index: ChromaIndex) -> Owner:
-    """The locks that the owner of this index must hold."""
+    """Returns the locks that the owner of this index must hold."""
     owners: list[Owner] = []
     if database.is_sqlite:
         name = sha256(index.namespace)[:12]
@@ -51,7 +51,7 @@ def owner_of(database: Database, index: ChromaIndex) -> Owner:
 
 
 def job_owner(database: Database, namespace: str, job: str) -> Owner:
-    """The lock on a job of a namespace. Two owners in one process are two, unlike those of an index."""
+    """Returns the lock on a namespace's job. Two owners in one process exclude each other, unlike those of an index."""
     name = f"{job} {namespace}"
     if database.is_sqlite:
         return FileOwner(Path(f"{database.path}.{job}-{sha256(namespace)[:12]}.lock"), shared=False)
@@ -121,7 +121,7 @@ class AdvisoryOwner:
         forks.tell(self)
 
     def after_fork(self) -> None:
-        """The lock and the connection are the parent's."""
+        """Makes a lock of the child's own and leaves the connection to the parent."""
         self._lock = threading.Lock()
 
     def take(self) -> bool:
@@ -151,7 +151,7 @@ class AdvisoryOwner:
             self._connection = None
 
     def _still_there(self, connection: Connection) -> bool:
-        """With the connection the lock is lost too, when the server restarts or the network fails."""
+        """Returns whether the connection lives; if the server restarts or the network fails, the lock is lost too."""
         try:
             connection.execute(text("SELECT 1"))
         except DBAPIError:

@@ -13,7 +13,7 @@ MAX_NAMESPACE = 200
 
 
 def check_namespace(namespace: object) -> str:
-    """The namespace, if it can be one.
+    """Returns a namespace that is well-formed.
 
     Raises:
         NamespaceError: it is missing or malformed.
@@ -28,9 +28,10 @@ def check_namespace(namespace: object) -> str:
 
 
 def ensure(session: Session, namespace: str) -> None:
-    """Makes the namespace unless it is there.
+    """Makes the namespace unless it exists.
 
-    Its epoch, and the count of its experience, begin anywhere, so that one that was erased and made again is not taken for the old one by who remembers it.
+    Its epoch and the count of its experience begin at random, so that a namespace that was erased and made again is not
+    taken for the old one by a process that remembers that.
     """
     epoch = secrets.randbelow(2**30)
     row = {
@@ -44,7 +45,7 @@ def ensure(session: Session, namespace: str) -> None:
 
 
 def lock(session: Session, namespace: str) -> None:
-    """Within a write: waits until no other write is in the namespace, which is there.
+    """Waits, within a write, until no other write is in the namespace, which exists.
 
     SQLite has one writer at a time by itself. On PostgreSQL the namespace's row is the lock: writers of one namespace take
     turns, so they see each other's work whole and cannot block each other crosswise; namespaces do not wait for each other.
@@ -54,7 +55,7 @@ def lock(session: Session, namespace: str) -> None:
 
 
 def try_lock(session: Session, namespace: str) -> bool:
-    """As `lock`, but waits for nobody; whether the namespace is there and free."""
+    """Locks the namespace like `lock` if it exists and is free, without waiting; returns whether it did."""
     statement = select(NamespaceRow.name).where(NamespaceRow.name == namespace)
     if session.get_bind().dialect.name != "sqlite":
         statement = statement.with_for_update(skip_locked=True)
@@ -62,7 +63,7 @@ def try_lock(session: Session, namespace: str) -> bool:
 
 
 def erase(session: Session, namespace: str) -> dict[str, int]:
-    """Within a write: deletes every row of the namespace; how many by table."""
+    """Deletes, within a write, every row of the namespace; returns how many by table."""
     counts: dict[str, int] = {}
     for table in reversed(Table.metadata.sorted_tables):  # those that refer to others first
         own = table.c.name if table.name == NamespaceRow.__tablename__ else table.c.namespace
@@ -73,13 +74,13 @@ def erase(session: Session, namespace: str) -> dict[str, int]:
 
 
 def known(session: Session) -> str:
-    """The namespaces there are, to word an error with."""
+    """Lists the namespaces that exist, to word an error with."""
     names = session.exec(select(NamespaceRow.name).order_by(col(NamespaceRow.name)).limit(10)).all()
     return f"known are {', '.join(names)}" if names else "it has none yet; add a skill first"
 
 
 def claim(session: Session, namespace: str, signature: str) -> str:
-    """The embedder's signature, which the namespace has or takes now.
+    """Returns the embedder's signature, which the namespace has or takes now.
 
     Raises:
         EmbedderMismatchError: the namespace's vectors were made by another embedder.
@@ -94,7 +95,7 @@ def claim(session: Session, namespace: str, signature: str) -> str:
 
 
 def check_signature(namespace: str, stored: str | None, given: str) -> None:
-    """Vectors of two models are never compared.
+    """Checks that the embedder is the namespace's: vectors of two models are never compared.
 
     Raises:
         EmbedderMismatchError: the namespace's vectors were made by another embedder.

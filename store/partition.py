@@ -36,12 +36,12 @@ class Partition:
         self._exists = False
 
     def read(self) -> AbstractContextManager[Session]:
-        """A session that reads; see `Database.read`."""
+        """Opens a session that reads; see `Database.read`."""
         return self.database.read()
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """One transaction in a namespace that exists; afterwards the indexer is told if entries have changed."""
+        """Opens one transaction in the namespace, made if need be; then tells the indexer if entries have changed."""
         with self.database.write() as session:
             if not self._exists:
                 namespaces.ensure(session, self.namespace)

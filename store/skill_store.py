@@ -63,7 +63,7 @@ MOVED = {
     "history_rows": "histories.rows",
     "history_stats": "histories.stats",
 }
-"""Where a method went that the store itself had before 0.1.0."""
+"""The new places of methods that the store itself had before 0.1.0."""
 
 
 class SkillStore(SkillExchange, SkillQuery, Lifecycle):
@@ -108,7 +108,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         create: bool = True,
         check_embedder: bool = True,
     ) -> Self:
-        """Opens a store, making it if it is not there.
+        """Opens a store, making it if it does not exist.
 
         Args:
             location: A folder, a `.db` file or a SQL URL (`sqlite:///...`, `postgresql+psycopg://...`); by default the
@@ -118,7 +118,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             chroma: The index's folder, or the URL of a Chroma server (`http://host:8000`); by default a folder beside the
                 database. False does without: search uses the vectors in SQL.
             capacity: Live skills that the namespace may hold.
-            create: Make a store or a namespace that is not there; off, both are errors.
+            create: Make a store or a namespace that does not exist; off, both are errors.
             check_embedder: Refuse another embedder than the namespace's; off for `reembed`.
 
         Raises:
@@ -151,9 +151,9 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
 
         Args:
             settings: Where the store is, its namespace, embedder, index and capacity.
-            create: As in `open`.
+            create: See `open`.
             index: Off, search does without Chroma, which takes a second to start; exact search takes a millisecond.
-            check_embedder: As in `open`.
+            check_embedder: See `open`.
 
         Raises:
             ConfigurationError: the database is not a SQL URL.
@@ -174,7 +174,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         )
 
     def record_outcome(self, run_id: str, reward: float, feedback: str = "") -> bool:
-        """Takes feedback on a run that came later; False if the same feedback was there already.
+        """Takes feedback on a run that came later; returns False if the same feedback exists.
 
         Raises:
             RunNotFoundError: no such run.
@@ -193,14 +193,14 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
 
         Args:
             run_id: Ours, which the run's metadata has as `skill_plugin_run_id`.
-            key: What was judged, such as `correctness`; it begins the feedback's text.
+            key: The quality that was judged, such as `correctness`; it begins the feedback's text.
             score: From 0 to 1, or a bool.
             value: What the judge chose where the score is a number of it, such as `thumbs up`.
             comment: Why; the generator reads it.
 
         Raises:
             RunNotFoundError: no such run.
-            VerifierError: there is no score, or none from 0 to 1.
+            VerifierError: there is no score, or it is not from 0 to 1.
         """
         if score is None:
             raise VerifierError(f"the feedback {key!r} has no score, so it is not an outcome; give a score from 0 to 1")
@@ -208,7 +208,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         return self.record_outcome(run_id, score, ": ".join([key, *said]))
 
     def wait_for_index(self, seconds: float = INDEX_SECONDS) -> bool:
-        """Waits until the vector index has everything that is committed; False if it cannot, or not in time.
+        """Waits until the vector index has everything that is committed; returns False if it cannot, or not in time.
 
         Nobody has to: until then search uses the vectors in SQL.
         """
@@ -216,7 +216,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         return indexer is not None and indexer.wait(seconds)
 
     def rebuild_index(self, seconds: float = INDEX_SECONDS) -> bool:
-        """Throws the vector index away and fills it from SQL; False if Chroma failed or another process owns it."""
+        """Builds the vector index anew from SQL; returns False if Chroma failed or another process owns it."""
         indexer = self._partition.indexer
         return indexer is not None and indexer.rebuild(seconds)
 

@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 
 def unit_vector(values: Sequence[float], who: str) -> Vector:
-    """The vector as float32 of length 1.
+    """Returns the vector as float32 of length 1.
 
     Raises:
         ConfigurationError: it has no direction (zero, NaN or infinite), so it could never be found.
@@ -58,7 +58,7 @@ class ExactSearch:
         self._matrix: Vector = np.zeros((0, 0), dtype=np.float32)
 
     def query(self, session: Session, vector: Vector, k: int, *, signature: str, epoch: int) -> list[str]:
-        """The ids of the `k` nearest live skills, nearest first."""
+        """Returns the ids of the `k` nearest live skills, nearest first."""
         ids, matrix = self._load(session, signature, epoch)
         if not ids:
             return []
@@ -81,7 +81,7 @@ class ExactSearch:
 def is_live(
     namespace: str | BindParameter[str], signature: str | BindParameter[str], *, by_id: bool = False
 ) -> tuple[ColumnElement[bool], ...]:
-    """The conditions under which a row of skill and embedding is the live vector of a skill.
+    """Returns the conditions under which a row of skill and embedding is the live vector of a skill.
 
     `by_id` is for statements that name the ids: without statistics SQLite would rather read every live skill through its
     index than look up sixty keys, so that index is put out of its reach.

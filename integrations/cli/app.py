@@ -59,7 +59,7 @@ command(app, "erase")(upkeep.erase)
 
 
 def main() -> None:
-    """The entry point `skill-plugin`."""
+    """Runs the command line; the entry point `skill-plugin`."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
     if not sys.stderr.isatty():  # Hugging Face's bars would fill the log of a night

@@ -1,4 +1,4 @@
-"""A whole tasks file through the graph, and the gate for what came of it."""
+"""A whole tasks file through the graph, and the gate for the new versions."""
 
 import time
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ from skill_plugin.records import Task, split_ref
 from skill_plugin.store import SkillStore
 
 GATED_PER_SKILL = 3
-"""How many new versions of one skill go to the gate, those first that passed most; each costs a run a held-out task."""
+"""The most new versions of a skill that go to the gate, best first; each costs a run a held-out task."""
 
 GIVE_UP_AFTER = 3
 """So many failed calls in a row and no success mean that the model is not there, not that a task is odd."""
@@ -27,7 +27,7 @@ Graph = Runnable[SkillInput, SkillOutput]
 
 @dataclass
 class Summary:
-    """What a run over a tasks file came to. `solved` are shares of all tasks."""
+    """The result of a run over a tasks file. `solved` are shares of all tasks."""
 
     tasks: int
     solved: dict[str, float] = field(default_factory=dict)
@@ -68,7 +68,7 @@ def run_tasks(store: SkillStore, graph: Graph, tasks: Sequence[Task], *, concurr
 
 
 def _each(graph: Graph, tasks: Sequence[Task], concurrency: int) -> Iterable[tuple[Task, SkillOutput | Exception]]:
-    """Every task's output or error as it comes.
+    """Yields every task's output or error as it comes.
 
     Raises:
         ConfigurationError: the first calls all failed the same way, so the rest would too.
@@ -99,7 +99,7 @@ def _each(graph: Graph, tasks: Sequence[Task], concurrency: int) -> Iterable[tup
 
 
 def graph_input(task: Task) -> SkillInput:
-    """A task of a file as the graph's input."""
+    """Returns a task of a file as the graph's input."""
     return SkillInput(
         task=task.input, reference=task.reference, family=task.family, verifier=task.verifier, split=task.split
     )
@@ -115,7 +115,7 @@ def _gate(
     concurrency: int,
     advance: Callable[[], None],
 ) -> None:
-    """Gates the new versions that passed their task, and says in the summary what became of each."""
+    """Gates the new versions that passed their task, and says in the summary what it decided on each."""
     heldout = defaultdict(list)
     for task in tasks:
         if task.split == "heldout":

@@ -35,7 +35,7 @@ BY = "human"
 @command(checkpoints, "list")
 def list_(
     settings: Settings,
-    status: Annotated[str | None, typer.Option(help="Only these: candidate, live or retired.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those of this status: candidate, live or retired.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the checkpoints, newest first."""
@@ -74,7 +74,9 @@ def promote(
     settings: Settings,
     checkpoint_id: Id,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Although the gate refused it, or was never asked.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote although the gate refused it, or was never asked.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a checkpoint live; the one that is live is retired."""
@@ -137,7 +139,7 @@ def _store(settings: Settings) -> "SkillStore":
 
 
 def _gate(checkpoint: "Checkpoint", events: "Iterable[CheckpointEvent]") -> str:
-    """What the gate said of it last: `passed`, `refused`, or nothing (`-`)."""
+    """Returns what the gate said of a checkpoint last: `passed`, `refused`, or nothing (`-`)."""
     said = "-"
     for event in events:
         if event.checkpoint_id == checkpoint.id:

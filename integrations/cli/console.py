@@ -1,4 +1,4 @@
-"""How the command line speaks: tables and JSON on standard output, errors as one line on standard error."""
+"""The output of the command line: tables and JSON on standard output, errors as one line on standard error."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def print_table(title: str, rows: Iterable[Mapping[str, Any]], columns: Mapping[
 
 
 def shown(value: Any) -> str:
-    """A value as a person reads it."""
+    """Returns a value as a person reads it."""
     if value is None:
         return "-"
     if isinstance(value, float):

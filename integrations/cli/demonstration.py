@@ -55,7 +55,7 @@ class Tally:
 
 
 def run(settings: Settings) -> dict[str, Any]:
-    """The demonstration from the beginning; its figures, `solved` being shares of the questions."""
+    """Runs the demonstration from the beginning; returns its figures, `solved` being shares of the questions."""
     started = time.perf_counter()
     here = _own_home(settings)
     _prepare(here.home)
@@ -67,7 +67,7 @@ def run(settings: Settings) -> dict[str, Any]:
 
 
 def restart(settings: Settings) -> dict[str, Any]:
-    """The second process: the same questions with what the first one left on disk, and no revision."""
+    """Runs the second process: the same questions with what the first one left on disk, and no revision."""
     here = _own_home(settings)
     train = [task for task in read_tasks(here.home / TASKS) if task.split == "train"]
     tallies: dict[str, Tally] = defaultdict(Tally)
@@ -88,7 +88,7 @@ def _own_home(settings: Settings) -> Settings:
 
 
 def _prepare(folder: Path) -> None:
-    """An empty store and the business; what an earlier demonstration left is removed."""
+    """Makes an empty store and the business; removes what an earlier demonstration left."""
     try:
         if folder.exists():
             if not (folder / DATABASE).is_file():
@@ -136,7 +136,7 @@ def _run(settings: Settings) -> dict[str, Any]:
 
 
 def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Task]) -> dict[str, Tally]:
-    """The stream: every question without a skill, with what is retrieved, and after revision; then the gate."""
+    """Runs the stream: every question without a skill, with what is retrieved, and after revision; then the gate."""
     tallies: dict[str, Tally] = defaultdict(Tally)
     with Live(_table(store, tallies, "learning"), console=out, refresh_per_second=8) as live:
         for task in train:
@@ -156,7 +156,7 @@ def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Tas
 
 
 def _offer_harm(store: SkillStore, graph: Graph, heldout: list[Task]) -> GateDecision:
-    """A plausible edit that swaps two codes."""
+    """Offers the gate a plausible edit that swaps two codes."""
     text = store.get(HARMFUL_SKILL).text
     harmful = store.revise_text(HARMFUL_SKILL, text.replace(*HARMFUL_EDIT))
     return gate_version(store, graph, harmful.ref, [task for task in heldout if task.family == HARMFUL_SKILL])
@@ -183,7 +183,7 @@ def _graph(store: SkillStore, *, max_generations: int) -> Graph:
 
 
 def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
-    """Solved questions by family. The generation is that of the live version."""
+    """Draws the table of solved questions by family. The generation is that of the live version."""
     live = {skill.name: skill for skill in store.list("live")}
     table = Table(
         title=f"{phase} (simulated models)",

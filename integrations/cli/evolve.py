@@ -46,7 +46,7 @@ def evolve(
     credit: Annotated[
         str,
         typer.Option(
-            help="What a text is worth: evolving-rl (on its siblings), skill-r1 (on its own task) or sage (both)."
+            help="The worth of a text: evolving-rl (on its siblings), skill-r1 (on its own task) or sage (both)."
         ),
     ] = "evolving-rl",
     minibatch: Annotated[int, typer.Option(help="Failing tasks that one prompt shows, up to 3.")] = 3,
@@ -57,26 +57,30 @@ def evolve(
         ),
     ] = False,
     lineages: Annotated[int, typer.Option(help="Tasks of a family that are written for at a time.")] = 1,
-    order: Annotated[str, typer.Option(help="Which tasks come first: file, or half-solved.")] = "file",
+    order: Annotated[str, typer.Option(help="The order of tasks: file, or half-solved.")] = "file",
     rule: Annotated[
-        str, typer.Option(help="What the gate asks: paired (more repaired than regressed) or no-regression.")
+        str, typer.Option(help="The gate's rule: paired (more repaired than regressed) or no-regression.")
     ] = "paired",
     gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a decision, at most.")] = 8,
-    selection: Annotated[str, typer.Option(help="Which text is revised next: best-mean or frontier.")] = "best-mean",
+    selection: Annotated[str, typer.Option(help="The text to revise next: best-mean or frontier.")] = "best-mean",
     max_change: Annotated[
         float | None, typer.Option(help="Share of a skill's body that edits may change [default: 0.5].")
     ] = None,
-    go_on_when_solved: Annotated[bool, typer.Option("--go-on-when-solved", help="Use up all generations.")] = False,
+    go_on_when_solved: Annotated[
+        bool, typer.Option("--go-on-when-solved", help="Use up all generations, also where a task is solved.")
+    ] = False,
     concurrency: Annotated[int, typer.Option(help="Calls at once.")] = 8,
     max_calls: Annotated[int | None, typer.Option(help="Budget: rollouts and candidates.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Budget: tokens in and out.")] = None,
-    max_dollars: Annotated[float | None, typer.Option(help="Budget: needs --prices.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Budget: of this start.")] = None,
+    max_dollars: Annotated[float | None, typer.Option(help="Budget: dollars; needs --prices.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Budget: minutes of this start.")] = None,
     prices: Annotated[
-        str | None, typer.Option(help="Dollars a million tokens of the task LLM: INPUT/OUTPUT, such as 0.25/2.")
+        str | None, typer.Option(help="The task LLM's dollars per million tokens: INPUT/OUTPUT, such as 0.25/2.")
     ] = None,
-    generator_prices: Annotated[str | None, typer.Option(help="Likewise of the generator [default: the same].")] = None,
-    new: Annotated[bool, typer.Option("--new", help="Begin anew, though a run of these tasks is there.")] = False,
+    generator_prices: Annotated[
+        str | None, typer.Option(help="The generator's dollars per million tokens [default: --prices].")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Begin anew, even if a run of these tasks exists.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another evolve on this store to end.")] = False,
     self_check: SelfCheck = True,
     as_json: Json = False,
@@ -161,7 +165,7 @@ def _prices(given: str | None) -> Prices | None:
 
 
 def _watching(progress: "EvolveReport", plan: "EvolveSettings") -> AbstractContextManager[Any]:
-    """A table that follows the run, on a terminal only."""
+    """Shows a table that follows the run, on a terminal only."""
     live = Live(
         get_renderable=lambda: Group(_title(progress), _table(progress), Text(_spent(progress, plan))),
         console=err,

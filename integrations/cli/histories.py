@@ -96,7 +96,7 @@ def stats(
         str | None, typer.Option(help=f"Only what this checkpoint of the generator wrote; '{BASE}' is not one.")
     ] = None,
     base_model: Annotated[
-        str | None, typer.Option("--base-model", help="What is to be trained; revisions of other models are refused.")
+        str | None, typer.Option("--base-model", help="The model to be trained; revisions of other models are refused.")
     ] = None,
     max_age: Annotated[
         int, typer.Option("--max-age", help="Checkpoints that a revision may be behind the live one.")
@@ -176,7 +176,7 @@ def _percent(share: float | None) -> str:
 
 @contextmanager
 def _bar(doing: str, total: int | None = None) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; called with how many bytes are done, and rows or rollouts."""
+    """Shows a bar on a terminal; yields its update, called with how many bytes are done, and rows or rollouts."""
     text = TextColumn("{task.description} {task.fields[count]}")
     parts = (SpinnerColumn(), text, BarColumn(), TimeElapsedColumn())
     with Progress(*parts, console=err, transient=True, disable=not err.is_terminal) as bar:

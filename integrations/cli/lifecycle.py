@@ -1,4 +1,4 @@
-"""`skill-plugin skills promote | rollback | retire | restore | quarantine | pin | unpin | prune`: what lives and what does not.
+"""`skill-plugin skills promote | rollback | retire | restore | quarantine | pin | unpin | prune`: the life of skills.
 
 Nothing here deletes. Every command can be undone by another.
 """
@@ -36,7 +36,9 @@ def promote(settings: Settings, name: Name, as_json: Json = False) -> None:
 def rollback(
     settings: Settings,
     name: Name,
-    version: Annotated[int | None, typer.Option(help="Which version [default: the live one's parent].")] = None,
+    version: Annotated[
+        int | None, typer.Option(help="The version to go back to [default: the live one's parent].")
+    ] = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
@@ -81,7 +83,9 @@ def prune(
     capacity: Annotated[
         int | None, typer.Option(help="Live skills to keep [default: the setting capacity, 5000].")
     ] = None,
-    include_human: Annotated[bool, typer.Option("--include-human", help="Also what a person wrote.")] = False,
+    include_human: Annotated[
+        bool, typer.Option("--include-human", help="Also retire skills that a person wrote.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Retire what the evidence is against and what is over capacity; each decision with its reason."""

@@ -1,4 +1,4 @@
-"""What every command shares: the options that make its settings, and one way to fail.
+"""The parts that commands share: the options that make their settings, and one way to fail.
 
 A command is a function whose first parameter is `settings`; `command` puts the shared options in its place.
 """
@@ -17,25 +17,25 @@ from skill_plugin.settings import ENV_PREFIX, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-# What every command over a tasks file takes.
+# The options of every command over a tasks file.
 Tasks = Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)]
 Model = Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")]
 Agent = Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")]
 Writer = Annotated[
     str | None,
     typer.Option(
-        help="What writes skills: a chat model, vllm:MODEL, local:PATH, or either with @live [default: the task LLM]."
+        help="The writer of skills: a chat model, vllm:MODEL, local:PATH, or either with @live [default: the task LLM]."
     ),
 ]
-BaseUrl = Annotated[str | None, typer.Option(help="An OpenAI-compatible server to find the models at.")]
+BaseUrl = Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible server that has the models.")]
 Judge = Annotated[
     str | None,
-    typer.Option(help="For tasks that name none: a verifier's name, or your own function as package.module:function."),
+    typer.Option(help="The verifier of tasks that name none: its name, or your function as package.module:function."),
 ]
 SystemPrompt = Annotated[
-    str | None, typer.Option(help="Stands before the skill in the system prompt; @FILE reads it from a file.")
+    str | None, typer.Option(help="A text before the skill in the system prompt; @FILE reads it from a file.")
 ]
-SelfCheck = Annotated[bool, typer.Option(help="First give each verifier its task's reference.")]
+SelfCheck = Annotated[bool, typer.Option(help="First check that each verifier passes its task's reference.")]
 
 _SHARED: dict[str, tuple[Any, str, str]] = {
     "home": (Path | None, "--home", "The home folder [default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),

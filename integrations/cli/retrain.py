@@ -27,7 +27,7 @@ def retrain(
         str | None, typer.Option(help="The generator's base: a folder or a name on the Hub [default: the generator's].")
     ] = None,
     logged_as: Annotated[
-        str | None, typer.Option(help="What the histories call it [default: the generator's model].")
+        str | None, typer.Option(help="Its name in the histories [default: the generator's model].")
     ] = None,
     generator: Writer = None,
     model: Model = None,
@@ -35,27 +35,32 @@ def retrain(
     base_url: BaseUrl = None,
     verifier: Judge = None,
     system_prompt: SystemPrompt = None,
-    since: Annotated[datetime | None, typer.Option(help="Learn from then on [default: the last promotion].")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Learn from what was logged since then [default: the last promotion].")
+    ] = None,
     all_logs: Annotated[bool, typer.Option("--all-logs", help="Learn from everything that was logged.")] = False,
-    max_minutes: Annotated[float | None, typer.Option(help="Budget of training.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Budget of training.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Budget of training: minutes.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Budget of training: steps.")] = None,
     given: Annotated[
         list[str] | None, typer.Option("--set", help="Any other training setting, as NAME=VALUE.", metavar="NAME=VALUE")
     ] = None,
     launcher: Annotated[
-        str | None, typer.Option(help="Starts the trainer's processes, such as 'accelerate launch --num_processes 4'.")
+        str | None,
+        typer.Option(
+            help="Command that starts the trainer's processes, such as 'accelerate launch --num_processes 4'."
+        ),
     ] = None,
-    gate: Annotated[str, typer.Option(help="paired, off-policy, or auto: the first that can be had.")] = "auto",
+    gate: Annotated[str, typer.Option(help="paired, off-policy, or auto: the first that is possible.")] = "auto",
     gate_tasks: Annotated[int, typer.Option(help="Held-out tasks that judge, at most.")] = 50,
-    gate_candidates: Annotated[int, typer.Option(help="Texts of either generator for each of them.")] = 2,
-    gate_rollouts: Annotated[int, typer.Option(help="How often each text is tried.")] = 2,
+    gate_candidates: Annotated[int, typer.Option(help="Texts of either generator for each held-out task.")] = 2,
+    gate_rollouts: Annotated[int, typer.Option(help="Times each text is tried.")] = 2,
     confident: Annotated[
         bool, typer.Option(help="Promote only if the gain's whole interval is above 0; else any gain will do.")
     ] = True,
     concurrency: Annotated[int, typer.Option(help="The gate's calls at once.")] = 8,
-    promote: Annotated[bool, typer.Option(help="Follow the gate's yes.")] = True,
+    promote: Annotated[bool, typer.Option(help="Promote a checkpoint that the gate accepts.")] = True,
     sleep: Annotated[bool, typer.Option("--sleep", help="Put the vLLM server to sleep while training.")] = False,
-    new: Annotated[bool, typer.Option("--new", help="Begin anew, though an unfinished run is there.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin anew, even if an unfinished run exists.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another retrain on this store to end.")] = False,
     dry: Annotated[
         bool,
@@ -159,7 +164,7 @@ def _tell(line: str) -> None:
 
 
 def _report(result: "RetrainReport") -> None:
-    """One table: what was learned from, what changed, what the gate said."""
+    """Prints one table: what was learned from, what changed, what the gate said."""
     print_table(f"retrain {result.run_id}", list(_rows(result)), {"what": "", "came": ""})
     out.print(Text(f"{result.outcome}: {result.reason}", style="bold"))
     if Path(result.folder, "curves.png").exists():

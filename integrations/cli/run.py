@@ -34,7 +34,7 @@ def run(
     system_prompt: SystemPrompt = None,
     max_generations: Annotated[int | None, typer.Option(help="Revisions a task may cost [default: 3].")] = None,
     self_check: SelfCheck = True,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many tasks at once.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once.")] = 4,
     as_json: Json = False,
 ) -> None:
     """Run the loop over your own tasks: retrieve, execute, verify, revise; then gate what was written."""

@@ -13,12 +13,14 @@ def serve(
     settings: Settings,
     http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP instead of standard input.")] = False,
     host: Annotated[
-        str, typer.Option(help="Where to listen; other than this machine only with a token.")
+        str, typer.Option(help="The address to listen on; one that other machines reach needs a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is any that is free.")] = 8765,
     token: Annotated[
         str | None,
-        typer.Option(help="What HTTP callers must show; SKILL_PLUGIN_TOKEN keeps it out of the process list."),
+        typer.Option(
+            help="The token that HTTP callers must send; SKILL_PLUGIN_TOKEN keeps it out of the process list."
+        ),
     ] = None,
     allow_write: Annotated[
         bool, typer.Option("--allow-write", help="Let clients propose skills, which are staged.")
@@ -26,7 +28,7 @@ def serve(
 ) -> None:
     """Serve the library to MCP clients, on standard input and output or over HTTP."""
     from skill_plugin.integrations import wiring  # noqa: PLC0415 - the store and the SDK take a second
-    from skill_plugin.integrations.mcp import server  # noqa: PLC0415 - as above
+    from skill_plugin.integrations.mcp import server  # noqa: PLC0415 - the SDK
 
     settings = settings.override(token=token)
     with wiring.open_store(settings, create=True) as store:

@@ -1,4 +1,4 @@
-"""`skill-plugin search`, `skill-plugin skills ...`: asking the library and adding to it."""
+"""`skill-plugin search`, `skill-plugin skills ...`: questions to the library, and additions to it."""
 
 import difflib
 from dataclasses import asdict
@@ -27,12 +27,14 @@ Name = Annotated[str, typer.Argument(help="A skill's name or id; with @2 its sec
 
 def search(
     settings: Settings,
-    query: Annotated[str, typer.Argument(help="What the task is.", show_default=False)],
-    k: Annotated[int, typer.Option("-k", help="How many skills at most.")] = 3,
+    query: Annotated[str, typer.Argument(help="The task, in words.", show_default=False)],
+    k: Annotated[int, typer.Option("-k", help="The most skills to show.")] = 3,
     strategy: Annotated[
         str, typer.Option(help="hybrid, dense, lexical, same-family, query-embedding or query-ngram.")
     ] = "hybrid",
-    family: Annotated[str | None, typer.Option(help="For same-family: whose tasks they served.")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="For same-family: the family of tasks that the skills served.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the skills for a task."""
@@ -95,7 +97,7 @@ def list_skills(
         columns = ("name", "status", "version", "utility", "uses", "wins", "author", "description")
         print_table("skills", rows, dict(zip(columns, columns, strict=True)))
         if page.next_offset is not None:
-            out.print(Text(f"{len(rows)} of {page.total}; go on with --offset {page.next_offset}"))
+            out.print(Text(f"{len(rows)} of {page.total}; continue with --offset {page.next_offset}"))
 
 
 @command(skills, "show")
@@ -193,7 +195,7 @@ def import_skills(
 def export_skills(
     settings: Settings,
     path: Annotated[Path, typer.Argument(help="A folder, or a .zip.", show_default=False)],
-    names: Annotated[list[str] | None, typer.Argument(help="Which [default: all live ones].")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="The skills to export [default: all live ones].")] = None,
     as_json: Json = False,
 ) -> None:
     """Export skills in the Agent Skills format, with lineage and utility under metadata."""
@@ -244,7 +246,7 @@ def diff(
 
 
 def read_skill(path: Path) -> str:
-    """The text of a SKILL.md file or folder; never reads more than a skill may have."""
+    """Reads the text of a SKILL.md file or folder; never more than a skill may have."""
     file = path / "SKILL.md" if path.is_dir() else path
     try:
         with file.open("rb") as opened:

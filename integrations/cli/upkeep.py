@@ -81,10 +81,10 @@ def export(
 
 def import_store(
     settings: Settings,
-    path: Annotated[Path, typer.Argument(help="What `skill-plugin export` wrote.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="A file that `skill-plugin export` wrote.", show_default=False)],
     as_json: Json = False,
 ) -> None:
-    """Take in a whole store; what is there already stays as it is."""
+    """Take in a whole store; rows that exist stay as they are."""
     from skill_plugin.store.dump import load  # noqa: PLC0415
 
     with open_store(settings, create=True, check_embedder=False) as store:

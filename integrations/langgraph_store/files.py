@@ -28,11 +28,11 @@ class SkillFiles:
         self._allow_write = allow_write
 
     def any(self) -> bool:
-        """Whether there is a live skill."""
+        """Returns whether there is a live skill."""
         return len(self._store.query(status="live", limit=1)) > 0
 
     def get(self, labels: tuple[str, ...], key: str) -> Item | None:
-        """The file of a live skill."""
+        """Returns the file of a live skill."""
         found = _KEY.fullmatch(key)
         try:
             skill = self._store.get(found[1]) if found else None
@@ -43,7 +43,7 @@ class SkillFiles:
         return Item(**_file(labels, skill.name, skill.text, skill.created_at))
 
     def search(self, op: SearchOp, keep: Keep | None) -> list[SearchItem]:
-        """All files by name; with a query the skills that `SkillStore.search` finds, with its scores."""
+        """Returns all files by name; with a query the skills that `SkillStore.search` finds, with its scores."""
         labels, query = op.namespace_prefix, op.query
         if op.limit == 0:
             return []
@@ -52,7 +52,7 @@ class SkillFiles:
         return list(islice(kept, op.offset, op.offset + op.limit))
 
     def check(self, labels: tuple[str, ...], key: str, value: Mapping[str, Any] | None, *, at: tuple[str, ...]) -> None:
-        """Whether this may be put, before anything is written.
+        """Checks that a value may be put, before anything is written.
 
         Raises:
             ConfigurationError: nothing may be written here, or not this.
@@ -76,7 +76,7 @@ class SkillFiles:
             raise InvalidSkillError(f"{what} holds the skill {name!r}; a skill's folder has its name")
 
     def stage(self, key: str, value: Mapping[str, Any]) -> None:
-        """Takes what `check` has passed: a new skill or the next version of one, staged. The same text again is nothing new."""
+        """Stages what `check` has passed: a new skill, or a next version. The same text twice is one version."""
         text = _content(value)
         try:
             known = self._store.versions(key.split("/")[1])

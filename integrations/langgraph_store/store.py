@@ -40,7 +40,7 @@ class SkillBaseStore(BaseStore):
     as the files that deepagents knows: `/refunds/SKILL.md` in `("skills",)`.
 
     Args:
-        store: Where everything is kept; it is not closed here.
+        store: The store that keeps everything; it is not closed here.
         index: Whether items are also found by meaning, with the embedder of `store`: None means no, True by the whole
             value, `{"fields": ["text", "tags[*]"]}` by these parts of it, as in LangGraph's `IndexConfig`.
         ttl: LangGraph's `TTLConfig`. An expired item is never returned; it is deleted by the next write.
@@ -72,7 +72,7 @@ class SkillBaseStore(BaseStore):
         self._files = SkillFiles(store, allow_write=allow_write)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        """The results of the operations, in their order. Reads see the state before this batch's puts.
+        """Runs the operations and returns their results in order. Reads see the state before this batch's puts.
 
         Of several puts on one item the last wins. All puts on items are one transaction.
 
@@ -100,11 +100,11 @@ class SkillBaseStore(BaseStore):
         return results
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """As `batch`, in a thread: the database and the embedder would block the event loop."""
+        """Runs `batch` in a thread: the database and the embedder would block the event loop."""
         return await asyncio.to_thread(self.batch, list(ops))
 
     def sweep_ttl(self) -> int:
-        """Deletes what has expired; how many items. Every write does so too."""
+        """Deletes what has expired; returns how many items. Every write does so too."""
         return self.store.items.sweep()
 
     def _is_skills(self, labels: tuple[str, ...]) -> bool:
@@ -236,7 +236,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _filter(conditions: Mapping[str, Any] | None) -> Keep | None:
-    """Whether a value meets all conditions; None for none. Unknown operators are found here, not at the first item."""
+    """Returns a test that a value meets all conditions; None without any. Unknown operators raise here already."""
     if not conditions:
         return None
     for condition in conditions.values():
@@ -255,7 +255,7 @@ def _check_condition(condition: Any) -> None:
 
 
 def _meets(value: Any, condition: Any) -> bool:
-    """As LangGraph's own stores compare: operators, else a part of a dictionary, a whole list, or an equal value."""
+    """Compares as LangGraph's own stores do: by operators, else a part of a dictionary, a whole list, or equality."""
     if isinstance(condition, dict):
         if any(str(key).startswith("$") for key in condition):
             return all(_COMPARISONS[key](value, wanted) for key, wanted in condition.items())
@@ -270,7 +270,7 @@ def _meets(value: Any, condition: Any) -> bool:
 
 
 def _number(value: Any) -> float:
-    """What is not a number is neither more nor less than another: an item without the key is not found, and is not an error."""
+    """Converts a value to a number, else NaN: an item without the key is then not found, which is not an error."""
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -49,7 +49,7 @@ _GRACE_SECONDS = 3
 
 
 def http_app(store: SkillStore, *, token: str | None = None, allow_write: bool = False) -> "ASGIApp":
-    """The ASGI application. Without a token it answers only to the names of this machine."""
+    """Makes the ASGI application. Without a token it answers only to the names of this machine."""
     server = create_server(store, allow_write=allow_write)
 
     @server.custom_route("/outcomes", methods=["POST"])  # type: ignore[untyped-decorator]
@@ -120,7 +120,7 @@ async def _outcome(store: SkillStore, request: Request) -> Response:
 
 
 def _record(store: SkillStore, body: Any) -> bool:
-    """Either form of an outcome; False if the same was there already."""
+    """Records an outcome in either form; returns False if the same exists."""
     if not isinstance(body, Mapping) or not isinstance(run_id := body.get("run_id"), str):
         raise ConfigurationError("an outcome is a JSON object with a run_id; pass the one that the run returned")
     if "reward" in body:
@@ -190,7 +190,7 @@ class _Guard:
 
 
 async def _body(request: Request) -> bytes | None:
-    """The request's body; None as soon as it is too long."""
+    """Reads the request's body; returns None as soon as it is too long."""
     read = bytearray()
     async for chunk in request.stream():
         read += chunk

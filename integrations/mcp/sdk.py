@@ -32,7 +32,7 @@ SKILLS_EXTENSION = "io.modelcontextprotocol/skills"
 INVALID_PARAMS = -32602
 
 HAS_EXTENSIONS = int(version("mcp").split(".")[0]) >= 2
-"""Whether a server can declare extensions and answer their methods."""
+"""True if a server can declare extensions and answer their methods."""
 
 _PACKAGE = "mcp.server.mcpserver" if HAS_EXTENSIONS else "mcp.server.fastmcp"
 _ERRORS = importlib.import_module(f"{_PACKAGE}.exceptions")
@@ -43,7 +43,7 @@ Server: Any = (
 """The high-level server's class."""
 
 ToolError: Any = _ERRORS.ToolError
-"""What a tool raises to tell the model what was wrong; anything else counts as a crash."""
+"""The error that a tool raises to tell the model what was wrong; anything else counts as a crash."""
 
 ResourceNotFoundError: Any = _ERRORS.ResourceNotFoundError if HAS_EXTENSIONS else _ERRORS.ResourceError
 
@@ -52,7 +52,7 @@ Entries = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 def server_options(methods: Mapping[str, Entries]) -> dict[str, Any]:
-    """What the server's class takes beyond what both releases take; `methods` are those of the skills extension.
+    """Returns the server class's arguments that only one release takes; `methods` are those of the skills extension.
 
     Release 1 cannot answer methods that it does not know, so there the extension is not declared.
     """
@@ -62,7 +62,7 @@ def server_options(methods: Mapping[str, Entries]) -> dict[str, Any]:
 
 
 def http_app(server: Any) -> Any:
-    """The server as a Starlette application with MCP at `/mcp`, one request at a time, without sessions.
+    """Makes the server a Starlette application with MCP at `/mcp`, one request at a time, without sessions.
 
     Host and Origin are not checked here; `skill_plugin.integrations.mcp.http` does that for every path.
     """

@@ -81,7 +81,7 @@ class SkillInUse(tools.SkillText):
 
 
 def create_server(store: SkillStore, *, allow_write: bool = False) -> Any:
-    """An MCP server of a store: a `FastMCP` of the SDK's release 1, an `MCPServer` of release 2.
+    """Makes an MCP server of a store: a `FastMCP` of the SDK's release 1, an `MCPServer` of release 2.
 
     The tools are `search_skills`, `get_skill` and `report_outcome`, with `allow_write` also `propose_skill`.
     """
@@ -94,7 +94,7 @@ def create_server(store: SkillStore, *, allow_write: bool = False) -> Any:
 
 
 def serve_stdio(server: Any) -> bool:
-    """Serves one client on standard input and output until it closes them; False if a signal came first.
+    """Serves one client on standard input and output until it closes them; returns False if a signal came first.
 
     The server runs in a daemon thread, because a thread that reads standard input cannot be interrupted, and the main
     thread must be able to close the store. After False that thread still reads: end the process with `os._exit`.
@@ -149,7 +149,7 @@ async def _thread(call: Callable[..., Result], *args: Any) -> Result:
 
 
 async def _tool(call: Callable[..., Result], *args: Any) -> Result:
-    """A call of the library; its errors are the model's to read."""
+    """Calls the library; its errors are the model's to read."""
     try:
         return await _thread(call, *args)
     except SkillPluginError as exc:
@@ -236,7 +236,7 @@ def _report(store: SkillStore, run_id: str, reward: float, feedback: str) -> too
 
 
 def _served(store: SkillStore, name: str) -> Skill:
-    """A live skill by the name in its URI, which is its name only, no id and no version."""
+    """Returns a live skill by the name in its URI, which is its name only, without an id or a version."""
     skill = store.get(name)
     if skill.status != "live" or skill.name != name:
         raise SkillNotFoundError(f"no live skill {name!r:.200} is served; search for one that is")
@@ -278,7 +278,7 @@ def _index(store: SkillStore) -> str:
 
 
 def _entries(store: SkillStore, cursor: str | None) -> dict[str, Any]:
-    """A page of `skills/list`. The cursor is where it begins."""
+    """Returns a page of `skills/list`. The cursor is where it begins."""
     if cursor is not None and not re.fullmatch(r"[0-9]{1,9}", cursor):
         raise ValueError(f"no page begins at {cursor!r:.80}; pass a nextCursor as it was given")
     page = store.query(status="live", limit=PAGE, offset=int(cursor or 0))
@@ -287,7 +287,7 @@ def _entries(store: SkillStore, cursor: str | None) -> dict[str, Any]:
 
 
 def _entry(skill: Skill) -> dict[str, Any]:
-    """The extension's `Skill`: front matter as it was written, and the one file with its size and digest."""
+    """Returns the extension's `Skill`: front matter as it was written, and the one file with its size and digest."""
     resource = {"uri": _uri(skill), "digest": f"sha256:{sha256(skill.text)}", "size": len(skill.text.encode())}
     front = skill_md.front_matter(skill.text)
     return {

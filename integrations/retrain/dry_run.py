@@ -15,18 +15,18 @@ from skill_plugin.training.data.groups import Groups
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What a night would do.
+    """A forecast of what a night would do.
 
     Args:
         outcome: `would train`, `nothing new`, or `would fail`.
         reason: Why.
-        since: Of the histories, ISO 8601; None is from the beginning.
+        since: The start of the histories, ISO 8601; None is the beginning.
         trains: The checkpoint that would be trained further; None is a new adapter.
         unfinished: Runs that were begun and not ended; the night resumes one that has the same settings.
         judged_by: See `Night.judged_by`.
         heldout: Held-out tasks that would judge.
-        verifier: Which tasks would be judged by another verifier than they were logged with; empty where there are none.
-        learned_from: What the groups are; see `training.dataset.GroupReport`.
+        verifier: The tasks that another verifier would judge than they were logged with, in words; empty where none.
+        learned_from: The groups; see `training.dataset.GroupReport`.
         forecast: See `training.forecast.Forecast`; None where nothing would be trained.
     """
 
@@ -54,13 +54,13 @@ def dry_run(
     gate_tasks: int = 50,
     sleep: bool = False,
 ) -> DryRun:
-    """What `retrain` would do now. The store and the disk stay as they are.
+    """Returns what `retrain` would do now. The store and the disk stay as they are.
 
     Args:
-        store: Histories and registry.
-        night: What to do.
-        task_llm: Whether there is one for the gate.
-        verifier: The operator's own.
+        store: The store with histories and registry.
+        night: The request.
+        task_llm: Whether the gate has a task LLM.
+        verifier: The operator's own verifier.
         gate_tasks: Held-out tasks that judge, at most.
         sleep: A vLLM server would be put to sleep, so memory that is taken now may be free then.
 

@@ -35,7 +35,7 @@ from skill_plugin.training.plan import PLAN, TrainPlan
 
 BY = "retrain"
 STARTS = 3
-"""How often a run may be started that never comes to its end; then it is given up, so that no night is lost to it for ever."""
+"""The most starts of a run that never ends; then it is given up, so that no further night is lost to it."""
 
 SAMPLES = 16
 """Texts of either generator that the gate looks at where no task LLM is there."""
@@ -62,16 +62,16 @@ def retrain(
     wait: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> RetrainReport:
-    """Histories -> groups -> a trained adapter -> a candidate checkpoint -> the gate -> live, or kept.
+    """Runs a night: histories -> groups -> a trained adapter -> a candidate checkpoint -> the gate -> live, or kept.
 
     Args:
-        store: Histories and registry.
-        night: What to do.
+        store: The store with histories and registry.
+        night: The request.
         writer: Makes generators, for the gate.
         compare: Runs tasks; None where no task LLM is there.
         verifier: The operator's own, which `compare` judges with; it is looked at before training.
         gate_tasks: Held-out tasks that judge, at most; see `judges.draw_judges`.
-        server: Where the generator is served; a promoted adapter is loaded into it.
+        server: The server of the generator; a promoted adapter is loaded into it.
         sleep: Put the server to sleep while training has its GPU.
         wait: Wait for another retrain of this namespace to end.
         tell: Is told what is going on, a line at a time.
@@ -132,7 +132,7 @@ class _Night:
         return result
 
     def _begin(self) -> TrainingRun:
-        """The unfinished run of the same settings, else a new one."""
+        """Resumes the unfinished run of the same settings, else begins a new one."""
         night, store = self._night, self._store
         live = store.checkpoints.live(night.logged_as)
         plan = night.plan(live)
@@ -158,7 +158,7 @@ class _Night:
         )
 
     def _groups(self, run: TrainingRun, folder: Path) -> dict[str, Any]:
-        """Builds the groups, unless an earlier start has; the report of it. The plan is written last."""
+        """Builds the groups, unless an earlier start has; returns their report. The plan is written last."""
         if not (folder / PLAN).exists():
             night = self._night
             self._tell("reading histories" + (f" since {run.data_from:%Y-%m-%d %H:%M} UTC" if run.data_from else ""))
@@ -195,7 +195,7 @@ class _Night:
     def _judge(
         self, candidate: Checkpoint, folder: Path, writer: Writer, compare: Compare | None, gate_tasks: int
     ) -> CheckpointDecision:
-        """By held-out tasks where they can be run, else by the logs."""
+        """Judges the candidate by held-out tasks where they can be run, else by the logs."""
         store, wanted = self._store, self._night.gate
         self._await_server(candidate)
         live = store.checkpoints.live(self._night.logged_as)
@@ -215,7 +215,7 @@ class _Night:
         return decide(estimate=_estimate(folder), candidate=samples[0], live=samples[1], note=note)
 
     def _await_server(self, candidate: Checkpoint) -> None:
-        """Either way of judging needs texts: a server that is away is waited for once, and not once for each of them."""
+        """Waits for a server that is away, once for all texts: either way of judging needs some."""
         if self._server is None:
             return
         try:
@@ -226,7 +226,7 @@ class _Night:
             ) from exc
 
     def _sample(self, generator: Generator) -> list[Revision]:
-        """Texts to look at: whether they are skills, how long they are, what is in them."""
+        """Samples texts to look at: whether they are skills, how long they are, what is in them."""
         store = self._store
         tasks = store.tasks.list(split="heldout", limit=SAMPLES) or store.tasks.list(split="train", limit=SAMPLES)
         history = [Generation(number=0, text=None)]
@@ -234,7 +234,7 @@ class _Night:
         return [one for task in tasks for one in generator.propose(replace(task, split="train"), history, n=1)]
 
     def _promoted(self, run: TrainingRun, live: Checkpoint) -> RetrainReport:
-        """An earlier start has promoted it, and was killed before it could say so."""
+        """Ends a run whose earlier start promoted its checkpoint, and was killed before it could say so."""
         promotion = self._store.checkpoints.events(live.id)[-1]
         self._result.gate = dict(promotion.evidence) or None
         self._end(run, "promoted", promotion.reason)
@@ -276,7 +276,7 @@ class _Night:
 
     @contextmanager
     def _resting(self, *, sleep: bool) -> Iterator[None]:
-        """The server gives the GPU's memory to the trainer for as long as it is inside."""
+        """Lets the server give the GPU's memory to the trainer while the block runs."""
         if not sleep or self._server is None:
             yield
             return
@@ -295,7 +295,7 @@ class _Night:
 
 
 def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a run's settings those that decide what comes out of it; budgets may change from start to start."""
+    """Returns a run's settings that decide its result; budgets may change from start to start."""
     train = {key: value for key, value in config["train"].items() if key not in ("max_minutes", "snapshot_steps")}
     return {**config, "train": {key: list(v) if isinstance(v, tuple) else v for key, v in train.items()}}
 
@@ -305,7 +305,7 @@ def _plain(result: RetrainReport) -> dict[str, Any]:
 
 
 def _estimate(folder: Path) -> OffPolicyEstimate | None:
-    """From the revisions that were held back, scored before training and after."""
+    """Estimates the gain from the revisions that were held back, scored before training and after."""
     before, after = (read_json(folder / f"validation-{when}.json") for when in ("before", "after"))
     if not after:
         return None

@@ -1,4 +1,4 @@
-"""What a night needs: looked at before an hour of training, because what is missing then is missing now."""
+"""A check of what a night needs, before an hour of training: what would be missing then is missing now."""
 
 from skill_plugin import verifiers
 from skill_plugin.integrations.retrain.request import Night
@@ -12,13 +12,13 @@ def check_needs(store: SkillStore, night: Night, *, task_llm: bool, verifier: Ve
     """Looks for the base model, the live adapter's files, the launcher, and the verifiers of all held-out tasks that may judge.
 
     Args:
-        store: Histories and registry.
-        night: What to do.
-        task_llm: Whether there is one for the gate.
-        verifier: The operator's own, for tasks that name none or that were logged with it.
+        store: The store with histories and registry.
+        night: The request.
+        task_llm: Whether the gate has a task LLM.
+        verifier: The operator's own verifier, for tasks that name none or that were logged with it.
 
     Returns:
-        Which tasks are judged by another verifier than they were logged with, in words; empty where there are none.
+        The tasks that another verifier judges than they were logged with, in words; empty where there are none.
 
     Raises:
         ConfigurationError: something is missing; says what.

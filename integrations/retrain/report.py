@@ -1,4 +1,4 @@
-"""What `retrain` did, for people and programs."""
+"""The report of `retrain`, for people and programs."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -8,22 +8,22 @@ Outcome = Literal["promoted", "kept", "nothing new", "failed"]
 
 @dataclass(kw_only=True)
 class RetrainReport:
-    """What a night came to.
+    """The result of a night.
 
     Args:
         outcome: `promoted`, `kept` (what is live stays), `nothing new` to learn from, or `failed`.
         reason: Why.
-        run_id: Of the training run.
-        folder: Of the training run: manifest, metrics, curves.
+        run_id: The training run's id.
+        folder: The training run's folder: manifest, metrics, curves.
         resumed: Whether an earlier start had begun it.
         rolled_back: The live checkpoint that was sent back first, because the gate took less of what it wrote.
-        learned_from: What the groups are; see `training.dataset.GroupReport`.
+        learned_from: The groups; see `training.dataset.GroupReport`.
         trained: The result of training; see `training.trainer.TrainingResult`.
         checkpoint: The new checkpoint.
-        live: What is live now; None is the base model.
-        gate: What the gate said; see `checkpoint_gate.CheckpointDecision`.
-        serving: What servers were told.
-        seconds: Of each part.
+        live: The checkpoint that is live now; None is the base model.
+        gate: The gate's decision; see `checkpoint_gate.CheckpointDecision`.
+        serving: The messages to servers.
+        seconds: The seconds of each part.
     """
 
     outcome: Outcome = "failed"

@@ -1,4 +1,4 @@
-"""What a night of `retrain` is told, and what follows from that and the store alone."""
+"""The request for a night of `retrain`, and what follows from that and the store alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,20 +19,20 @@ NO_SIGNAL = "no signal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Night:
-    """What a night is told.
+    """A request for a night of `retrain`.
 
     Args:
         base_model: The generator's base: a folder, or a name on the Hugging Face Hub.
-        logged_as: What the histories call it.
+        logged_as: The base model's name in the histories.
         home: The home folder: runs go to `training/`, adapters to `adapters/`.
         parts: `train`, `loss` and `advantage` settings of the plan.
         since: Learn from lineages in which something was recorded from then on; None is since the last promotion.
         all_logs: Learn from everything.
         max_age: Checkpoints that a revision may be behind the live one.
         launcher: See `trainer_process.train`.
-        gate: `paired` runs held-out tasks, `off-policy` asks the logs, `auto` the first that can be had.
-        promote: Let the gate's yes be followed; else the checkpoint stays a candidate.
-        new: Begin a run though an unfinished one is there.
+        gate: `paired` runs held-out tasks, `off-policy` asks the logs, `auto` is the first that is possible.
+        promote: Promote what the gate accepts; else the checkpoint stays a candidate.
+        new: Begin a run even if an unfinished one exists.
     """
 
     base_model: str
@@ -48,7 +48,7 @@ class Night:
     new: bool = False
 
     def plan(self, live: Checkpoint | None) -> TrainPlan:
-        """What is trained: the live adapter further, or a new one."""
+        """Returns the plan of training: the live adapter further, or a new one."""
         return TrainPlan(
             base_model=self.base_model,
             parent=live.path if live else None,
@@ -57,15 +57,15 @@ class Night:
         )
 
     def window(self, store: SkillStore) -> datetime | None:
-        """Since when it learns; None is from the beginning.
+        """Returns the time from which it learns; None is the beginning.
 
-        What a night learned from that was not promoted is learned from again, with what came since: it is lost otherwise, and
-        still on-policy, because what wrote it has not changed.
+        The data of a night that was not promoted is learned from again, with what came since: it is lost otherwise, and
+        still on-policy, because its writer has not changed.
         """
         return None if self.all_logs else self.since or store.runs.training.trained_until(promoted=True)
 
     def nothing_new(self, store: SkillStore, since: datetime | None) -> str | None:
-        """Why it would be the last night once more, or None."""
+        """Returns why it would be the last night once more, or None."""
         last = store.runs.training.trained_until()
         if self.new or self.all_logs or self.since or last in (None, since):
             return None
@@ -74,7 +74,7 @@ class Night:
         return f"nothing was logged since {last:%Y-%m-%d %H:%M} UTC, and what was before made no better generator"
 
     def judged_by(self, store: SkillStore, *, task_llm: bool) -> Literal["paired", "off-policy"]:
-        """How its gate will judge.
+        """Returns how its gate will judge.
 
         Raises:
             ConfigurationError: it is to be paired and cannot be.
@@ -104,8 +104,10 @@ class Night:
 def nothing_in(
     report: Mapping[str, Any], namespace: str, since: datetime | None
 ) -> tuple[Literal["nothing new", "failed"], str] | None:
-    """Why groups, by their report, are nothing to learn from; None if they are. On most nights that is not a failure, on the first
-    one it is.
+    """Returns why nothing can be learned from groups, by their report; None if something can.
+
+    On most nights that is not a failure, on the first one it is.
+
     """
     if report["groups"] - report["validation_groups"]:
         return None
@@ -124,7 +126,7 @@ def nothing_in(
 
 
 def context_of(base_model: str) -> int | None:
-    """How many tokens the model takes; None if that is not known before it is loaded."""
+    """Returns how many tokens the model takes; None if that is not known before it is loaded."""
     path = Path(base_model).expanduser() / "config.json"
     if not path.is_file():
         return None

@@ -23,8 +23,8 @@ def train(folder: Path, *, launcher: str | None = None, tell: Callable[[str], No
     """Trains what a run's folder says, and waits for the end. The result is in the folder.
 
     Args:
-        folder: Of the run.
-        launcher: What starts the processes, such as `accelerate launch --num_processes 4`; by default this Python.
+        folder: The run's folder.
+        launcher: Command for the processes, such as `accelerate launch --num_processes 4`; by default this Python.
         tell: Is told each line that the trainer prints.
 
     Raises:
@@ -66,7 +66,7 @@ def train(folder: Path, *, launcher: str | None = None, tell: Callable[[str], No
 
 
 def check_launcher(launcher: str | None) -> None:
-    """Raises `ConfigurationError` where what starts the processes is not there."""
+    """Checks the launcher. Raises `ConfigurationError` where it is not installed."""
     start = _start(launcher)
     if shutil.which(start[0]) is None:
         raise _no_launcher(start[0], "there is no such program")
@@ -93,7 +93,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _failed(code: int, last: list[str]) -> ConfigurationError | TrainingError:
-    """What a trainer that ended with an error has said."""
+    """Returns the error of a trainer that ended with one, from its last lines."""
     if said := next((line.removeprefix("error: ") for line in reversed(last) if line.startswith("error: ")), None):
         return ConfigurationError(said)
     end = " ".join(line for line in last[-3:] if line.strip())

@@ -15,7 +15,7 @@ _LISTED = 5
 
 
 def find(session: Session, namespace: str, checkpoint_id: str) -> CheckpointRow:
-    """Raises `CheckpointNotFoundError` where there is none in this namespace; near names are offered."""
+    """Returns a checkpoint's row. Raises `CheckpointNotFoundError`, which offers near names, where there is none."""
     row = session.get(CheckpointRow, (namespace, checkpoint_id))
     if row is None:
         mine = select(CheckpointRow.id).where(CheckpointRow.namespace == namespace)
@@ -39,7 +39,7 @@ def change(session: Session, row: CheckpointRow, status: str, *, gate: dict[str,
 
 
 def live_row(session: Session, namespace: str) -> CheckpointRow | None:
-    """The live checkpoint's; within the caller's transaction."""
+    """Returns the live checkpoint's row, if there is one."""
     live = select(CheckpointRow).where(CheckpointRow.namespace == namespace, CheckpointRow.status == LIVE)
     return session.exec(live).first()
 
@@ -88,7 +88,10 @@ def was_live(session: Session, row: CheckpointRow) -> bool:
 
 
 def before(session: Session, namespace: str, live_id: str) -> str | None:
-    """What was live before the live one: promotions build a line, and going back goes down it. None is the base model."""
+    """Returns the checkpoint that was live before the live one; None is the base model.
+
+    Promotions build a line, and going back goes down it.
+    """
     line: list[str] = []
     for event in events(session, namespace):
         went_back = event.kind == "promoted" and "back_from" in event.evidence
@@ -103,7 +106,7 @@ def before(session: Session, namespace: str, live_id: str) -> str | None:
 
 
 def decisions(session: Session, namespace: str) -> dict[tuple[str | None, str | None], Acceptance]:
-    """What gates decided of revisions, by the checkpoint and the model that wrote them."""
+    """Counts what gates decided of revisions, by the checkpoint and the model that wrote them."""
     took = func.max(case((col(EventRow.kind) == "promoted", 1), else_=0)).label("took")
     each = (
         select(col(RevisionRow.checkpoint_id), col(RevisionRow.model), took)

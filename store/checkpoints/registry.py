@@ -1,4 +1,4 @@
-"""The registry of checkpoints: what was trained, which one serves, and what became of the others.
+"""The registry of checkpoints: what was trained, which one serves, and which ones were replaced.
 
 A checkpoint is a candidate until it is promoted, live until another one is or it is rolled back, and retired from then on; a
 retired one may be promoted again. At most one is live in a namespace; with none it is the base model that writes. Nothing is
@@ -48,10 +48,10 @@ class Checkpoints(Part):
 
         Args:
             path: Its folder, with safetensors as PEFT saves them. It stays where it is.
-            base_model: What it was trained on, as revisions of that model name it.
-            base_revision: Which revision of that.
+            base_model: The model that it was trained on, as that model's revisions name it.
+            base_revision: The revision of that model.
             parent: The checkpoint that its training began from; None is the base model.
-            metrics: Of its training, in JSON.
+            metrics: The metrics of its training, in JSON.
             by: Who registers it.
 
         Raises:
@@ -97,12 +97,12 @@ class Checkpoints(Part):
         return registered
 
     def get(self, checkpoint_id: str) -> Checkpoint:
-        """Raises `CheckpointNotFoundError` where there is none in this namespace."""
+        """Returns a checkpoint. Raises `CheckpointNotFoundError` where there is none in this namespace."""
         with self._partition.read() as session:
             return checkpoint_rows.view(checkpoint_rows.find(session, self._namespace, checkpoint_id))
 
     def list(self, status: str | None = None) -> list[Checkpoint]:
-        """All of the namespace, or those of one status; newest first."""
+        """Returns the namespace's checkpoints, or those of one status; newest first."""
         if status not in (None, *get_args(CheckpointStatus)):
             raise ConfigurationError(f"{status!r} is not a status; use one of {', '.join(get_args(CheckpointStatus))}")
         mine = select(CheckpointRow).where(CheckpointRow.namespace == self._namespace)
@@ -113,10 +113,10 @@ class Checkpoints(Part):
             return [checkpoint_rows.view(row) for row in rows]
 
     def live(self, base_model: str | None = None) -> Checkpoint | None:
-        """The one that serves; None is the base model.
+        """Returns the checkpoint that serves; None is the base model.
 
         Args:
-            base_model: Only one that was trained on this.
+            base_model: Return only a checkpoint that was trained on this model.
         """
         with self._partition.read() as session:
             row = checkpoint_rows.live_row(session, self._namespace)
@@ -124,13 +124,13 @@ class Checkpoints(Part):
 
     def promote(self, checkpoint_id: str, *, by: str, reason: str, gate: Mapping[str, Any] | None = None) -> Checkpoint:
         """Makes a checkpoint live in place of the one that is, which is retired, whatever base model that was trained on.
-        For one that is live already nothing changes.
+        Changes nothing for one that is live already.
 
         Args:
-            checkpoint_id: Which; a candidate or a retired one.
+            checkpoint_id: The checkpoint, a candidate or a retired one.
             by: Who decided it.
             reason: Why.
-            gate: What the gate found, in JSON.
+            gate: The gate's findings, in JSON.
 
         Raises:
             CheckpointNotFoundError: there is none in this namespace.
@@ -193,7 +193,7 @@ class Checkpoints(Part):
         return self._go_back(before, by=by, reason=reason, only_from=live.id)
 
     def events(self, checkpoint_id: str | None = None) -> Sequence[CheckpointEvent]:
-        """The life of one checkpoint, or of all of the namespace; oldest first."""
+        """Returns the events of one checkpoint, or of all in the namespace; oldest first."""
         with self._partition.read() as session:
             if checkpoint_id is not None:
                 checkpoint_rows.find(session, self._namespace, checkpoint_id)
@@ -212,7 +212,7 @@ class Checkpoints(Part):
             ]
 
     def acceptance(self, checkpoint_id: str | None) -> Acceptance:
-        """Of what a checkpoint wrote (None is the base model) and a gate has decided, how much went live.
+        """Counts the texts of a checkpoint (None is the base model) that a gate decided on, and those that went live.
 
         A version that a gate refused and later promoted is accepted; what a person decided does not count.
         """
@@ -233,7 +233,7 @@ class Checkpoints(Part):
             min_decisions: On either side; with fewer nothing is done.
 
         Returns:
-            What was rolled back, retired now; None if it stays.
+            The checkpoint that was rolled back, retired now; None if it stays.
         """
         with self._partition.read() as session:
             live = checkpoint_rows.live_row(session, self._namespace)

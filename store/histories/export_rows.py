@@ -32,7 +32,7 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class _PageContext:
-    """What belongs to the rows of a page and is not in them: texts, and by their keys what else is known."""
+    """The context of a page's rows: their texts, and by their keys all else that is known."""
 
     texts: Mapping[Ref, Text]
     base_models: Mapping[str, str]
@@ -44,7 +44,7 @@ class _PageContext:
 def export_rows(
     session: Session, namespace: str, page: Sequence[LineageRows], base_models: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of some lineages."""
+    """Yields the rows of some lineages."""
     beside = _PageContext(
         texts=_texts(session, namespace, page),
         base_models=base_models,
@@ -74,7 +74,7 @@ def _of(lineage: LineageRows, beside: _PageContext) -> Iterator[dict[str, Any]]:
         parent = (revision.parent_skill_id, revision.parent_version) if revision.parent_skill_id else None
         yield {
             **_common(lineage, revision.generation, own, population),
-            # Two candidates with one text share its rollouts, which are written once; what is no skill has none.
+            # Two candidates with one text share its rollouts, written once; a text that is not a skill has none.
             "rollouts": [] if skill is None or key in written else [_rollout(one, beside) for one in under[key]],
             "kind": "revision",
             "group_id": revision.group_id,
@@ -170,7 +170,7 @@ def _skill(row: Any) -> Ref | None:
 def _also(
     session: Session, namespace: str, page: Sequence[LineageRows]
 ) -> dict[tuple[str, int, int], dict[str, float | None]]:
-    """The further skills that were in the prompts of the page's rollouts, by run, generation and k."""
+    """Returns the further skills that the prompts of the page's rollouts showed, by run, generation and k."""
     found: defaultdict[tuple[str, int, int], dict[str, float | None]] = defaultdict(dict)
     uses = select(SharedUseRow).where(SharedUseRow.namespace == namespace)
     if session.exec(uses.limit(1)).first() is None:
@@ -184,7 +184,7 @@ def _also(
 
 
 def _texts(session: Session, namespace: str, page: Sequence[LineageRows]) -> dict[Ref, Text]:
-    """The texts of all skill versions that a page names: from the library, else from the revision that was imported."""
+    """Returns the texts of all skill versions that a page names: from the library, else from the imported revision."""
     wanted = {
         ref for lineage in page for row in (*lineage.revisions, *lineage.rollouts) if (ref := _skill(row)) is not None
     }
@@ -216,7 +216,7 @@ def _texts(session: Session, namespace: str, page: Sequence[LineageRows]) -> dic
 
 
 def _among(skill_id: Any, number: Any, refs: Sequence[Ref]) -> tuple[Any, Any]:
-    """Which rows are of these versions; said twice, because SQLite uses no index for a list of pairs."""
+    """Returns conditions for rows of these versions: two, because SQLite uses no index for a list of pairs."""
     return skill_id.in_(sorted({one for one, _ in refs})), tuple_(skill_id, number).in_(refs)
 
 

@@ -36,10 +36,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class ImportReport:
-    """What came of an import, in rollouts: `read` is `imported`, `already_there` and all that was `refused` together.
+    """The result of an import, in rollouts: `read` is `imported`, `already_there` and all that was `refused` together.
 
-    `mean_reward` is of each run, over everything with a reward that is in the store now or was refused because nothing was
-    done: so it is the file's own mean. `notes` counts what is odd but was taken in.
+    `mean_reward` is each run's, over everything with a reward that is in the store now or was refused because nothing
+    was done: so it is the file's own mean. `notes` counts what is odd but was taken in.
     """
 
     read: int = 0
@@ -57,7 +57,7 @@ class _Rewards:
         self._sums: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0.0])
 
     def add(self, run: str | None, reward: float | None) -> None:
-        """None is a row without a run or a reward."""
+        """Adds a row's reward; skips a row without a run or a reward."""
         if run is not None and reward is not None:
             self._sums[run][0] += 1
             self._sums[run][1] += reward
@@ -145,7 +145,7 @@ class Histories(Part):
         until: When | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> dict[str, int]:
-        """Writes histories so that a trainer can learn from the file alone; how many of what.
+        """Writes histories so that a trainer can learn from the file alone; returns the counts.
 
         Args:
             path: Ends in `.jsonl`, `.jsonl.gz` or `.parquet`.
@@ -176,7 +176,7 @@ class Histories(Part):
     def rows(
         self, *, family: str | None = None, since: When | None = None, until: When | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The rows that `export_histories` writes, one at a time; see `skill_plugin.histories.columns`.
+        """Yields the rows that `export_histories` writes; see `skill_plugin.histories.columns`.
 
         Raises:
             ConfigurationError: a filter is not what it should be.
@@ -186,7 +186,7 @@ class Histories(Part):
             yield from self._rows(session, window, lineages.checkpoints(session, self._namespace))
 
     def checkpoint_ages(self) -> dict[str | None, int]:
-        """How many checkpoints each is behind the live one; None is the base model. See `eligibility.ages`."""
+        """Counts how far each checkpoint is behind the live one; None is the base model. See `eligibility.ages`."""
         with self._partition.read() as session:
             return dict(lineages.checkpoints(session, self._namespace).ages)
 
@@ -206,11 +206,11 @@ class Histories(Part):
         Args:
             family: Only tasks of this family.
             since: Only lineages in which something was recorded at this time or later.
-            base_model: What is to be trained; a revision of another model is refused.
+            base_model: The model to be trained; a revision of another model is refused.
             max_age: Checkpoints that a revision may be behind the live one.
             checkpoint: Only what this checkpoint wrote; `base model` is the one without an adapter.
-            max_tokens: The context of what is to be trained; None does not ask.
-            advantage: How rewards become advantages; by default as `retrain` does it.
+            max_tokens: The context of the model to be trained; None does not ask.
+            advantage: The settings of advantages; by default those of `retrain`.
 
         Raises:
             ConfigurationError: an argument is not what it should be, or there is no such checkpoint.

@@ -36,7 +36,7 @@ Key = tuple[str, int, int]
 
 @dataclass
 class ImportCounts:
-    """Rollouts that were new, there already, or refused; new revisions; run and reward of what is there now."""
+    """Counts of rollouts (new, known, refused) and of new revisions; run and reward of what is in the store now."""
 
     imported: int = 0
     already_there: int = 0
@@ -46,7 +46,7 @@ class ImportCounts:
 
 
 def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> ImportCounts:
-    """Writes what is not there yet of these episodes."""
+    """Writes what the store does not have yet of these episodes."""
     taken = ImportCounts()
     tasks = {episode.task.id: episode.task for episode in episodes}
     insert_all_if_absent(session, TaskRow, [task_values(namespace, task) for task in tasks.values()])
@@ -119,7 +119,7 @@ def _rollout_values(namespace: str, episode: Episode, attempt: EpisodeRollout) -
 
 
 def _shared_values(namespace: str, episode: Episode, rollout: Rollout) -> list[dict[str, Any]]:
-    """The further skills of a rollout as rows."""
+    """Returns the further skills of a rollout as rows."""
     values = []
     for ref, adherence in rollout.also.items():
         skill_id, version = split_ref(ref)
@@ -139,7 +139,7 @@ def _shared_values(namespace: str, episode: Episode, rollout: Rollout) -> list[d
 
 
 def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode]) -> int:
-    """Writes the revisions that are new; how many, starting skills not counted."""
+    """Writes the revisions that are new; returns how many, starting skills not counted."""
     found = {
         (storable(one.group_id), one.candidate): (episode, one) for episode in episodes for one in episode.revisions
     }
@@ -172,7 +172,7 @@ def _take_revisions(session: Session, namespace: str, episodes: Sequence[Episode
 
 
 def _noted(namespace: str, episode: Episode, one: EpisodeRevision) -> EventRow:
-    """What an imported text earned on siblings, where `later_of` looks for it."""
+    """Returns the event with what an imported text earned on siblings, where `later_of` looks for it."""
     skill_id, version = split_ref(one.skill or "")
     return EventRow(
         namespace=namespace,
@@ -186,7 +186,7 @@ def _noted(namespace: str, episode: Episode, one: EpisodeRevision) -> EventRow:
 
 
 def _texts_that_are_kept(session: Session, namespace: str, starts: Sequence[EpisodeRevision]) -> set[str | None]:
-    """Of the starting skills those whose text the store has, as a version or as a revision."""
+    """Returns the starting skills whose text the store has, as a version or as a revision."""
     kept: set[str | None] = set()
     for some in _chunks({split_ref(one.skill)[0] for one in starts if one.skill}):
         versions = select(SkillVersionRow.namespace, SkillVersionRow.skill_id, SkillVersionRow.number)

@@ -1,7 +1,7 @@
-"""What the next tasks said of a text, as the `evolve` that tried it noted in the text's history.
+"""The rewards of a text on the next tasks, as the `evolve` that tried it noted them in the text's history.
 
-It is noted because rollouts do not show it: a sibling for which search would not have shown the text has the rewards of what a
-user would have got there instead.
+They are noted because rollouts do not show them: a sibling for which search would not have shown the text has the
+rewards of what a user would have got there instead.
 """
 
 from collections import defaultdict
@@ -47,7 +47,7 @@ def as_evidence(task: str, later: Sequence[Later]) -> dict[str, Any]:
 
 
 def _noted(session: Session, namespace: str, skill_ids: set[str]) -> dict[tuple[str, str, int, str], list[Later]]:
-    """What was noted of texts, by `evolve`, skill, version and the content hash of the task that they were written from."""
+    """Returns the notes on texts, by `evolve`, skill, version and content hash of the task they were written from."""
     events = select(col(EventRow.by), col(EventRow.skill_id), col(EventRow.version), col(EventRow.evidence)).where(
         col(EventRow.namespace) == namespace, col(EventRow.kind) == TRIED
     )
@@ -77,7 +77,7 @@ def prompt_tasks(session: Session, namespace: str, page: Sequence[LineageRows]) 
 
 
 def _evolve(lineage: LineageRows) -> str | None:
-    """The id of the `evolve` that a lineage belongs to; None is a run of another kind.
+    """Returns the id of the `evolve` that a lineage belongs to; None is a run of another kind.
 
     Its run is named by the task as it was given; logged it has the verifier that judged it, and so another id.
     """

@@ -28,7 +28,7 @@ _REVISION = 10
 
 @dataclass(frozen=True)
 class Window:
-    """Which lineages: tasks of a family, and only where something was recorded from `since` on and before `until`."""
+    """A choice of lineages: tasks of a family, and only where something was recorded from `since` on and before `until`."""
 
     family: str | None = None
     since: datetime | None = None
@@ -61,15 +61,15 @@ def lineages(
     rollout_columns: Sequence[Any],
     weight: int,
 ) -> Iterator[list[LineageRows]]:
-    """The lineages, some at a time.
+    """Yields the lineages, some at a time.
 
     Args:
-        session: A reading one.
+        session: A reading session.
         namespace: The tenant's partition.
-        window: Which lineages.
-        revision_columns: What is wanted of a revision beside what orders it.
-        rollout_columns: What is wanted of a rollout beside what orders it.
-        weight: How much to fetch at a time.
+        window: The lineages to read.
+        revision_columns: Columns of a revision beside those that order it.
+        rollout_columns: Columns of a rollout beside those that order it.
+        weight: The amount to fetch at a time.
     """
     keys = (
         RevisionRow.task_id,
@@ -107,7 +107,7 @@ def lineages(
 
 
 def _pages(session: Session, namespace: str, family: str | None, weight: int) -> Iterator[list[Any]]:
-    """Tasks in the order of their keys, so many at a time that their rows fit into memory."""
+    """Yields tasks in the order of their keys, so many at a time that their rows fit into memory."""
     count = {
         table: select(func.count())
         .where(col(table.namespace) == namespace, col(table.task_id) == col(TaskRow.id))
@@ -139,12 +139,12 @@ def table_of(table: type[Table]) -> Any:
 
 
 def other_columns(table: type[Table], *known: str) -> list[ColumnElement[Any]]:
-    """All columns of a table but those that are fetched anyway."""
+    """Returns all columns of a table except those that are fetched anyway."""
     return [column for column in table_of(table).columns if column.name not in known]
 
 
 def checkpoints(session: Session, namespace: str) -> CheckpointAges:
-    """The namespace's checkpoints: how old each is, and what it was trained from."""
+    """Returns the age of each of the namespace's checkpoints, and the base model it was trained on."""
     columns = (CheckpointRow.id, CheckpointRow.parent, CheckpointRow.base_model, CheckpointRow.status)
     statement = select(*map(col, columns)).where(col(CheckpointRow.namespace) == namespace)
     rows = session.connection().execute(statement.order_by(col(CheckpointRow.created_at))).all()

@@ -51,7 +51,7 @@ class ChromaIndex:
         self._worker: Worker | None = None
 
     def query(self, vector: Vector, k: int, *, signature: str) -> list[str] | None:
-        """The ids of the `k` nearest entries, nearest first; None if Chroma cannot say at once."""
+        """Returns the ids of the `k` nearest entries, nearest first; None if Chroma cannot say at once."""
         worker = self._worker
         if worker is None or signature not in self._serving or not worker.alive:
             return None
@@ -65,7 +65,7 @@ class ChromaIndex:
         return found
 
     def serve(self, signature: str) -> None:
-        """From now on `query` answers for these vectors."""
+        """Lets `query` answer for these vectors from now on."""
         self._serving.add(signature)
         self.problem = None
 
@@ -107,7 +107,7 @@ class ChromaIndex:
             self._call("delete", signature, list(ids))
 
     def ids(self, *, signature: str) -> dict[str, int]:
-        """The skills that have an entry, and of which version it is."""
+        """Returns the skills that have an entry, each with its entry's version."""
         found: dict[str, int] = self._call("ids", signature)
         return found
 
@@ -117,7 +117,7 @@ class ChromaIndex:
         self._call("drop", signature)
 
     def nearest(self, vector: Vector, k: int, *, signature: str) -> list[str]:
-        """As `query`, for the indexer: it waits, and raises where Chroma cannot say."""
+        """Returns what `query` does, for the indexer: it waits, and raises where Chroma cannot say."""
         found: list[str] = self._call("query", signature, vector, k)
         return found
 
@@ -141,12 +141,12 @@ class ChromaIndex:
         return self._worker.call(operation, self._collection(signature), *arguments, seconds=WRITE_SECONDS)
 
     def _collection(self, signature: str) -> str:
-        """Chroma allows few characters in a name; a hash is injective for all that matters."""
+        """Names a collection. Chroma allows few characters in a name; a hash is injective for all that matters."""
         return f"skills-{self.key}-{sha256(signature)[:24]}"
 
 
 def _borrow(place: str) -> Worker:
-    """The worker of a place; the namespaces of one process share it, since only one process may have the folder open."""
+    """Returns the worker of a place, which a process's namespaces share: only one process may have the folder open."""
     with forks.no_fork(), _workers_lock:
         worker, users = _workers.get((os.getpid(), place), (None, 0))
         worker = worker or Worker(place)
@@ -164,7 +164,7 @@ def _give_back(place: str) -> None:
 
 
 def _may_be_ours(place: Path) -> bool:
-    """Whether it is free, or a Chroma folder: a damaged one is moved away, which must not happen to anything else."""
+    """Returns whether the place is free or a Chroma folder: a damaged one is moved away, and nothing else may be."""
     if not place.is_dir():
         return not place.exists()
     return all(

@@ -1,7 +1,7 @@
 """The process that runs Chroma, so that nothing that happens to Chroma happens to its host.
 
 A damaged folder can end the process that opens it with a segmentation fault, and on a full disk a write never returns
-(both measured, chromadb 1.5.9). So the engine runs here, and `index.py` on the other side keeps deadlines.
+(both measured, chromadb 1.5.9). So the engine runs here, and `worker.py` on the other side keeps deadlines.
 
 Frames on standard input and output: four bytes of length, then a pickle. A request is `(operation, arguments)`, a reply
 `(True, result)` or `(False, what went wrong)`. Ends when its input ends, so it never outlives its host.
@@ -28,7 +28,7 @@ def send(stream: BinaryIO, value: Any) -> None:
 
 
 def receive(stream: BinaryIO) -> Any:
-    """The next value.
+    """Reads the next value.
 
     Raises:
         EOFError: the other side has ended.

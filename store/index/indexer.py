@@ -1,4 +1,4 @@
-"""Keeps the vector index what SQL says, in a thread of its own, so that nobody waits for it.
+"""The thread that keeps the vector index equal to SQL, so that nobody waits for it.
 
 Started by the first write or search. It owns the index if it can, starts Chroma, checks it with canaries, repairs what
 differs, and applies the outbox. Whatever fails is tried again later; a folder that Chroma dies of is put aside and built
@@ -41,7 +41,7 @@ POLL_SECONDS = 5.0
 
 
 class Agreement(NamedTuple):
-    """How an index stands to SQL: entries that are missing, left over or of another version; canaries found, and asked."""
+    """A comparison of an index with SQL: entries missing, left over or outdated; canaries found, and asked."""
 
     wrong: int
     found: int
@@ -63,7 +63,7 @@ class Indexer:
         forks.tell(self)
 
     def after_fork(self) -> None:
-        """Threads do not follow into a child, nor does the index, and a lock may have been a thread's."""
+        """Starts anew in a child: it has neither the threads nor the index, and a lock may have been a thread's."""
         self._begin(stopped=self._stop.is_set())
 
     def _begin(self, *, stopped: bool) -> None:
@@ -77,11 +77,11 @@ class Indexer:
 
     @property
     def owned(self) -> bool:
-        """Whether this process writes the index."""
+        """True if this process writes the index."""
         return self._owned
 
     def notify(self) -> None:
-        """There is something to do; starts the thread if need be. Never waits."""
+        """Tells the thread that there is something to do, and starts it if need be. Never waits."""
         if self._thread is None or not self._thread.is_alive():
             with self._turn:
                 if self._stop.is_set():
@@ -108,7 +108,7 @@ class Indexer:
         return self._up_to_date()
 
     def compare(self) -> Agreement:
-        """The index beside SQL as it is now.
+        """Compares the index with SQL as it is now.
 
         Raises:
             WorkerError: Chroma cannot say.
@@ -124,7 +124,7 @@ class Indexer:
         return Agreement(wrong, *self._canaries(signature, right))
 
     def rebuild(self, seconds: float) -> bool:
-        """Throws the collection away and fills it from SQL; whether it worked in time."""
+        """Throws the collection away and fills it from SQL; returns whether it worked in time."""
         signature = self._signature()
         if signature is None:
             return True
@@ -162,7 +162,7 @@ class Indexer:
             logger.warning("the index for %s could not be built beforehand: %s", signature, exc)
 
     def close(self, seconds: float = 10.0) -> None:
-        """Lets a begun index catch up, then ends the thread and lets go of the index."""
+        """Lets an index that was begun catch up, then ends the thread and lets go of the index."""
         working = self._thread is not None and self._thread.is_alive() and self._owned and not self._failures
         if working and self._pending():
             self.wait(seconds)
@@ -243,9 +243,9 @@ class Indexer:
         self._checked.add(signature)
 
     def _canaries(self, signature: str, expected: Mapping[str, int]) -> tuple[int, int]:
-        """How many of a sample of `expected` skills and versions the index finds by their own vectors, and of how many.
+        """Counts how many of a sample of the `expected` versions the index finds by their own vectors; and the sample.
 
-        A damaged index counts right and finds nothing. Another skill with the same vector is as good: there may be many.
+        A damaged index counts right and finds nothing. Another skill with the same vector is as good.
         """
         with self._database.read() as session:
             sample = sorted(expected)[:: max(1, len(expected) // CANARIES)][:CANARIES]

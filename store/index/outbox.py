@@ -31,7 +31,7 @@ class Changes(NamedTuple):
 
 
 def mark_changed(session: Session, namespace: str, skill_ids: Sequence[str]) -> None:
-    """Within a write: notes that these skills' entries, and every copy in memory, are out of date."""
+    """Notes, within a write, that these skills' entries, and every copy in memory, are out of date."""
     # First the row that every writer of the namespace updates: it makes changes visible in the order of their numbers.
     session.exec(
         update(NamespaceRow).where(col(NamespaceRow.name) == namespace).values(epoch=col(NamespaceRow.epoch) + 1)
@@ -41,13 +41,13 @@ def mark_changed(session: Session, namespace: str, skill_ids: Sequence[str]) -> 
 
 
 def pending(session: Session, namespace: str) -> bool:
-    """Whether the index has changes to catch up with."""
+    """Returns whether the index has changes to catch up with."""
     statement = select(IndexChangeRow.seq).where(IndexChangeRow.namespace == namespace).limit(1)
     return session.exec(statement).first() is not None
 
 
 def next_changes(session: Session, namespace: str, signature: str) -> Changes | None:
-    """The oldest changes, as the entries should be now; None if there are none."""
+    """Returns the oldest changes, as the entries should be now; None if there are none."""
     rows = session.exec(
         select(IndexChangeRow.seq, IndexChangeRow.skill_id)
         .where(IndexChangeRow.namespace == namespace)
@@ -63,19 +63,19 @@ def next_changes(session: Session, namespace: str, signature: str) -> Changes | 
 
 
 def forget(session: Session, namespace: str, last: int) -> None:
-    """Within a write: the changes up to a number are in the index."""
+    """Deletes, within a write, the changes up to a number: the index has them."""
     of_ours = (col(IndexChangeRow.namespace) == namespace) & (col(IndexChangeRow.seq) <= last)
     session.exec(delete(IndexChangeRow).where(of_ours))
 
 
 def live_versions(session: Session, namespace: str, signature: str) -> dict[str, int]:
-    """The skills that should have an entry, and of which version."""
+    """Returns the skills that should have an entry, each with its version."""
     statement = select(SkillRow.id, EmbeddingRow.number).where(*is_live(namespace, signature))
     return dict(session.exec(statement).all())
 
 
 def entries(session: Session, namespace: str, signature: str, skill_ids: Iterable[str]) -> list[Entry]:
-    """The entries that these skills should have; none for one that is not live."""
+    """Returns the entries that these skills should have; none for one that is not live."""
     found: list[Entry] = []
     ordered = sorted(skill_ids)
     for start in range(0, len(ordered), _PARAMETERS):  # a statement takes a limited number of parameters

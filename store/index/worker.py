@@ -45,12 +45,12 @@ class Worker:
         forks.tell(self)
 
     def after_fork(self) -> None:
-        """The process is the parent's, and so is the lock."""
+        """Makes a lock of the child's own: the process is the parent's, and so is the old lock."""
         self._lock = threading.Lock()
 
     @property
     def alive(self) -> bool:
-        """Whether there is a process, and it is this process's own: a fork must not speak on its parent's pipe."""
+        """True if Chroma's process runs and is our own child: a fork must not speak on its parent's pipe."""
         return self._process is not None and self._process.poll() is None and self._pid == os.getpid()
 
     def start(self) -> None:
@@ -83,10 +83,10 @@ class Worker:
                 raise
 
     def call(self, operation: str, *arguments: Any, seconds: float, patience: float | None = None) -> Any:
-        """The result of an operation.
+        """Runs an operation in Chroma's process and returns its result.
 
         Args:
-            operation: A method of `chroma_worker.Engine`.
+            operation: A method of `chroma_process.Engine`.
             *arguments: Its arguments.
             seconds: The deadline; a process that misses it is ended, because it would never answer again.
             patience: How long to wait for another thread's request to end; for ever by default.
@@ -104,7 +104,7 @@ class Worker:
             self._lock.release()
 
     def stop(self) -> None:
-        """Ends the process; its input ends, and if that does not help it is killed."""
+        """Ends the process: closes its input, and kills it if that does not help."""
         process, self._process = self._process, None
         if process is None or self._pid != os.getpid():
             return
@@ -140,7 +140,7 @@ class Worker:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
-    """Kills the process if it still runs, and closes our end of its input; its status."""
+    """Kills the process if it still runs, and closes our end of its input; returns its exit status."""
     process.kill()
     status = process.wait()
     with suppress(OSError):  # what it had not read is lost with it
@@ -150,7 +150,7 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
 
 
 def _read(process: "subprocess.Popen[bytes]", replies: "queue.SimpleQueue[Any]") -> None:
-    """Passes replies on; a thread, because a pipe has no deadline."""
+    """Passes replies on; runs in a thread, because a pipe has no deadline."""
     try:
         while process.stdout is not None:
             replies.put(receive(process.stdout))  # type: ignore[arg-type] # IO[bytes] is what it is

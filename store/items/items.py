@@ -33,13 +33,13 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an item shall be.
+    """A change of an item: its new value, or its deletion.
 
     Args:
         labels: Where it is; without dots, and not empty.
         key: Its name there.
         value: JSON; None deletes the item.
-        texts: What it shall be found by; one vector each. Blank ones are left out.
+        texts: Texts to find it by; one vector each. Blank ones are left out.
         ttl: Minutes after the last write, or refreshing read, until it is gone.
     """
 
@@ -58,12 +58,12 @@ class Items(Part):
     """The items of one namespace."""
 
     def vector(self, query: str) -> Vector:
-        """The query's vector, for `Reading.search`. The model works here, where no connection waits for it."""
+        """Embeds a query for `Reading.search`. The model works here, where no connection waits for it."""
         return self._partition.vectors(query)
 
     @contextmanager
     def reading(self, *, vectors: bool = False) -> Iterator[Reading]:
-        """Reads that see one state; what they refresh is written when they are done.
+        """Opens reads that see one state; what they refresh is written when they are done.
 
         Raises:
             EmbedderMismatchError: `vectors` are to be compared, and those of the namespace are another embedder's.
@@ -114,7 +114,7 @@ class Items(Part):
                 )
 
     def sweep(self) -> int:
-        """Deletes what has expired, which no read returns any more; how many items."""
+        """Deletes what has expired, which no read returns any more; returns how many items."""
         with self._partition.write() as session:
             return _sweep(session, self._namespace)
 
@@ -145,7 +145,7 @@ class Items(Part):
 
 
 def vector_row(item: Mapping[str, Any], number: int, signature: str, vector: Vector) -> dict[str, Any]:
-    """A row of `ItemVectorRow` for an item's text with this number."""
+    """Returns a row of `ItemVectorRow` for an item's text with this number."""
     return {
         **{key: item[key] for key in ("namespace", "path", "key")},
         "number": number,
@@ -175,7 +175,7 @@ _REFRESH = (
 
 @lru_cache
 def _upsert(dialect: str) -> Insert:
-    """Writes an item; one that is there keeps the moment it was made."""
+    """Writes an item; one that exists keeps the moment it was made."""
     module = sqlite if dialect == "sqlite" else postgresql
     statement = module.insert(ItemRow.metadata.tables[str(ItemRow.__tablename__)])
     new = {key: statement.excluded[key] for key in ("value", "texts", "ttl_minutes", "expires_at", "updated_at")}

@@ -74,7 +74,7 @@ class Reading:
     touched: dict[Name, float] = field(default_factory=dict)
 
     def get(self, labels: Labels, key: str, *, refresh: bool = True) -> Item | None:
-        """The item, if there is one that has not expired; `refresh` begins its time to live anew."""
+        """Returns the item, if there is one that has not expired; `refresh` begins its time to live anew."""
         name = path_of(labels), escape(key)
         this = select(*_COLUMNS).where(*self._there(), col(ItemRow.path) == name[0], col(ItemRow.key) == name[1])
         row = self.session.connection().execute(this).first()
@@ -90,7 +90,7 @@ class Reading:
         offset: int = 0,
         refresh: bool = True,
     ) -> list[Item]:
-        """The items whose labels begin with `prefix` and whose values `keep` takes.
+        """Returns the items whose labels begin with `prefix` and whose values `keep` takes.
 
         Nearest to the `vector` first, by the nearest of an item's texts, then those without a vector; without one, those
         that were written last first.
@@ -111,7 +111,7 @@ class Reading:
         return [self._item(found[name], refresh=refresh, score=scores.get(name)) for name in chosen]
 
     def labels(self) -> list[Labels]:
-        """The labels under which there are items, in order."""
+        """Returns the labels under which there are items, in order."""
         paths = self.session.connection().execute(select(col(ItemRow.path)).where(*self._there()).distinct()).scalars()
         return sorted(labels_of(path) for path in paths)
 
@@ -122,7 +122,7 @@ class Reading:
     def _names(
         self, there: Sequence[ColumnElement[bool]], keep: Keep | None, most: int | None = None
     ) -> Iterator[Name]:
-        """The names of the items that `keep` takes, those written last first; `most` are wanted."""
+        """Yields the names of the items that `keep` takes, those written last first; `most` are wanted."""
         columns = (col(ItemRow.path), col(ItemRow.key), *(() if keep is None else (col(ItemRow.value),)))
         statement = select(*columns).where(*there).order_by(*_NEWEST_FIRST)
         if keep is None and most is not None:
@@ -134,7 +134,7 @@ class Reading:
                     yield path, key
 
     def _scores(self, prefix: Labels, vector: Vector, allowed: Mapping[Name, None] | None) -> dict[Name, float]:
-        """The cosine of the nearest text of each item that has vectors."""
+        """Returns the cosine of the nearest text of each item that has vectors."""
         statement = select(col(ItemVectorRow.path), col(ItemVectorRow.key), col(ItemVectorRow.vector)).where(
             col(ItemVectorRow.namespace) == self.namespace,
             col(ItemVectorRow.signature) == self.signature,
@@ -186,7 +186,7 @@ def labels_of(path: str) -> Labels:
 
 
 def _under(column: Mapped[str], prefix: Labels) -> tuple[ColumnElement[bool], ...]:
-    """Not LIKE, to which SQLite's A is a."""
+    """Returns conditions for labels that begin with `prefix`; without LIKE, which ignores case in SQLite."""
     if not prefix:
         return ()
     path = path_of(prefix)

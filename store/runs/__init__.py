@@ -1,1 +1,1 @@
-"""What agents and jobs record: rollouts, outcomes, revisions, and the runs of `evolve` and `retrain`."""
+"""The records of agents and jobs: rollouts, outcomes, revisions, and the runs of `evolve` and `retrain`."""

@@ -1,4 +1,4 @@
-"""What `evolve` keeps in the store, so that a run that was killed resumes where it was."""
+"""The runs of `evolve` as the store keeps them, so that one that was killed resumes where it was."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ class EvolveRun:
     Args:
         id: Its id.
         resumed: Whether an earlier start has begun it.
-        task_usage: What that recorded of the task LLM.
-        generator_usage: What it recorded of the generator.
+        task_usage: The recorded usage of the task LLM.
+        generator_usage: The recorded usage of the generator.
         malformed: Recorded candidates that are not a skill.
     """
 
@@ -55,7 +55,7 @@ class RecordedRollout(NamedTuple):
 
 
 class TextWorth(NamedTuple):
-    """What a text was worth: its `skill_id@version`, the worth in words, and the rewards behind it."""
+    """The worth of a text: its `skill_id@version`, the worth in words, and the rewards behind it."""
 
     ref: str
     reason: str
@@ -66,10 +66,10 @@ class EvolveRuns(Part):
     """Runs of `evolve`."""
 
     def begin(self, digest: str, config: Mapping[str, Any], *, new: bool = False) -> EvolveRun:
-        """The newest run of these tasks and settings; a new one if there is none, or if it is wanted.
+        """Finds the newest run of these tasks and settings; begins a new one if there is none, or if it is wanted.
 
         Args:
-            digest: Of the tasks and of every setting that decides what is run.
+            digest: The digest of the tasks and of every setting that decides what is run.
             config: The settings, for people.
             new: Begin from the beginning.
         """
@@ -91,14 +91,14 @@ class EvolveRuns(Part):
             )
 
     def save(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
-        """Keeps how far a run is, and at the end what it came to."""
+        """Keeps how far a run is, and at the end its outcome."""
         with self._partition.write() as session:
             row = session.get_one(EvolveRunRow, (self._namespace, run_id))
             row.progress, row.outcome, row.updated_at = dict(progress), outcome, utc_now()
             session.add(row)
 
     def list(self) -> list[EvolveProgress]:
-        """Every run of `evolve` in this namespace, oldest first."""
+        """Returns every run of `evolve` in this namespace, oldest first."""
         with self._partition.read() as session:
             mine = select(EvolveRunRow).where(EvolveRunRow.namespace == self._namespace)
             rows = session.exec(mine.order_by(col(EvolveRunRow.created_at))).all()
@@ -114,7 +114,7 @@ class EvolveRuns(Part):
             return [RecordedRollout(row.run_id, row.task_id, as_rollout(row, {})) for row in rows]
 
     def log_worth(self, by: str, texts: Sequence[TextWorth]) -> None:
-        """Appends to each text's history what it was worth; each task's verdict on a version once for every `by`."""
+        """Appends each text's worth to its history; each task's verdict on a version once for every `by`."""
         with self._partition.write() as session:
             for ref, reason, evidence in texts:
                 skill, version = versions.resolve(session, self._namespace, ref)
@@ -139,7 +139,7 @@ class EvolveRuns(Part):
 
 
 def _usage(session: Session, namespace: str, run_id: str, log: type[RolloutRow] | type[RevisionRow]) -> Usage:
-    """What a run has recorded of one model. Ours are letters and digits, so nothing in the pattern is special."""
+    """Sums a run's usage of one model. Run ids are letters and digits, so nothing in the pattern is special."""
     summed = select(func.count(), func.sum(col(log.input_tokens)), func.sum(col(log.output_tokens))).where(
         log.namespace == namespace, col(log.run_id).startswith(f"{run_id}:")
     )

@@ -1,4 +1,4 @@
-"""What runs did: rollouts, outcomes that came later, and the utility that follows from both.
+"""The rows of runs: rollouts, outcomes that came later, and the utility that follows from both.
 
 All within the caller's transaction. Everything is recorded at most once, however often it is sent.
 """
@@ -25,7 +25,7 @@ def insert_task(session: Session, namespace: str, task: Task) -> None:
 
 
 def task_values(namespace: str, task: Task) -> dict[str, Any]:
-    """A task as a row."""
+    """Returns a task as a row."""
     return {
         "namespace": namespace,
         "id": task.id,
@@ -52,7 +52,7 @@ def record_rollout(
     chosen: bool,
     vectors: QueryVectors,
 ) -> bool:
-    """Appends one rollout and credits every skill that its prompt showed; False if it was there already."""
+    """Appends one rollout and credits every skill that its prompt showed; returns False if it exists."""
     skill_id, version = split_ref(rollout.skill) if rollout.skill else (None, None)
     withheld_skill_id, withheld_version = split_ref(rollout.withheld) if rollout.withheld else (None, None)
     uses = _creditable(session, namespace, task, rollout)
@@ -93,7 +93,7 @@ def record_rollout(
 def _creditable(
     session: Session, namespace: str, task: Task, rollout: Rollout
 ) -> dict[str | None, tuple[Use, float | None]]:
-    """What a rollout is to be credited to, by `skill_id@version`, each with its adherence."""
+    """Returns the uses that a rollout is to be credited to, by `skill_id@version`, each with its adherence."""
     if rollout.arm != "skill" or rollout.reward is None:
         return {}
     shown = {rollout.skill: rollout.adherence, **rollout.also} if rollout.skill else rollout.also
@@ -108,7 +108,7 @@ def _creditable(
 
 
 def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict, *, vectors: QueryVectors) -> bool:
-    """Appends feedback on a run's answer and credits its skills; False if the same feedback was there already.
+    """Appends feedback on a run's answer and credits its skills; returns False if the same feedback exists.
 
     Raises:
         RunNotFoundError: no such run.
@@ -155,14 +155,14 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
 
 
 def _shared(session: Session, namespace: str, run_id: str, rollout: RolloutRow) -> Sequence[SharedUseRow]:
-    """The further skills of a rollout."""
+    """Returns the further skills of a rollout."""
     of_run = select(SharedUseRow).where(SharedUseRow.namespace == namespace, SharedUseRow.run_id == run_id)
     of_rollout = of_run.where(SharedUseRow.generation == rollout.generation, SharedUseRow.k == rollout.k)
     return session.exec(of_rollout.order_by(SharedUseRow.skill_id)).all()
 
 
 def rollouts_of(session: Session, namespace: str, run_id: str) -> Sequence[Rollout]:
-    """A run's rollouts in order."""
+    """Returns a run's rollouts in order."""
     statement = select(RolloutRow).where(RolloutRow.namespace == namespace, RolloutRow.run_id == run_id)
     rows = session.exec(statement.order_by(col(RolloutRow.generation), col(RolloutRow.k))).all()
     shared = select(SharedUseRow).where(SharedUseRow.namespace == namespace, SharedUseRow.run_id == run_id)

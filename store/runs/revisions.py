@@ -1,4 +1,4 @@
-"""What the generator wrote: revisions, and the staged versions that became of them. Within the caller's transaction."""
+"""The generator's revisions, and the staged versions made of them. Within the caller's transaction."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ class ParsedRevision(NamedTuple):
         return cls(revision, None if revision.text is None else skill_md.parse(revision.text))
 
     def named(self, name: str) -> "ParsedRevision":
-        """The same under the name that it gets; malformed if its text becomes too long."""
+        """Returns the revision under another name; it is malformed if its text becomes too long."""
         if self.document is None or self.document.name == name or self.revision.text is None:
             return self
         try:
@@ -65,14 +65,14 @@ class PromptGroup(NamedTuple):
 
 
 def find_group(session: Session, namespace: str, group_id: str) -> list[StagedRevision]:
-    """The candidates of a group that were written already, in order."""
+    """Returns the candidates of a group that were written already, in order."""
     statement = select(RevisionRow).where(RevisionRow.namespace == namespace, RevisionRow.group_id == group_id)
     rows = session.exec(statement.order_by(col(RevisionRow.candidate))).all()
     return [StagedRevision(*_read(session, row)) for row in rows]
 
 
 def named(session: Session, group: PromptGroup, candidates: Sequence[ParsedRevision]) -> list[ParsedRevision]:
-    """The candidates under the names that they get."""
+    """Returns the candidates under the names that they get in the library."""
     names: dict[str, str] = {}
     for name in {candidate.document.name for candidate in candidates if candidate.document}:
         names[name] = own_name(session, group.namespace, name, parent_id=group.parent[0], family=group.task.family)

@@ -1,4 +1,4 @@
-"""What runs did, as the store keeps it: rollouts, later outcomes, and what the generator wrote."""
+"""The record of runs, as the store keeps it: rollouts, later outcomes, and what the generator wrote."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _LOOK_AGAIN_S = 0.5
 
 
 class RunRollout(NamedTuple):
-    """A rollout and whose it is."""
+    """A rollout with its task and its run."""
 
     run_id: str
     task: Task
@@ -47,7 +47,7 @@ class Runs(Part):
         thread_id: str | None = None,
         chosen: Rollout | None = None,
     ) -> int:
-        """Appends a run's rollouts and credits their skills, in one transaction; how many were new.
+        """Appends a run's rollouts and credits their skills, in one transaction; returns how many were new.
 
         Recording a run twice is recording it once.
         """
@@ -68,7 +68,7 @@ class Runs(Part):
             )
 
     def record_all(self, ran: Sequence[RunRollout]) -> int:
-        """As `record`, for rollouts of many runs in one transaction; how many were new."""
+        """Appends rollouts of many runs and credits their skills, in one transaction; returns how many were new."""
         with self._partition.write() as session:
             for task in {one.task.id: one.task for one in ran}.values():
                 outcomes.insert_task(session, self._namespace, task)
@@ -87,7 +87,7 @@ class Runs(Part):
             )
 
     def rollouts(self, run_id: str) -> list[Rollout]:
-        """The rollouts that a run recorded, in order; none for an unknown run."""
+        """Returns the rollouts that a run recorded, in order; none for an unknown run."""
         with self._partition.read() as session:
             return list(outcomes.rollouts_of(session, self._namespace, run_id))
 
@@ -144,7 +144,7 @@ class Runs(Part):
             )
 
     def staged(self, group_id: str) -> list[StagedRevision]:
-        """The candidates of a group that were written already; none for an unknown group."""
+        """Returns the candidates of a group that were written already; none for an unknown group."""
         with self._partition.read() as session:
             return revisions.find_group(session, self._namespace, group_id)
 

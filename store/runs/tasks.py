@@ -48,11 +48,11 @@ class Tasks(Part):
                 insert_task(session, self._namespace, task)
 
     def list(self, *, split: Split, limit: int | None = None) -> list[Task]:
-        """The tasks of a split, newest first: what was evolved on, or what the gate judges by.
+        """Returns the tasks of a split, newest first: what was evolved on, or what the gate judges by.
 
         Args:
             split: `train` or `heldout`.
-            limit: So many at most.
+            limit: The most tasks to return.
         """
         mine = select(TaskRow).where(TaskRow.namespace == self._namespace, TaskRow.split == split)
         with self._partition.read() as session:
@@ -97,7 +97,7 @@ class Tasks(Part):
         without the skill on purpose.
 
         Args:
-            recent: So many rollouts of a task at most, the newest.
+            recent: The most rollouts of a task to count, newest first.
         """
         newest = func.row_number().over(partition_by=col(TaskRow.content_hash), order_by=col(RolloutRow.id).desc())
         counted = (

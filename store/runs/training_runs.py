@@ -1,4 +1,4 @@
-"""Training runs: what was learned from and what came of it, so that the next night resumes where this one ended."""
+"""Training runs: their data and their results, so that the next night resumes where this one ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,8 +51,8 @@ class TrainingRuns(Part):
             config: Its settings, in JSON.
             data_from: The oldest row that it may learn from; None is the first.
             data_to: The newest; the next run begins there.
-            data_hash: Of the groups it learns from.
-            seeds: By name.
+            data_hash: The hash of the groups it learns from.
+            seeds: Its seeds by name.
 
         Raises:
             ConfigurationError: a value is not JSON.
@@ -75,7 +75,7 @@ class TrainingRuns(Part):
             return _view(row)
 
     def save(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
-        """Keeps how far a run is, and at the end what it came to: `promoted`, `kept`, or why it failed.
+        """Keeps how far a run is, and at the end its outcome: `promoted`, `kept`, or why it failed.
 
         Raises:
             RunNotFoundError: it was not begun.
@@ -90,17 +90,17 @@ class TrainingRuns(Part):
             session.add(row)
 
     def list(self) -> list[TrainingRun]:
-        """Every run in this namespace, oldest first."""
+        """Returns every run in this namespace, oldest first."""
         with self._partition.read() as session:
             mine = select(TrainingRunRow).where(TrainingRunRow.namespace == self._namespace)
             rows = session.exec(mine.order_by(col(TrainingRunRow.created_at), col(TrainingRunRow.id))).all()
             return [_view(row) for row in rows]
 
     def trained_until(self, *, promoted: bool = False) -> datetime | None:
-        """Up to where the newest run that succeeded has learned; None if none has.
+        """Returns up to where the newest run that succeeded has learned; None if none has.
 
         Args:
-            promoted: Only of runs whose adapter went live.
+            promoted: Count only runs whose adapter went live.
         """
         wanted = SUCCEEDED[:1] if promoted else SUCCEEDED
         done = [run for run in self.list() if run.outcome in wanted]

@@ -23,7 +23,7 @@ FALL_BACK_GAP = 0.1
 """How far a live version's mean reward must at least be below the other's."""
 
 FALL_BACK_Z = 2.58
-"""Of a 99 % interval: each further look is one more chance to be wrong, and there are few."""
+"""The z of a 99 % interval: each further look is one more chance to be wrong, and there are few."""
 
 
 class Use(NamedTuple):
@@ -35,12 +35,12 @@ class Use(NamedTuple):
     content_hash: str
 
     def bound(self) -> dict[str, str | int]:
-        """As parameters; SQLAlchemy keeps the bare names of columns for itself."""
+        """Returns the use as parameters; SQLAlchemy keeps the bare names of columns for itself."""
         return {f"b_{key}": value for key, value in self._asdict().items()}
 
 
 def may_credit(session: Session, use: Use) -> bool:
-    """Whether this use says something of the skill.
+    """Returns whether this use says something of the skill.
 
     Only the live version moves the skill's utility, because a staged one is judged by the gate; and never on a task whose
     failures the prompt of it, or of a version before it, showed: there its success says nothing.
@@ -58,8 +58,8 @@ def credit(
 
     Args:
         session: The caller's.
-        use: What was used on what.
-        reward: In [0, 1].
+        use: The version and its task.
+        reward: The reward, in [0, 1].
         passed: Whether it counts as a win.
         adherence: How far the skill was followed, in [0, 1]; None is not judged.
         before: The reward that this use was counted with until now; None for a new use. A use that has been counted moves the
@@ -82,13 +82,13 @@ def credit(
 
 
 def is_worse(record: Sample, earlier: Sample) -> bool:
-    """Whether a version's rewards are so far below those of the one before it that it gives way."""
+    """Returns whether a version's rewards are so far below those of the one before it that it gives way."""
     gap, _, high = interval_of_samples(record, earlier, z=FALL_BACK_Z)
     return gap <= -FALL_BACK_GAP and high < 0
 
 
 def is_due(before: int, after: int) -> bool:
-    """Whether 20, 40, 80, ... lies above `before` and not above `after`."""
+    """Returns whether one of 20, 40, 80, ... lies above `before` and not above `after`."""
     look = FALL_BACK_USES
     while look <= before:
         look *= 2
@@ -123,12 +123,12 @@ def _fall_back(session: Session, use: Use, record: Sample) -> None:
 
 
 def _sample(uses: int, total: float) -> Sample:
-    """The record of a version. Feedback on a run that was not counted may have moved the total a little too far."""
+    """Returns a version's record. Feedback on a run that was not counted may have moved the total a little too far."""
     return Sample(uses, min(max(total, 0.0), uses))
 
 
 def _counted(table: type[SkillRow] | type[SkillVersionRow]) -> dict[str, Any]:
-    """The new utility and counters of a row."""
+    """Returns expressions for the new utility and counters of a row."""
     utility, uses = col(table.utility), col(table.uses)
     rate = case((uses + 1 < 1 / UTILITY_RATE, 1.0 / cast(uses + 1, Float)), else_=UTILITY_RATE)
     moved = utility + rate * bindparam("weight", type_=Float) * (bindparam("reward", type_=Float) - utility)

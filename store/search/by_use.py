@@ -1,4 +1,4 @@
-"""Which skills have served which tasks: the three strategies of retrieval that go by experience instead of by text."""
+"""Search by use: the three strategies of retrieval that go by the tasks that skills have served instead of by text."""
 
 from functools import lru_cache
 from typing import Any
@@ -76,7 +76,7 @@ _INPUTS = select(col(TaskRow.id), func.substr(col(TaskRow.input), 1, LONGEST_INP
 
 
 def by_family(session: Session, namespace: str, family: str) -> Found:
-    """Skills that served tasks of the family, or were written for one: id to relevance and why.
+    """Finds skills that served tasks of the family, or were written for one: id to relevance and why.
 
     Relevance is the mean reward there with one success and one failure added (Laplace), so that one lucky run does not
     beat a long record.
@@ -93,7 +93,7 @@ def by_family(session: Session, namespace: str, family: str) -> Found:
 
 
 def by_task(session: Session, namespace: str, vector: Vector, *, signature: str) -> Found:
-    """Skills by the nearest task that each has served, weighed by the reward there: id to cosine and why."""
+    """Finds skills by the nearest task that each has served, weighed by the reward there: id to cosine and why."""
     rewards = _rewards_by_task(session, namespace)
     tasks = sorted({task_id for _, task_id in rewards})
     kept = fetch(session, _VECTORS, namespace=namespace, signature=signature, task_ids=tasks)
@@ -109,10 +109,10 @@ def by_task(session: Session, namespace: str, vector: Vector, *, signature: str)
 
 
 def by_words(session: Session, namespace: str, query: str) -> Found:
-    """Skills by the task that each has served which has most n-grams in common with the query, weighed by the reward there.
+    """Finds skills by the task each has served that is most like the query in n-grams, weighed by the reward there.
 
-    The share of all n-grams of both texts that are in both (Jaccard), over stemmed words and runs of two and three of them
-    (SAGE's Query N-gram retrieval, arXiv:2512.17102).
+    Likeness is the share of all n-grams that both texts have (Jaccard), over stemmed words and runs of two and three
+    of them (SAGE's Query N-gram retrieval, arXiv:2512.17102).
     """
     rewards = _rewards_by_task(session, namespace)
     tasks = sorted({task_id for _, task_id in rewards})
@@ -129,7 +129,7 @@ def by_words(session: Session, namespace: str, query: str) -> Found:
 
 @lru_cache(maxsize=2 * RECENT)
 def grams(text: str) -> frozenset[tuple[str, ...]]:
-    """Every run of one to three of the words that count, stemmed."""
+    """Returns every run of one to three of the words that count, stemmed."""
     words = terms(text)
     return frozenset(
         tuple(words[at : at + length])
@@ -160,7 +160,7 @@ def embed_tasks(database: Database, namespace: str, *, signature: str, embedder:
 
 
 def _rewards_by_task(session: Session, namespace: str) -> dict[tuple[str, str], list[float]]:
-    """The rewards of recent rollouts by skill and task."""
+    """Returns the rewards of recent rollouts by skill and task."""
     rewards: dict[tuple[str, str], list[float]] = {}
     for skill_id, task_id, reward in fetch(session, _RECENT_TASKS, namespace=namespace):
         rewards.setdefault((skill_id, task_id), []).append(reward)

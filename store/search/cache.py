@@ -1,4 +1,4 @@
-"""What the last searches found, for as long as the library has not changed.
+"""A cache of what the last searches found, for as long as the library has not changed.
 
 An agent that calls its model five times, a thread that is resumed, tasks that come back every night: they ask the same again.
 The candidates of a query depend on the live skills alone, so they hold until the namespace's epoch moves on; utility and uses
@@ -18,7 +18,7 @@ REMEMBERED = 256
 
 
 class UseCounts(NamedTuple):
-    """What may have changed of a skill since."""
+    """The counts of a skill, which may have changed since."""
 
     utility: float | None
     uses: int
@@ -33,7 +33,7 @@ class CachedCandidates:
     texts: dict[str, str] = field(default_factory=dict)
 
     def again(self, uses: Mapping[str, UseCounts] | None = None) -> "CachedCandidates":
-        """The same with uses as they are now. Its candidates are new, because ranking writes into them."""
+        """Returns the same with uses as they are now, in new candidates, because ranking writes into them."""
         given = self.candidates if uses is None else [one for one in self.candidates if one.skill_id in uses]
         candidates = [replace(one, copies=[], **(uses[one.skill_id]._asdict() if uses else {})) for one in given]
         return CachedCandidates(candidates, self.engine, self.texts)
@@ -49,7 +49,7 @@ class RecentSearches:
         self._found: OrderedDict[Hashable, CachedCandidates] = OrderedDict()
 
     def get(self, state: Hashable, request: Hashable) -> CachedCandidates | None:
-        """What the request found in this state of the library, if it was asked lately."""
+        """Returns what the request found in this state of the library, if it was asked lately."""
         with self._lock:
             if state != self._state:
                 self._found.clear()

@@ -68,7 +68,7 @@ _VECTOR = select(col(EmbeddingRow.vector)).where(
 
 
 def from_text(draft: Draft, embed: Callable[[str], Vector]) -> StandIn:
-    """A text as a new skill.
+    """Makes a stand-in of a text for a new skill.
 
     Raises:
         InvalidSkillError: it breaks the rules of SKILL.md.
@@ -79,7 +79,7 @@ def from_text(draft: Draft, embed: Callable[[str], Vector]) -> StandIn:
 
 
 def replacing(session: Session, namespace: str, made: StandIn, ref: str) -> StandIn:
-    """The same for a skill that is there, with its name and numbers.
+    """Makes the stand-in one for a skill that exists, with its name and numbers.
 
     Raises:
         SkillNotFoundError: there is none.
@@ -90,7 +90,7 @@ def replacing(session: Session, namespace: str, made: StandIn, ref: str) -> Stan
 
 
 def from_store(session: Session, namespace: str, ref: str, *, signature: str) -> StandIn:
-    """A version that is in the store.
+    """Makes a stand-in of a version that is in the store.
 
     Raises:
         ConfigurationError: `ref` names no version.
@@ -139,7 +139,7 @@ class DraftWords:
         self._made: OrderedDict[tuple[str, str], tuple[Lexicon, Lexicon]] = OrderedDict()
 
     def lexicon(self, live: Lexicon, stand_in: StandIn) -> Lexicon:
-        """A lexicon that says what `live` would if the version were live."""
+        """Returns a lexicon that says what `live` would if the version were live."""
         words = searchable_text(stand_in.name, stand_in.description)
         key = (stand_in.skill_id, words)
         with self._lock:

@@ -1,4 +1,4 @@
-"""Which skills have passed tasks like this one: the tasks of one namespace's skills in memory, for the default search.
+"""Experience: the tasks that one namespace's skills have passed, in memory, for the default search.
 
 Only what has changed since the last look is read again: the namespace counts the changes, and each row has the number of its
 own. Every skill has eight places in one matrix, so that a skill's nearest task is one product and one maximum.
@@ -87,11 +87,11 @@ class Experience:
         self._clear(0)
 
     def pending(self) -> Sequence[Pending]:
-        """Tasks that have no vector yet, at most as many as one search makes up for."""
+        """Returns tasks that have no vector yet, at most as many as one search makes up for."""
         return self._pending
 
     def nearest(self, vector: Vector, count: int, *, least: float) -> list[str]:
-        """The ids of skills whose nearest task has a cosine of `least` or more with the query, nearest first."""
+        """Returns the ids of skills with a task whose cosine with the query is `least` or more, nearest first."""
         with self._lock:
             if not self._ids:
                 return []
@@ -107,7 +107,7 @@ class Experience:
             return [self._ids[slots[at]] for at in best if cosines[at] >= least]
 
     def of(self, vector: Vector, skill_ids: Iterable[str]) -> dict[str, Nearest]:
-        """The nearest task of each skill that has any."""
+        """Returns the nearest task of each skill that has any."""
         with self._lock:
             known = [skill_id for skill_id in skill_ids if self._tasks.get(skill_id)]
             if not known:
@@ -124,9 +124,9 @@ class Experience:
         """Brings what is in memory up to the session's state.
 
         Args:
-            session: What it reads.
+            session: A reading session.
             key: The namespace's index key, which another namespace of the same name does not have.
-            signature: Whose vectors.
+            signature: The embedder whose vectors to read.
             seq: The namespace's count of changes.
         """
         with self._lock:
@@ -184,7 +184,7 @@ class Experience:
             self._short = np.concatenate([self._short, np.zeros((len(self._short), more), np.float32)], axis=1)
 
     def _cosines(self, vector: Vector, slots: Sequence[int] | NDArray[np.intp]) -> Floats:
-        """Shape [slots, 8]; a place without a task has 0."""
+        """Returns cosines of shape [slots, 8]; a place without a task has 0."""
         places = self._matrix.reshape(-1, KEPT, self._matrix.shape[1])[slots]
         cosines: Floats = np.einsum("ikj,j->ik", places, vector)
         return cosines
@@ -198,7 +198,7 @@ def _by_skill(rows: Sequence[tuple[str, str, bytes]]) -> dict[str, list[tuple[st
 
 
 def _distinct(tasks: Sequence[tuple[str, Vector]]) -> list[tuple[str, Vector]]:
-    """The newest eight of which none is near another."""
+    """Returns the newest eight of which none is near another."""
     kept: list[tuple[str, Vector]] = []
     for task_id, vector in tasks:
         if len(kept) < KEPT and all(float(vector @ other) <= SAME_TASK for _, other in kept):

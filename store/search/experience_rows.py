@@ -1,7 +1,7 @@
-"""What each skill has lived through: up to eight tasks that a live version of it passed. Within the caller's transaction.
+"""The rows of experience: up to eight tasks that a live version of a skill passed. Within the caller's transaction.
 
 The rows are few and small, so that a search reads them all at once. Which text counts as one kind of task is for vectors to
-say: they are taken from the last searches if they are there, and made by a later search if not.
+say: they are taken from the last searches if those made them, and made by a later search if not.
 """
 
 from collections.abc import Iterable, Sequence
@@ -179,7 +179,7 @@ def _alike(vector: Vector, other: Vector | None) -> bool:
 
 
 def count_up(session: Session, namespace: str) -> int:
-    """Tells every process that the namespace's experience has changed; the number of the change."""
+    """Tells every process that the namespace's experience has changed; returns the number of the change."""
     return int(session.connection().execute(_COUNT_UP, {"namespace": namespace}).scalar_one())
 
 
@@ -188,7 +188,7 @@ def vector_row(namespace: str, task_id: str, signature: str, vector: Vector) -> 
 
 
 def missing(session: Session, namespace: str, signature: str, count: int) -> list[Pending]:
-    """Some tasks without a vector of this embedder: of an older release, or of a process that did not search for them."""
+    """Returns some tasks without a vector of this embedder: of an old release, or a process that did not search."""
     rows = fetch(session, _MISSING, namespace=namespace, signature=signature, count=count)
     return [Pending(task_id, beginning(text)) for task_id, text in rows]
 
@@ -209,13 +209,13 @@ def keep_vectors(session: Session, namespace: str, signature: str, made: Sequenc
 
 
 def mark_all_changed(session: Session, namespace: str) -> None:
-    """Every process reads the namespace's experience again."""
+    """Has every process read the namespace's experience again."""
     seq = count_up(session, namespace)
     session.connection().execute(update(ExperienceRow).where(col(ExperienceRow.namespace) == namespace).values(seq=seq))
 
 
 def keep_if_free(database: Database, namespace: str, signature: str, made: Sequence[tuple[Pending, Vector]]) -> bool:
-    """As `keep_vectors`, in a transaction of its own that waits for nobody; whether it could write.
+    """Writes vectors like `keep_vectors`, in a transaction of its own that waits for nobody; returns whether it could.
 
     A search does this in passing: it must not wait for a writer, and not fail on a full disk.
     """

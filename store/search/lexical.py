@@ -93,14 +93,14 @@ def _stem(word: str) -> str:
 
 
 def terms(text: str) -> list[str]:
-    """The words that count, stemmed; `callAPI` and `call_api` are the same two."""
+    """Returns the words that count, stemmed; `callAPI` and `call_api` are the same two."""
     words = _WORD.findall(_HUMP.sub(" ", text).lower())
     return [_stem(word) for word in words if word not in _STOP_WORDS]
 
 
 @lru_cache(maxsize=256)
 def _distinct_terms(query: str) -> tuple[str, ...]:
-    """Kept, because a search asks for the same query's terms once for every candidate."""
+    """Returns a query's terms, each once; cached, because a search asks for them once for every candidate."""
     return tuple(dict.fromkeys(terms(query)))
 
 
@@ -118,13 +118,13 @@ class Lexicon:
         self._sort()
 
     def changed(self, texts: Mapping[str, str], gone: Iterable[str] = ()) -> "Lexicon":
-        """A lexicon with new or changed texts by id, and without the ids that are gone."""
+        """Returns a lexicon with new or changed texts by id, and without the ids that are gone."""
         without = set(gone)
         kept = {skill_id: bag for skill_id, bag in self._terms.items() if skill_id not in without}
         return Lexicon({**kept, **{skill_id: Counter(terms(text)) for skill_id, text in texts.items()}})
 
     def has(self, skill_id: str, text: str) -> bool:
-        """Whether the id is there with just these words."""
+        """Returns whether the id has just these words."""
         return self._terms.get(skill_id) == Counter(terms(text))
 
     def _sort(self) -> None:
@@ -148,7 +148,7 @@ class Lexicon:
         self._weights = (often * (K1 + 1) / (often + norm[rows]))[order] * np.repeat(self._idf, per_term)
 
     def scores(self, query: str) -> tuple[NDArray[np.float32], float]:
-        """BM25 of every text, in the order of `ids`; and the idf of all query terms together, known or not."""
+        """Scores every text by BM25, in the order of `ids`; also sums the idf of all query terms, known or not."""
         scores = np.zeros(len(self.ids), dtype=np.float32)
         unknown = float(np.log1p((len(self.ids) + 0.5) / 0.5))
         possible = 0.0
@@ -163,7 +163,7 @@ class Lexicon:
         return scores, possible
 
     def coverage(self, query: str, skill_id: str, possible: float) -> float:
-        """The share of the query's idf that the text has, in [0, 1]: half of it is not an accident."""
+        """Returns the share of the query's idf that the text has, in [0, 1]: half of it is not an accident."""
         bag = self._terms.get(skill_id, Counter())
         shared = sum(float(self._idf[self._term_numbers[term]]) for term in _distinct_terms(query) if term in bag)
         return shared / possible if possible else 0.0
@@ -173,7 +173,7 @@ class Lexicon:
 
 
 def top(scores: NDArray[np.float32], k: int) -> Sequence[int]:
-    """Positions of the `k` highest scores above 0, highest first."""
+    """Returns the positions of the `k` highest scores above 0, highest first."""
     if not len(scores):
         return []
     best = np.argpartition(-scores, min(k, len(scores)) - 1)[:k]

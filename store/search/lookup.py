@@ -36,7 +36,7 @@ _ALL: Executable = select(*_COLUMNS).where(*is_live(bindparam("namespace"), bind
 
 
 class LibraryState(NamedTuple):
-    """What a search must know of the namespace: whose vectors, which state, and whether the index is behind."""
+    """The state of a namespace for one search: whose vectors, which changes, and whether the index is behind."""
 
     signature: str
     epoch: int
@@ -48,7 +48,7 @@ class LibraryState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What proposes skills in one namespace, for all of its searches."""
+    """The proposers of skills in one namespace, for all of its searches."""
 
     namespace: str
     index: ChromaIndex | None
@@ -64,9 +64,9 @@ class SearchLookup:
 
     Args:
         sources: The namespace's.
-        session: A reading one; the whole search sees one state.
+        session: A reading session; the whole search sees one state.
         state: The namespace's.
-        query: What the task is.
+        query: The task, in words.
         family: The task's, where the caller named it.
         vector: The query's; None for a strategy that needs none.
         pool: Candidates to propose, of each kind.

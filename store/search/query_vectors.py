@@ -16,7 +16,7 @@ CACHED_QUERIES = 1024
 
 
 def beginning(query: str) -> str:
-    """What is embedded of a query. Longer ones find no better, and take a model three times as long (LOG.md)."""
+    """Returns the part of a query to embed. More finds no better, and takes a model three times as long (LOG.md)."""
     words = query.split(maxsplit=QUERY_WORDS)
     return query[: -len(words[-1])].rstrip() if len(words) > QUERY_WORDS else query
 
@@ -52,7 +52,7 @@ class QueryVectors:
                 self._working -= 1
 
     def __call__(self, text: str, also: Sequence[str] = ()) -> Vector:
-        """The vector of a text. If the model has to be asked for it, it makes those of further texts with it."""
+        """Returns the vector of a text. If the model has to be asked for it, it embeds further texts with it."""
         known = self.known(text)
         if known is not None:
             return known
@@ -66,7 +66,7 @@ class QueryVectors:
         return made[0]
 
     def known(self, text: str) -> Vector | None:
-        """The vector of a text that was embedded lately; never asks the model."""
+        """Returns the vector of a text that was embedded lately; never asks the model."""
         with self._lock:
             if text in self._vectors:
                 self._vectors.move_to_end(text)

@@ -1,8 +1,9 @@
-"""How candidates become hits: mixing two kinds of evidence, re-ranking by use, collapsing copies. Pure functions.
+"""Ranking of candidates: mixing two kinds of evidence, re-ranking by use, collapsing copies. Pure functions.
 
 relevance = a * cosine / best cosine + (1 - a) * bm25 / best bm25, with `a` from the query's length: on whole instructions
-lexical evidence is the better half, on short requests the dense one (LOG.md). Then the tasks that a skill has passed count. The final score adds at most 0.05 for
-utility and 0.05 for curiosity, so use never lifts a skill over one that is clearly more relevant.
+lexical evidence is the better half, on short requests the dense one (LOG.md). Then the tasks that a skill has passed
+count. The final score adds at most 0.05 for utility and 0.05 for curiosity, so use never lifts a skill over one that is
+clearly more relevant.
 """
 
 import math
@@ -61,7 +62,7 @@ class RankedSkill:
 
 
 def dense_share(query: str) -> float:
-    """`a` for a query of n words: 0.7 up to 12, 0.3 from 100 on."""
+    """Returns `a` for a query of n words: 0.7 up to 12, 0.3 from 100 on."""
     words = min(max(len(query.split()), SHORT_QUERY), LONG_QUERY)
     way = math.log(words / SHORT_QUERY) / math.log(LONG_QUERY / SHORT_QUERY)
     return DENSE_SHARE_SHORT + way * (DENSE_SHARE_LONG - DENSE_SHARE_SHORT)
@@ -85,7 +86,7 @@ def mix_experience(candidates: Sequence[RankedSkill], tasks: Mapping[str, Neares
     and where no skill has any, nothing changes.
 
     Args:
-        candidates: With their relevance by text.
+        candidates: Candidates with their relevance by text.
         tasks: The nearest task by skill id.
         weight: From 0 to 1.
     """
@@ -109,7 +110,7 @@ def mix_experience(candidates: Sequence[RankedSkill], tasks: Mapping[str, Neares
 
 
 def rerank(candidates: Sequence[RankedSkill]) -> list[RankedSkill]:
-    """Best first by relevance, utility and curiosity; notes the rank by relevance alone."""
+    """Sorts candidates, best first, by relevance, utility and curiosity; notes the rank by relevance alone."""
     by_relevance = sorted(candidates, key=lambda candidate: (-candidate.relevance, candidate.name))
     total = sum(candidate.uses for candidate in candidates)
     for rank, candidate in enumerate(by_relevance, start=1):
@@ -123,7 +124,7 @@ def rerank(candidates: Sequence[RankedSkill]) -> list[RankedSkill]:
 
 
 def collapse(ranked: Sequence[RankedSkill], k: int) -> list[RankedSkill]:
-    """The first `k` that are not copies of a better one; the better one keeps their names."""
+    """Returns the first `k` that are not copies of a better one; the better one keeps their names."""
     kept: list[RankedSkill] = []
     for candidate in ranked:
         original = next(

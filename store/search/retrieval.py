@@ -32,12 +32,12 @@ class RetrievalOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """How many skills a run is shown, and how they are found.
+    """The settings of retrieval: how many skills a run is shown, and how they are found.
 
     Args:
         k: Skills to show, from 1 to 20. Each is credited; the first is the one that is revised and measured.
         min_score: The floor; see `SkillStore.search`.
-        strategy: How to search: a name in `store.STRATEGIES`, or an object with `rank(lookup)`.
+        strategy: The way to search: a name in `store.STRATEGIES`, or an object with `rank(lookup)`.
         experience: How much the tasks that a skill has passed count, from 0 to 1; see `SkillStore.search`.
         control_share: Share of the runs, drawn at random, in which the skill that was found is withheld, so that there is
             something to measure its lift against. Such runs are not revised. 0 withholds nothing.
@@ -58,7 +58,7 @@ class Retrieval:
 
     @classmethod
     def of(cls, options: RetrievalOptions) -> Self:
-        """Returns what a function's keywords say; single ones go before those of `retrieval`."""
+        """Returns the options that a function's keywords give; single ones go before those of `retrieval`."""
         given = dict(options)
         whole = given.pop("retrieval", None)
         return cls(**given) if whole is None else replace(whole, **given)  # type: ignore[arg-type, type-var, return-value]

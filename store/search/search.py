@@ -112,7 +112,7 @@ class Search:
         )
 
     def _state(self, session: Session) -> LibraryState | None:
-        """What a search must know first; None for a namespace without vectors.
+        """Reads the namespace's state; None for a namespace without vectors.
 
         Raises:
             EmbedderMismatchError: the vectors are another embedder's.
@@ -126,7 +126,7 @@ class Search:
     def _with_draft(
         self, session: Session, state: LibraryState | None, instead: str | Draft, new: StandIn | None
     ) -> LibraryState:
-        """The state with a version that counts as live; an empty library has one too then."""
+        """Returns the state with a version that counts as live; an empty library has one too then."""
         known = state or LibraryState(self._vectors.signature, epoch=-1, experience=0, index_key="", pending=False)
         if not isinstance(instead, Draft) or new is None:
             return known._replace(
@@ -141,7 +141,7 @@ class Search:
         by_use.embed_tasks(self._database, self._namespace, signature=signature, embedder=embedder)
 
     def _vector(self, query: str, *, catch_up: bool) -> Vector:
-        """The query's vector; a model that has to be asked makes up for tasks whose vectors are missing."""
+        """Returns the query's vector; if the model has to be asked, it also embeds tasks whose vectors are missing."""
         pending = self._experience.pending() if catch_up else ()
         text = beginning(query)
         if not pending or self._vectors.known(text) is not None:
@@ -152,7 +152,7 @@ class Search:
         return vector
 
     def _found(self, lookup: SearchLookup, strategy: SearchStrategy) -> CachedCandidates:
-        """The candidates of a query, from the last search for it if the library is still the same."""
+        """Returns the candidates of a query, from the last search for it if the library is still the same."""
         state = lookup.state
         if state.stand_in is not None or strategy.follows_runs:
             return _ranked(lookup, strategy)

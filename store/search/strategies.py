@@ -1,4 +1,4 @@
-"""Strategies: how skills are ranked for a query. A strategy of one's own is one object with `rank(lookup)`."""
+"""Strategies, which rank skills for a query. A strategy of one's own is one object with `rank(lookup)`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ class ByTask(SearchStrategy):
 
     Args:
         name: Its name.
-        words: By n-grams in common; else by meaning.
+        words: Rank by n-grams in common; else by meaning.
     """
 
     follows_runs = True

@@ -30,7 +30,7 @@ class LiveSkills:
         self._lexicon = Lexicon()
 
     def lexicon(self, session: Session, epoch: int) -> Lexicon:
-        """The lexicon as of `epoch` or later. A new object after a change, so that who holds one may go on with it."""
+        """Returns the lexicon as of `epoch` or later. After a change it is a new object, so the old one stays valid."""
         with self._lock:
             if epoch == self._epoch:
                 return self._lexicon

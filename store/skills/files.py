@@ -23,7 +23,7 @@ _BATCH = 64
 
 @dataclass
 class SkillImport:
-    """What became of each skill of an import, by name; `refused` says why, by place."""
+    """The result of an import for each skill, by name; `refused` says why, by place."""
 
     read: int = 0
     added: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class _Ready:
 
     @property
     def content(self) -> str:
-        """Two skills of one content are one skill, whatever they are called."""
+        """The skill's content as a hash: two skills of one content are one skill, whatever they are called."""
         return sha256(f"{self.document.description}\0{self.document.body.strip()}")
 
 
@@ -55,7 +55,7 @@ class SkillExchange(Library):
         """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
-        text or a content that is there already is left out. What `export_skills` wrote comes back with its id, its version
+        text or a content that exists is left out. What `export_skills` wrote comes back with its id, its version
         number and its utility.
 
         Args:
@@ -90,8 +90,8 @@ class SkillExchange(Library):
         """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`; into a folder or a .zip.
 
         Args:
-            path: Where to; folders of the same names must not be there.
-            names: Which (`name`, `id`, `name@2`); by default all live ones.
+            path: A folder without folders of the same names, or a .zip.
+            names: The skills (`name`, `id`, `name@2`); by default all live ones.
 
         Raises:
             ConfigurationError: a skill is named twice, or there is none to export.
@@ -132,7 +132,7 @@ class SkillExchange(Library):
         return vectors
 
     def _contents(self, session: Session) -> dict[str, str]:
-        """The contents there are, and under which name."""
+        """Returns the hashes of the live contents, each with its skill's name."""
         statement = select(SkillRow.name, SkillVersionRow.text).where(
             SkillRow.namespace == self._namespace,
             col(SkillVersionRow.skill_id) == col(SkillRow.id),

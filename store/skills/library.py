@@ -41,7 +41,7 @@ class Library(Part):
         return self.add_text(skill_md.render(SkillDocument(name, description, body)), author=author)
 
     def add_text(self, text: str, *, author: Author = "human") -> Skill:
-        """As `add`, from a whole SKILL.md text, which is kept to the letter."""
+        """Adds a skill from a whole SKILL.md text, which is kept to the letter; see `add`."""
         document = skill_md.parse(text)
         vector = self._partition.vectors(document.embedded_text)
         crashpoint("add.before")
@@ -79,7 +79,7 @@ class Library(Part):
         return self.revise_text(name, skill_md.render(document))
 
     def revise_text(self, name: str, text: str, *, author: Author = "human") -> Skill:
-        """As `revise`, from a whole SKILL.md text."""
+        """Writes a new version of a skill from a whole SKILL.md text; see `revise`."""
         document = skill_md.parse(text)
         vector = self._partition.vectors(document.embedded_text)
         crashpoint("revise.before")
@@ -140,7 +140,7 @@ class Library(Part):
         return self._make_live(name, version, "rolled back", by="human", reason=reason)
 
     def get(self, name: str) -> Skill:
-        """A skill by name, id, `name@2` or `id@2`; without a version the live one, else the newest.
+        """Returns a skill by name, id, `name@2` or `id@2`; without a version the live one, else the newest.
 
         Raises:
             SkillNotFoundError: there is none in this namespace.
@@ -149,7 +149,7 @@ class Library(Part):
             return versions.view(session, *versions.resolve(session, self._namespace, name))
 
     def list(self, status: str | None = None) -> Skills:
-        """All skills of the namespace by name, each at its live version, else its newest."""
+        """Returns all skills of the namespace by name, each at its live version, else its newest."""
         versions.check_status(status)
         with self._partition.read() as session:
             statement = select(SkillRow).where(SkillRow.namespace == self._namespace).order_by(col(SkillRow.name))
@@ -159,12 +159,12 @@ class Library(Part):
             return [versions.view(session, row, versions.find_version(session, row, None)) for row in rows]
 
     def versions(self, name: str) -> Versions:
-        """Every version of a skill, oldest first."""
+        """Returns every version of a skill, oldest first."""
         with self._partition.read() as session:
             return versions.versions(session, versions.find_skill(session, self._namespace, name))
 
     def history(self, name: str) -> Events:
-        """The life of a skill, oldest first: added, revised, promoted, refused, retired, ..."""
+        """Returns the events of a skill's life, oldest first: added, revised, promoted, refused, retired, ..."""
         with self._partition.read() as session:
             return versions.events(session, versions.find_skill(session, self._namespace, name))
 
@@ -179,18 +179,19 @@ class Library(Part):
         instead: str | Draft | None = None,
         experience: float = DEFAULT_EXPERIENCE,
     ) -> SkillHits:
-        """The live skills for a task, best first; an empty result says why in its `reason`.
+        """Finds the live skills for a task, best first; an empty result says why in its `reason`.
 
         Args:
-            query: What the task is.
-            k: How many at most, up to 20.
+            query: The task, in words.
+            k: The most skills to return, up to 20.
             min_score: The floor: a skill whose cosine is under it is left out, unless half of the query's words are its own.
-            strategy: An object with `rank(lookup)`, or a name in `store.STRATEGIES`: `hybrid` (text and meaning), `dense` (meaning), `lexical` (text), `same-family` (skills that served
-                tasks of `family`), `query-embedding` or `query-ngram` (skills that served the tasks nearest to this one, by
-                meaning or by words in common).
-            family: For `same-family`.
+            strategy: An object with `rank(lookup)`, or a name in `store.STRATEGIES`: `hybrid` (text and meaning),
+                `dense` (meaning), `lexical` (text), `same-family` (skills that served tasks of `family`),
+                `query-embedding` or `query-ngram` (skills that served the tasks nearest to this one, by meaning or by
+                words in common).
+            family: The task's family, for `same-family`.
             instead: A version that counts as its skill's live one in this search, staged or not (`name@2`); or
-                `Draft(text)` for a text that is not in the store. What would be found if it were promoted, but for the
+                `Draft(text)` for a text that is not in the store. The hits are those after its promotion, but for the
                 tasks that it passed while it was staged.
             experience: How much the tasks that a skill has passed count in `hybrid`, from 0 (not at all) to 1.
 
@@ -239,7 +240,7 @@ class Library(Part):
         pruning.make_room(session, self._namespace, capacity=self._partition.capacity, newcomer=skill.id)
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
-        """The skill, and the version named in `name@2` or in `version`, else its newest."""
+        """Returns the skill, and the version named in `name@2` or in `version`, else its newest."""
         name, named = split_ref(name)
         skill = versions.find_skill(session, self._namespace, name, lock=True)
         number = named if version is None else version

@@ -13,12 +13,12 @@ from skill_plugin.store.tables import SkillRow
 
 
 class Lifecycle(Part):
-    """What an operator does to a skill. Nothing here deletes: everything can be undone."""
+    """The actions of an operator on skills. Nothing here deletes: everything can be undone."""
 
     def prune(
         self, *, dry_run: bool = False, capacity: int | None = None, include_human: bool = False
     ) -> list[Decision]:
-        """Retires what the evidence is against, and what is over capacity; every live skill with its reason.
+        """Retires what the evidence is against, and what is over capacity; returns every live skill with its reason.
 
         Args:
             dry_run: Decide, and change nothing.

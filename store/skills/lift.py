@@ -1,4 +1,4 @@
-"""Does a skill help? Lift: reward with the skill minus reward of paired control rollouts, with an interval.
+"""Lift, which says whether a skill helps: reward with it minus reward of paired control rollouts, with an interval.
 
 Both intervals are 95 % and come from adding a few imagined observations, which keeps them honest where all rewards agree:
 half a pair of each kind for pairs (Agresti and Min, 2005), one success and one failure for each of two unpaired groups
@@ -45,7 +45,7 @@ class Lift:
 
     @property
     def sentence(self) -> str:
-        """Whether the skill helps, and how sure that is, for a person."""
+        """A sentence for a person: whether the skill helps, and how sure that is."""
         if self.value is None or self.low is None or self.high is None:
             compared = f"{self.uses} credited uses and {self.controls} control rollouts"
             return f"Not known whether it helps: {compared} are too few to compare."
@@ -59,7 +59,7 @@ class Lift:
 
 
 class Sample(NamedTuple):
-    """How many rewards in [0, 1] there are, and their sum."""
+    """The number of rewards in [0, 1], and their sum."""
 
     number: int
     total: float
@@ -101,7 +101,7 @@ _CONTROLS = select(col(RolloutRow.task_id), col(RolloutRow.reward)).where(
 
 
 def lift_of(session: Session, namespace: str, skill_id: str) -> Lift:
-    """The lift of a skill, from its credited uses: never on the task that it was written from.
+    """Measures the lift of a skill, from its credited uses: never on the task that it was written from.
 
     Where further skills were shown with it, their effect is a part of it: a control rollout had none of them.
     """
@@ -119,7 +119,7 @@ def lift_of(session: Session, namespace: str, skill_id: str) -> Lift:
 
 
 def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
-    """Mean difference and its interval, from differences in [-1, 1], shape [pairs]."""
+    """Returns the mean difference and its interval, from differences in [-1, 1], shape [pairs]."""
     count = len(differences) + 2
     mean = sum(differences) / count
     variance = (sum(value * value for value in differences) + 1) / count - mean * mean
@@ -130,12 +130,15 @@ def paired_interval(differences: Sequence[float]) -> tuple[float, float, float]:
 def unpaired_interval(
     treated: Sequence[float], control: Sequence[float], *, z: float = Z_95
 ) -> tuple[float, float, float]:
-    """Difference of means and its interval, from rewards in [0, 1], shapes [uses] and [controls]; `z` as for a normal one."""
+    """Returns the difference of means and its interval, from rewards in [0, 1], shapes [uses] and [controls].
+
+    `z` is the normal quantile of the interval.
+    """
     return interval_of_samples(Sample.of(treated), Sample.of(control), z=z)
 
 
 def interval_of_samples(treated: Sample, control: Sample, *, z: float = Z_95) -> tuple[float, float, float]:
-    """As `unpaired_interval`, where only counts and sums are known."""
+    """Returns what `unpaired_interval` does, where only counts and sums are known."""
     means, variance = [], 0.0
     for sample in (treated, control):
         count = sample.number + 2

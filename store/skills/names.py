@@ -18,17 +18,17 @@ _LONGEST_ENDING = len("-99999")
 
 
 def own_name(session: Session, namespace: str, name: str, *, parent_id: str | None, family: str) -> str:
-    """The name of the skill that a generated text becomes a version of: that of one that exists, or one that is free.
+    """Returns the name of the skill that a generated text becomes a version of: one that exists, or a free name.
 
     It keeps the name of its parent, and joins a namesake only if a generator wrote every version of it, for tasks of the same
     family. Otherwise it gets `NAME-2`, `NAME-3` and so on: the first that is of the family, else the first that is free.
 
     Args:
-        session: The caller's.
+        session: The caller's session.
         namespace: The tenant's partition.
         name: What the text calls itself.
         parent_id: The skill that it was revised from; None for a first text.
-        family: Of the task that it was written for.
+        family: The family of the task that it was written for.
     """
     if parent_id is not None and versions.find_skill(session, namespace, parent_id).name == name:
         return name
@@ -40,7 +40,7 @@ def own_name(session: Session, namespace: str, name: str, *, parent_id: str | No
 
 
 def _numbered(name: str) -> Iterator[str]:
-    """The name, and then the same with a number, within the length that a name may have."""
+    """Yields the name, and then the same with a number, within the length that a name may have."""
     yield name
     for number in count(2):
         ending = f"-{number}"
@@ -48,7 +48,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 
 def _taken(session: Session, namespace: str, name: str) -> dict[str, str]:
-    """Skills by name: the one with this name, if there is one, and then all that begin as those with a number do."""
+    """Returns skills by name: the one with this name, if it exists, and then all that begin like it with a number."""
     by_name = select(SkillRow.name, SkillRow.id).where(SkillRow.namespace == namespace)
     own = session.exec(by_name.where(SkillRow.name == name)).all()
     if not own:
@@ -58,7 +58,7 @@ def _taken(session: Session, namespace: str, name: str) -> dict[str, str]:
 
 
 def _foreign(session: Session, skill_ids: Sequence[str], family: str) -> set[str]:
-    """Of these skills those with a version that is not known to be a generator's, for a task of the family."""
+    """Returns the skills with a version that is not known to be a generator's, for a task of the family."""
     if not skill_ids:
         return set()
     written = (

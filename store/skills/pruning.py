@@ -1,4 +1,4 @@
-"""Which skills to retire, and why. Retiring is a status; everything retired can be restored.
+"""Pruning: which skills to retire, and why. Retiring is a status; everything retired can be restored.
 
 Two reasons, and no other. Over capacity: the lowest `utility + c * sqrt(ln(1 + N) / (1 + n))`, n being the skill's uses and N
 all uses (D2Skill's rule, arXiv:2603.28716; Skill1's U * log n would always take the newest). Below capacity: evidence, a
@@ -35,7 +35,7 @@ UNUSED_UTILITY = 0.5
 
 @dataclass(frozen=True)
 class Decision:
-    """What pruning says of one live skill."""
+    """The decision of pruning on one live skill."""
 
     skill_id: str
     name: str
@@ -47,7 +47,7 @@ class Decision:
 
 
 def prune(session: Session, namespace: str, *, dry_run: bool, capacity: int, include_human: bool) -> list[Decision]:
-    """Decides on every live skill, and carries it out unless `dry_run`; what is retired comes first."""
+    """Decides on every live skill, and carries it out unless `dry_run`; returns what is retired first."""
     skills = _live(session, namespace)
     human = _human_written(session, namespace)
     decisions: dict[str, Decision] = {}
@@ -65,7 +65,7 @@ def prune(session: Session, namespace: str, *, dry_run: bool, capacity: int, inc
 
 
 def make_room(session: Session, namespace: str, *, capacity: int, newcomer: str) -> None:
-    """Within a write that made a skill live: retires what is over capacity, never the newcomer.
+    """Retires, within a write that made a skill live, what is over capacity, never the newcomer.
 
     Raises:
         CapacityError: everything else is protected.
@@ -88,7 +88,7 @@ def make_room(session: Session, namespace: str, *, capacity: int, newcomer: str)
 
 
 def retire(session: Session, skill: SkillRow, *, by: str, reason: str) -> None:
-    """Within a write: the skill is no longer found. Its versions and its record stay."""
+    """Retires a skill, within a write: search finds it no longer. Its versions and its record stay."""
     skill.status = "retired"
     session.add(skill)
     session.flush()
@@ -97,7 +97,7 @@ def retire(session: Session, skill: SkillRow, *, by: str, reason: str) -> None:
 
 
 def eviction_score(utility: float | None, uses: int, total: int) -> float:
-    """The lowest goes first; the bonus for rarely used skills shrinks as they are used."""
+    """Returns a skill's score, the lowest of which goes first; the bonus for rarely used skills shrinks with use."""
     bonus = EXPLORATION * math.sqrt(math.log1p(total) / (1 + uses))
     return (UNUSED_UTILITY if utility is None else utility) + bonus
 
@@ -122,7 +122,7 @@ def _over_capacity(
 
 
 def _shield(skill: SkillRow, *, human: bool) -> str | None:
-    """Why a skill may not be retired, or None."""
+    """Returns why a skill may not be retired, or None."""
     if skill.pinned:
         return "pinned"
     if human:
@@ -161,13 +161,13 @@ def _retire(skill: SkillRow, reason: str, lift: float | None) -> Decision:
 
 
 def _live(session: Session, namespace: str) -> list[SkillRow]:
-    """By name, so that the same library is decided on, and its events written, in the same order everywhere."""
+    """Returns the live skills by name, so that decisions and events come in the same order everywhere."""
     statement = select(SkillRow).where(SkillRow.namespace == namespace, SkillRow.status == "live")
     return list(session.exec(statement.order_by(col(SkillRow.name))).all())
 
 
 def _human_written(session: Session, namespace: str) -> set[str]:
-    """Skills whose first version a person wrote; a generator's later revision does not take the protection away."""
+    """Returns skills whose first version a person wrote; a generator's later revision does not end the protection."""
     first = (
         select(col(SkillVersionRow.skill_id), func.min(SkillVersionRow.number).label("number"))
         .where(SkillVersionRow.namespace == namespace)

@@ -1,4 +1,4 @@
-"""Asking the library with typed filters: which skills are there, which help, what came of a family."""
+"""Queries of the library with typed filters: which skills exist, which help, which serve a family."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ When = str | datetime
 
 @dataclass(frozen=True)
 class Page:
-    """A part of what a query found; `total` counts all of it."""
+    """A part of a query's result; `total` counts all of it."""
 
     skills: list[Skill]
     total: int
@@ -34,7 +34,7 @@ class Page:
 
     @property
     def next_offset(self) -> int | None:
-        """Where the next page begins; None after the last."""
+        """The offset of the next page; None after the last."""
         end = self.offset + len(self.skills)
         return end if end < self.total and self.skills else None
 
@@ -65,14 +65,14 @@ class SkillQuery(Part):
         limit: int = 50,
         offset: int = 0,
     ) -> Page:
-        """The skills that pass every filter given, a page at a time.
+        """Returns the skills that pass every filter given, a page at a time.
 
         Args:
             status: `staged`, `live`, `retired` or `quarantined`.
             utility: At least and at most; either may be None. Skills that were never used pass no utility filter.
             uses: At least and at most.
-            family: They served tasks of this family, or were written for one.
-            author: Who wrote the version that is seen: `human`, `generator` or `import`.
+            family: The family of tasks that they served or were written for.
+            author: The writer of the version that is seen: `human`, `generator` or `import`.
             pinned: Pinned, or not.
             since: Added at this time or later; a datetime or an ISO 8601 text, in UTC unless it says otherwise.
             until: Added before this time.
@@ -163,7 +163,7 @@ def _is_limit(value: object) -> bool:
 
 
 def moment(value: When, name: str) -> datetime:
-    """A time that was given as a filter.
+    """Returns a time that was given as a filter, in UTC.
 
     Raises:
         ConfigurationError: it is not one.

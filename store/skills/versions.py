@@ -26,7 +26,7 @@ _WENT_LIVE = ("added", "promoted", "rolled back")
 
 
 def find_skill(session: Session, namespace: str, name: str, *, lock: bool = False) -> SkillRow:
-    """The skill with this name or id.
+    """Returns the skill with this name or id.
 
     Raises:
         SkillNotFoundError: there is none in this namespace; near names are offered.
@@ -44,7 +44,7 @@ def find_skill(session: Session, namespace: str, name: str, *, lock: bool = Fals
 
 
 def find_version(session: Session, skill: SkillRow, number: int | None) -> SkillVersionRow:
-    """One version; by default the live one, else the newest."""
+    """Returns one version; by default the live one, else the newest."""
     if number is None:
         number = skill.live_version or newest_version(session, skill.id)
     row = session.get(SkillVersionRow, (skill.id, number)) if 0 < number <= MAX_VERSION else None
@@ -66,7 +66,7 @@ def newest_version(session: Session, skill_id: str) -> int:
 
 
 def before_live(session: Session, skill: SkillRow) -> int:
-    """The version to go back to from the live one: the one that it was written from, else the one that was live before it.
+    """Returns the version to go back to from the live one: its parent, else the one that was live before it.
 
     Raises:
         SkillNotFoundError: there is neither, or nothing is live.
@@ -78,7 +78,7 @@ def before_live(session: Session, skill: SkillRow) -> int:
 
 
 def before(session: Session, skill: SkillRow, number: int) -> Iterator[int]:
-    """What came before a version: the one that it was written from, and the one that was live when it first went live."""
+    """Yields the versions before one: its parent, and the one that was live when it first went live."""
     parent = find_version(session, skill, number).parent
     if parent is not None:
         yield parent
@@ -90,14 +90,14 @@ def before(session: Session, skill: SkillRow, number: int) -> Iterator[int]:
 
 
 def resolve(session: Session, namespace: str, ref: str, *, lock: bool = False) -> tuple[SkillRow, SkillVersionRow]:
-    """The skill and version that `name`, `id`, `name@2` or `id@2` means."""
+    """Returns the skill and version that `name`, `id`, `name@2` or `id@2` means."""
     name, number = split_ref(ref)
     skill = find_skill(session, namespace, name, lock=lock)
     return skill, find_version(session, skill, number)
 
 
 def new_skill(session: Session, namespace: str, document: SkillDocument, *, author: Author) -> SkillRow:
-    """A skill without versions yet.
+    """Adds a skill, without versions yet.
 
     Raises:
         DuplicateSkillError: the name is taken.
@@ -153,7 +153,7 @@ def new_version(
     revision_id: str | None = None,
     number: int | None = None,
 ) -> SkillVersionRow:
-    """The next version of a skill, staged; `number` keeps the one that it had in another store.
+    """Writes the next version of a skill, staged; `number` keeps the one that it had in another store.
 
     Raises:
         InvalidSkillError: the text is that of a version that exists, or names another skill.
@@ -192,7 +192,7 @@ def append_version(
     revision_id: str | None,
     number: int,
 ) -> SkillVersionRow:
-    """As `new_version`, for a text that the caller knows to be new and of this skill; its vector has to be added."""
+    """Appends a version whose text the caller knows to be new and of this skill; its vector has to be added."""
     row = SkillVersionRow(
         skill_id=skill.id,
         number=number,
@@ -210,7 +210,7 @@ def append_version(
 
 
 def add_vector(session: Session, version: SkillVersionRow, vector: Vector, signature: str) -> None:
-    """Of a version that is in the database already, which its vector refers to."""
+    """Adds the vector of a version that is in the database already, because the vector's row refers to it."""
     session.add(
         EmbeddingRow(
             skill_id=version.skill_id,
@@ -257,7 +257,7 @@ def log_event(
 
 
 def events(session: Session, skill: SkillRow) -> list[Event]:
-    """The skill's life, oldest first."""
+    """Returns the events of the skill's life, oldest first."""
     rows = session.exec(select(EventRow).where(EventRow.skill_id == skill.id).order_by(col(EventRow.id))).all()
     return [
         Event(kind=row.kind, at=row.at, by=row.by, version=row.version, reason=row.reason, evidence=row.evidence)
@@ -266,7 +266,7 @@ def events(session: Session, skill: SkillRow) -> list[Event]:
 
 
 def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
-    """Every version, oldest first."""
+    """Returns every version, oldest first."""
     statement = select(SkillVersionRow).where(SkillVersionRow.skill_id == skill.id)
     rows = session.exec(statement.order_by(col(SkillVersionRow.number))).all()
     were_live = _were_live(session, skill)
@@ -288,7 +288,7 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
 
 
 def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new: bool = False) -> Skill:
-    """The record of a skill seen at one version; a new one never was live, so its life need not be looked up."""
+    """Returns a skill seen at one version; a new one never was live, so its life need not be looked up."""
     never = is_new or skill.live_version == version.number
     return Skill(
         id=skill.id,
@@ -322,7 +322,7 @@ def _were_live(session: Session, skill: SkillRow) -> set[int | None]:
 
 
 def _status(skill: SkillRow, number: int, were_live: set[int | None]) -> Status:
-    """A version is live, or was live and is retired, or waits; a retired or quarantined skill has no other versions."""
+    """Returns a version's status: live, retired if it was live, else staged; or its skill's, if out of use."""
     if skill.status in ("retired", "quarantined"):
         return skill.status  # type: ignore[return-value] # narrowed by the line above
     if skill.live_version == number:

@@ -128,7 +128,7 @@ def test_list_filters(cli, library, words, expected):
 
 
 def test_list_says_where_to_go_on(cli, library):
-    assert "2 of 3; go on with --offset 2" in cli("skills", "list", "--limit", "2")
+    assert "2 of 3; continue with --offset 2" in cli("skills", "list", "--limit", "2")
     assert "go on" not in cli("skills", "list", "--limit", "3")
 
 

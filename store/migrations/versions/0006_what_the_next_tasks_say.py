@@ -1,4 +1,4 @@
-"""What the next tasks say: chains, what a rollout was run for, further tasks of a prompt, further skills of a rollout"""
+"""Verdicts of the next tasks: chains, purposes of rollouts, further tasks of a prompt, further skills of a rollout"""
 
 import sqlalchemy as sa
 from alembic import op
