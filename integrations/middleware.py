@@ -7,14 +7,14 @@ from typing import Annotated, Any, NotRequired, Unpack
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, ToolException, tool
-from pydantic_core import to_json
 from typing_extensions import TypedDict
 
 from skill_plugin import prompts
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SkillNotFoundError
+from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
-from skill_plugin.graphs.nodes.verify import failed_call, verify_node
+from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PendingAnswer, PinnedSkill, Run, SkillOutput, last_human, skill_guidance
 from skill_plugin.models import chat_models
@@ -192,15 +192,15 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             return None
         calls = _with_tools_answers(calls, state["messages"])
         skills = state.get("skillp_skills") or []
+        answer, error = answer_in(state) or Answer("", NO_ANSWER)
         attempt = PendingAnswer(
-            answer=_answer(state),
+            answer=answer,
             model=calls["model"],
             input_tokens=calls["input_tokens"],
             output_tokens=calls["output_tokens"],
             latency_s=calls["latency_s"],
         )
-        if state.get("structured_response") is None:
-            attempt["error"] = failed_call(state["messages"][-1])
+        attempt["error"] = error
         if calls["loaded"]:
             skills = calls["loaded"]
         elif self._load_skill and skills:
@@ -299,13 +299,6 @@ def _with_tools_answers(calls: ModelCalls, messages: Sequence[AnyMessage | BaseM
         if isinstance(answer, ToolMessage) and answer.name == LOAD_SKILL and isinstance(answer.artifact, dict):
             loaded.setdefault(answer.artifact["ref"], answer.artifact)  # type: ignore[arg-type] # what the tool put there
     return {**calls, "tool_errors": calls["tool_errors"] + failed, "loaded": list(loaded.values())}
-
-
-def _answer(state: Mapping[str, Any]) -> str:
-    """Returns the structured response as JSON if there is one, else the text of the last message."""
-    if (structured := state.get("structured_response")) is not None:
-        return to_json(structured, fallback=str).decode()
-    return str(state["messages"][-1].text)
 
 
 def _load_skill_tool(store: SkillStore, guard: StoreGuard) -> BaseTool:

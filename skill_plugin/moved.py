@@ -1,7 +1,11 @@
-"""Modules that have moved: importing one by its old name raises an error that gives the new one."""
+"""Modules that have moved: importing one by its old name gives the module by its new one, and a warning that says so."""
 
+import importlib
+import sys
+import warnings
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 MOVED = {
@@ -22,8 +26,21 @@ MOVED = {
 
 
 class MovedFinder(MetaPathFinder):
-    """An import hook that is asked last, for modules that were not found."""
+    """An import hook that is asked last: an old name gives the module where it is now, and a warning."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:  # noqa: ARG002
-        if fullname in MOVED:
-            raise ModuleNotFoundError(f"{fullname} is now {MOVED[fullname]}; import it from there", name=fullname)
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        return ModuleSpec(fullname, _Alias()) if fullname in MOVED else None
+
+
+class _Alias(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        warnings.warn(f"{spec.name} is now {MOVED[spec.name]}; import it from there", DeprecationWarning, stacklevel=2)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = importlib.import_module(MOVED[module.__name__])

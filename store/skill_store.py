@@ -75,6 +75,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
 
     def __init__(self, partition: Partition) -> None:
         super().__init__(partition)
+        self._indexer = partition.indexer
         self.runs = Runs(partition)
         self.tasks = Tasks(partition)
         self.histories = Histories(partition)
@@ -212,13 +213,11 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
 
         Nobody has to: until then search uses the vectors in SQL.
         """
-        indexer = self._partition.indexer
-        return indexer is not None and indexer.wait(seconds)
+        return self._indexer is not None and self._indexer.wait(seconds)
 
     def rebuild_index(self, seconds: float = INDEX_SECONDS) -> bool:
         """Builds the vector index anew from SQL; returns False if Chroma failed or another process owns it."""
-        indexer = self._partition.indexer
-        return indexer is not None and indexer.rebuild(seconds)
+        return self._indexer is not None and self._indexer.rebuild(seconds)
 
     def reembed(self) -> int:
         """Embeds every version with this store's embedder, in place of the one before; returns how many were embedded.
@@ -256,8 +255,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         self.runs.spool.flush()
         if left := len(self.runs.spool):
             _log.warning("%d runs were not recorded: the store did not take them", left)
-        if self._partition.indexer is not None:
-            self._partition.indexer.close()
+        if self._indexer is not None:
+            self._indexer.close()
         self.database.close()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,5 @@
 """The node that lets the frozen task LLM work under the retrieved skill."""
 
-import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import nullcontext
@@ -21,6 +20,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.pregel import Pregel
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.answers import answer_text
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PendingAnswer, run_of, skill_guidance
@@ -57,8 +57,8 @@ def execute_node(
             `messages`, get messages; anything else gets an `AgentInput`.
         system_prompt: Stands before the guidance.
         to_input: Makes the agent's own input from an `AgentInput`.
-        from_output: Finds the answer's text in what the agent returns; by default its last message, its `answer`, its
-            `output`, or the whole as JSON. One of your own also decides what an empty or a cut message means.
+        from_output: Finds the answer's text in what the agent returns; by default its structured response, the
+            last text since the last human message, its `answer`, its `output`, or the whole as JSON. One of your own also decides what an empty or a cut message means.
         reply_key: Where a host with messages gets the answer as an AI message. A later attempt of the same run
             replaces it, since both have one id. None leaves the host's messages alone.
 
@@ -113,26 +113,6 @@ def execute_node(
         return update
 
     return SkillNode("execute", body, HostKeys)
-
-
-def answer_text(output: Any) -> str:
-    """The text of an agent's answer, from any of the usual shapes.
-
-    Raises:
-        ModelError: it is a message that is not an answer; see `chat_models.reply_text`.
-    """
-    if isinstance(output, str):
-        return output
-    if isinstance(output, BaseMessage):
-        return chat_models.reply_text(output)
-    if isinstance(output, Mapping):
-        messages = output.get("messages")
-        if isinstance(messages, Sequence) and messages and isinstance(messages[-1], BaseMessage):
-            return chat_models.reply_text(messages[-1])
-        for key in ("answer", "output"):
-            if isinstance(output.get(key), str):
-                return str(output[key])
-    return json.dumps(output, ensure_ascii=False, default=str)
 
 
 def _as_runnable(llm: Any) -> Runnable[Any, Any]:

@@ -10,6 +10,7 @@ from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.nodes.verify import current_answer, judged
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, SkillOutput, history, run_of, task_of
+from skill_plugin.records import Generation
 from skill_plugin.store import SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
 
@@ -40,7 +41,7 @@ def record_node(
 
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run, task = run_of(state), task_of(state)
-        past = history(state) or [judged(state, current_answer(state), None)]
+        past = history(state) or [_unjudged(state)]
         rollouts = [rollout for generation in past for rollout in generation.rollouts]
         chosen = max(rollouts, key=lambda rollout: -1.0 if rollout.reward is None else rollout.reward)
         thread_id = (config.get("configurable") or {}).get("thread_id")
@@ -79,6 +80,11 @@ def record_node(
         return update
 
     return SkillNode("record", body, HostKeys)
+
+
+def _unjudged(state: Mapping[str, Any]) -> Generation:
+    answer, error = current_answer(state)
+    return judged(state, answer, None, error=error)
 
 
 def _written(store: SkillStore, write: Callable[[], int]) -> str | None:

@@ -11,11 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
 from skill_plugin import verifiers
-from skill_plugin.errors import InvalidTaskError, ModelError, VerifierError
+from skill_plugin.errors import InvalidTaskError, VerifierError
+from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in, messages_of
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, history, reads_with, run_of
-from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
 from skill_plugin.verifiers.adherence import Adherence, adherence_of
@@ -46,7 +46,8 @@ def verify_node(
         adherence: Says how far a skill was followed, in [0, 1]; it weighs the skill's credit, and is asked about each skill that
             was shown. Where it fails, the answer counts as if it had not been judged.
         timeout: Seconds until a verifier counts as hung.
-        answer_from: Finds the answer in the state; by default what `execute` left, else the last AI message.
+        answer_from: Finds the answer in the state; by default what `execute` left, else its structured response or the last text
+            since the last human message. Without an answer there is no reward.
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
     """
     default = None if verifier is None else _Judge.of(verifiers.as_verifier(verifier))
@@ -67,12 +68,9 @@ def verify_node(
         if task.verifier is not None:
             spec = canonical_json(task.verifier)
             judge = yield Step(lambda: judge_of(spec))  # its fingerprint reads a source file
-        answer = answer_from(state) if answer_from else current_answer(state)
+        answer, error = _own_answer(answer_from(state)) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         attempt = state.get("skillp_attempt") or {}
-        error = attempt.get("error")
-        if judge is not None and answer_from is None and not attempt:
-            error = failed_call(_last_ai(state))
         if judge is not None and error is None:
             try:
                 verdict = yield Step(
@@ -118,7 +116,7 @@ def judged(
 ) -> Generation:
     """The generation that an answer and its verdict make; `adherence` is of each skill that was shown, where it is known."""
     skills = state.get("skillp_skills") or []
-    attempt = state.get("skillp_attempt") or _used(state.get("messages") or [])
+    attempt = state.get("skillp_attempt") or _used(messages_of(state))
     number = len(history(state))
     followed = dict(zip_longest((skill["ref"] for skill in skills), adherence))
     first = skills[0]["ref"] if skills else None
@@ -157,30 +155,27 @@ def _followed(
     return followed
 
 
-def current_answer(state: Mapping[str, Any]) -> str:
-    """What `execute` left, else the text of the last AI message.
+def current_answer(state: Mapping[str, Any]) -> Answer:
+    """Returns what `execute` left, else the answer in the host's messages.
 
     Raises:
         InvalidTaskError: there is neither.
     """
     attempt = state.get("skillp_attempt")
     if attempt is not None:
-        return str(attempt["answer"])
-    if (message := _last_ai(state)) is not None:
-        return str(message.text)
+        return Answer(str(attempt["answer"]), attempt.get("error"))
+    if (found := answer_in(state)) is not None:
+        return found
     raise InvalidTaskError(
         f"no answer in the state (keys: {sorted(state)}); put execute_node before, or pass answer_from"
     )
 
 
-def failed_call(message: BaseMessage | None) -> str | None:
-    """Why a model's message is not an answer; None if it is one."""
-    try:
-        if message is not None:
-            chat_models.reply_text(message)
-    except ModelError as exc:
-        return str(exc)
-    return None
+def _own_answer(answer: object) -> Answer:
+    """What the host's own `answer_from` found."""
+    if isinstance(answer, str):
+        return Answer(answer, None if answer.strip() else f"{NO_ANSWER} (answer_from found none)")
+    return Answer("", f"answer_from returned {answer!r:.80}; return the answer's text")
 
 
 def _used(messages: Sequence[BaseMessage]) -> dict[str, Any]:
@@ -193,11 +188,6 @@ def _used(messages: Sequence[BaseMessage]) -> dict[str, Any]:
         "input_tokens": sum(usage["input_tokens"] for usage in used) or None,
         "output_tokens": sum(usage["output_tokens"] for usage in used) or None,
     }
-
-
-def _last_ai(state: Mapping[str, Any]) -> AIMessage | None:
-    messages = reversed(state.get("messages") or [])
-    return next((message for message in messages if isinstance(message, AIMessage)), None)
 
 
 class _Judge(NamedTuple):
