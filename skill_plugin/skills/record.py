@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skills import skill_md
+from skill_plugin.skills.front_matter import is_yaml
 
 PREFIX = "skill-plugin-"
 OWN_BLOCK = f"{PREFIX}block"
@@ -64,7 +65,8 @@ def with_record(skill: Skill) -> str:
     else:
         return skill.text
     made = head[1] + front + head[3] + skill.text[head.end() :]
-    return made if _reads_back(made, skill.text, values) else skill.text
+    spoilt = is_yaml(head[2]) and not is_yaml(front)  # for readers that are stricter than ours
+    return made if not spoilt and _reads_back(made, skill.text, values) else skill.text
 
 
 def without_record(text: str) -> tuple[str, SkillRecord | None]:

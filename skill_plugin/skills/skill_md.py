@@ -1,19 +1,19 @@
 """SKILL.md, the Agent Skills format: front matter with a name and a description, then the procedure.
 
-Parsing is strict, and cheap before it is clever: the size is checked first, and YAML aliases and deep nesting are
-refused, because a few hundred bytes of either can unfold into gigabytes or exhaust the stack.
+Parsing is cheap before it is clever: the size is checked first, and YAML aliases and deep nesting are refused, because a few hundred
+bytes of either can unfold into gigabytes or exhaust the stack. Empty lines and a comment may stand before the front matter.
 """
 
 import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import yaml
 
 from skill_plugin.errors import InvalidSkillError
+from skill_plugin.skills import front_matter as front_matters
 
 MAX_BYTES = 64 * 1024
 MAX_FRONT_MATTER = 8 * 1024
@@ -21,10 +21,12 @@ MAX_FRONT_MATTER = 8 * 1024
 
 MAX_NAME = 64
 MAX_DESCRIPTION = 1024
-MAX_DEPTH = 10
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)(?P<body>.*)\Z", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(
+    r"\A(?:[ \t]*\n|<!--(?:(?!-->).)*-->[ \t]*\n)*---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)(?P<body>.*)\Z",
+    re.DOTALL | re.MULTILINE,
+)
 _NAME_LINE = re.compile(
     r"^(?P<key>[\"']?name[\"']?[ \t]*:[ \t]*)[\"']?[a-z0-9-]+[\"']?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE
 )
@@ -52,30 +54,6 @@ def searchable_text(name: str, description: str) -> str:
     The body is left out: MiniLM reads 256 tokens and gains nothing from it, and BM25 gains less than its noise.
     """
     return f"{name.replace('-', ' ')}: {description}"
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader without aliases, with a limit of depth and without silent repetition of a key."""
-
-    depth = 0
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise InvalidSkillError("the front matter uses a YAML alias (*name); write the value out")
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise InvalidSkillError(f"the front matter is nested deeper than {MAX_DEPTH} levels; flatten it")
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({key for key in keys if keys.count(key) > 1}) if len(keys) < 200 else ["200 keys or more"]
-        if repeated:
-            raise InvalidSkillError(f"the front matter repeats {', '.join(map(repr, repeated))}; keep one of each")
-        return super().construct_mapping(node, deep=deep)
 
 
 def check_name(name: Any) -> str:
@@ -162,21 +140,7 @@ def _split(text: str) -> tuple[dict[Any, Any], str]:
         raise InvalidSkillError(
             f"the front matter has {len(found['yaml'])} characters, the limit is {MAX_FRONT_MATTER}; move text to the body"
         )
-    return deepcopy(_front(found["yaml"])), found["body"].strip("\n")
-
-
-@lru_cache(maxsize=1024)  # a skill's versions mostly share it, and YAML is slow
-def _front(text: str) -> dict[Any, Any]:
-    try:
-        front = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with limits
-    except InvalidSkillError:
-        raise
-    except (yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as exc:
-        # A date such as 2026-13-45 or a tag on the wrong value raises whatever PyYAML stumbles over.
-        raise InvalidSkillError(f"the front matter is not YAML: {' '.join(str(exc).split())}") from exc
-    if not isinstance(front, dict):
-        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {text[:80]!r}")
-    return front
+    return deepcopy(front_matters.read(found["yaml"])), found["body"].strip("\n")
 
 
 def renamed(text: str, name: str) -> str:

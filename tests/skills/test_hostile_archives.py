@@ -239,7 +239,7 @@ def test_front_matter_that_is_made_to_hurt(refused, tmp_path, front, says):
 
 
 @pytest.mark.parametrize("key", ["name", "description"])
-@pytest.mark.parametrize("value", [f"0x{'f' * 6_000}", "[" + "a, " * 2_000 + "]", "null", "2026-11-20", "{a: b}"])
+@pytest.mark.parametrize("value", ["[" + "a, " * 2_000 + "]", "null", "{a: b}"])
 def test_a_name_or_description_of_another_kind(refused, tmp_path, key, value):
     fields = {"name": "adding", "description": "How to add", key: value}
     text = "".join(f"{name}: {given}\n" for name, given in fields.items())
