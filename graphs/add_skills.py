@@ -1,22 +1,33 @@
 """Skills around a node of somebody else's graph: retrieve before it, record after it, and nothing else changed."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any, TypeVar, Unpack, cast, get_type_hints
+from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, TypeVar, Unpack, get_args, get_type_hints
 
-from langchain_core.messages import BaseMessage
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
 from langgraph.graph import StateGraph
 from typing_extensions import is_typeddict
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
 from skill_plugin.graphs.nodes.execute import prompt_messages
+from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import AnswerFrom, verify_node
 from skill_plugin.graphs.rewiring import Segment
-from skill_plugin.graphs.state import SkillKeys, reads_with, skill_guidance, task_from_state
+from skill_plugin.graphs.state import (
+    SkillKeys,
+    last_human,
+    messages_of,
+    reads_with,
+    skill_guidance,
+    task_from_state,
+)
+from skill_plugin.graphs.steering import go_on, wrap
+from skill_plugin.prompts import without_guidance
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import RetrievalOptions, SkillStore
@@ -25,7 +36,8 @@ from skill_plugin.verifiers.adherence import Adherence
 
 Builder = TypeVar("Builder", bound=StateGraph[Any, Any, Any, Any])
 
-RETRIEVE, VERIFY, RECORD = "skillp_retrieve", "skillp_verify", "skillp_record"
+RETRIEVE, VERIFY, RECORD, GO_ON = "skillp_retrieve", "skillp_verify", "skillp_record", "skillp_go_on"
+ShowIn = Literal["system", "human"]
 
 GUIDANCE_ID = "skillp-guidance"
 """The id of the system message that the node is shown; it never gets into the host's messages."""
@@ -42,6 +54,8 @@ def add_skills(
     verifier_timeout: float = 30.0,
     task_from: TaskFrom | None = None,
     answer_from: AnswerFrom | None = None,
+    messages_key: str = "messages",
+    show_in: ShowIn = "system",
     on_store_error: OnStoreError = "skip",
     **options: Unpack[RetrievalOptions],
 ) -> Builder:
@@ -62,8 +76,14 @@ def add_skills(
         verifier: Judges the answer in `skillp_verify`; without one, outcomes come later (`store.record_outcome`).
         adherence: See `verify_node`.
         verifier_timeout: Seconds until a verifier counts as hung.
-        task_from: Finds the task in the state; by default its `task`, else its last human message.
-        answer_from: Finds the answer in the state; by default its last AI message.
+        task_from: Finds the task in the state; by default its `task`, else its last human message. None, or a message without text,
+            is no task: the agent goes on without a skill, and nothing is recorded.
+        answer_from: Finds the answer in the state; by default its structured response, else the last text since the last human
+            message.
+        messages_key: The state's key of the agent's messages.
+        show_in: Where the node `before` sees the skill: at the end of the system message, which is added if there is none; or
+            `human`, in front of the last human message, for a node that puts a system message of its own first, or that counts
+            its messages.
         on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
         **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
@@ -79,36 +99,77 @@ def add_skills(
         raise ConfigurationError(
             "this graph has skills already, and two would write the same keys; make a subgraph of each agent"
         )
+    if show_in not in get_args(ShowIn):
+        raise ConfigurationError(f"show_in is {show_in!r:.80}; give 'system' or 'human'")
     section = Segment(builder, before, before if after is None else after)
     schema = builder.state_schema
-    _check_keys(builder, task_from, answer_from)
+    _check_keys(builder, task_from, answer_from, messages_key)
+    if messages_key != "messages":
+        task_from = task_from or (lambda state: _task_in(_with_messages(state, messages_key)))
+        answer_from = answer_from or (lambda state: _answer_in(_with_messages(state, messages_key)))
     retrieve = retrieve_node(
         store,
-        task_from=task_from or task_from_state,
+        task_from=task_from or _task_in,
         state_schema=schema if task_from else None,
         on_store_error=on_store_error,
         **options,
     )
-    verify = verify_node(
-        verifier,
-        adherence=adherence,
-        timeout=verifier_timeout,
-        answer_from=answer_from,
-        state_schema=schema if answer_from else None,
+    verify = _if_run(
+        verify_node(
+            verifier,
+            adherence=adherence,
+            timeout=verifier_timeout,
+            answer_from=answer_from,
+            state_schema=schema if answer_from else None,
+        )
     )
-    _show_guidance(builder, before)
+    _show_guidance(builder, before, messages_key, show_in)
     builder.add_node(RETRIEVE, retrieve)
     section.enter_through(RETRIEVE)
+    recorded = _if_run(record_node(store, on_store_error=on_store_error))
     for name, target in section.leave_through(VERIFY):
         record = name.replace(VERIFY, RECORD)
         builder.add_node(name, verify)
-        builder.add_node(record, record_node(store, on_store_error=on_store_error))
+        builder.add_node(record, recorded)
         builder.add_edge(name, record)
         builder.add_edge(record, target)
+    if section.leave_by_command_through(name := VERIFY if VERIFY not in builder.nodes else f"{VERIFY}_command"):
+        record = name.replace(VERIFY, RECORD)
+        builder.add_node(name, verify)
+        builder.add_node(record, recorded)
+        builder.add_node(GO_ON, go_on, input_schema=SkillKeys)
+        builder.add_edge(name, record)
+        builder.add_edge(record, GO_ON)
     return builder
 
 
-def _check_keys(builder: StateGraph[Any, Any, Any, Any], task_from: Any, answer_from: Any) -> None:
+def _if_run(node: SkillNode) -> SkillNode:
+    """A node that does nothing where the host's input was no task."""
+
+    def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
+        if "skillp_run" in state and state["skillp_run"] is None:
+            return {}
+        return (yield from node.body(state, config))
+
+    return SkillNode(node.name, body, node.reads)
+
+
+def _task_in(state: Mapping[str, Any]) -> Task | None:
+    if not (state.get("task") or last_human(messages_of(state)).strip()):
+        return None
+    return task_from_state(state)
+
+
+def _answer_in(state: Mapping[str, Any]) -> str:
+    answer, error = answer_in(state) or Answer("", NO_ANSWER)
+    return "" if error else answer
+
+
+def _with_messages(state: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {**state, "messages": messages_of(state, key)}
+
+
+def _check_keys(builder: StateGraph[Any, Any, Any, Any], task_from: Any, answer_from: Any, messages_key: str) -> None:
     for key in get_type_hints(SkillKeys):
         channel = builder.channels.get(key)
         if channel is not None and not isinstance(channel, LastValue):
@@ -116,28 +177,28 @@ def _check_keys(builder: StateGraph[Any, Any, Any, Any], task_from: Any, answer_
                 f"the key {key!r} is ours, and in this graph somebody else's with a reducer; rename the other one"
             )
     keys = builder.schemas[builder.state_schema].keys()
-    if "messages" in keys:
+    if messages_key in keys:
         return
     missing = [] if task_from or "task" in keys else ["task_from"]
     missing += [] if answer_from else ["answer_from"]
     if missing:
         raise ConfigurationError(
-            f"the state {builder.state_schema.__name__} has no messages (its keys: {', '.join(sorted(keys))}); pass "
-            f"{' and '.join(missing)}"
+            f"the state {builder.state_schema.__name__} has no {messages_key} (its keys: {', '.join(sorted(keys))}); pass "
+            f"{' and '.join(missing)}, or messages_key="
         )
 
 
-def _show_guidance(builder: StateGraph[Any, Any, Any, Any], name: str) -> None:
-    """Lets a node see the skill: it gets a state whose messages begin with it, and nothing of that is written back."""
+def _show_guidance(builder: StateGraph[Any, Any, Any, Any], name: str, messages_key: str, show_in: str) -> None:
+    """Lets a node see the skill: it gets a state whose messages hold it, and nothing of that is written back."""
     spec = builder.nodes[name]
     schema = spec.input_schema
     keys = builder.schemas[schema].keys()
     if "skillp_skills" in keys:
         return  # it reads them itself
-    if "messages" not in keys:
+    if messages_key not in keys:
         raise ConfigurationError(
-            f"the node {name!r} reads no messages, so it would not see the skill; let its state declare SkillKeys, and add "
-            "skill_guidance(state) to its prompt"
+            f"the node {name!r} reads no {messages_key}, so it would not see the skill; pass messages_key=, or let its state declare "
+            "SkillKeys, and add skill_guidance(state) to its prompt"
         )
     reads = reads_with(schema)
     as_host: Callable[..., Any] = dict if is_typeddict(schema) else schema
@@ -145,41 +206,37 @@ def _show_guidance(builder: StateGraph[Any, Any, Any, Any], name: str) -> None:
     def show(state: Mapping[str, Any]) -> Any:
         given = {key: value for key, value in state.items() if key in keys}
         if guidance := skill_guidance(state):
-            system, *rest = prompt_messages(given.get("messages") or [], None, guidance)
-            given["messages"] = [system.model_copy(update={"id": GUIDANCE_ID}), *rest]
+            given[messages_key] = _shown(given.get(messages_key) or [], guidance, show_in)
         return as_host(**given)
 
-    del builder.nodes[name]
-    builder.add_node(name, _Shown(cast("Runnable[Any, Any]", spec.runnable), show), input_schema=reads)
-    # Retry policy, cache, destinations and the rest stay the host's.
-    builder.nodes[name] = replace(spec, runnable=builder.nodes[name].runnable, input_schema=reads)
+    wrap(builder, name, show, partial(_hide, messages_key=messages_key), input_schema=reads)
 
 
-class _Shown(RunnableLambda[Any, Any]):
-    """A host's node that is handed another view of the state. A RunnableLambda, because LangGraph looks into one for the
-    graph that it may hold; but no step of its own in a trace.
-    """
-
-    def __init__(self, node: Runnable[Any, Any], show: Callable[[Mapping[str, Any]], Any]) -> None:
-        def call(state: Any, config: RunnableConfig) -> Any:
-            return _hide(node.invoke(show(state), config))
-
-        async def acall(state: Any, config: RunnableConfig) -> Any:
-            return _hide(await node.ainvoke(show(state), config))
-
-        super().__init__(call, acall)
-        self._call, self._acall = call, acall
-
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002 - Runnable's name
-        return self._call(input, config or {})
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002
-        return await self._acall(input, config or {})
+def _shown(messages: Sequence[Any], guidance: str, show_in: str) -> list[Any]:
+    """The messages with the skill in them."""
+    if show_in == "human":
+        at = next((at for at in reversed(range(len(messages))) if isinstance(messages[at], HumanMessage)), None)
+        if at is not None:
+            return [*messages[:at], _before(messages[at], guidance), *messages[at + 1 :]]
+    system, *rest = prompt_messages(messages, None, guidance)
+    return [system.model_copy(update={"id": GUIDANCE_ID}), *rest]
 
 
-def _hide(update: Any) -> Any:
+def _before(message: HumanMessage, guidance: str) -> HumanMessage:
+    content = message.content
+    if isinstance(content, str):
+        return message.model_copy(update={"content": f"{guidance}\n\n{content}"})
+    return message.model_copy(update={"content": [{"type": "text", "text": f"{guidance}\n\n"}, *content]})
+
+
+def _hide(update: Any, messages_key: str) -> Any:
     """A subgraph returns the messages that it was given, ours included."""
-    if isinstance(update, Mapping) and isinstance(messages := update.get("messages"), list):
-        kept = [message for message in messages if not (isinstance(message, BaseMessage) and message.id == GUIDANCE_ID)]
-        return {**update, "messages": kept}
+    if isinstance(update, Mapping) and isinstance(messages := update.get(messages_key), list):
+        return {**update, messages_key: [_bare(one) for one in messages if getattr(one, "id", None) != GUIDANCE_ID]}
     return update
+
+
+def _bare(message: Any) -> Any:
+    if not isinstance(message, HumanMessage) or (said := without_guidance(message.content)) is None:
+        return message
+    return message.model_copy(update={"content": said})

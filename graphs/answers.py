@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from pydantic_core import to_json
 
 from skill_plugin.errors import ModelError
+from skill_plugin.graphs.state import messages_of
 from skill_plugin.models import chat_models
 
 NO_ANSWER = "the agent ended without an answer: no message with text since the last request"
@@ -40,10 +41,10 @@ def answer_in(state: Mapping[str, Any]) -> Answer | None:
 
 
 def answer_text(output: Any) -> str:
-    """Returns the text of an agent's answer, from any of the usual shapes of what it returns.
+    """Returns the text of an agent's answer, from any of the usual shapes of what it returns; empty where there is none.
 
     Raises:
-        ModelError: it ended without an answer; see `chat_models.reply_text`.
+        ModelError: the model did not finish it; see `chat_models.reply_text`.
     """
     if isinstance(output, str):
         return output
@@ -51,21 +52,13 @@ def answer_text(output: Any) -> str:
         return chat_models.reply_text(output)
     if isinstance(output, Mapping):
         if (found := answer_in(output)) is not None:
-            if found.error is not None:
+            if found.error not in (None, NO_ANSWER):
                 raise ModelError(found.error)
             return found.text
         for key in ("answer", "output"):
             if isinstance(output.get(key), str):
                 return str(output[key])
     return json.dumps(output, ensure_ascii=False, default=str)
-
-
-def messages_of(state: Mapping[str, Any]) -> list[BaseMessage]:
-    """Returns a state's messages as message objects: some states keep them as they were given, as pairs or dictionaries."""
-    given = state.get("messages") or []
-    if all(isinstance(message, BaseMessage) for message in given):
-        return list(given)
-    return convert_to_messages(given)
 
 
 def failed_call(message: BaseMessage | None) -> str | None:

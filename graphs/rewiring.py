@@ -4,11 +4,13 @@
 """
 
 from collections.abc import Collection, Iterator
+from functools import partial
 from typing import Any
 
-from langgraph.graph import END, StateGraph
+from langgraph.graph import END, START, StateGraph
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.graphs.steering import leave, redirect, same, wrap
 
 
 class Segment:
@@ -30,9 +32,22 @@ class Segment:
             raise ConfigurationError(f"no edge leads from {first!r} to {last!r}; name nodes of one agent")
         self._check_routes(after | {first})
         if not self._entries():
-            raise ConfigurationError(f"nothing leads to {first!r}; add the graph's edges before its skills")
-        if not (self._exits()):
+            raise ConfigurationError(self._why_closed())
+        if not self._exits() and not self.leaving:
             raise ConfigurationError(f"nothing leads out of {last!r}; add the graph's edges before its skills")
+
+    @property
+    def leaving(self) -> list[str]:
+        """The nodes that may leave by a Command, or where the graph ends without an edge."""
+        return sorted(name for name in self.nodes if self.is_leaf(name) or self._commands(name) - self.nodes)
+
+    def is_leaf(self, name: str) -> bool:
+        """Returns whether no edge leads on from a node, so that a graph ends there unless a Command says otherwise."""
+        builder = self._builder
+        edges = any(start == name for start, _ in builder.edges) or any(
+            name in starts for starts, _ in builder.waiting_edges
+        )
+        return not edges and not builder.branches.get(name)
 
     def enter_through(self, node: str) -> None:
         """What led to the section from elsewhere leads to `node`, and `node` to the section."""
@@ -46,7 +61,20 @@ class Segment:
                 builder.waiting_edges.add((starts, node))
         for name in builder.branches.keys() - self.nodes:
             self._redirect_branches(name, {self.first: node})
+        for name in sorted(builder.nodes.keys() - self.nodes - {node}):
+            if self.first in self._commands(name) or (self.is_leaf(name) and not self._commands(name)):
+                ends = _renamed(builder.nodes[name].ends, {self.first: node})
+                wrap(builder, name, same, partial(redirect, other={self.first: node}), ends=ends)
         builder.add_edge(node, self.first)
+
+    def leave_by_command_through(self, node: str) -> bool:
+        """Who leaves by a Command, or by having no edge, goes to `node`; returns whether there is such a node."""
+        inside = frozenset(self.nodes)
+        for name in self.leaving:
+            ends = dict.fromkeys([*(one for one in self._commands(name) if one in inside), node], "")
+            behind = partial(leave, inside=inside, through=node, is_leaf=self.is_leaf(name))
+            wrap(self._builder, name, same, behind, ends=tuple(ends))
+        return bool(self.leaving)
 
     def leave_through(self, node: str) -> Iterator[tuple[str, str]]:
         """What led out leads to `node`; yields `node`, once for each place it led to, and that place.
@@ -74,10 +102,32 @@ class Segment:
             for branch in self._builder.branches[name].values()
             if branch.ends is None or self.first in branch.ends.values()
         ]
-        return found + joins + branches
+        commands = [
+            (name, self.first) for name in self._builder.nodes.keys() - self.nodes if self.first in self._commands(name)
+        ]
+        return found + joins + branches + commands
+
+    def _why_closed(self) -> str:
+        """Why nothing leads to the first node from outside."""
+        entered = sorted(
+            name
+            for name in self.nodes - {self.first}
+            if any(end == name and start not in self.nodes for start, end in self._ways())
+        )
+        if entered:
+            return (
+                f"{self.first!r} is inside a loop that is entered at {', '.join(map(repr, entered))}; give that as before=, or make a "
+                "subgraph of the one node"
+            )
+        return f"nothing leads to {self.first!r}; add the graph's edges before its skills"
+
+    def _ways(self) -> set[tuple[str, str]]:
+        return {(name, end) for name in [START, *self._builder.nodes] for end in self._leads(name)}
 
     def _exits(self) -> set[str]:
-        return {target for name in self.nodes for target in self._leads(name)} - self.nodes
+        """Where edges lead out; what leaves by a Command says so when it does."""
+        commands = {name: self._commands(name) - self._edges_of(name) for name in self.nodes}
+        return {target for name in self.nodes for target in self._leads(name) - commands[name]} - self.nodes
 
     def _redirect_branches(self, name: str, other: dict[str, str]) -> None:
         branches = self._builder.branches.get(name, {})
@@ -87,12 +137,15 @@ class Segment:
 
     def _leads(self, name: str) -> set[str]:
         """Where a node leads, as far as the builder says."""
+        return self._edges_of(name) | self._commands(name)
+
+    def _edges_of(self, name: str) -> set[str]:
         builder = self._builder
         found = {end for start, end in builder.edges if start == name}
         found |= {end for starts, end in builder.waiting_edges if name in starts}
         for branch in builder.branches.get(name, {}).values():
             found |= set((branch.ends or {}).values())
-        return found | self._commands(name)
+        return found
 
     def _commands(self, name: str) -> set[str]:
         """Where a node goes by `Command`, as far as its annotation says."""
@@ -115,19 +168,14 @@ class Segment:
                 raise ConfigurationError(
                     f"the conditional edges of {name!r} do not say where they lead; give add_conditional_edges a path_map"
                 )
-            if outside := self._commands(name) - self.nodes:
-                raise ConfigurationError(
-                    f"{name!r} goes to {', '.join(sorted(outside))} by Command, which cannot be redirected; lead out of the "
-                    "agent by an edge, or put retrieve_node and record_node into the graph yourself"
-                )
             ways = {end for start, end in builder.edges if start == name} - self.nodes
             if len(ways) > 1 or any(name in starts and end not in self.nodes for starts, end in builder.waiting_edges):
                 raise ConfigurationError(
                     f"{name!r} leads to several nodes at once or to a join; put one node between, and name it as the last"
                 )
-        for name in sorted(builder.nodes.keys() - self.nodes):
-            if self.first in self._commands(name):
-                raise ConfigurationError(
-                    f"{name!r} goes to {self.first!r} by Command, which cannot be redirected; lead there by an edge, or put "
-                    "retrieve_node into the graph yourself"
-                )
+
+
+def _renamed(ends: tuple[str, ...] | dict[str, str] | None, other: dict[str, str]) -> Any:
+    if isinstance(ends, dict):
+        return {other.get(end, end): label for end, label in ends.items()}
+    return tuple(other.get(end, end) for end in ends or ())

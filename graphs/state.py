@@ -7,7 +7,7 @@ thread that is used again.
 from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, Required, get_type_hints
 
-from langchain_core.messages import AnyMessage, HumanMessage
+from langchain_core.messages import AnyMessage, BaseMessage, HumanMessage, convert_to_messages
 from typing_extensions import TypedDict
 
 from skill_plugin.errors import InvalidTaskError
@@ -82,6 +82,7 @@ class SkillKeys(TypedDict, total=False):
     skillp_attempt: PendingAnswer | None
     skillp_history: list[dict[str, Any]]
     skillp_result: SkillOutput | None
+    skillp_goto: list[Any] | None
 
 
 class HostKeys(SkillKeys, total=False):
@@ -150,7 +151,7 @@ def task_from_state(state: Mapping[str, Any]) -> Task:
     Raises:
         InvalidTaskError: there is neither.
     """
-    text = state.get("task") or last_human(state.get("messages") or [])
+    text = state.get("task") or last_human(messages_of(state))
     if not text:
         raise InvalidTaskError(
             f"no task in the state (keys: {sorted(state)}); give 'task' or 'messages', or pass task_from"
@@ -159,5 +160,17 @@ def task_from_state(state: Mapping[str, Any]) -> Task:
 
 
 def last_human(messages: Sequence[Any]) -> str:
+    """Returns the text of the last human message; empty where there is none, or only a picture."""
     found = (message for message in reversed(messages) if isinstance(message, HumanMessage))
     return next((str(message.text) for message in found), "")
+
+
+def messages_of(state: Mapping[str, Any], key: str = "messages") -> list[BaseMessage]:
+    """Returns a state's messages as message objects: some states keep them as they were given, as pairs or dictionaries."""
+    given = state.get(key) or []
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        return []
+    try:
+        return [one if isinstance(one, BaseMessage) else convert_to_messages([one])[0] for one in given]
+    except (ValueError, TypeError, NotImplementedError):  # a list of something else
+        return []

@@ -254,8 +254,9 @@ def _extended(system: SystemMessage | None, block: str) -> SystemMessage:
     """Returns the system message with one more block. Those before it stay to the letter, cache marks included."""
     if system is None or not system.content:
         return SystemMessage(block)
-    before = [{"type": "text", "text": system.content}] if isinstance(system.content, str) else system.content
-    return system.model_copy(update={"content": [*before, {"type": "text", "text": f"\n\n{block}"}]})
+    if isinstance(system.content, str):  # many chat templates read a text, and drop a list of blocks without a word
+        return system.model_copy(update={"content": f"{system.content}\n\n{block}"})
+    return system.model_copy(update={"content": [*system.content, {"type": "text", "text": f"\n\n{block}"}]})
 
 
 def _counted(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from skill_plugin.skills.skill_md import body_of, parse
 
@@ -17,6 +18,18 @@ def guidance(skills: Sequence[tuple[str, str, str]]) -> str:
         return ""
     return "\n\n".join([_GUIDANCE, *(_fenced(ref, name, text) for ref, name, text in skills)])
 
+
+def without_guidance(content: Any) -> Any:
+    """Returns a message's content without the block in front of it; None where there is none."""
+    if isinstance(content, str):
+        found = _BLOCK.match(content)
+        return None if found is None else content[found.end() :]
+    if isinstance(content, list) and content and isinstance(content[0], dict):
+        return content[1:] if _BLOCK.fullmatch(str(content[0].get("text", ""))) else None
+    return None
+
+
+_BLOCK = re.compile(re.escape(_GUIDANCE) + r"(?:\n\n<skill name=.*?\n</skill>)+\n\n", re.DOTALL)
 
 _OFFER = """\
 The procedures listed below were learned from earlier work. If one of them is for what you are asked, call load_skill with \

@@ -20,7 +20,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.pregel import Pregel
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.answers import answer_text
+from skill_plugin.graphs.answers import NO_ANSWER, answer_text
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PendingAnswer, run_of, skill_guidance
@@ -78,7 +78,7 @@ def execute_node(
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
         reply_id = f"skillp-{run['run_id']}"
-        conversation = [message for message in state.get("messages") or [] if message.id != reply_id]
+        conversation = [message for message in state.get("messages") or [] if getattr(message, "id", None) != reply_id]
         guidance = skill_guidance(state)
         given = AgentInput(
             task=run["task"]["input"],
@@ -105,6 +105,8 @@ def execute_node(
             output_tokens=sum(used["output_tokens"] for used in tokens) or None,
             latency_s=latency_s,
         )
+        if not answer.strip() and isinstance(output, Mapping):
+            attempt["error"] = NO_ANSWER
         facts = {key: attempt[key] for key in ("model", "input_tokens", "output_tokens", "latency_s")}
         emit("executed", {"run_id": run["run_id"], **facts}, run_id=run["run_id"], answer=answer, latency_s=latency_s)
         update: dict[str, Any] = {"skillp_attempt": attempt}
@@ -169,6 +171,8 @@ def prompt_messages(conversation: Sequence[AnyMessage], system_prompt: str | Non
     first, rest = (conversation[0], conversation[1:]) if conversation else (None, [])
     if not isinstance(first, SystemMessage):
         return [SystemMessage(ours), *conversation]
+    if isinstance(first.content, str):  # many chat templates read a text, and drop a list of blocks without a word
+        return [first.model_copy(update={"content": f"{first.content}\n\n{ours}"}), *rest]
     # A block of its own leaves the blocks before it as they are, and so their cache marks.
     blocks = [*first.content_blocks, {"type": "text", "text": f"\n\n{ours}"}]
     return [SystemMessage(content_blocks=cast("Any", blocks)), *rest]

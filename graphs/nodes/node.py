@@ -45,8 +45,9 @@ class SkillNode(Runnable[Mapping[str, Any], dict[str, Any]]):
     """
 
     def __init__(self, name: str, body: Body, reads: type) -> None:
-        self.name = name
-        self._body = body
+        self.name: str = name
+        self.body = body
+        self.reads = reads
 
         def call(_: SkillNode, state: Any) -> dict[str, Any]:
             return self.invoke(state)
@@ -59,7 +60,7 @@ class SkillNode(Runnable[Mapping[str, Any], dict[str, Any]]):
 
     def invoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002 - Runnable's name for it
         with span(str(self.name)):
-            body = self._body(input, ensure_config(config))
+            body = self.body(input, ensure_config(config))
             try:
                 step = next(body)
                 while True:
@@ -74,7 +75,7 @@ class SkillNode(Runnable[Mapping[str, Any], dict[str, Any]]):
 
     async def ainvoke(self, input: Mapping[str, Any], config: RunnableConfig | None = None, **_: Any) -> dict[str, Any]:  # noqa: A002
         with span(str(self.name)):
-            body = self._body(input, ensure_config(config))
+            body = self.body(input, ensure_config(config))
             try:
                 step = next(body)
                 while True:

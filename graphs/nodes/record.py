@@ -74,7 +74,9 @@ def record_node(
         if publish:
             update.update(result)
         reply_id = f"skillp-{run['run_id']}"
-        shown = next((message for message in state.get("messages") or [] if message.id == reply_id), None)
+        shown = next(
+            (message for message in state.get("messages") or [] if getattr(message, "id", None) == reply_id), None
+        )
         if reply_key is not None and shown is not None and shown.text != chosen.answer:
             update[reply_key] = [AIMessage(chosen.answer, id=reply_id)]
         return update

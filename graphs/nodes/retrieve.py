@@ -15,7 +15,18 @@ from skill_plugin.records import Arm, SkillHits, Task, split_ref
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
 
-TaskFrom = Callable[[Mapping[str, Any]], Task | str]
+TaskFrom = Callable[[Mapping[str, Any]], Task | str | None]
+"""Finds the task in a state; None is no task: nothing is retrieved and nothing recorded."""
+
+NO_TASK = "there is no task: the last human message has no text"
+NO_RUN: dict[str, Any] = {
+    "skillp_run": None,
+    "skillp_skills": [],
+    "skillp_attempt": None,
+    "skillp_history": [],
+    "skillp_result": None,
+}
+"""The state of a host that goes on without a run of ours."""
 
 
 def retrieve_node(
@@ -48,6 +59,9 @@ def retrieve_node(
 
     def body(state: Mapping[str, Any], _: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         found = task_from(state)
+        if found is None:
+            emit("retrieved", run_id=None, skills=[], arm="skill", reason=NO_TASK)
+            return {**dict.fromkeys(forget), **NO_RUN}
         task = Task(found, split="train") if isinstance(found, str) else found
         arm: Arm = state.get("arm") or "skill"
         withheld, reason = None, ""

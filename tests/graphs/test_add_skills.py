@@ -265,14 +265,6 @@ def no_path_map():
     return builder.add_conditional_edges("agent", lambda state: END)
 
 
-def by_command():
-    def agent(state: MessagesState) -> Command[Literal["other"]]:
-        return Command(goto="other")
-
-    builder = StateGraph(MessagesState).add_node("agent", agent).add_node("other", lambda state: None)
-    return builder.add_edge(START, "agent").add_edge("other", END)
-
-
 def to_two_nodes():
     builder = StateGraph(MessagesState).add_node("agent", lambda state: None).add_edge(START, "agent")
     builder.add_node("a", lambda state: None).add_node("b", lambda state: None)
@@ -300,7 +292,6 @@ LINE = ((START, "agent"), ("agent", END))
             "no edge leads from 'agent' to 'other'",
         ),
         (lambda: of(MessagesState, LINE[1]), {"before": "agent"}, "nothing leads to 'agent'"),
-        (lambda: of(MessagesState, LINE[0]), {"before": "agent"}, "nothing leads out of 'agent'"),
         (
             lambda: of(Question, *LINE),
             {"before": "agent"},
@@ -317,8 +308,11 @@ LINE = ((START, "agent"), ("agent", END))
             "CompiledStateGraph is not a StateGraph; pass the b",
         ),
         (no_path_map, {"before": "agent"}, "conditional edges of 'agent' do not say where they lead"),
-        (by_command, {"before": "agent"}, "'agent' goes to other by Command"),
-        (by_command, {"before": "other"}, "'agent' goes to 'other' by Command"),
+        (
+            lambda: of(MessagesState, (START, "other"), ("other", "agent"), ("agent", "other")),
+            {"before": "agent"},
+            "'agent' is inside a loop that is entered at 'other'; give that as before=",
+        ),
         (to_two_nodes, {"before": "agent"}, "'agent' leads to several nodes at once"),
         (
             lambda: of(Clash, *LINE),

@@ -248,15 +248,20 @@ class TestAgents:
         [
             AIMessage("", tool_calls=[{"name": "add", "args": {}, "id": "1"}]),
             HumanMessage(""),
-            AIMessage("4", response_metadata={"finish_reason": "stop", "incomplete_details": None}),
         ],
         ids=repr,
     )
-    def test_other_last_messages_are_answers(self, store, skill, message):
+    def test_an_agent_that_ends_without_an_answer_has_no_reward(self, store, skill, message):
         result = graph_of(store, "task LLM", self.agent(message), max_generations=0).invoke(ASK)
 
-        assert result["answer"] == message.text
-        assert result["reward"] is not None
+        assert (result["answer"], result["reward"]) == ("", None)
+        assert "ended without an answer" in result["error"]
+
+    def test_a_finished_message_is_an_answer(self, store, skill):
+        message = AIMessage("4", response_metadata={"finish_reason": "stop", "incomplete_details": None})
+        result = graph_of(store, "task LLM", self.agent(message), max_generations=0).invoke(ASK)
+
+        assert (result["answer"], result["reward"]) == ("4", 1.0)
 
     def test_an_empty_string_of_a_function_or_a_chain_is_its_answer(self, store, skill):
         for llm in (lambda _: "", ScriptedChat(["", ""]) | StrOutputParser()):

@@ -55,14 +55,13 @@ output = agent.invoke({"messages": [{"role": "user", "content": "add what is the
     assert all("Say it in rhyme." in system_text(seen) for seen in model.seen)
 
 
-def test_the_skill_is_a_block_at_the_end_of_the_system_message(store, skill):
+def test_the_skill_is_at_the_end_of_the_system_message_and_a_text_stays_a_text(store, skill):
     agent, model = agent_of(store, ["4"])
     agent.invoke(ADD, thread())
-    [first, ours] = model.seen[0][0].content
+    content = model.seen[0][0].content
 
-    assert first == {"type": "text", "text": "You are helpful."}
-    assert ours["text"] == "\n\n" + skill_guidance(agent.get_state(thread()).values)
-    assert f'<skill name="adding" id="{skill.ref}">\nUse your fingers.\n</skill>' in ours["text"]
+    assert content == "You are helpful.\n\n" + skill_guidance(agent.get_state(thread()).values)
+    assert f'<skill name="adding" id="{skill.ref}">\nUse your fingers.\n</skill>' in content
 
 
 def test_the_blocks_before_keep_their_cache_marks(store, skill):
