@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, get_args, get_type_hints
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
@@ -26,7 +27,8 @@ from skill_plugin.graphs.state import (
     skill_guidance,
     task_from_state,
 )
-from skill_plugin.graphs.steering import go_on, wrap
+from skill_plugin.graphs.steering import go_on, same, wrap
+from skill_plugin.graphs.watching import SkillWatch
 from skill_plugin.prompts import without_guidance
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
@@ -107,6 +109,10 @@ def add_skills(
     if messages_key != "messages":
         task_from = task_from or (lambda state: _task_in(_with_messages(state, messages_key)))
         answer_from = answer_from or (lambda state: _answer_in(_with_messages(state, messages_key)))
+    watch = SkillWatch(
+        ", ".join(sorted(section.nodes)),
+        "let the node pass its state's messages to the model, try show_in=, or declare SkillKeys and add skill_guidance(state)",
+    )
     retrieve = retrieve_node(
         store,
         task_from=task_from or _task_in,
@@ -121,9 +127,11 @@ def add_skills(
             timeout=verifier_timeout,
             answer_from=answer_from,
             state_schema=schema if answer_from else None,
+            watch=watch,
         )
     )
-    _show_guidance(builder, before, messages_key, show_in)
+    for name in sorted(section.nodes):
+        _show_guidance(builder, name, messages_key, show_in if name == before else None, watch)
     builder.add_node(RETRIEVE, retrieve)
     section.enter_through(RETRIEVE)
     recorded = _if_run(record_node(store, on_store_error=on_store_error))
@@ -188,31 +196,41 @@ def _check_keys(builder: StateGraph[Any, Any, Any, Any], task_from: Any, answer_
         )
 
 
-def _show_guidance(builder: StateGraph[Any, Any, Any, Any], name: str, messages_key: str, show_in: str) -> None:
-    """Lets a node see the skill: it gets a state whose messages hold it, and nothing of that is written back."""
-    spec = builder.nodes[name]
-    schema = spec.input_schema
+def _show_guidance(
+    builder: StateGraph[Any, Any, Any, Any], name: str, messages_key: str, show_in: ShowIn | None, watch: SkillWatch
+) -> None:
+    """Lets a node see the skill: it gets a state whose messages hold it, and nothing of that is written back. With None it is only
+    watched what its model calls see.
+    """
+    schema = builder.nodes[name].input_schema
     keys = builder.schemas[schema].keys()
-    if "skillp_skills" in keys:
-        return  # it reads them itself
-    if messages_key not in keys:
+    reads_skills = "skillp_skills" in keys  # it reads them itself
+    if show_in is not None and not reads_skills and messages_key not in keys:
         raise ConfigurationError(
             f"the node {name!r} reads no {messages_key}, so it would not see the skill; pass messages_key=, or let its state declare "
             "SkillKeys, and add skill_guidance(state) to its prompt"
         )
-    reads = reads_with(schema)
+    shows = show_in is not None and not reads_skills
     as_host: Callable[..., Any] = dict if is_typeddict(schema) else schema
 
-    def show(state: Mapping[str, Any]) -> Any:
+    def show(state: Any) -> Any:
+        if not isinstance(state, Mapping) or "skillp_run" not in state:  # the argument of a Send
+            return state
         given = {key: value for key, value in state.items() if key in keys}
-        if guidance := skill_guidance(state):
+        if shows and (guidance := skill_guidance(state)):
             given[messages_key] = _shown(given.get(messages_key) or [], guidance, show_in)
         return as_host(**given)
 
-    wrap(builder, name, show, partial(_hide, messages_key=messages_key), input_schema=reads)
+    def watched(state: Any) -> list[BaseCallbackHandler]:
+        run = state.get("skillp_run") if isinstance(state, Mapping) else None
+        skills = (state.get("skillp_skills") or []) if isinstance(state, Mapping) else []
+        return [watch.handler(run["run_id"], [skill["ref"] for skill in skills])] if run and skills else []
+
+    behind = partial(_hide, messages_key=messages_key) if shows else same
+    wrap(builder, name, show, behind, watch=watched, input_schema=reads_with(schema))
 
 
-def _shown(messages: Sequence[Any], guidance: str, show_in: str) -> list[Any]:
+def _shown(messages: Sequence[Any], guidance: str, show_in: ShowIn | None) -> list[Any]:
     """The messages with the skill in them."""
     if show_in == "human":
         at = next((at for at in reversed(range(len(messages))) if isinstance(messages[at], HumanMessage)), None)

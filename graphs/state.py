@@ -46,7 +46,8 @@ class Run(TypedDict):
 class PendingAnswer(TypedDict):
     """An answer that waits for its verdict.
 
-    `adherence` is there where it is known how far the skill was followed, `error` where the text is not an answer.
+    `adherence` is there where it is known how far the skill was followed, `unseen` where the model calls were watched for the skills (those
+    that none saw), `error` where the text is not an answer.
     """
 
     answer: str
@@ -55,6 +56,7 @@ class PendingAnswer(TypedDict):
     output_tokens: int | None
     latency_s: float
     adherence: NotRequired[float | None]
+    unseen: NotRequired[list[str] | None]
     error: NotRequired[str | None]
 
 

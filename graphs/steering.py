@@ -1,14 +1,18 @@
 """Nodes of somebody else's graph with something around them: another view of the state, other ways out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables.config import merge_configs, var_child_runnable_config
 from langgraph.graph import StateGraph
 from langgraph.types import Command, Send
 
 Shows = Callable[[Any], Any]
 Steers = Callable[[Any], Any]
+Watches = Callable[[Any], list[BaseCallbackHandler]]
 
 
 class Around(RunnableLambda[Any, Any]):
@@ -16,12 +20,14 @@ class Around(RunnableLambda[Any, Any]):
     that it may hold; but no step of its own in a trace.
     """
 
-    def __init__(self, node: Runnable[Any, Any], before: Shows, behind: Steers) -> None:
+    def __init__(self, node: Runnable[Any, Any], before: Shows, behind: Steers, watch: Watches) -> None:
         def call(state: Any, config: RunnableConfig) -> Any:
-            return behind(node.invoke(before(state), config))
+            with _watching(config, watch(state)) as watched:
+                return behind(node.invoke(before(state), watched))
 
         async def acall(state: Any, config: RunnableConfig) -> Any:
-            return behind(await node.ainvoke(before(state), config))
+            with _watching(config, watch(state)) as watched:
+                return behind(await node.ainvoke(before(state), watched))
 
         super().__init__(call, acall)
         self._call, self._acall = call, acall
@@ -31,6 +37,24 @@ class Around(RunnableLambda[Any, Any]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Any:  # noqa: A002
         return await self._acall(input, config or {})
+
+
+@contextmanager
+def _watching(config: RunnableConfig, handlers: list[BaseCallbackHandler]) -> Iterator[RunnableConfig]:
+    """The config with further callbacks, also for what the node calls without handing its config on."""
+    if not handlers:
+        yield config
+        return
+    watched = merge_configs(config, {"callbacks": handlers})
+    token = var_child_runnable_config.set(watched)
+    try:
+        yield watched
+    finally:
+        var_child_runnable_config.reset(token)
+
+
+def unwatched(_: Any) -> list[BaseCallbackHandler]:
+    return []
 
 
 def same(value: Any) -> Any:
@@ -83,7 +107,15 @@ def go_on(state: Mapping[str, Any]) -> Any:
     return Command(update=done, goto=list(kept))
 
 
-def wrap(builder: StateGraph[Any, Any, Any, Any], name: str, before: Shows, behind: Steers, **changes: Any) -> None:
+def wrap(
+    builder: StateGraph[Any, Any, Any, Any],
+    name: str,
+    before: Shows,
+    behind: Steers,
+    *,
+    watch: Watches = unwatched,
+    **changes: Any,
+) -> None:
     """Puts functions around a node. Retry policy, cache and the rest stay the host's.
 
     Args:
@@ -91,12 +123,15 @@ def wrap(builder: StateGraph[Any, Any, Any, Any], name: str, before: Shows, behi
         name: The node.
         before: Makes the state that it is handed.
         behind: Makes what it returns.
+        watch: Makes callbacks for the model calls in it, from the state.
         **changes: Of its spec: `ends`, `input_schema`.
     """
     spec = builder.nodes[name]
     schema = changes.get("input_schema", spec.input_schema)
     del builder.nodes[name]
-    builder.add_node(name, Around(cast("Runnable[Any, Any]", spec.runnable), before, behind), input_schema=schema)
+    builder.add_node(
+        name, Around(cast("Runnable[Any, Any]", spec.runnable), before, behind, watch), input_schema=schema
+    )
     builder.nodes[name] = spec.__class__(**{**_fields(spec), "runnable": builder.nodes[name].runnable, **changes})
 
 

@@ -143,7 +143,8 @@ class Rollout:
     not judged, and counts as followed. `purpose` says what it was run for: `run` (a user's task, or a lineage's own), `later`
     (a sibling task, to judge a text by), `gate` (a held-out task, to decide a promotion) or `replay` (what is live at the end
     of an `evolve`). `also` are further skills that were in the prompt, by `skill_id@version`, each with its own adherence.
-    `source` names the run of another system that it was imported from.
+    `source` names the run of another system that it was imported from. `seen` says whether the skill was in what reached a model; None
+    is not known, as where the model is not called through LangChain.
     """
 
     generation: int
@@ -165,6 +166,7 @@ class Rollout:
     purpose: Purpose = "run"
     also: Mapping[str, float | None] = field(default_factory=dict)
     source: str | None = None
+    seen: bool | None = None
 
     def to_json(self) -> dict[str, Any]:
         return _shallow(self)

@@ -26,7 +26,7 @@ from skill_plugin.store.tables import PREFIX, Table
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0006"
+HEAD = "0007"
 """The schema revision of this release; a test compares it with the migrations' own head."""
 
 MIGRATION_LOCK = 0x534B494C4C  # "SKILL"

@@ -260,6 +260,7 @@ class RolloutRow(Table, table=True):
     adherence: float | None = None
     credited: bool = False
     purpose: str = Field(default="run", sa_column_kwargs={"server_default": "run"})
+    seen: bool | None = None
     source: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 

@@ -24,6 +24,7 @@ from skill_plugin.graphs.answers import NO_ANSWER, answer_text
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PendingAnswer, run_of, skill_guidance
+from skill_plugin.graphs.watching import SkillWatch
 from skill_plugin.models import chat_models
 
 
@@ -73,6 +74,9 @@ def execute_node(
     make_input = to_input or _default_input(agent)
     read_output = from_output or answer_text
     model = chat_models.name_of(llm)
+    watch = SkillWatch(
+        f"the agent {model!r}", "let it put its input's messages, or `guidance`, into its prompt (to_input=)"
+    )
     calling = chat_models.readable if isinstance(_bare(agent), BaseLanguageModel) else nullcontext
 
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
@@ -88,7 +92,8 @@ def execute_node(
         usage = UsageMetadataCallbackHandler()
         skills = state.get("skillp_skills") or []
         shown = {"skill_plugin_run_id": run["run_id"], "skill_plugin_skill": skills[0]["ref"] if skills else None}
-        watched = merge_configs(config, {"callbacks": [usage], "metadata": shown})
+        refs = [skill["ref"] for skill in skills]
+        watched = merge_configs(config, {"callbacks": [usage, watch.handler(run["run_id"], refs)], "metadata": shown})
         agent_input = make_input(given)
         started = time.perf_counter()
         with calling():
@@ -105,6 +110,7 @@ def execute_node(
             output_tokens=sum(used["output_tokens"] for used in tokens) or None,
             latency_s=latency_s,
         )
+        attempt["unseen"] = watch.unseen(run["run_id"], refs)
         if not answer.strip() and isinstance(output, Mapping):
             attempt["error"] = NO_ANSWER
         facts = {key: attempt[key] for key in ("model", "input_tokens", "output_tokens", "latency_s")}

@@ -16,6 +16,7 @@ from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, history, messages_of, reads_with, run_of
+from skill_plugin.graphs.watching import SkillWatch
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
 from skill_plugin.verifiers.adherence import Adherence, adherence_of
@@ -32,6 +33,7 @@ def verify_node(
     timeout: float = 30.0,
     answer_from: AnswerFrom | None = None,
     state_schema: type | None = None,
+    watch: SkillWatch | None = None,
 ) -> SkillNode:
     """Judges the answer and appends the generation to the run's history.
 
@@ -49,6 +51,7 @@ def verify_node(
         answer_from: Finds the answer in the state; by default what `execute` left, else its structured response or the last text
             since the last human message. Without an answer there is no reward.
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
+        watch: Knows what the model calls of the host's own nodes saw. A skill that none of them saw is not credited.
     """
     default = None if verifier is None else _Judge.of(verifiers.as_verifier(verifier))
     named = default and verifiers.spec(default.verifier)
@@ -79,11 +82,19 @@ def verify_node(
                 )
             except VerifierError as exc:
                 error = str(exc)
+        refs = [skill["ref"] for skill in state.get("skillp_skills") or []]
+        unseen = attempt.get("unseen") if watch is None else watch.unseen(run["run_id"], refs)
         followed: list[float | None] = [attempt.get("adherence")]
         if adherence is not None and verdict is not None:
             followed = yield from _followed(adherence, task, answer, state.get("skillp_skills") or [], *followed)
         generation = judged(
-            state, answer, verdict, error=error, verifier_hash=judge and judge.fingerprint, adherence=followed
+            state,
+            answer,
+            verdict,
+            error=error,
+            verifier_hash=judge and judge.fingerprint,
+            adherence=followed,
+            unseen=unseen,
         )
         said: dict[str, Any] = {
             "run_id": run["run_id"],
@@ -92,8 +103,9 @@ def verify_node(
             "passed": verdict.passed if verdict else None,
         }
         adhered = generation.rollouts[0].adherence
-        facts = {**said, "adherence": adhered, "verifier_failed": error is not None}
-        emit("verified", facts, **said, feedback=verdict.feedback if verdict else "", error=error)
+        seen = generation.rollouts[0].seen
+        facts = {**said, "adherence": adhered, "verifier_failed": error is not None, "seen": seen}
+        emit("verified", facts, **said, seen=seen, feedback=verdict.feedback if verdict else "", error=error)
         if task.verifier is None and default is not None:
             run = {**run, "verifier": named}
         return {
@@ -113,12 +125,14 @@ def judged(
     error: str | None = None,
     verifier_hash: str | None = None,
     adherence: Sequence[float | None] = (),
+    unseen: Sequence[str] | None = None,
 ) -> Generation:
     """The generation that an answer and its verdict make; `adherence` is of each skill that was shown, where it is known."""
     skills = state.get("skillp_skills") or []
     attempt = state.get("skillp_attempt") or _used(messages_of(state))
     number = len(history(state))
     followed = dict(zip_longest((skill["ref"] for skill in skills), adherence))
+    followed |= dict.fromkeys((ref for ref in followed if ref in (unseen or ())), 0.0)
     first = skills[0]["ref"] if skills else None
     own = followed.pop(first, None)
     rollout = Rollout(
@@ -133,6 +147,7 @@ def judged(
         passed=verdict.passed if verdict else None,
         feedback=verdict.feedback if verdict else "",
         error=error,
+        seen=None if unseen is None or first is None else first not in unseen,
         verifier_hash=verifier_hash,
         model=attempt.get("model"),
         input_tokens=attempt.get("input_tokens"),

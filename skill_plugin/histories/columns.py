@@ -44,7 +44,7 @@ ROLLOUT = {
     "k": "int", "arm": "text", "answer": "text", "reward": "float", "passed": "bool", "feedback": "text", "chosen": "bool",
     "skill": "text", "withheld": "text", "thread_id": "text", "model": "text", "verifier_hash": "text",
     "input_tokens": "int", "output_tokens": "int", "latency_s": "float", "error": "text", "adherence": "float",
-    "source": "text", "created_at": "time", "purpose": "text", "also": "json",
+    "source": "text", "created_at": "time", "purpose": "text", "also": "json", "seen": "bool",
 }  # fmt: skip
 
 _BATCH = 500
