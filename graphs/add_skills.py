@@ -152,7 +152,7 @@ def add_skills(
 
 
 def _if_run(node: SkillNode) -> SkillNode:
-    """A node that does nothing where the host's input was no task."""
+    """Returns a node that does nothing where the host's input was no task."""
 
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         if "skillp_run" in state and state["skillp_run"] is None:
@@ -231,7 +231,7 @@ def _show_guidance(
 
 
 def _shown(messages: Sequence[Any], guidance: str, show_in: ShowIn | None) -> list[Any]:
-    """The messages with the skill in them."""
+    """Returns the messages with the skill in them."""
     if show_in == "human":
         at = next((at for at in reversed(range(len(messages))) if isinstance(messages[at], HumanMessage)), None)
         if at is not None:
@@ -248,7 +248,7 @@ def _before(message: HumanMessage, guidance: str) -> HumanMessage:
 
 
 def _hide(update: Any, messages_key: str) -> Any:
-    """A subgraph returns the messages that it was given, ours included."""
+    """Takes our part out of what a node returns: a subgraph returns the messages that it was given."""
     if isinstance(update, Mapping) and isinstance(messages := update.get(messages_key), list):
         return {**update, messages_key: [_bare(one) for one in messages if getattr(one, "id", None) != GUIDANCE_ID]}
     return update

@@ -30,14 +30,14 @@ _opening = threading.Lock()
 
 
 class Question(TypedDict, total=False):
-    """What a client may send. Verifiers, skills and arms are the operator's, so they are not in here."""
+    """A client's request. Verifiers, skills and arms are the operator's, so they are not in here."""
 
     task: Required[Annotated[str, Field(description="The question or task, in plain language.")]]
     reference: Annotated[Any, Field(description="What the answer is compared with, if that is known.")]
 
 
 async def graph() -> CompiledStateGraph[Any, Any, Any, Any]:
-    """The skill graph, one for the whole process; compiled bare, because the server brings its own checkpointer."""
+    """Returns the skill graph, one for the whole process; compiled bare, because the server brings its own checkpointer."""
     return await asyncio.to_thread(_graph)
 
 
@@ -53,7 +53,7 @@ def _open() -> CompiledStateGraph[Any, Any, Any, Any]:
 
 
 def _real(settings: Settings) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """The user's models, library and verifier; without a verifier outcomes come later, and nothing is revised."""
+    """Makes the graph of the user's models, library and verifier; without a verifier outcomes come later, and nothing is revised."""
     store = SkillStore.from_settings(settings)
     return create_skill_graph(
         store=store,

@@ -1,4 +1,4 @@
-"""What a user's run would be shown for a task: today, and as if a version were live."""
+"""The skill that a user's run would be shown for a task: today, and as if a version were live."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Finder:
 
 @dataclass(frozen=True, slots=True)
 class ShownSkills:
-    """What a run of a task is shown today, and what it would be shown if a candidate were live."""
+    """The skill that a run of a task is shown today, and the one that it would be shown if a candidate were live."""
 
     task: Task
     today: PinnedSkill | None

@@ -46,7 +46,7 @@ CONCURRENCY = 8
 
 @dataclass
 class GeneratorGate:
-    """What the gate has done so far, for whoever shows it, and the texts that it looked at.
+    """Progress of a gate, for whoever shows it, and the texts that it looked at.
 
     `lost` holds the tasks that could not be compared, each with its error; `solved` counts those of which every rollout before
     a revision passed: they are left out, unless `all_solved`. Of `texts` that were tried, `unseen` were not shown by search for the
@@ -66,7 +66,7 @@ class GeneratorGate:
 
 
 def gate_generator(tasks: Sequence[Task], **options: Any) -> CheckpointDecision:
-    """As `agate_generator`, from outside an event loop.
+    """Runs `agate_generator` from outside an event loop.
 
     Raises:
         ConfigurationError: an event loop is running; and what `agate_generator` raises.
@@ -100,7 +100,7 @@ async def agate_generator(
     progress: GeneratorGate | None = None,
     **retrieval: Unpack[RetrievalOptions],
 ) -> CheckpointDecision:
-    """Whether the candidate generator writes better skills than the live one, on the `heldout` tasks among `tasks`.
+    """Decides whether the candidate generator writes better skills than the live one, on the `heldout` tasks among `tasks`.
 
     Of each task: K rollouts under what retrieval finds today, or under no skill; then both generators write n texts from that
     one history, and each text is tried K times, as users would get it: search is asked as if the text were live in place of the
@@ -243,7 +243,7 @@ class _Comparison:
         return [pair for pair in pairs if pair is not None]
 
     async def _kept(self, task: Task, work: Awaitable[T]) -> T | None:
-        """What a task's work came to; None if it is lost."""
+        """Returns the result of a task's work; None if it is lost."""
         try:
             return await work
         except _LostError as exc:
@@ -316,7 +316,7 @@ class _Comparison:
 
 
 async def _all(work: Iterable[Awaitable[T]]) -> list[T]:
-    """What all came to. An error is raised when all have ended, so that nothing is still called, or paid for, after it."""
+    """Returns all results. An error is raised when all have ended, so that nothing is still called, or paid for, after it."""
     results = await asyncio.gather(*work, return_exceptions=True)
     ended: list[T] = []
     for result in results:
@@ -335,7 +335,7 @@ def _without_verdict(rollout: dict[str, Any]) -> str | None:
 
 
 def _text(revision: Revision) -> str | None:
-    """The skill that a revision is; None if it is not one."""
+    """Returns the skill that a revision is; None if it is not one."""
     if revision.text is None or revision.error is not None:
         return None
     try:
@@ -361,7 +361,7 @@ def _note(done: GeneratorGate) -> str:
 
 
 def _heldout(tasks: Sequence[Task]) -> list[Task]:
-    """The held-out tasks, in the order of their content hashes.
+    """Returns the held-out tasks, in the order of their content hashes.
 
     Raises:
         InvalidTaskError: one is there twice.
@@ -378,7 +378,7 @@ def _heldout(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _next_of_family(tasks: Sequence[Task], known: Sequence[Task]) -> dict[str, Task]:
-    """Of each task, by its id, the one that follows it in its family; the first follows the last. One that is alone is followed by
+    """Returns for each task, by its id, the one that follows it in its family; the first follows the last. One that is alone is followed by
     another of the family among the tasks that are `known`.
     """
     families: defaultdict[str, list[Task]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What a run looks like from outside: LangGraph's custom stream, run metadata for tracers, OpenTelemetry spans.
+"""A run seen from outside: LangGraph's custom stream, run metadata for tracers, OpenTelemetry spans.
 
 Nothing is sent anywhere by this: a stream, a tracer or an exporter that somebody has switched on gets it. Metadata and spans
 hold names and numbers, never a task, an answer or feedback.
@@ -47,7 +47,7 @@ def emit(event: str, facts: Mapping[str, Fact | None] | None = None, **values: A
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
-    """An OpenTelemetry span `skill_plugin.<name>`, where opentelemetry-api is installed; an error shows its class only."""
+    """Opens an OpenTelemetry span `skill_plugin.<name>`, where opentelemetry-api is installed; an error shows its class only."""
     if trace is None or isinstance(
         trace.get_tracer_provider(), trace.ProxyTracerProvider
     ):  # nobody has asked for spans
@@ -67,12 +67,12 @@ def span(name: str) -> Iterator[None]:
 
 
 def watched() -> bool:
-    """Whether anybody would see a fact: worth asking before one that costs a look into the store."""
+    """Returns whether anybody would see a fact: worth asking before one that costs a look into the store."""
     return any(True for _ in _runs()) or (trace is not None and trace.get_current_span().is_recording())
 
 
 def _runs() -> Iterable[Any]:
-    """The node's run and the root of its trace, at every tracer of the graph that is running."""
+    """Yields the node's run and the root of its trace, at every tracer of the graph that is running."""
     try:
         callbacks = get_config().get("callbacks")
     except RuntimeError:

@@ -50,7 +50,7 @@ class Segment:
         return not edges and not builder.branches.get(name)
 
     def enter_through(self, node: str) -> None:
-        """What led to the section from elsewhere leads to `node`, and `node` to the section."""
+        """Leads what led to the section from elsewhere to `node`, and `node` to the section."""
         builder = self._builder
         for start, end in self._entries():
             builder.edges.discard((start, end))
@@ -77,7 +77,7 @@ class Segment:
         return bool(self.leaving)
 
     def leave_through(self, node: str) -> Iterator[tuple[str, str]]:
-        """What led out leads to `node`; yields `node`, once for each place it led to, and that place.
+        """Leads what led out to `node`; yields `node`, once for each place it led to, and that place.
 
         The second and later ones have the place in their name.
         """
@@ -93,7 +93,7 @@ class Segment:
         yield from ((name, target) for target, name in names.items())
 
     def _entries(self) -> list[tuple[str, str]]:
-        """The edges into the section; what enters by a branch or a join is listed as an edge of its start."""
+        """Returns the edges into the section; what enters by a branch or a join is listed as an edge of its start."""
         found = [edge for edge in self._builder.edges if edge[1] == self.first and edge[0] not in self.nodes]
         joins = [(starts[0], end) for starts, end in self._builder.waiting_edges if end == self.first]
         branches = [
@@ -108,7 +108,7 @@ class Segment:
         return found + joins + branches + commands
 
     def _why_closed(self) -> str:
-        """Why nothing leads to the first node from outside."""
+        """Says why nothing leads to the first node from outside."""
         entered = sorted(
             name
             for name in self.nodes - {self.first}

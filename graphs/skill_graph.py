@@ -45,7 +45,7 @@ def create_skill_graph(
     on_store_error: OnStoreError = "skip",
     **options: Unpack[RetrievalOptions],
 ) -> StateGraph[SkillState, None, SkillInput, SkillOutput]:
-    """The loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
+    """Makes the loop as an uncompiled graph; compile it with your own checkpointer, store and cache.
 
     Use it on its own, as a subgraph, or as the wrapper of an agent that exists:
 
@@ -137,7 +137,7 @@ def create_skill_graph(
 
 
 def task_from_input(state: Mapping[str, Any]) -> Task:
-    """The task in a `SkillInput`."""
+    """Returns the task in a `SkillInput`."""
     return Task(
         state.get("task", ""),
         family=state.get("family") or DEFAULT_FAMILY,

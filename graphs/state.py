@@ -31,7 +31,7 @@ def pinned(skill: Skill, **why: Any) -> PinnedSkill:
 
 
 class Run(TypedDict):
-    """What a run is about. `reason` says why there is no skill, where there is none; `withheld` is the skill that a
+    """A run of the graph. `reason` says why there is no skill, where there is none; `withheld` is the skill that a
     control run would have had; `verifier` is the graph's own, logged with a task that names none.
     """
 
@@ -61,7 +61,7 @@ class PendingAnswer(TypedDict):
 
 
 class SkillOutput(TypedDict):
-    """What a run came to: the output of `create_skill_graph`, and what `record_node` leaves in `skillp_result`.
+    """The result of a run: the output of `create_skill_graph`, and what `record_node` leaves in `skillp_result`.
 
     `skill` is the `id@version` that the answer was given under, or None; `generations` counts the revisions.
     """
@@ -88,7 +88,7 @@ class SkillKeys(TypedDict, total=False):
 
 
 class HostKeys(SkillKeys, total=False):
-    """What our nodes read of a host: its task or its messages. Types only; the host's own reducers stay."""
+    """The keys that our nodes read of a host: its task or its messages. Types only; the host's own reducers stay."""
 
     task: str
     reference: Any
@@ -116,7 +116,7 @@ class SkillState(SkillInput, SkillOutput, SkillKeys):
 
 
 def reads_with(state_schema: type | None) -> type:
-    """What a node reads: our keys and, where a callable looks into the host's state, the host's."""
+    """Returns the type of what a node reads: our keys and, where a callable looks into the host's state, the host's."""
     if state_schema is None:
         return HostKeys
     hints = {**get_type_hints(HostKeys, include_extras=True), **get_type_hints(state_schema, include_extras=True)}
@@ -124,12 +124,12 @@ def reads_with(state_schema: type | None) -> type:
 
 
 def history(state: Mapping[str, Any]) -> list[Generation]:
-    """The run's generations so far, oldest first."""
+    """Returns the run's generations so far, oldest first."""
     return [Generation.from_json(value) for value in state.get("skillp_history") or []]
 
 
 def run_of(state: Mapping[str, Any]) -> Run:
-    """What `retrieve` noted of this run."""
+    """Returns what `retrieve` noted of this run."""
     run: Run | None = state.get("skillp_run")
     if run is None:
         raise InvalidTaskError("no run has begun in this state; put retrieve_node before this node")
@@ -137,18 +137,18 @@ def run_of(state: Mapping[str, Any]) -> Run:
 
 
 def task_of(state: Mapping[str, Any]) -> Task:
-    """The run's task as it is logged: with the verifier that judged it."""
+    """Returns the run's task as it is logged: with the verifier that judged it."""
     run = run_of(state)
     return Task.from_json({**run["task"], "verifier": run["task"]["verifier"] or run["verifier"]})
 
 
 def skill_guidance(state: Mapping[str, Any]) -> str:
-    """The block that a host's own agent node adds to its system prompt; empty where no skill was retrieved."""
+    """Returns the block that a host's own agent node adds to its system prompt; empty where no skill was retrieved."""
     return guidance([(skill["ref"], skill["name"], skill["text"]) for skill in state.get("skillp_skills") or []])
 
 
 def task_from_state(state: Mapping[str, Any]) -> Task:
-    """The task in a host's state: its `task`, else its last human message; its `reference` if there is one.
+    """Returns the task in a host's state: its `task`, else its last human message; its `reference` if there is one.
 
     Raises:
         InvalidTaskError: there is neither.

@@ -41,7 +41,7 @@ class Around(RunnableLambda[Any, Any]):
 
 @contextmanager
 def _watching(config: RunnableConfig, handlers: list[BaseCallbackHandler]) -> Iterator[RunnableConfig]:
-    """The config with further callbacks, also for what the node calls without handing its config on."""
+    """Yields the config with further callbacks, also for what the node calls without handing its config on."""
     if not handlers:
         yield config
         return

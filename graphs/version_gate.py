@@ -140,7 +140,7 @@ def _in_a_loop(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _held_out(task: Task, skill: PinnedSkill | None) -> SkillInput:
-    """The input of a run under a skill, or under none."""
+    """Returns the input of a run under a skill, or under none."""
     shown: SkillInput = {"task": task.input, "pin": skill["ref"]} if skill else {"task": task.input, "arm": "control"}
     return {
         **shown,

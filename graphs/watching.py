@@ -1,4 +1,4 @@
-"""Whether a run's skills reach the model: the model calls inside a host are watched for the ids of their fences."""
+"""A watch on whether a run's skills reach the model: the model calls inside a host are watched for the ids of their fences."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ REMEMBERED = 1000
 
 
 class SkillWatch:
-    """What the model calls of runs have seen. Safe for threads.
+    """Notes what the model calls of runs have seen. Safe for threads.
 
     Args:
         where: What is watched, for the warning.

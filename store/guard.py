@@ -59,7 +59,7 @@ class StoreGuard:
         return answer
 
     async def aask(self, call: Callable[[], T], otherwise: Callable[[str], T]) -> T:
-        """As `ask`, without holding up the event loop."""
+        """Does as `ask` does, without holding up the event loop."""
         try:
             answer = await abounded(call, self._waits)
         except Exception as exc:  # noqa: BLE001
@@ -68,7 +68,7 @@ class StoreGuard:
         return answer
 
     def _waits(self) -> Iterator[float]:
-        """How long to wait, and then again for as long as the embedder is at work."""
+        """Yields how long to wait, and then again for as long as the embedder is at work."""
         yield WAIT_S
         for _ in range(int(MODEL_WAIT_S / WAIT_S)):
             if not self._store.tasks.is_embedding:
@@ -105,7 +105,7 @@ def bounded(call: Callable[[], T], waits: Callable[[], Iterable[float]]) -> T:
 
 
 async def abounded(call: Callable[[], T], waits: Callable[[], Iterable[float]]) -> T:
-    """As `bounded`, without holding up the event loop."""
+    """Does as `bounded` does, without holding up the event loop."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
 

@@ -46,7 +46,7 @@ SAVE_EVERY_S = 5.0
 
 
 def evolve(tasks: Sequence[Task], **options: Any) -> EvolveReport:
-    """As `aevolve`, from outside an event loop, and with as many threads as calls at once for what is not async.
+    """Runs `aevolve` from outside an event loop, and with as many threads as calls at once for what is not async.
 
     Raises:
         ConfigurationError: an event loop is running; and what `aevolve` raises.
@@ -184,7 +184,7 @@ async def _alone(store: SkillStore, *, wait: bool) -> AsyncIterator[None]:
 
 
 def _names(writer: Any) -> list[str]:
-    """What tells one generator from another of its kind: its model, its folder, its adapter."""
+    """Returns the names that tell one generator from another of its kind: its model, its folder, its adapter."""
     values = [value for key in ("model", "path", "checkpoint") if (value := getattr(writer, key, None)) is not None]
     return [str(value) if isinstance(value, str | Path) else chat_models.name_of(value) for value in values]
 
@@ -331,7 +331,7 @@ class _Work:
         return [one for one in ran if one.reward is not None]
 
     async def _judge_fails(self, family: str) -> bool:
-        """Whether a held-out task of the family fails under what is live, as far as decisions have run it."""
+        """Returns whether a held-out task of the family fails under what is live, as far as decisions have run it."""
         for judge in self._judges.get(family, ()):
             shown = await asyncio.to_thread(self._shared.finder, judge)
             if any(one.passed is False for one in await self._shared.replays.known(judge, shown)):

@@ -1,4 +1,4 @@
-"""What the lineages of one family share: who may begin and write at a time, and what was refused."""
+"""The state that the lineages of one family share: who may begin and write at a time, and what was refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

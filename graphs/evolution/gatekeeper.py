@@ -205,7 +205,7 @@ class Gatekeeper:
 
 
 def _clear(pairs: Sequence[tuple[float, float]]) -> bool:
-    """Whether so few judges are enough: two repairs and no regression are more than a gain over all of them asks for."""
+    """Returns whether so few judges are enough: two repairs and no regression are more than a gain over all of them asks for."""
     return sum(a > b for b, a in pairs) >= CLEAR and not any(a < b for b, a in pairs)
 
 

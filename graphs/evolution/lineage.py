@@ -107,7 +107,7 @@ class Lineage:
 
     @property
     def solved(self) -> bool:
-        """Whether every rollout under its best text passed."""
+        """Returns whether every rollout under its best text passed."""
         return self.best is not None and self.best.solves
 
     @property

@@ -76,6 +76,6 @@ class Recorder:
 
 
 def _seen(future: "asyncio.Future[None]") -> None:
-    """An error that nobody waits for comes again at the next `flush`, which tries again what it lost."""
+    """Drops an error that nobody waits for; it comes again at the next `flush`, which tries again what it lost."""
     if not future.cancelled():
         future.exception()

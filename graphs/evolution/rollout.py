@@ -26,7 +26,7 @@ class Trial(TypedDict):
 
 
 class TrialResult(TypedDict):
-    """What became of a `Trial`: a rollout, the error of the agent, or neither where it was not run."""
+    """The result of a `Trial`: a rollout, the error of the agent, or neither where it was not run."""
 
     generation: int
     skill: PinnedSkill | None
@@ -37,7 +37,7 @@ class TrialResult(TypedDict):
 
 
 def collected(old: list[TrialResult] | None, new: list[TrialResult] | None) -> list[TrialResult]:
-    """The reducer of `skillp_tried`: rollouts come from parallel tasks. None begins anew."""
+    """Adds rollouts to `skillp_tried`; its reducer, because rollouts come from parallel tasks. None begins anew."""
     return [] if new is None else [*(old or []), *new]
 
 
@@ -57,19 +57,19 @@ def rollout_node(execute: SkillNode, verify: SkillNode) -> SkillNode:
 
 
 def begun(trial: Trial) -> dict[str, Any]:
-    """The state that `execute` starts from."""
+    """Returns the state that `execute` starts from."""
     return {"skillp_run": trial["run"], "skillp_skills": [] if trial["skill"] is None else [trial["skill"]]}
 
 
 def ended(trial: Trial, state: Mapping[str, Any]) -> TrialResult:
-    """What `verify` left, under the trial's own numbers."""
+    """Returns what `verify` left, under the trial's own numbers."""
     numbers = {"generation": trial["generation"], "k": trial["k"], "purpose": trial.get("purpose", "run")}
     rollout = {**state["skillp_history"][0]["rollouts"][0], **numbers}
     return tried(trial, rollout=rollout, verifier=state["skillp_run"]["verifier"])
 
 
 def failed(trial: Trial, exc: Exception) -> TrialResult:
-    """A trial whose agent raised."""
+    """Returns the result of a trial whose agent raised."""
     error = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
     run_id = trial["run"]["run_id"]
     emit("rollout_failed", run_id=run_id, generation=trial["generation"], k=trial["k"], error=error)
@@ -94,7 +94,7 @@ def tried(
 
 
 def generation_of(number: int, trials: Sequence[TrialResult]) -> Generation:
-    """The generation that the rollouts of one candidate make, controls included."""
+    """Returns the generation that the rollouts of one candidate make, controls included."""
     skill = next((one["skill"] for one in trials if one["skill"]), None)
     rollouts = tuple(Rollout.from_json(one["rollout"]) for one in trials if one["rollout"])
     return Generation(number=number, text=skill and skill["text"], skill=skill and skill["ref"], rollouts=rollouts)

@@ -11,7 +11,7 @@ Selection = Callable[[Sequence[Generation], str], Generation]
 
 
 def best_mean(variants: Sequence[Generation], seed: str) -> Generation:  # noqa: ARG001 - a greedy choice needs none
-    """The variant with the highest mean reward; of equals the newest, whose feedback was not answered yet."""
+    """Returns the variant with the highest mean reward; of equals the newest, whose feedback was not answered yet."""
     return max(reversed(variants), key=reward)
 
 
@@ -32,7 +32,7 @@ SELECTIONS: dict[str, Selection] = {"best-mean": best_mean, "frontier": frontier
 
 
 def load(selection: str | Selection) -> Selection:
-    """The selection of this name, or the function itself.
+    """Returns the selection of this name, or the function itself.
 
     Raises:
         ConfigurationError: there is none of this name.

@@ -1,4 +1,4 @@
-"""How `evolve` goes: how many of what."""
+"""Settings of `evolve`: how many of what."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from skill_plugin.store.search.retrieval import DEFAULT_STRATEGY
 
 @dataclass(frozen=True, kw_only=True)
 class EvolveSettings:
-    """How `evolve` goes.
+    """Settings of `evolve`.
 
     Args:
         generations: G, how often a task's skill is revised. More of them resume a run that ended.
@@ -72,7 +72,7 @@ class EvolveSettings:
 
     @property
     def weights(self) -> Credit:
-        """How much a text's own task and its siblings count."""
+        """The weights of a text's own task and of its siblings."""
         return Credit.of(self.credit)
 
     @property
@@ -82,7 +82,7 @@ class EvolveSettings:
 
     @property
     def retrieval(self) -> Retrieval:
-        """How a rollout searches."""
+        """The options of a rollout's search."""
         return Retrieval(min_score=self.min_score, experience=self.experience, strategy=self.strategy)
 
     def deciding(self) -> dict[str, Any]:

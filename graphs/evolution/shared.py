@@ -1,4 +1,4 @@
-"""What all lineages of one `evolve` share."""
+"""The parts that all lineages of one `evolve` share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from skill_plugin.store import SkillStore
 
 @dataclass(frozen=True)
 class Shared:
-    """What all lineages of one `evolve` share.
+    """The parts that all lineages of one `evolve` share.
 
     Args:
         store: The library.

@@ -26,7 +26,7 @@ GIVE_UP_AFTER = 3
 
 
 class Trials:
-    """What the rollouts of one `evolve` share. Of one event loop.
+    """Runs the rollouts of one `evolve`, in one event loop.
 
     `stopped` says why nothing more is begun; what runs then still ends, and is recorded. `on_rollout` is told of every
     rollout that ran, `on_proposed` of how many candidates were written, and malformed.
@@ -66,7 +66,7 @@ class Trials:
         self._answered: set[str] = set()
 
     async def run(self, trial: Trial, config: RunnableConfig, known: Rollout | None = None) -> TrialResult:
-        """What became of a trial: `known` where it ran at an earlier start."""
+        """Returns the result of a trial: `known` where it ran at an earlier start."""
         run = trial["run"]
         if known is not None:
             return tried(trial, rollout=known.to_json())
@@ -92,7 +92,7 @@ class Trials:
         return done
 
     def run_for(self, run_id: str, task: Task) -> Run:
-        """What all trials of a run begin from. Its verifier is there from the start: it is a part of the task that is logged."""
+        """Returns what all trials of a run begin from. Its verifier is there from the start: it is a part of the task that is logged."""
         return Run(run_id=run_id, task=task.to_json(), arm="skill", withheld=None, reason="", verifier=self._verifier)
 
     def logged(self, task: Task) -> Task:
@@ -114,7 +114,7 @@ class Trials:
         return [read(revision, past) for revision in proposed]
 
     def may_call(self, calls: int = 1) -> bool:
-        """Whether the budget has so many more calls; if not, everything stops."""
+        """Returns whether the budget has so many more calls; if not, everything stops."""
         if self.stopped is None and (over := self.spending.over(calls)) is not None:
             self.stopped = over
         return self.stopped is None

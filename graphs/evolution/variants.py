@@ -38,7 +38,7 @@ class Variant:
 
     @property
     def solves(self) -> bool:
-        """Whether every rollout on the task that has a verdict passed, controls left out."""
+        """Returns whether every rollout on the task that has a verdict passed, controls left out."""
         judged = [one for one in self.own if one.reward is not None and one.arm == "skill"]
         return bool(judged) and all(one.passed for one in judged)
 
@@ -71,7 +71,7 @@ class Variant:
 
     @property
     def failures(self) -> set[tuple[str, str]]:
-        """What was said of the rollouts that fail, each with its task; of its own task only where too few siblings judge it."""
+        """Returns the feedback on the rollouts that fail, each with its task; of its own task only where too few siblings judge it."""
         judging = self.later if len(self.later) >= LEAST_SIBLINGS else {"": self.own}
         return {(task, one.feedback) for task, runs in judging.items() for one in runs if one.passed is False}
 

@@ -27,7 +27,7 @@ class Approval(BaseModel):
 
 
 class ApprovalRequest(TypedDict):
-    """What a person is asked, as the value of the interrupt.
+    """A question to a person, as the value of the interrupt.
 
     `skill` is the staged version that waits; `diff` is unified, from the text that was tried before. `answer` is the JSON
     schema of an `Approval`; `error` says what was wrong with the answer before.

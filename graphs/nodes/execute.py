@@ -29,7 +29,7 @@ from skill_plugin.models import chat_models
 
 
 class AgentInput(TypedDict):
-    """What an agent can be given: the task's text, the skill's block for the system prompt, and both as messages."""
+    """An agent's input: the task's text, the skill's block for the system prompt, and both as messages."""
 
     task: str
     guidance: str
@@ -150,7 +150,7 @@ def _default_input(agent: Runnable[Any, Any]) -> ToInput:
 
 
 def _first(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """What gets the input first in a chain, a binding, or a model with fallbacks."""
+    """Returns what gets the input first in a chain, a binding, or a model with fallbacks."""
     agent = _bare(agent)
     while isinstance(agent, RunnableSequence):
         agent = _bare(agent.first)
@@ -158,7 +158,7 @@ def _first(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
 
 
 def _bare(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """What is bound, or what has fallbacks."""
+    """Returns what is bound, or what has fallbacks."""
     while True:
         match agent:
             case RunnableBindingBase():
@@ -170,7 +170,7 @@ def _bare(agent: Runnable[Any, Any]) -> Runnable[Any, Any]:
 
 
 def prompt_messages(conversation: Sequence[AnyMessage], system_prompt: str | None, guidance: str) -> list[BaseMessage]:
-    """The conversation with our text in its system message; the messages themselves are not changed."""
+    """Returns the conversation with our text in its system message; the messages themselves are not changed."""
     ours = "\n\n".join(text for text in (system_prompt, guidance) if text)
     if not ours:
         return list(conversation)

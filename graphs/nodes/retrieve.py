@@ -117,7 +117,7 @@ def _search(store: SkillStore, task: Task, retrieval: Retrieval) -> SkillHits:
 
 
 def facts_of(skills: Sequence[PinnedSkill]) -> dict[str, Fact | None]:
-    """What tracers show of a run's skills: the first by itself, and all with their scores."""
+    """Returns what tracers show of a run's skills: the first by itself, and all with their scores."""
     if not skills:
         return {}
     first = skills[0]
@@ -135,7 +135,7 @@ def facts_of(skills: Sequence[PinnedSkill]) -> dict[str, Fact | None]:
 
 
 def _evidence(store: SkillStore, ref: str) -> dict[str, Fact | None]:
-    """Why the version is live: what the gate said when it was promoted."""
+    """Returns why the version is live: what the gate said when it was promoted."""
     skill_id, version = split_ref(ref)
     for event in reversed(store.history(skill_id)):
         if event.kind == "promoted" and event.version == version:

@@ -128,7 +128,7 @@ def skill_router(max_generations: int = 3) -> Callable[[SkillKeys], NextStep]:
 
 
 def checked(writer: Any, proposed: Any) -> list[Revision]:
-    """What a generator returned.
+    """Checks what a generator returned.
 
     Raises:
         GeneratorError: it is not a list of revisions, or an empty one.

@@ -127,7 +127,7 @@ def judged(
     adherence: Sequence[float | None] = (),
     unseen: Sequence[str] | None = None,
 ) -> Generation:
-    """The generation that an answer and its verdict make; `adherence` is of each skill that was shown, where it is known."""
+    """Returns the generation that an answer and its verdict make; `adherence` is of each skill that was shown, where it is known."""
     skills = state.get("skillp_skills") or []
     attempt = state.get("skillp_attempt") or _used(messages_of(state))
     number = len(history(state))
@@ -162,7 +162,7 @@ def judged(
 def _followed(
     judge: Adherence, task: Task, answer: str, skills: Sequence[PinnedSkill], first: float | None
 ) -> Generator[Step, Any, list[float | None]]:
-    """How far each skill was followed; `first` says it of the first one, where that is known already."""
+    """Asks how far each skill was followed; `first` says it of the first one, where that is known already."""
     followed: list[float | None] = [] if first is None else [first]
     for skill in skills[len(followed) :]:
         score: float | None = yield Step(partial(adherence_of, judge, task, answer, skill["text"]))
@@ -187,7 +187,7 @@ def current_answer(state: Mapping[str, Any]) -> Answer:
 
 
 def _own_answer(answer: object) -> Answer:
-    """What the host's own `answer_from` found."""
+    """Checks what the host's own `answer_from` found."""
     if isinstance(answer, str):
         return Answer(answer, None if answer.strip() else f"{NO_ANSWER} (answer_from found none)")
     return Answer("", f"answer_from returned {answer!r:.80}; return the answer's text")

@@ -1,4 +1,4 @@
-"""What the generator reads, and how its answer is read: tasks of a kind, the current skill, and the history of both.
+"""The generator's prompt, and the reading of its answer: tasks of a kind, the current skill, and the history of both.
 
 docs/revision-prompt.md shows the format. Its parts are `# Task`, `# Current skill`, `# History` (each attempt oldest first,
 in items), `# Other tasks`, `# Rejected edits`, `# Digest` and `# Your answer`. What comes from outside (tasks, skills,
@@ -118,7 +118,7 @@ class Block(NamedTuple):
 
 
 def estimated_tokens(text: str) -> int:
-    """A quarter of the UTF-8 bytes, rounded up. Near enough for English; pass a tokenizer's own count where it matters."""
+    """Returns a quarter of the UTF-8 bytes, rounded up. Near enough for English; pass a tokenizer's own count where it matters."""
     return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
 
 
@@ -129,7 +129,7 @@ def revise_prompt(
     budget: int = BUDGET,
     count: Callable[[str], int] = estimated_tokens,
 ) -> list[dict[str, str]]:
-    """The messages that ask for the next revision: a system message and a user message.
+    """Returns the messages that ask for the next revision: a system message and a user message.
 
     Args:
         task: A training task.
@@ -164,7 +164,7 @@ def revise_prompt(
 
 
 def _most_telling_first(tried: Sequence[Attempt], others: int, refused: int) -> list[int]:
-    """The blocks by the rule of truncation."""
+    """Returns the blocks by the rule of truncation."""
     own = sorted(
         range(len(tried)), key=lambda at: (tried[at].is_current, tried[at].generation.number, at), reverse=True
     )
@@ -176,7 +176,7 @@ def _most_telling_first(tried: Sequence[Attempt], others: int, refused: int) -> 
 def _kept(
     order: Sequence[int], blocks: Sequence[Block], written: Callable[[set[Place]], str], fits: Callable[[str], bool]
 ) -> set[Place]:
-    """The items that stay: all, or those that fit, one by one."""
+    """Returns the items that stay: all, or those that fit, one by one."""
     everything = {(at, rank) for at in order for rank in range(len(blocks[at].items))}
     if fits(written(everything)):
         return everything
@@ -191,7 +191,7 @@ def _kept(
 
 
 def _middle(blocks: Sequence[Block], kept: Container[Place], rejected: Sequence[str]) -> list[str]:
-    """The parts that are made of items; reasons of rejected edits stay whatever is kept."""
+    """Returns the parts that are made of items; reasons of rejected edits stay whatever is kept."""
     shown: dict[str, list[str]] = {"# History": [], "# Other tasks": [], "# Rejected edits": [*rejected]}
     left_out = 0
     for at, block in enumerate(blocks):
@@ -217,7 +217,7 @@ def _after(counted: Sequence[str], current: str | None) -> list[str]:
 
 
 def _rejected(tried: Sequence[Attempt]) -> list[str]:
-    """Why attempts on the own task were rejected, as one text, if there are any."""
+    """Says why attempts on the own task were rejected, as one text, if there are any."""
     said = [_reason(attempt.name, attempt) for attempt in tried if attempt.generation.rejected is not None]
     return ["\n".join(said)] if said else []
 
@@ -228,14 +228,14 @@ def _reason(name: str, attempt: Attempt) -> str:
 
 
 def _refused(attempt: Attempt, current: str | None) -> list[str]:
-    """What there is to say of a text that another lineage wrote and that was rejected."""
+    """Says what there is to say of a text that another lineage wrote and that was rejected."""
     name = f'a text for the task "{one_line(attempt.generation.task or "", MAX_QUOTED)}"'
     said = _reason(name, attempt)
     return [said] if attempt.text is None else [said, _difference(attempt.text, current, _cut)]
 
 
 def _other(number: int, attempt: Attempt, current: str | None) -> list[str]:
-    """What there is to say of another task, its input and outcome first."""
+    """Says what there is to say of another task, its input and outcome first."""
     under = "without a skill" if attempt.text is None else "with another text"
     if attempt.text is not None and attempt.text == current:
         under = "with the current skill"
@@ -248,7 +248,7 @@ def _other(number: int, attempt: Attempt, current: str | None) -> list[str]:
 
 
 def _items(attempt: Attempt, current: str | None) -> list[str]:
-    """What there is to say of an attempt, its outcome first, the most telling before the rest."""
+    """Says what there is to say of an attempt, its outcome first, the most telling before the rest."""
     generation = attempt.generation
     head = f"## {attempt.name.capitalize()}: {_title(attempt)}"
     if generation.error is not None:

@@ -54,7 +54,7 @@ def _edits_in(text: str, edits: "re.Match[str]") -> str:
 
 
 def _fenced_document(text: str) -> str | None:
-    """The document in a fence, with text around. Where the fence holds the front matter alone, the body stands behind it."""
+    """Returns the document in a fence, with text around. Where the fence holds the front matter alone, the body stands behind it."""
     found = next((one for one in _FENCE.finditer(text) if _FRONT.match(one["inside"])), None)
     if found is None:
         return None
@@ -72,6 +72,6 @@ def _opens_a_fence(text: str) -> bool:
 
 
 def _bare_document(text: str) -> str | None:
-    """The document behind a sentence, to the end."""
+    """Returns the document behind a sentence, to the end."""
     starts = [one.start() for one in _FRONT.finditer(text) if "\n---" in text[one.end() :]]
     return text[starts[0] :].strip() if starts else None

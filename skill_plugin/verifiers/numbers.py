@@ -75,7 +75,7 @@ def _meanings(found: "re.Match[str]") -> Iterator[float]:
 
 
 def _plain(digits: str) -> float:
-    """The value of digits with separators. The last of two kinds is the decimal one; a comma before three digits is not."""
+    """Returns the value of digits with separators. The last of two kinds is the decimal one; a comma before three digits is not."""
     digits = re.sub(r"['\u2019\u00a0\u202f ]", "", digits)
     if "," in digits and "." in digits:
         decimal = max(",", ".", key=digits.rfind)

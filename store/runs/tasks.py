@@ -87,7 +87,7 @@ class Tasks(Part):
 
     @property
     def is_embedding(self) -> bool:
-        """Whether the embedder is at work, which may first have to read its weights."""
+        """True while the embedder is at work, which may first have to read its weights."""
         return self._partition.vectors.working
 
     def records(self, recent: int = RECENT) -> dict[str, TaskRecord]:

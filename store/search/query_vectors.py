@@ -38,7 +38,7 @@ class QueryVectors:
 
     @property
     def working(self) -> bool:
-        """Whether the embedder is at work, which may first read its weights."""
+        """True while the embedder is at work, which may first read its weights."""
         return self._working > 0
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Whether a rollout's skills were in what reached the model"""
+"""A column for whether a rollout's skills were in what reached the model"""
 
 import sqlalchemy as sa
 from alembic import op
