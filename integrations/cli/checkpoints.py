@@ -98,7 +98,7 @@ def rollback(
     settings: Settings,
     to: Annotated[
         str | None,
-        typer.Option(help="An id, or 'base model' for no adapter [default: what was live before the live one]."),
+        typer.Option(help="An id, or 'base model' for no adapter \\[default: what was live before the live one]."),
     ] = None,
     reason: Reason = "",
     as_json: Json = False,

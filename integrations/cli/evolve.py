@@ -64,7 +64,7 @@ def evolve(
     gate_tasks: Annotated[int, typer.Option(help="Held-out tasks of a family that judge a decision, at most.")] = 8,
     selection: Annotated[str, typer.Option(help="The text to revise next: best-mean or frontier.")] = "best-mean",
     max_change: Annotated[
-        float | None, typer.Option(help="Share of a skill's body that edits may change [default: 0.5].")
+        float | None, typer.Option(help="Share of a skill's body that edits may change \\[default: 0.5].")
     ] = None,
     go_on_when_solved: Annotated[
         bool, typer.Option("--go-on-when-solved", help="Use up all generations, also where a task is solved.")
@@ -78,7 +78,7 @@ def evolve(
         str | None, typer.Option(help="The task LLM's dollars per million tokens: INPUT/OUTPUT, such as 0.25/2.")
     ] = None,
     generator_prices: Annotated[
-        str | None, typer.Option(help="The generator's dollars per million tokens [default: --prices].")
+        str | None, typer.Option(help="The generator's dollars per million tokens \\[default: --prices].")
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin anew, even if a run of these tasks exists.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for another evolve on this store to end.")] = False,

@@ -37,7 +37,7 @@ def rollback(
     settings: Settings,
     name: Name,
     version: Annotated[
-        int | None, typer.Option(help="The version to go back to [default: the live one's parent].")
+        int | None, typer.Option(help="The version to go back to \\[default: the live one's parent].")
     ] = None,
     reason: Reason = "",
     as_json: Json = False,
@@ -81,7 +81,7 @@ def prune(
     settings: Settings,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each decision, change nothing.")] = False,
     capacity: Annotated[
-        int | None, typer.Option(help="Live skills to keep [default: the setting capacity, 5000].")
+        int | None, typer.Option(help="Live skills to keep \\[default: the setting capacity, 5000].")
     ] = None,
     include_human: Annotated[
         bool, typer.Option("--include-human", help="Also retire skills that a person wrote.")

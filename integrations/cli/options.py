@@ -24,7 +24,7 @@ Agent = Annotated[str | None, typer.Option(help="Your own agent instead, as pack
 Writer = Annotated[
     str | None,
     typer.Option(
-        help="The writer of skills: a chat model, vllm:MODEL, local:PATH, or either with @live [default: the task LLM]."
+        help="The writer of skills: a chat model, vllm:MODEL, local:PATH, or either with @live \\[default: the task LLM]."
     ),
 ]
 BaseUrl = Annotated[str | None, typer.Option(help="The URL of an OpenAI-compatible server that has the models.")]
@@ -38,11 +38,11 @@ SystemPrompt = Annotated[
 SelfCheck = Annotated[bool, typer.Option(help="First check that each verifier passes its task's reference.")]
 
 _SHARED: dict[str, tuple[Any, str, str]] = {
-    "home": (Path | None, "--home", "The home folder [default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),
+    "home": (Path | None, "--home", "The home folder \\[default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),
     "database": (str | None, "--database", "A SQL URL instead of the home folder's database."),
     "chroma": (str | None, "--chroma", "The index: a folder, or the URL of a Chroma server."),
-    "namespace": (str | None, "--namespace", "The tenant's partition [default: default]."),
-    "embedder": (str | None, "--embedder", "minilm, minilm:FOLDER or hashing [default: minilm]."),
+    "namespace": (str | None, "--namespace", "The tenant's partition \\[default: default]."),
+    "embedder": (str | None, "--embedder", "minilm, minilm:FOLDER or hashing \\[default: minilm]."),
 }
 
 

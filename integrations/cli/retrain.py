@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 def retrain(
     settings: Settings,
     base_model: Annotated[
-        str | None, typer.Option(help="The generator's base: a folder or a name on the Hub [default: the generator's].")
+        str | None,
+        typer.Option(help="The generator's base: a folder or a name on the Hub \\[default: the generator's]."),
     ] = None,
     logged_as: Annotated[
-        str | None, typer.Option(help="Its name in the histories [default: the generator's model].")
+        str | None, typer.Option(help="Its name in the histories \\[default: the generator's model].")
     ] = None,
     generator: Writer = None,
     model: Model = None,
@@ -36,7 +37,7 @@ def retrain(
     verifier: Judge = None,
     system_prompt: SystemPrompt = None,
     since: Annotated[
-        datetime | None, typer.Option(help="Learn from what was logged since then [default: the last promotion].")
+        datetime | None, typer.Option(help="Learn from what was logged since then \\[default: the last promotion].")
     ] = None,
     all_logs: Annotated[bool, typer.Option("--all-logs", help="Learn from everything that was logged.")] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Budget of training: minutes.")] = None,

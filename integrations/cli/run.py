@@ -32,7 +32,7 @@ def run(
     base_url: BaseUrl = None,
     verifier: Judge = None,
     system_prompt: SystemPrompt = None,
-    max_generations: Annotated[int | None, typer.Option(help="Revisions a task may cost [default: 3].")] = None,
+    max_generations: Annotated[int | None, typer.Option(help="Revisions a task may cost \\[default: 3].")] = None,
     self_check: SelfCheck = True,
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once.")] = 4,
     as_json: Json = False,

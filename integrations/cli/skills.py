@@ -181,6 +181,7 @@ def import_skills(
         for what, names in (
             ("added", report.added),
             ("staged, a version of a known name", report.staged),
+            ("staged, for people only", report.for_people),
             ("already there", report.already_there),
             ("refused", list(report.refused)),
         )
@@ -195,12 +196,13 @@ def import_skills(
 def export_skills(
     settings: Settings,
     path: Annotated[Path, typer.Argument(help="A folder, or a .zip.", show_default=False)],
-    names: Annotated[list[str] | None, typer.Argument(help="The skills to export [default: all live ones].")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="The skills to export \\[default: all live ones].")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over the SKILL.md files that are there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Export skills in the Agent Skills format, with lineage and utility under metadata."""
     with open_store(settings, create=False, index=False) as store:
-        written = store.export_skills(path, names or None)
+        written = store.export_skills(path, names or None, replace=replace)
     if as_json:
         print_json({"path": str(path), "skills": [skill.ref for skill in written]})
     else:
@@ -223,8 +225,8 @@ def history(settings: Settings, name: Name, as_json: Json = False) -> None:
 def diff(
     settings: Settings,
     name: Name,
-    old: Annotated[int | None, typer.Argument(help="A version [default: the newer one's parent].")] = None,
-    new: Annotated[int | None, typer.Argument(help="A version [default: the newest].")] = None,
+    old: Annotated[int | None, typer.Argument(help="A version \\[default: the newer one's parent].")] = None,
+    new: Annotated[int | None, typer.Argument(help="A version \\[default: the newest].")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what changed between two versions."""

@@ -14,7 +14,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
@@ -106,16 +106,16 @@ def read_skills(path: str | Path) -> FolderContent:
     return found
 
 
-def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
+def write_skills(path: str | Path, texts: Mapping[str, str], *, replace: bool = False) -> None:
     """Writes `name/SKILL.md` for each text, into a folder or, by its ending, a .zip.
 
     Raises:
-        InvalidSkillError: it cannot be written, or a folder of that name exists.
+        InvalidSkillError: it cannot be written, or, without `replace`, something of that name exists.
     """
     place = Path(path).expanduser()
     try:
         if place.suffix == ".zip":
-            if place.exists():
+            if place.exists() and not replace:
                 raise FileExistsError(17, "a file of that name exists", str(place))
             with (
                 whole_file(place, parents=False) as unfinished,
@@ -126,14 +126,15 @@ def write_skills(path: str | Path, texts: Mapping[str, str]) -> None:
                     archive.writestr(zipfile.ZipInfo(f"{name}/{SKILL_FILE}", (1980, 1, 1, 0, 0, 0)), text)
             return
         for name in texts:
-            if (place / name).exists():
+            if (place / name).exists() and not replace:
                 raise FileExistsError(17, "a folder of that name exists", str(place / name))
         for name, text in sorted(texts.items()):
-            (place / name).mkdir(parents=True)
-            (place / name / SKILL_FILE).write_text(text, encoding="utf-8", newline="\n")
+            (place / name).mkdir(parents=True, exist_ok=replace)
+            with whole_file(place / name / SKILL_FILE, parents=False) as unfinished:
+                unfinished.write_text(text, encoding="utf-8", newline="\n")
     except OSError as exc:
         raise InvalidSkillError(
-            f"{exc.filename or str(place)!r} cannot be written: {exc.strerror}; choose another place"
+            f"{exc.filename or str(place)!r} cannot be written: {exc.strerror}; choose another place, or replace what is there"
         ) from exc
 
 
@@ -150,7 +151,7 @@ def _from_folder(root: Path) -> FolderContent:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             members = _counted(members, str(root))
-            if name == SKILL_FILE and stat.S_ISREG((here / name).lstat().st_mode):
+            if _is_skill(name, files) and stat.S_ISREG((here / name).lstat().st_mode):
                 skills.append(_file(here / name))
             else:
                 left_out += 1
@@ -159,9 +160,14 @@ def _from_folder(root: Path) -> FolderContent:
     return FolderContent(tuple(skills), left_out)
 
 
+def _is_skill(name: str, beside: Collection[str] = ()) -> bool:
+    """Returns whether a file is a skill's: SKILL.md, or the same in other letters where there is no SKILL.md beside it."""
+    return name == SKILL_FILE or (name.lower() == SKILL_FILE.lower() and SKILL_FILE not in beside)
+
+
 def _file(path: Path) -> SkillFile:
     with path.open("rb") as file:
-        return _found(str(path), path.absolute().parent.name if path.name == SKILL_FILE else "", file)
+        return _found(str(path), path.absolute().parent.name if _is_skill(path.name) else "", file)
 
 
 def _from_zip(path: Path) -> FolderContent:
@@ -175,7 +181,7 @@ def _from_zip(path: Path) -> FolderContent:
                 continue
             if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG):
                 raise _no_file(path, member.filename)
-            if name.name != SKILL_FILE:
+            if not _is_skill(name.name):
                 left_out += 1
                 continue
             if member.flag_bits & 1:
@@ -207,7 +213,7 @@ def _from_tar(path: Path) -> FolderContent:
                 continue
             if not member.isfile():
                 raise _no_file(path, member.name)
-            file = archive.extractfile(member) if name.name == SKILL_FILE else None
+            file = archive.extractfile(member) if _is_skill(name.name) else None
             if file is None:
                 left_out += 1
                 continue

@@ -44,6 +44,11 @@ class SkillDocument:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def is_for_people(self) -> bool:
+        """Whether its author keeps it from models: `disable-model-invocation: true` says that only a person may ask for it."""
+        return str(self.extra.get("disable-model-invocation", False)).strip().lower() in ("true", "yes", "on", "1")
+
+    @property
     def embedded_text(self) -> str:
         return searchable_text(self.name, self.description)
 

@@ -29,6 +29,7 @@ class SkillImport:
     added: list[str] = field(default_factory=list)
     staged: list[str] = field(default_factory=list)
     already_there: list[str] = field(default_factory=list)
+    for_people: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     left_out_files: int = 0
 
@@ -55,7 +56,8 @@ class SkillExchange(Library):
         """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
-        text or a content that exists is left out. What `export_skills` wrote comes back with its id, its version
+        text or a content that exists is left out; a skill that its author keeps from models (`disable-model-invocation: true`) is
+        staged, until a person promotes it. What `export_skills` wrote comes back with its id, its version
         number and its utility.
 
         Args:
@@ -86,12 +88,15 @@ class SkillExchange(Library):
         crashpoint("import.after")
         return report
 
-    def export_skills(self, path: str | Path, names: Sequence[str] | None = None) -> list[Skill]:
+    def export_skills(
+        self, path: str | Path, names: Sequence[str] | None = None, *, replace: bool = False
+    ) -> list[Skill]:
         """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`; into a folder or a .zip.
 
         Args:
             path: A folder without folders of the same names, or a .zip.
             names: The skills (`name`, `id`, `name@2`); by default all live ones.
+            replace: Write over the SKILL.md files that are there, and over nothing else.
 
         Raises:
             ConfigurationError: a skill is named twice, or there is none to export.
@@ -106,7 +111,7 @@ class SkillExchange(Library):
             raise ConfigurationError(
                 f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
             )
-        folders.write_skills(path, texts)
+        folders.write_skills(path, texts, replace=replace)
         return skills
 
     def _ready(self, skill: SkillFile, report: SkillImport, *, fresh: bool) -> _Ready | None:
@@ -174,6 +179,10 @@ class SkillExchange(Library):
         if known is not None:
             versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.where)
             report.staged.append(name)
+            return
+        if made.document.is_for_people:
+            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.where)
+            report.for_people.append(name)
             return
         self._go_live(session, skill, version)
         versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.where)

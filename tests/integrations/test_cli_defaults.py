@@ -3,8 +3,12 @@
 import inspect
 from dataclasses import fields
 
+import pytest
+from typer.testing import CliRunner
+
 from skill_plugin.budget import Budget
 from skill_plugin.graphs import EvolveSettings, agate_generator
+from skill_plugin.integrations.cli import app
 from skill_plugin.integrations.cli.evolve import evolve
 from skill_plugin.integrations.cli.retrain import retrain
 
@@ -46,3 +50,20 @@ def test_the_gate_of_retrain_has_those_of_the_library():
         "concurrency": "concurrency",
     }.items():
         assert given[option] == gate[name]
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("search", "The home folder [default: SKILL_PLUGIN_HOME or ~/.skill-plugin]."),
+        ("evolve", "Share of a skill's body that edits may change [default: 0.5]."),
+        ("retrain", "Learn from what was logged since then [default: the last promotion]."),
+    ],
+)
+def test_the_help_shows_its_defaults(command, shown):
+    """Rich takes what stands in brackets for markup, and would show nothing of it."""
+    output = (
+        CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"}).output
+    )
+
+    assert shown in " ".join(output.split())

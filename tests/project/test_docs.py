@@ -69,7 +69,8 @@ def cli_page():
                 continue
             is_argument = parameter.param_type_name == "argument"
             flag = parameter.name.upper() if is_argument else ", ".join([*parameter.opts, *parameter.secondary_opts])
-            lines.append(f"| `{flag}` | {(parameter.help or '').strip()} |")
+            said = (parameter.help or "").strip().replace("\\[", "[")  # Rich would take it for markup
+            lines.append(f"| `{flag}` | {said} |")
         lines.append("")
     return "\n".join(lines)
 

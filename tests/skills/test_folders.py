@@ -78,12 +78,12 @@ def test_a_skill_at_the_top_of_an_archive_is_named_by_the_archive(tmp_path):
     assert found(tmp_path / "adding.zip") == found(tmp_path / "adding.tar.gz") == {"adding": skill_text()}
 
 
-def test_hidden_folders_and_other_spellings_are_left_out(tmp_path):
+def test_hidden_folders_are_left_out_and_small_letters_are_not(tmp_path):
     lay_out(tmp_path / "skills")
     lay_out(tmp_path / "skills" / ".git")
     tmp_path.joinpath("skills", "skill.md").write_text(skill_text())
 
-    assert found(tmp_path / "skills") == TEXTS
+    assert found(tmp_path / "skills") == {**TEXTS, "skills": skill_text()}
 
 
 def test_a_linked_file_or_folder_is_not_followed(tmp_path):

@@ -302,3 +302,43 @@ def test_named_skills_and_versions_are_exported_and_each_only_once(store, skill,
     with pytest.raises(SkillNotFoundError, match="did you mean 'sorting'"):
         store.export_skills(tmp_path / "two", ["sortin"])
     assert not (tmp_path / "two").exists()
+
+
+def test_a_skill_that_its_author_keeps_from_models_waits_for_a_person(store, tmp_path):
+    text = skill_text("staging-reset", "How to reset the staging database")
+    (tmp_path / "staging-reset").mkdir()
+    text = text.replace("---\n\n", "disable-model-invocation: true\n---\n\n")
+    (tmp_path / "staging-reset" / "skill.md").write_text(text)  # in small letters, as the format's reader takes it
+    report = store.import_skills(tmp_path)
+
+    assert (report.for_people, report.added, report.read) == (["staging-reset"], [], 1)
+    assert (store.get("staging-reset").status, list(store.search("reset the staging database", min_score=0))) == (
+        "staged",
+        [],
+    )
+    store.promote("staging-reset")
+    assert store.search("reset the staging database", min_score=0)[0].name == "staging-reset"
+
+
+def test_of_two_files_that_differ_in_letters_the_exact_one_is_the_skill(store, tmp_path):
+    folder = tmp_path / "in" / "adding"
+    folder.mkdir(parents=True)
+    for name, body in (("SKILL.md", "Exact."), ("skill.md", "Other.")):
+        (folder / name).write_text(skill_text(body=body))
+    report = store.import_skills(folder.parent)
+
+    assert (report.read, report.left_out_files, store.get(report.added[0]).text) == (1, 1, skill_text(body="Exact."))
+
+
+def test_a_second_export_replaces_the_texts_and_nothing_else(store, tmp_path):
+    store.add_text(skill_text())
+    store.export_skills(tmp_path / "out")
+    (tmp_path / "out" / "adding" / "notes.md").write_text("mine")
+    store.revise_text("adding", skill_text(body="Use a machine."))
+    store.promote("adding")
+    with pytest.raises(InvalidSkillError, match="exists; choose another place, or replace"):
+        store.export_skills(tmp_path / "out")
+    store.export_skills(tmp_path / "out", replace=True)
+
+    assert "Use a machine." in (tmp_path / "out" / "adding" / "SKILL.md").read_text()
+    assert (tmp_path / "out" / "adding" / "notes.md").read_text() == "mine"
