@@ -44,10 +44,13 @@ quick: $(VENV)/dev ## the tests that say most, in about a minute
 	$(BIN)/ruff check --quiet .
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -q -k 'not postgres' $(LONG) $(QUICK)
 
-test-lowest: ## every test on the lowest releases that pyproject.toml allows
+# Kills, races and the long walk through the library are ours and SQLite's; they run once, in `make test`.
+OWN := $(addprefix --ignore=tests/store/,test_crash_points.py test_library_machine.py test_many_writers.py test_migration_kill.py)
+
+test-lowest: ## the tests on the lowest releases that pyproject.toml allows
 	test -d .venv-lowest || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[dev]'
-	OMP_NUM_THREADS=1 .venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning  # old releases meet new neighbours
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python $(PYTEST) -W ignore::DeprecationWarning $(OWN)  # old releases meet new neighbours
 
 # langgraph-cli needs an older protobuf and grpcio than the other environments have.
 test-server: ## `langgraph dev` and the official client, in an environment of their own
