@@ -121,14 +121,15 @@ def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseToo
         return tools.propose_skill(store, text)
 
     functions: list[Callable[..., Any]] = [search_skills, get_skill, report_outcome]
-    return [_tool(function) for function in [*functions, *([propose_skill] if allow_write else [])]]
+    guard = StoreGuard(store, "raise")  # what the store raises, or that it does not answer, is a line for the model
+    return [_tool(function, guard) for function in [*functions, *([propose_skill] if allow_write else [])]]
 
 
-def _tool(function: Callable[..., Any]) -> BaseTool:
+def _tool(function: Callable[..., Any], guard: StoreGuard) -> BaseTool:
     @wraps(function)  # its signature becomes the tool's schema
     def call(**arguments: Any) -> Any:
         try:
-            return function(**arguments)
+            return guard.ask(lambda: function(**arguments), str)
         except SkillPluginError as exc:
             raise ToolException(str(exc)) from exc
 

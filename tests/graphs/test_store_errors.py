@@ -13,7 +13,7 @@ from fakes import ASK, MACHINE, AgentChat, FingersAdder, ScriptedChat
 from skill_plugin import generators, verifiers
 from skill_plugin.errors import ConfigurationError, StoreUnavailableError
 from skill_plugin.graphs import add_skills, create_skill_graph
-from skill_plugin.integrations.langchain import SkillRetriever
+from skill_plugin.integrations.langchain import SkillRetriever, skill_tools
 from skill_plugin.integrations.middleware import SkillMiddleware
 from skill_plugin.store.guard import StoreGuard
 
@@ -188,3 +188,13 @@ def test_an_embedder_that_reads_its_weights_is_waited_for(store, skill):
     threading.Timer(1.0, go_on.set).start()
     assert StoreGuard(store, "skip").ask(slow, lambda why: why) == "found"
     assert begun.is_set()
+
+
+def test_a_tool_says_in_a_line_that_the_store_does_not_answer(store, skill, monkeypatch):
+    ended = threading.Event()
+    monkeypatch.setattr(store, "search", hung(ended))
+    [search, *_] = skill_tools(store)
+    said = search.invoke({"query": "add"})
+    ended.set()
+
+    assert "did not answer within 0.3 s" in said
