@@ -23,7 +23,10 @@ MODEL_RETRIES = 3
 
 def home_folder(home: str | Path | None = None) -> Path:
     """Returns the home folder: the argument, else the environment, else `~/.skill-plugin`."""
-    return Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
+    try:
+        return Path(home or os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).expanduser().absolute()
+    except RuntimeError as exc:  # a user without an entry in the password file, as in many containers
+        raise ConfigurationError(f"this user has no home folder; set {HOME_VARIABLE}, or pass --home FOLDER") from exc
 
 
 class Settings(BaseSettings):

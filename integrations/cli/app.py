@@ -1,5 +1,6 @@
 """The command line's root: every command and the `--version`."""
 
+import io
 import os
 import sys
 import warnings
@@ -60,6 +61,9 @@ command(app, "erase")(upkeep.erase)
 
 def main() -> None:
     """Runs the command line; the entry point `skill-plugin`."""
+    for stream in (sys.stdout, sys.stderr):  # an output that is not Unicode, such as a pipe on Windows, is no error
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if not sys.warnoptions:
         warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
     if not sys.stderr.isatty():  # Hugging Face's bars would fill the log of a night

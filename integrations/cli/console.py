@@ -23,8 +23,9 @@ def fail(message: str) -> NoReturn:
 
 
 def print_json(value: Any) -> None:
-    """Prints pure JSON, whatever the terminal."""
-    sys.stdout.write(f"{json.dumps(value, indent=2, ensure_ascii=False, default=_plain)}\n")
+    """Prints pure JSON, whatever the terminal; where that knows no Unicode every other letter is escaped."""
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(f"{json.dumps(value, indent=2, ensure_ascii=plain, default=_plain)}\n")
 
 
 def print_table(title: str, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
