@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from skill_plugin.errors import InvalidTaskError
 from skill_plugin.prompts import guidance
 from skill_plugin.records import Arm, Generation, Skill, Split, Task
+from skill_plugin.store.search.questions import task_of_turns
 
 
 class PinnedSkill(TypedDict):
@@ -148,12 +149,12 @@ def skill_guidance(state: Mapping[str, Any]) -> str:
 
 
 def task_from_state(state: Mapping[str, Any]) -> Task:
-    """Returns the task in a host's state: its `task`, else its last human message; its `reference` if there is one.
+    """Returns the task in a host's state: its `task`, else its last human message (see `request_in`); its `reference` if there is one.
 
     Raises:
         InvalidTaskError: there is neither.
     """
-    text = state.get("task") or last_human(messages_of(state))
+    text = state.get("task") or request_in(messages_of(state))
     if not text:
         raise InvalidTaskError(
             f"no task in the state (keys: {sorted(state)}); give 'task' or 'messages', or pass task_from"
@@ -165,6 +166,11 @@ def last_human(messages: Sequence[Any]) -> str:
     """Returns the text of the last human message; empty where there is none, or only a picture."""
     found = (message for message in reversed(messages) if isinstance(message, HumanMessage))
     return next((str(message.text) for message in found), "")
+
+
+def request_in(messages: Sequence[Any]) -> str:
+    """Returns the task of a conversation: the last human message, with the one that it answers where it says little itself."""
+    return task_of_turns([str(message.text) for message in messages if isinstance(message, HumanMessage)])
 
 
 def messages_of(state: Mapping[str, Any], key: str = "messages") -> list[BaseMessage]:

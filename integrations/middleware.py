@@ -16,7 +16,7 @@ from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import PendingAnswer, PinnedSkill, Run, SkillOutput, last_human, skill_guidance
+from skill_plugin.graphs.state import PendingAnswer, PinnedSkill, Run, SkillOutput, request_in, skill_guidance
 from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
@@ -242,7 +242,7 @@ _NO_CALLS = ModelCalls(
 
 
 def _last_request(state: Mapping[str, Any]) -> str:
-    return last_human(state.get("messages") or [])
+    return request_in(state.get("messages") or [])
 
 
 def _ours(update: dict[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from skill_plugin.protocols import Embedder
 from skill_plugin.store import forks
 from skill_plugin.store.vectors import Vector, unit_vector
 
-QUERY_WORDS = 80
+QUERY_WORDS, QUERY_LETTERS = 80, 2_000
 
 CACHED_QUERIES = 1024
 
 
 def beginning(query: str) -> str:
     """Returns the part of a query to embed. More finds no better, and takes a model three times as long (LOG.md)."""
+    query = query[:QUERY_LETTERS]  # a script without blanks is one word
     words = query.split(maxsplit=QUERY_WORDS)
     return query[: -len(words[-1])].rstrip() if len(words) > QUERY_WORDS else query
 

@@ -21,6 +21,7 @@ from skill_plugin.store.search.drafts import Draft, DraftWords, StandIn, from_st
 from skill_plugin.store.search.experience import Experience
 from skill_plugin.store.search.lookup import LibraryState, SearchLookup, Sources
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
+from skill_plugin.store.search.questions import question_in
 from skill_plugin.store.search.ranking import RankedSkill, collapse, rerank
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, MAX_K
 from skill_plugin.store.search.strategies import SearchStrategy
@@ -77,6 +78,7 @@ class Search:
         experience: float = DEFAULT_EXPERIENCE,
     ) -> SkillHits:
         chosen_by = check_request(query, k, strategy, family, experience)
+        query = question_in(query)
         weight = experience if chosen_by.weighs_experience else 0.0
         # The model works before the session begins, so that no connection waits for it; but not for an empty library.
         new = from_text(instead, self._vectors) if isinstance(instead, Draft) else None
