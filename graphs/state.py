@@ -33,7 +33,8 @@ def pinned(skill: Skill, **why: Any) -> PinnedSkill:
 
 class Run(TypedDict):
     """A run of the graph. `reason` says why there is no skill, where there is none; `withheld` is the skill that a
-    control run would have had; `verifier` is the graph's own, logged with a task that names none.
+    control run would have had; `verifier` is the graph's own, logged with a task that names none;
+    `reply_id` is the id of the model's own first answer, under which the host's messages show each attempt's: so a stream shows it once.
     """
 
     run_id: str
@@ -42,6 +43,12 @@ class Run(TypedDict):
     withheld: str | None
     reason: str
     verifier: dict[str, Any] | None
+    reply_id: NotRequired[str]
+
+
+def reply_id_of(run: Run) -> str:
+    """Returns the id of the message that shows a run's answer among the host's messages; each attempt replaces it."""
+    return run.get("reply_id") or f"skillp-{run['run_id']}"
 
 
 class PendingAnswer(TypedDict):

@@ -23,7 +23,7 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.answers import NO_ANSWER, answer_text
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import HostKeys, PendingAnswer, run_of, skill_guidance
+from skill_plugin.graphs.state import HostKeys, PendingAnswer, reply_id_of, run_of, skill_guidance
 from skill_plugin.graphs.watching import SkillWatch
 from skill_plugin.models import chat_models
 
@@ -81,7 +81,7 @@ def execute_node(
 
     def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
         run = run_of(state)
-        reply_id = f"skillp-{run['run_id']}"
+        reply_id = reply_id_of(run)
         conversation = [message for message in state.get("messages") or [] if getattr(message, "id", None) != reply_id]
         guidance = skill_guidance(state)
         given = AgentInput(
@@ -117,10 +117,22 @@ def execute_node(
         emit("executed", {"run_id": run["run_id"], **facts}, run_id=run["run_id"], answer=answer, latency_s=latency_s)
         update: dict[str, Any] = {"skillp_attempt": attempt}
         if reply_key is not None and state.get("messages"):
+            if "reply_id" not in run and (own := _id_of_reply(output, answer)) is not None:
+                reply_id = own
+                update["skillp_run"] = {**run, "reply_id": own}
             update[reply_key] = [AIMessage(answer, id=reply_id)]
         return update
 
     return SkillNode("execute", body, HostKeys)
+
+
+def _id_of_reply(output: Any, answer: str) -> str | None:
+    """Returns the id of the model's message that is the answer; what was streamed under it need not be streamed again."""
+    messages = output.get("messages") if isinstance(output, Mapping) else [output]
+    found = (
+        one for one in reversed(messages or []) if isinstance(one, AIMessage) and one.id and str(one.text) == answer
+    )
+    return next((one.id for one in found), None)
 
 
 def _as_runnable(llm: Any) -> Runnable[Any, Any]:

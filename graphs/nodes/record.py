@@ -9,7 +9,7 @@ from langchain_core.runnables import RunnableConfig
 from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.nodes.verify import current_answer, judged
 from skill_plugin.graphs.observe import emit
-from skill_plugin.graphs.state import HostKeys, SkillOutput, history, run_of, task_of
+from skill_plugin.graphs.state import HostKeys, SkillOutput, history, reply_id_of, run_of, task_of
 from skill_plugin.records import Generation
 from skill_plugin.store import SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
@@ -73,7 +73,7 @@ def record_node(
         update: dict[str, Any] = {"skillp_result": result, "skillp_attempt": None}
         if publish:
             update.update(result)
-        reply_id = f"skillp-{run['run_id']}"
+        reply_id = reply_id_of(run)
         shown = next(
             (message for message in state.get("messages") or [] if getattr(message, "id", None) == reply_id), None
         )
