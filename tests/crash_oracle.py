@@ -94,8 +94,10 @@ class Run:
         return self.status == -signal.SIGKILL
 
 
-def run(home, seed, first=0, last=10**6, *, chroma=False, crash_at=None, kill_after=None):
-    """Runs the driver until it ends, is killed at a crash point, or is killed so many seconds after it has begun."""
+def run(home, seed, first=0, last=10**6, *, chroma=False, crash_at=None, kill_after=None, at_step=None, delay=0.0):
+    """Runs the driver until it ends, is killed at a crash point, is killed so many seconds after it has begun, or is killed a `delay`
+    after it has acknowledged its `at_step`-th step.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)} | ({"SKILL_PLUGIN_CRASH_AT": crash_at} if crash_at else {})
     command = [
         sys.executable,
@@ -116,7 +118,12 @@ def run(home, seed, first=0, last=10**6, *, chroma=False, crash_at=None, kill_af
             if kill_after is not None:
                 time.sleep(kill_after)
                 process.kill()
+            begun = [process.stdout.readline() for _ in range(at_step or 0)]
+            if at_step is not None:
+                time.sleep(delay)
+                process.kill()
             said, _ = process.communicate(timeout=SECONDS)
+            said = b"".join(begun) + said
         finally:
             process.kill()
         errors.seek(0)

@@ -65,13 +65,18 @@ def test_a_kill_at_each_point_of_the_index_is_repaired(home, reference, point):
 def test_a_store_that_was_killed_again_and_again_ends_as_one_that_never_was(home, tmp_path):
     seed = random.randrange(10**6)
     reference = Reference(tmp_path / "reference", seed)
-    steps, more = 0, 0.0
+    steps = 0
     for _ in range(5):
-        after = more + random.Random(f"{seed} {steps}").uniform(0.05, 2.5)
-        killed = crash_oracle.run(home, seed, first=steps, chroma=True, kill_after=after)
+        draw = random.Random(f"{seed} {steps}")
+        at, delay = (
+            draw.randint(1, 40),
+            draw.uniform(0, 0.05),
+        )  # somewhere inside the step after the last acknowledged one
+        killed = crash_oracle.run(home, seed, first=steps, chroma=True, at_step=at, delay=delay)
         finding = examine(home, reference, steps, killed.acknowledged, chroma=True)
-        assert (killed.killed, finding.problems) == (True, []), f"seed {seed}, step {steps}, {after} s: {killed.errors}"
-        more = 0.0 if finding.steps > steps else max(2.5, 2 * more)  # a slow machine may not even have begun
+        assert (killed.killed, finding.problems) == (True, []), (
+            f"seed {seed}, step {steps}, after {at}: {killed.errors}"
+        )
+        assert finding.steps >= steps + at
         steps = finding.steps
     reference.close()
-    assert steps > 0
