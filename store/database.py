@@ -59,7 +59,7 @@ class Database:
         MissingExtraError: the driver is not installed.
     """
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
+    def __init__(self, url: str | URL, *, create: bool = True) -> None:
         try:
             parsed = _with_driver(make_url(url))
             self.engine = create_engine(parsed, **_engine_options(parsed.get_backend_name()))

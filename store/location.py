@@ -1,7 +1,9 @@
 """The location of a store: from what a caller says to a database URL and an index folder."""
 
 from pathlib import Path
-from urllib.parse import quote, unquote
+
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from skill_plugin.settings import home_folder
 
@@ -11,7 +13,7 @@ INDEX_FOLDER = "chroma"
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
 
 
-def places(location: str | Path | None) -> tuple[str, Path]:
+def places(location: str | Path | None) -> tuple[str | URL, Path]:
     """Returns the database's URL and the index's folder for a folder, a database file or a URL; None means home."""
     if isinstance(location, str) and "://" in location:
         if location.startswith("sqlite") and (file := _file_in(location)):
@@ -23,14 +25,18 @@ def places(location: str | Path | None) -> tuple[str, Path]:
     return _url(path_given / DATABASE_FILE), path_given / INDEX_FOLDER
 
 
-def _file_in(url: str) -> str:
-    """Returns the file that a SQLite URL names."""
-    return unquote(url.partition(":///")[2].partition("?")[0])
+def _file_in(url: str) -> str | None:
+    """Returns the file that a SQLite URL names; None for one that cannot be read, which is said where it is opened."""
+    try:
+        return make_url(url).database
+    except ArgumentError:
+        return None
 
 
-def _url(file: Path) -> str:
+def _url(file: Path) -> str | URL:
     """Returns the URL of a database file. A path is not a URL: `?`, `%` and `#` in it mean themselves."""
-    return "sqlite:///" + quote(str(file), safe="/:\\")
+    url = f"sqlite:///{file}"
+    return url if make_url(url).database == str(file) else URL.create("sqlite", database=str(file))
 
 
 def _beside(database: Path) -> Path:

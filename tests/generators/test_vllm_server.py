@@ -128,7 +128,7 @@ class TestAsleep:
             with process:
                 assert process.stdout.readline() == b"asleep\n"
                 process.send_signal(number)
-                assert process.wait(30) == status
+                assert process.wait(120) == status
 
         assert stub.paths == ["/sleep?level=1", "/wake_up"]
 

@@ -20,7 +20,7 @@ from skill_plugin.store.guard import StoreGuard
 ADD = {"messages": [("user", "add 2 and 2")]}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(patient, monkeypatch):
     monkeypatch.setattr("skill_plugin.store.guard.WAIT_S", 0.3)
 
@@ -78,7 +78,9 @@ WIRED = [(loop, ASK), (wired, ADD), (with_middleware, ADD)]
 @pytest.mark.parametrize(("make", "given"), WIRED)
 @pytest.mark.parametrize("way", ["broken", "hung"])
 @pytest.mark.parametrize("at", ["search", "record"])
-async def test_the_agent_answers_all_the_same(store, skill, monkeypatch, caplog, make, given, way, at):
+async def test_the_agent_answers_all_the_same(request, store, skill, monkeypatch, caplog, make, given, way, at):
+    if way == "hung":
+        request.getfixturevalue("impatient")
     ended = threading.Event()
     monkeypatch.setattr(store if at == "search" else store.runs, at, broken if way == "broken" else hung(ended))
     graph = make(store)
@@ -152,7 +154,7 @@ def test_or_when_the_store_is_closed(open_store, home, skill, store, monkeypatch
     assert store.get("adding").uses == 1
 
 
-def test_a_database_that_somebody_else_has_locked(open_store, store, skill):
+def test_a_database_that_somebody_else_has_locked(open_store, store, skill, impatient):
     other = open_store()
     with locked(store):
         assert answered(wired(other).invoke(ADD)) == "3"
@@ -175,7 +177,7 @@ def test_wrong_arguments_are_not_a_store_that_does_not_answer(store):
         StoreGuard(store, "skip").ask(wrong, lambda why: why)
 
 
-def test_an_embedder_that_reads_its_weights_is_waited_for(store, skill):
+def test_an_embedder_that_reads_its_weights_is_waited_for(store, skill, impatient):
     vectors = store._partition.vectors
     begun, go_on = threading.Event(), threading.Event()
 
@@ -190,7 +192,7 @@ def test_an_embedder_that_reads_its_weights_is_waited_for(store, skill):
     assert begun.is_set()
 
 
-def test_a_tool_says_in_a_line_that_the_store_does_not_answer(store, skill, monkeypatch):
+def test_a_tool_says_in_a_line_that_the_store_does_not_answer(store, skill, monkeypatch, impatient):
     ended = threading.Event()
     monkeypatch.setattr(store, "search", hung(ended))
     [search, *_] = skill_tools(store)

@@ -17,8 +17,8 @@ def test_the_database_is_where_it_was_asked_for(tmp_path, name):
 
     assert (folder / "skills.db").is_file()
     assert {path.name for path in tmp_path.iterdir()} == {name}
-    url, index = places(folder / "other.db")
-    with SkillStore.open(url, embedder=TopicEmbedder(), chroma=False) as store:
+    _, index = places(folder / "other.db")
+    with SkillStore.open(folder / "other.db", embedder=TopicEmbedder(), chroma=False) as store:
         assert store.list() == []
     assert ((folder / "other.db").is_file(), index) == (True, folder / "other.db-chroma")
 
