@@ -1,5 +1,6 @@
 """The examples run as they are, and print what they promise."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {
-    "stategraph": "utility of refunds: 1.0 after 1 use",
-    "create_agent": "with one: 41.84 km",
-    "learn": "after: 12 of 12",
+    "stategraph": ["skill shown: refunds", "answer: You have it .*", "utility of refunds: 1.0 after 1 use"],
+    "create_agent": ["without a skill: 39.00 km", "with one: 41.84 km", "utility of miles: 1.0 after 1 use"],
+    "evolve": [
+        "before: 0 of 12",
+        "after: 12 of 12",
+        r"revenue, version \d+, live because of .* held-out tasks",
+        r"  utility \d\.\d\d after \d+ uses; .*",
+        r"stock-units, version \d+, live because of .* held-out tasks",
+        r"  utility \d\.\d\d after \d+ uses; .*",
+    ],
 }
 
 
@@ -22,7 +30,7 @@ def test_an_example_runs(name, tmp_path):
     )  # fmt: skip
 
     assert ran.returncode == 0, ran.stderr
-    assert EXAMPLES[name] in ran.stdout.splitlines(), ran.stdout
+    assert re.fullmatch("\n".join([*EXAMPLES[name], ""]), ran.stdout), ran.stdout
 
 
 def test_every_example_is_run_and_in_the_list():

@@ -1,4 +1,7 @@
-"""Skills that are written for an agent: evolve tries texts on tasks, and what helps on held-out ones goes live."""
+"""Skills that are written for an agent: evolve tries texts on tasks, and what helps on held-out ones goes live.
+
+The agent and the writer of skills are simulated; tasks, verifiers, search and gate are real.
+"""
 
 import tempfile
 from pathlib import Path
@@ -34,4 +37,5 @@ with tempfile.TemporaryDirectory() as folder:
         print(f"after: {solved()} of {len(tasks)}")
         for skill in store.list(status="live"):
             decisions = [event.reason for event in store.history(skill.name) if event.kind == "promoted"]
-            print(f"{skill.name}, version {skill.version}: {decisions[-1]}")
+            print(f"{skill.name}, version {skill.version}, live because of {decisions[-1]}")
+            print(f"  utility {skill.utility:.2f} after {skill.uses} uses; {store.lift(skill.name).sentence}")
