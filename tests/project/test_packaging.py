@@ -57,8 +57,8 @@ def test_the_wheel_runs_without_the_checkout(site, tmp_path):
 
 def in_git():
     """Every file that git has, but for links and for those that were just deleted."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    return {name for name in listed if (ROOT / name).is_file() and not (ROOT / name).is_symlink()}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {name for name in listed.splitlines() if (ROOT / name).is_file() and not (ROOT / name).is_symlink()}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a source distribution has no git to compare with")

@@ -13,7 +13,11 @@ EXAMPLES = (ROOT / "tests" / "project" / "typing_examples.py").read_text(encodin
 
 @pytest.fixture(params=["wheel", "checkout"])
 def place(request):
-    return request.getfixturevalue("site") if request.param == "wheel" else ROOT
+    if request.param == "wheel":
+        return request.getfixturevalue("site")
+    if not (ROOT / "skill_plugin" / "store").exists():
+        pytest.skip("a source distribution has no links, by which a type checker finds the packages of a checkout")
+    return ROOT
 
 
 def errors(text, place, folder):
