@@ -31,6 +31,7 @@ _NAME_LINE = re.compile(
     r"^(?P<key>[\"']?name[\"']?[ \t]*:[ \t]*)[\"']?[a-z0-9-]+[\"']?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE
 )
 _OPENED = re.compile(r"---[ \t]*(?:\n|\Z)")
+_LINE_END = re.compile(r"\r+\n")  # also twice: what is read once must read the same again
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -103,7 +104,7 @@ def check_text(text: Any) -> str:
         raise InvalidSkillError(f"the skill holds the control character {found.group()!r}; remove it")
     if any("\ud800" <= char <= "\udfff" for char in text):
         raise InvalidSkillError("the skill is not valid Unicode (it holds half of a surrogate pair); save it as UTF-8")
-    return text.replace("\r\n", "\n")
+    return _LINE_END.sub("\n", text)
 
 
 def parse(text: str) -> SkillDocument:
@@ -169,7 +170,7 @@ def renamed(text: str, name: str) -> str:
 
 def body_of(text: str) -> str:
     """Returns the procedure in a text that was parsed before; does not read the front matter again."""
-    found = _FRONT_MATTER.match(text.replace("\r\n", "\n").removeprefix("\ufeff"))
+    found = _FRONT_MATTER.match(_LINE_END.sub("\n", text).removeprefix("\ufeff"))
     return (found["body"] if found else text).strip("\n")
 
 

@@ -85,3 +85,10 @@ def test_what_cannot_be_meant_is_refused_still(front, said):
 def test_other_readers_are_stricter():
     assert is_yaml("name: a\ndescription: b")
     assert not is_yaml("name: a\ndescription: b: c")
+
+
+def test_line_ends_of_any_kind_are_read_the_same_twice():
+    document = parse(skill("name: a\ndescription: b").replace("\n", "\r\r\n"))
+
+    assert document == parse(skill("name: a\ndescription: b"))
+    assert parse(render(document)) == document
