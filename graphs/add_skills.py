@@ -28,7 +28,7 @@ from skill_plugin.graphs.state import (
     task_from_state,
 )
 from skill_plugin.graphs.steering import go_on, same, wrap
-from skill_plugin.graphs.watching import SkillWatch
+from skill_plugin.graphs.watch import SkillWatch
 from skill_plugin.prompts import without_guidance
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -132,11 +133,7 @@ def wrap(
     builder.add_node(
         name, Around(cast("Runnable[Any, Any]", spec.runnable), before, behind, watch), input_schema=schema
     )
-    builder.nodes[name] = spec.__class__(**{**_fields(spec), "runnable": builder.nodes[name].runnable, **changes})
-
-
-def _fields(spec: Any) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in spec.__dataclass_fields__ if spec.__dataclass_fields__[name].init}
+    builder.nodes[name] = replace(spec, runnable=builder.nodes[name].runnable, **changes)
 
 
 def _as_list(output: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from skill_plugin.disk import whole_file
@@ -78,7 +79,9 @@ class Database:
         if self.is_sqlite:
             self._check_file(parsed.database, create=create)
             _tune_sqlite(self.engine)
+        self._closed = False
         event.listen(self.engine, "before_cursor_execute", _storable, retval=True)
+        event.listen(self.engine, "checkin", self._given_back)
         try:
             with forks.no_fork():
                 self._upgrade(create=create)
@@ -92,8 +95,14 @@ class Database:
         forks.tell(self)
 
     def close(self) -> None:
+        self._closed = True
         with forks.no_fork():
             self.engine.dispose()
+
+    def _given_back(self, _: object, record: ConnectionPoolEntry) -> None:
+        """Ends a connection that comes back after the end, from a call that somebody gave up waiting for."""
+        if self._closed:
+            record.invalidate()
 
     def after_fork(self) -> None:
         """Drops the parent's connections in a fork without closing them, which would let go of SQLite's locks."""

@@ -24,7 +24,7 @@ from skill_plugin.graphs.answers import NO_ANSWER, answer_text
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PendingAnswer, reply_id_of, run_of, skill_guidance
-from skill_plugin.graphs.watching import SkillWatch
+from skill_plugin.graphs.watch import SkillWatch
 from skill_plugin.models import chat_models
 
 

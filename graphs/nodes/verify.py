@@ -16,7 +16,7 @@ from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, history, messages_of, reads_with, run_of
-from skill_plugin.graphs.watching import SkillWatch
+from skill_plugin.graphs.watch import SkillWatch
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
 from skill_plugin.verifiers.adherence import Adherence, adherence_of

@@ -15,8 +15,8 @@ DEFAULT_EXPERIENCE = 0.5
 
 DEFAULT_STRATEGY = "hybrid"
 
-MAX_K = 20
-"""More skills than this in one prompt make a model choose worse, not better (arXiv:2601.04748)."""
+HOW_MANY = Limit(least=1, most=20)
+"""More skills than that in one prompt make a model choose worse, not better (arXiv:2601.04748)."""
 
 
 class RetrievalOptions(TypedDict, total=False):
@@ -46,7 +46,7 @@ class Retrieval:
         ConfigurationError: a value is out of its range, or there is no such strategy.
     """
 
-    k: Annotated[int, Limit(least=1, most=MAX_K)] = 1
+    k: Annotated[int, HOW_MANY] = 1
     min_score: Annotated[float, Limit()] = DEFAULT_MIN_SCORE
     strategy: str | Strategy = DEFAULT_STRATEGY
     experience: Annotated[float, SHARE] = DEFAULT_EXPERIENCE

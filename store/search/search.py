@@ -10,6 +10,7 @@ from sqlalchemy import bindparam, exists, select
 from sqlmodel import Session, col
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.limits import SHARE, check_number
 from skill_plugin.protocols import Strategy
 from skill_plugin.records import SkillHit, SkillHits
 from skill_plugin.store.database import Database, fetch
@@ -23,7 +24,7 @@ from skill_plugin.store.search.lookup import LibraryState, SearchLookup, Sources
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
 from skill_plugin.store.search.questions import question_in
 from skill_plugin.store.search.ranking import RankedSkill, collapse, rerank
-from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, MAX_K
+from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, HOW_MANY
 from skill_plugin.store.search.strategies import SearchStrategy
 from skill_plugin.store.search.words import LiveSkills
 from skill_plugin.store.tables import IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
@@ -188,13 +189,11 @@ def check_request(
     """
     if not isinstance(query, str) or not query.strip():
         raise ConfigurationError(f"the query is empty ({query!r}); say what the task is")
-    if not isinstance(k, int) or not 1 <= k <= MAX_K:
-        raise ConfigurationError(f"k is {k!r}, it must be from 1 to {MAX_K}; 2 or 3 skills serve a task best")
+    check_number("k", k, HOW_MANY)
     found = strategies.load(strategy)
     if found.needs_family and not family:
         raise ConfigurationError(f"the strategy {found.name!r} needs a family; pass family='...'")
-    if isinstance(experience, bool) or not isinstance(experience, int | float) or not 0 <= experience <= 1:
-        raise ConfigurationError(f"experience is {experience!r}; give how much past tasks count, from 0 (not) to 1")
+    check_number("experience", experience, SHARE, whole=False)
     return found
 
 

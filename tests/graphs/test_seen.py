@@ -10,7 +10,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from fakes import ASK, AgentChat, FingersAdder
 from skill_plugin import Rollout, Task, verifiers
 from skill_plugin.graphs import add_skills, create_skill_graph
-from skill_plugin.graphs.watching import REMEMBERED, SkillWatch
+from skill_plugin.graphs.watch import REMEMBERED, SkillWatch
 from skill_plugin.integrations.middleware import SkillMiddleware
 
 ADD = {"messages": [("user", "add 2 and 2")]}

@@ -63,7 +63,7 @@ def test_the_tools_are_what_was_asked_for_and_each_argument_is_explained(store):
     [
         ("get_skill", {"name": "nothing"}, "no skill 'nothing'"),
         ("search_skills", {"query": ""}, "the query is empty"),
-        ("search_skills", {"query": "add", "k": 99}, "k is 99, it must be from 1 to 20"),
+        ("search_skills", {"query": "add", "k": 99}, "k is 99; give a whole number from 1 to 20"),
         ("search_skills", {"query": "add", "k": "many"}, "the arguments do not fit: k: "),
         ("search_skills", {}, "the arguments do not fit: query: Field required"),
         ("report_outcome", {"run_id": "none", "reward": 1}, "no run 'none'"),

@@ -152,3 +152,15 @@ def test_the_host_keeps_its_own_tables(tmp_path, url):
 
     assert "customer" in names
     assert all(name.startswith(("skillp_", "sqlite_")) for name in names - {"customer"})
+
+
+def test_a_connection_that_comes_back_after_the_end_is_ended(open_store):
+    """A call that nobody waits for any more still has one when the store is closed."""
+    store = open_store()
+    late = store.database.engine.connect()
+    driver = late.connection.dbapi_connection
+    store.close()
+    late.close()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        driver.execute("SELECT 1")

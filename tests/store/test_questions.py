@@ -1,7 +1,5 @@
 """What is searched with where a task is a long paste, or a turn that says little."""
 
-import time
-
 import pytest
 from langchain.agents import create_agent
 from langgraph.checkpoint.memory import InMemorySaver
@@ -71,7 +69,7 @@ def test_search_goes_by_the_question(open_store, tmp_path):
     ],
 )
 def test_turns_that_say_little(turn):
-    assert says_little(turn) or turn == "y"
+    assert says_little(turn)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +99,3 @@ def test_a_conversation_keeps_its_skill_and_credits_no_other(open_store, tmp_pat
 
     assert (store.get("refunds").uses, store.get("yes-no-forms").uses) == (3, 0)
     assert all('name="refunds"' in str(seen[0].content) for seen in model.seen)
-
-
-def test_it_takes_no_longer_than_reading_the_text():
-    began = time.process_time()
-    question_in("a b\n" * 2_000_000)
-
-    assert time.process_time() - began < 30  # a pattern that backtracks would take hours
