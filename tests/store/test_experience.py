@@ -76,7 +76,7 @@ def test_it_can_be_switched_off(library):
 
     assert found(library, experience=0) == []
     assert "past" not in library.search(SHIP, min_score=-1, experience=0)[0].why
-    with pytest.raises(ConfigurationError, match=r"experience is 1\.5; give how much"):
+    with pytest.raises(ConfigurationError, match=r"experience is 1\.5; give a number"):
         library.search(SHIP, experience=1.5)
 
 
