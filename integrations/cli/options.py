@@ -42,7 +42,11 @@ _SHARED: dict[str, tuple[Any, str, str]] = {
     "database": (str | None, "--database", "A SQL URL instead of the home folder's database."),
     "chroma": (str | None, "--chroma", "The index: a folder, or the URL of a Chroma server."),
     "namespace": (str | None, "--namespace", "The tenant's partition \\[default: default]."),
-    "embedder": (str | None, "--embedder", "minilm, minilm:FOLDER or hashing \\[default: minilm]."),
+    "embedder": (
+        str | None,
+        "--embedder",
+        "minilm, minilm:MODEL, sentence-transformers:MODEL or hashing; MODEL is a folder or a name of the model hub \\[default: minilm].",
+    ),
 }
 
 

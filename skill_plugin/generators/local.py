@@ -43,7 +43,7 @@ class LocalGenerator:
 
     Raises:
         ConfigurationError: the model or the adapter cannot be loaded, or an argument cannot work.
-        MissingExtraError: the `train` extra is not installed.
+        MissingExtraError: the `local` extra is not installed.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LocalGenerator:
             import torch  # noqa: PLC0415 - seconds to import
             from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: PLC0415
         except ImportError as exc:
-            raise MissingExtraError("a local generator", "train") from exc
+            raise MissingExtraError("a local generator", "local") from exc
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = "auto" if dtype is None else getattr(torch, dtype, None)
         if kind != "auto" and not isinstance(kind, torch.dtype):
@@ -254,7 +254,7 @@ def _with_adapter(model: Any, folder: Path, path: str) -> Any:
     try:
         from peft import PeftModel  # noqa: PLC0415
     except ImportError as exc:
-        raise MissingExtraError("an adapter of a local generator", "train") from exc
+        raise MissingExtraError("an adapter of a local generator", "local") from exc
     with loading(f"the adapter {str(folder)!r}", f"it must have been trained on {path!r}"):
         return PeftModel.from_pretrained(model, str(folder))
 

@@ -1,0 +1,59 @@
+"""Embedders: MiniLM by default, any LangChain `Embeddings`, and a hashing one that has to be asked for by name.
+
+Nothing falls back to the hashing embedder: it matches words, not meaning, and a store that used it without being told
+would retrieve badly and never say why.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from skill_plugin.embedders.hashing import HashingEmbedder
+from skill_plugin.embedders.langchain import LangChainEmbedder
+from skill_plugin.embedders.minilm import MiniLMEmbedder, SentenceTransformersEmbedder
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.protocols import Embedder
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+__all__ = [
+    "EMBEDDERS",
+    "HashingEmbedder",
+    "LangChainEmbedder",
+    "MiniLMEmbedder",
+    "SentenceTransformersEmbedder",
+    "load",
+]
+
+EMBEDDERS: dict[str, Callable[..., Embedder]] = {
+    "minilm": MiniLMEmbedder,
+    "sentence-transformers": SentenceTransformersEmbedder,
+    "hashing": HashingEmbedder,
+}
+TAKE_A_MODEL = ("minilm", "sentence-transformers")
+
+
+def load(embedder: "str | Embedder | Embeddings") -> Embedder:
+    """Returns an embedder from its name, or from a LangChain `Embeddings`.
+
+    A name is `minilm`, `sentence-transformers` or `hashing`; the first two take another model behind a colon, a folder or
+    a name of the model hub: `minilm:FOLDER`, `minilm:sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2`.
+
+    Raises:
+        ConfigurationError: the name is unknown, or the object is not an embedder.
+    """
+    if isinstance(embedder, str):
+        name, _, model = embedder.partition(":")
+        if name in EMBEDDERS and (name in TAKE_A_MODEL or not model):
+            return EMBEDDERS[name](model) if model else EMBEDDERS[name]()
+        raise ConfigurationError(
+            f"no embedder is called {embedder!r}; use one of {', '.join(sorted(EMBEDDERS))} or minilm:FOLDER"
+        )
+    if isinstance(embedder, Embedder):
+        return embedder
+    if hasattr(embedder, "embed_documents"):
+        return LangChainEmbedder(embedder)
+    raise ConfigurationError(
+        f"{type(embedder).__name__} is not an embedder; pass a name, a LangChain Embeddings, or an object with a signature "
+        "and embed(texts)"
+    )
