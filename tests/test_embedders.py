@@ -57,6 +57,7 @@ def test_minilm_gives_384_dimensions_of_length_1(minilm):
 
 def test_minilm_agrees_with_the_model_card_and_with_sentence_transformers(minilm):
     """Texts of all lengths, in one batch and alone: the same vectors as the reference implementation's."""
+    pytest.importorskip("sentence_transformers")
     reference = SentenceTransformersEmbedder()
     expected = np.array(reference.embed(TEXTS))
 
@@ -68,6 +69,7 @@ def test_minilm_agrees_with_the_model_card_and_with_sentence_transformers(minilm
 
 @pytest.mark.parametrize("pooling", [{"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}])
 def test_a_model_that_pools_by_its_first_token_agrees_too(copy_of, pooling):
+    pytest.importorskip("sentence_transformers")
     write(copy_of / "1_Pooling" / "config.json", **pooling)
 
     assert bert.why_not_bert(copy_of) == ""
