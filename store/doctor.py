@@ -15,6 +15,7 @@ from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import insert_if_absent, schema_revision
+from skill_plugin.store.index.indexer import Indexer
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.index.worker import WorkerError
 from skill_plugin.store.items.items import vector_row
@@ -174,31 +175,19 @@ class Upkeep(Part):
 
     def _check_index(self) -> tuple[bool, str]:
         """Compares entries, and asks for skills by their own vectors: a damaged index counts right and finds nothing."""
-        if self._partition.index is None or self._partition.indexer is None:
+        index, indexer, signature = self._partition.index, self._partition.indexer, self._signature()
+        if index is None or indexer is None:
             return True, "opened without an index; search uses the vectors in SQL"
-        if self._signature() is None:
+        if signature is None:
             return True, "nothing to index yet"
-        caught_up = self._partition.indexer.wait(CHECK_SECONDS)
-        if not self._partition.indexer.owned and not self._partition.index.is_server:
-            return (
-                True,
-                f"{self._partition.index.place}: {self._partition.index.problem}; search uses the vectors in SQL",
-            )
-        if self._partition.index.problem is not None or not caught_up:
-            return (
-                False,
-                f"{self._partition.index.place}: {self._partition.index.problem or 'behind'}; run skill-plugin reindex",
-            )
-        try:
-            agreement = self._partition.indexer.compare()
-            if agreement.wrong:  # somebody may have written in between
-                self._partition.indexer.wait(CHECK_SECONDS)
-                agreement = self._partition.indexer.compare()
-        except WorkerError as exc:
-            return False, f"{self._partition.index.place}: {exc}; run skill-plugin reindex"
-        wrong, found, canaries = agreement
-        detail = f"{self._partition.index.place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
-        return found == canaries and not wrong, detail
+        caught_up = indexer.wait(CHECK_SECONDS)
+        if not indexer.owned and not index.is_server:
+            return True, f"{index.place}: {index.problem}; search uses the vectors in SQL"
+        if index.problem is not None or not caught_up:
+            return False, f"{index.place}: {index.problem or 'behind'}; run skill-plugin reindex"
+        if reason := index.declined.get(signature):
+            return True, f"{index.place}: {reason}"
+        return _compare(indexer, index.place)
 
     def _check_items(self) -> tuple[bool, str]:
         wanted = len(self._unembedded_items(signature)) if (signature := self._signature()) is not None else 0
@@ -233,3 +222,16 @@ def _safely(check: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
         return check()
     except SkillPluginError as exc:
         return False, str(exc)
+
+
+def _compare(indexer: Indexer, place: str) -> tuple[bool, str]:
+    try:
+        agreement = indexer.compare()
+        if agreement.wrong:  # somebody may have written in between
+            indexer.wait(CHECK_SECONDS)
+            agreement = indexer.compare()
+    except WorkerError as exc:
+        return False, f"{place}: {exc}; run skill-plugin reindex"
+    wrong, found, canaries = agreement
+    detail = f"{place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
+    return found == canaries and not wrong, detail

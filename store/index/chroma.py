@@ -47,6 +47,7 @@ class ChromaIndex:
         self.key = ""
         self.problem: str | None = None
         self.is_server = "://" in place
+        self.declined: dict[str, str] = {}
         self._serving: set[str] = set()
         self._worker: Worker | None = None
 
@@ -65,12 +66,26 @@ class ChromaIndex:
         return found
 
     def serve(self, signature: str) -> None:
-        """Lets `query` answer for these vectors from now on."""
-        self._serving.add(signature)
+        """Lets `query` answer for these vectors from now on, unless that was declined."""
+        if signature not in self.declined:
+            self._serving.add(signature)
         self.problem = None
 
     def serves(self, signature: str) -> bool:
         return signature in self._serving and self._worker is not None and self._worker.alive
+
+    def decline(self, signature: str, reason: str) -> None:
+        """Keeps the collection, but leaves every search to SQL."""
+        self._serving.discard(signature)
+        if self.declined.get(signature) != reason:
+            logger.warning("the Chroma index at %s: %s", self.place, reason)
+        self.declined[signature] = reason
+
+    def is_ready(self, signature: str) -> bool:
+        """Returns whether the indexer has decided who answers, this index or SQL."""
+        return self.serves(signature) or (
+            signature in self.declined and self._worker is not None and self._worker.alive
+        )
 
     def fail(self, problem: str) -> None:
         """Stops answering until the indexer has brought it up again."""
@@ -110,6 +125,14 @@ class ChromaIndex:
         """Returns the skills that have an entry, each with its entry's version."""
         found: dict[str, int] = self._call("ids", signature)
         return found
+
+    def mark_alike(self, count: int, *, signature: str) -> None:
+        self._call("mark_alike", signature, count)
+
+    def marked_alike(self, *, signature: str) -> int:
+        """Returns of how many entries the indexer found that a new collection does not help; 0 if it never did."""
+        marked: int = self._call("marked_alike", signature)
+        return marked
 
     def drop(self, *, signature: str) -> None:
         """Forgets all entries, so that the collection can be built again."""

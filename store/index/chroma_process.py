@@ -105,6 +105,13 @@ class Engine:
         versions = ((metadata or {}).get("version", 0) for metadata in found["metadatas"])
         return dict(zip(found["ids"], versions, strict=True))
 
+    def mark_alike(self, name: str, count: int) -> None:
+        """Notes that a new collection of so many entries did not find them all: another one would not either."""
+        self._collection(name).modify(metadata={"alike": count})
+
+    def marked_alike(self, name: str) -> int:
+        return int((self._collection(name).metadata or {}).get("alike", 0))
+
     def drop(self, name: str) -> None:
         self._collections.pop(name, None)
         if name in {collection.name for collection in self._client.list_collections()}:

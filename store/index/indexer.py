@@ -23,7 +23,7 @@ from skill_plugin.store.tables import NamespaceRow
 
 logger = logging.getLogger(__name__)
 
-CANARIES = 16
+CANARIES = 64
 NEIGHBOURS = 10
 """A canary must be among so many neighbours of its own vector; HNSW is approximate."""
 
@@ -55,7 +55,8 @@ class Indexer:
         self._database = database
         self._index = index
         self._owner = owner
-        self._checked: set[str] = set()
+        self._checked: dict[str, int] = {}  # entries that there were
+        self._written = 0  # entries since
         self._failures = 0
         self._not_before = 0.0
         self._turns = 0
@@ -130,7 +131,7 @@ class Indexer:
             return True
         if not self.wait(seconds) and not self._owned:
             return False
-        self._checked.discard(signature)
+        self._checked.pop(signature, None)
         try:
             self._not_before = 0.0
             self._index.start()
@@ -201,9 +202,15 @@ class Indexer:
             return
         self._index.start()
         if self._owned:
-            if signature not in self._checked or not self._index.serves(signature):
+            if signature not in self._checked or not self._index.is_ready(signature):
                 self._repair(signature)
             self._apply(signature)
+            if self._written > max(CANARIES, self._checked[signature]):
+                self._repair(signature)  # it has doubled, and may have become what HNSW cannot tell apart
+        elif count := self._index.marked_alike(signature=signature):
+            self._decline(signature, f"{count} entries did not all find themselves")
+        else:
+            self._index.declined.pop(signature, None)
         self._failures = 0
         self._index.serve(signature)
 
@@ -216,6 +223,7 @@ class Indexer:
                 return
             crashpoint("index.before-upsert")
             self._index.upsert(changes.upserts, signature=signature)
+            self._written += len(changes.upserts)
             crashpoint("index.between-upsert-and-delete")
             self._index.delete(changes.deletes, signature=signature)
             crashpoint("index.before-forget")
@@ -234,13 +242,34 @@ class Indexer:
         self._index.upsert(right, signature=signature)
         self._index.delete(sorted(entries.keys() - live.keys()), signature=signature)
         found, sample = self._canaries(signature, live)
-        if found < sample:
-            logger.warning("the Chroma index at %s counts right and finds nothing; building it anew", self._index.place)
+        if found < sample and self._index.marked_alike(signature=signature) != len(live):
+            logger.warning(
+                "the Chroma index at %s finds %d of %d skills by their own vectors; building it anew",
+                self._index.place,
+                found,
+                sample,
+            )
             self._index.drop(signature=signature)
             with self._database.read() as session:
                 everything = outbox.entries(session, self._index.namespace, signature, live)
             self._index.upsert(everything, signature=signature)
-        self._checked.add(signature)
+            found, sample = self._canaries(signature, live)
+            if found < sample:
+                self._index.mark_alike(len(live), signature=signature)
+        if found < sample:
+            self._decline(signature, f"{found} of {sample} found after it was built anew")
+        else:
+            self._index.declined.pop(signature, None)
+            if self._index.marked_alike(signature=signature):
+                self._index.mark_alike(0, signature=signature)
+        self._checked[signature] = len(live)
+        self._written = 0
+
+    def _decline(self, signature: str, how: str) -> None:
+        self._index.decline(
+            signature,
+            f"the library's texts are too much alike for it ({how}), so search compares with every vector in SQL; nothing is damaged",
+        )
 
     def _canaries(self, signature: str, expected: Mapping[str, int]) -> tuple[int, int]:
         """Counts how many of a sample of the `expected` versions the index finds by their own vectors; and the sample.
@@ -274,7 +303,7 @@ class Indexer:
 
     def _up_to_date(self) -> bool:
         signature = self._signature()
-        return signature is None or (self._index.serves(signature) and not self._pending())
+        return signature is None or (self._index.is_ready(signature) and not self._pending())
 
     def _pending(self) -> bool:
         with self._database.read() as session:
