@@ -22,6 +22,7 @@ from skill_plugin.store.items.items import vector_row
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.partition import Part
 from skill_plugin.store.search import experience_rows
+from skill_plugin.store.search.languages import language_group
 from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
 
@@ -162,7 +163,22 @@ class Upkeep(Part):
         if stored not in (None, own):
             return False, f"vectors were made with {stored}, this store is open with {own}; run skill-plugin reindex"
         length = float(np.linalg.norm(self._partition.vectors("a canary")))
-        return abs(length - 1) < 1e-3, f"{own}, length {length:.3f}"
+        return abs(length - 1) < 1e-3, f"{own}, length {length:.3f}{self._other_languages(own)}"
+
+    def _other_languages(self, signature: str) -> str:
+        """Says what the default model cannot do for this library."""
+        if not signature.startswith("all-MiniLM-L6-v2@"):
+            return ""
+        live = (SkillRow.namespace == self._namespace, SkillRow.status == "live")
+        with self._partition.read() as session:
+            texts = session.exec(select(SkillRow.description).where(*live)).all()
+        foreign = sum(language_group(text) is not None for text in texts)
+        if not foreign:
+            return ""
+        return (
+            f"; it learned English, and {foreign} of {len(texts)} live skills are in another language, which it finds by "
+            "words more than by meaning: see docs/store.md, Languages, for a multilingual one"
+        )
 
     def _check_vectors(self) -> tuple[bool, str]:
         with self._partition.read() as session:

@@ -67,6 +67,14 @@ class ExactSearch:
         best = np.argpartition(-scores, min(k, len(ids)) - 1)[:k]
         return [ids[i] for i in best[np.argsort(-scores[best], kind="stable")]]
 
+    def nearest_cosines(self, session: Session, vectors: Vector, *, signature: str, epoch: int) -> Vector:
+        """Returns, for each row of `vectors`, the cosine of its nearest live skill; -1 where there is none."""
+        ids, matrix = self._load(session, signature, epoch)
+        if not ids:
+            return np.full(len(vectors), -1, dtype=np.float32)
+        nearest: Vector = np.stack([np.einsum("ij,j->i", matrix, vector).max() for vector in vectors])
+        return nearest
+
     def _load(self, session: Session, signature: str, epoch: int) -> tuple[list[str], Vector]:
         with self._lock:
             if self._key != (signature, epoch):

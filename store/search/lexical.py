@@ -16,86 +16,45 @@ import numpy as np
 import snowballstemmer
 from numpy.typing import NDArray
 
+from skill_plugin.store.search.languages import ENGLISH, SMALL_WORDS, language_group
+
 K1 = 1.2
 B = 0.75
 
 _WORD = re.compile(r"[^\W_]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "can",
-        "could",
-        "do",
-        "does",
-        "for",
-        "from",
-        "has",
-        "have",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "of",
-        "on",
-        "or",
-        "our",
-        "please",
-        "should",
-        "so",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
-)
-_stemmer = snowballstemmer.stemmer("english")
+_CYRILLIC, _ARABIC = re.compile(r"[\u0400-\u052f]"), re.compile(r"[\u0600-\u06ff]")
+# Scripts that write no blanks between words: Thai, Lao, Khmer, kana, Han.
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_HIRAGANA = re.compile(r"[\u3040-\u309f]+")
+_stemmers = {name: snowballstemmer.stemmer(name) for name in ("english", "russian", "arabic")}
 _stemming = threading.Lock()
 
 
 @lru_cache(maxsize=50_000)
 def _stem(word: str) -> str:
-    with _stemming:  # the stemmer works in its own attributes
-        return str(_stemmer.stemWord(word))
+    language = "russian" if _CYRILLIC.search(word) else "arabic" if _ARABIC.search(word) else "english"
+    with _stemming:  # a stemmer works in its own attributes
+        return str(_stemmers[language].stemWord(word))
 
 
 def terms(text: str) -> list[str]:
-    """Returns the words that count, stemmed; `callAPI` and `call_api` are the same two."""
-    words = _WORD.findall(_HUMP.sub(" ", text).lower())
-    return [_stem(word) for word in words if word not in _STOP_WORDS]
+    """Returns the words that count, stemmed; `callAPI` and `call_api` are the same two.
+
+    Of a script without blanks the terms are pairs of characters; pairs of hiragana, which are mostly endings, do not count.
+    """
+    small_words = SMALL_WORDS.get(language_group(text), ENGLISH)
+    found = []
+    for word in _WORD.findall(_HUMP.sub(" ", text).lower()):
+        if word.isascii() or not _UNSPACED.search(word):
+            if word not in small_words:
+                found.append(_stem(word))
+            continue
+        found += [_stem(part) for part in _UNSPACED.split(word) if part]
+        for run in _UNSPACED.findall(word):
+            pairs = [run[at : at + 2] for at in range(max(1, len(run) - 1))]
+            found += [pair for pair in pairs if not _HIRAGANA.fullmatch(pair)]
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -57,14 +57,18 @@ class QueryVectors:
         known = self.known(text)
         if known is not None:
             return known
-        with self._work(), forks.no_fork():  # an embedder has locks too
-            texts = [text, *also]
-            made = [unit_vector(values, self.signature) for values in self.embedder.embed(texts)]
+        texts = [text, *also]
+        made = self.embed(texts)
         with self._lock:
             self._vectors.update(zip(texts, made, strict=True))
             while len(self._vectors) > self._size:
                 self._vectors.popitem(last=False)
         return made[0]
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Returns the vectors of texts, and does not remember them."""
+        with self._work(), forks.no_fork():  # an embedder has locks too
+            return [unit_vector(values, self.signature) for values in self.embedder.embed(texts)]
 
     def known(self, text: str) -> Vector | None:
         """Returns the vector of a text that was embedded lately; never asks the model."""

@@ -20,6 +20,8 @@ from skill_plugin.store.search import by_use, experience_rows, strategies
 from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, UseCounts
 from skill_plugin.store.search.drafts import Draft, DraftWords, StandIn, from_store, from_text, replacing
 from skill_plugin.store.search.experience import Experience
+from skill_plugin.store.search.floor import ENOUGH_WORDS, Floor, LanguageFloors
+from skill_plugin.store.search.languages import language_group
 from skill_plugin.store.search.lookup import LibraryState, SearchLookup, Sources
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
 from skill_plugin.store.search.questions import question_in
@@ -64,6 +66,7 @@ class Search:
         self._sources = Sources(
             namespace, index, ExactSearch(namespace), LiveSkills(namespace), DraftWords(), self._experience
         )
+        self._floors = LanguageFloors(self._sources.exact, self._sources.live, vectors.embed)
         self._recent = RecentSearches()
         self._in_use = False
 
@@ -89,6 +92,10 @@ class Search:
         if not self._in_use and instead is None:
             return SkillHits(reason="the library has no skills")
         vector = self._vector(query, catch_up=weight > 0) if chosen_by.needs_vector else None
+        # Who asks for no floor has none in any language.
+        language = language_group(query) if chosen_by.floor and min_score > 0 else None
+        if language is not None:
+            self._floors.prepare(language)
         if chosen_by.embeds_tasks:
             self._embed_tasks()
         with self._database.read() as session:
@@ -97,12 +104,13 @@ class Search:
                 state = self._with_draft(session, state, instead, new)
             if state is None:
                 return SkillHits(reason="the library has no skills")
+            floor = self._floor(session, state, language, min_score)
             lookup = SearchLookup(self._sources, session, state, query, family, vector, max(POOL, 2 * k), weight)
             found = self._found(lookup, chosen_by)
             candidates = found.candidates
-            kept = [candidate for candidate in candidates if chosen_by.passes(candidate, min_score)]
+            kept = [candidate for candidate in candidates if chosen_by.passes(candidate, floor)]
             if not kept:
-                return SkillHits(reason=chosen_by.why_none(candidates, min_score))
+                return SkillHits(reason=chosen_by.why_none(candidates, floor))
             chosen = collapse(rerank(kept), k)
             if unread := [candidate.skill_id for candidate in chosen if candidate.skill_id not in found.texts]:
                 found.texts.update(fetch(session, _TEXTS, ids=unread))
@@ -113,6 +121,13 @@ class Search:
             for rank, candidate in enumerate(chosen, start=1)
             if candidate.skill_id in found.texts
         )
+
+    def _floor(self, session: Session, state: LibraryState, language: str | None, min_score: float) -> Floor:
+        if language is None:
+            return Floor(min_score, ENOUGH_WORDS)
+        new = None if state.stand_in is None else state.stand_in.vector
+        measured = self._floors.measure(session, language, state.signature, state.epoch, new)
+        return measured._replace(cosine=max(min_score, measured.cosine))
 
     def _state(self, session: Session) -> LibraryState | None:
         """Reads the namespace's state; None for a namespace without vectors.

@@ -6,11 +6,9 @@ from typing import Any
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.protocols import Strategy, name_of
+from skill_plugin.store.search.floor import Floor
 from skill_plugin.store.search.lookup import SearchLookup
 from skill_plugin.store.search.ranking import SAME_KIND, RankedSkill, dense_share, mix, mix_experience
-
-ENOUGH_WORDS = 0.5
-"""A skill that has half of the query's idf is about it, whatever the cosine: names and error codes have no meaning."""
 
 
 class SearchStrategy(ABC):
@@ -40,19 +38,19 @@ class SearchStrategy(ABC):
     def rank(self, lookup: SearchLookup) -> Sequence[RankedSkill]:
         """Returns candidates with their relevance."""
 
-    def passes(self, candidate: RankedSkill, min_score: float) -> bool:
+    def passes(self, candidate: RankedSkill, floor: Floor) -> bool:
         """Returns whether a candidate is a hit."""
         if not self.floor:
             return candidate.relevance > 0
-        alike = candidate.task_cosine >= max(min_score, SAME_KIND)
-        return candidate.cosine >= min_score or candidate.coverage >= ENOUGH_WORDS or alike
+        alike = candidate.task_cosine >= max(floor.cosine, SAME_KIND)
+        return candidate.cosine >= floor.cosine or candidate.coverage >= floor.coverage or alike
 
-    def why_none(self, candidates: Sequence[RankedSkill], min_score: float) -> str:
+    def why_none(self, candidates: Sequence[RankedSkill], floor: Floor) -> str:
         """Returns why no candidate is a hit."""
         if not candidates or not self.floor:
             return self.none_found
         nearest = max(candidates, key=lambda candidate: candidate.cosine)
-        return f"the nearest skill, {nearest.name!r}, has a cosine of {nearest.cosine:.2f}, under the floor of {min_score:g}"
+        return f"the nearest skill, {nearest.name!r}, has a cosine of {nearest.cosine:.2f}, under the floor of {floor.cosine:g}"
 
 
 class ByText(SearchStrategy):
