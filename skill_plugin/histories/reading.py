@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.histories.files import Tell, files, rows
@@ -11,6 +11,7 @@ from skill_plugin.histories.formats.attempts import Attempts
 from skill_plugin.histories.formats.episodes import Episodes
 from skill_plugin.histories.formats.langsmith import LangSmith
 from skill_plugin.histories.formats.messages import Messages
+from skill_plugin.histories.formats.otel import OpenTelemetry
 from skill_plugin.histories.formats.own import Own
 from skill_plugin.histories.formats.trials import ReflectionTrials
 from skill_plugin.histories.records import Episode, Note, Refusal, Row
@@ -36,12 +37,22 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class LateReader(Reader, Protocol):
+    """Reads a format in which what belongs together may stand in several rows."""
+
+    def rest(self) -> Iterator[Read]:
+        """Yields what could not be told before the last row was read."""
+        ...
+
+
 FORMATS: dict[str, type[Reader]] = {
     "messages": Messages,
     "langsmith": LangSmith,
     "episodes": Episodes,
     "trials": ReflectionTrials,
     "attempts": Attempts,
+    "otel": OpenTelemetry,
     "skill-plugin": Own,
 }
 
@@ -93,6 +104,8 @@ def _read(reader: Reader, stream: Iterator[Row | Refusal]) -> Iterator[Read]:
                 yield from reader.read(row)
             except InvalidHistoryError as exc:
                 yield Refusal(reason=str(exc), where=row.where)
+    if isinstance(reader, LateReader):
+        yield from reader.rest()
 
 
 def _seen(head: list[Row | Refusal], claimed: list[str]) -> str:
