@@ -67,7 +67,19 @@ def reward_among(scores: Mapping[str, list[Any]]) -> tuple[float | None, list[st
     return fmean(reward_of({"reward": score}) for score in scores[key]), []
 
 
-def passed_of(row: Mapping[str, Any], reward: float) -> bool:
+def reward_in(row: Row, stated: Mapping[str, Any]) -> float | None:
+    """Returns the reward that a part of a row states; None if there is none, and there may be none.
+
+    Raises:
+        InvalidHistoryError: there is none though the row must have one, or it is not in [0, 1].
+    """
+    missing = first(stated, *REWARD_KEYS) is None
+    return None if missing and not row.judged else reward_of(stated)
+
+
+def passed_of(row: Mapping[str, Any], reward: float | None) -> bool | None:
+    if reward is None:
+        return None
     return row["passed"] if isinstance(row.get("passed"), bool) else reward >= 1
 
 

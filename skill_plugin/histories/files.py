@@ -53,12 +53,15 @@ def files(path: str | Path) -> list[Path]:
     return [place]
 
 
-def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None = None) -> Iterator[Row | Refusal]:
+def rows(
+    paths: Sequence[Path], *, family: str | None = None, judged: bool = True, tell: Tell | None = None
+) -> Iterator[Row | Refusal]:
     """Yields every row of the files, in order.
 
     Args:
         paths: The files, as `files` returns them.
         family: The family of tasks that name none.
+        judged: Whether a row must have a reward.
         tell: Called with the number of further bytes that were read.
 
     Raises:
@@ -85,6 +88,7 @@ def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None 
                             family=family,
                             is_first=read == 1,
                             is_parquet=_ending(path) == ".parquet",
+                            judged=judged,
                         )
                     if tell is not None:
                         tell(raw.tell() - told)

@@ -57,7 +57,14 @@ FORMATS: dict[str, type[Reader]] = {
 }
 
 
-def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell | None = None) -> Iterator[Read]:  # noqa: A002 - its name on the command line
+def read(
+    format: str,  # noqa: A002 - its name on the command line
+    path: str | Path,
+    *,
+    family: str | None = None,
+    judged: bool = True,
+    tell: Tell | None = None,
+) -> Iterator[Read]:
     """Reads the episodes, refusals and notes of a file or folder, in order.
 
     An error of the whole is raised at once, an error of a row is a `Refusal`.
@@ -66,6 +73,7 @@ def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell
         format: A name in `FORMATS`, or `auto` to tell it from the first rows.
         path: A file (`.jsonl`, `.json`, `.parquet`, plain or `.gz`) or a folder of them.
         family: The family of tasks that name none.
+        judged: Refuse a run that has no reward, in the formats that always have one.
         tell: Called with the number of further bytes that were read.
 
     Raises:
@@ -75,7 +83,7 @@ def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell
     """
     if format not in FORMATS and format != AUTO:
         raise ConfigurationError(f"{format!r} is not a format of histories; use one of {_names()}, or {AUTO}")
-    stream = rows(files(path), family=family, tell=tell)
+    stream = rows(files(path), family=family, judged=judged, tell=tell)
     head = list(islice(stream, PROBED))
     if not head:
         raise InvalidHistoryError(f"{str(path)!r} is empty; give a file that holds recorded runs")
