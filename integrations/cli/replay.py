@@ -215,6 +215,8 @@ def _watching(progress: "ReplayProgress", max_calls: int) -> AbstractContextMana
 
 
 def _report(report: "ReplayReport", output: Path, keep: Path | None) -> None:
+    from skill_plugin.integrations.replay.report import many  # noqa: PLC0415
+
     out.print(Text(report.headline, style="bold"))
     if report.proof:
         out.print(Text(report.proof))
@@ -237,7 +239,7 @@ def _report(report: "ReplayReport", output: Path, keep: Path | None) -> None:
     tokens = price.input_tokens + price.output_tokens
     out.print(
         Text(
-            f"{price.calls} of at most {price.cap} model calls ({price.runs} runs, {price.texts} texts, {price.judge_calls} by a judge), "
+            f"{price.calls} of at most {price.cap} model calls ({many(price.runs, 'run')}, {many(price.texts, 'text')}, {price.judge_calls} by a judge), "
             f"{f'{tokens} tokens' if tokens else 'tokens not reported'}, {price.seconds:.0f} s"
         )
     )

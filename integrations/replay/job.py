@@ -156,6 +156,7 @@ async def areplay(
         price=job.price(time.monotonic() - started),
         stopped=job.stopped,
         simulated=meter.simulated,
+        model_alone=isinstance(llm, BaseChatModel),
         agent_seen=meter.seen("agent") or not progress.made()[0],
         agreement=drawn.agreement,
         settings=job.exact_settings(drawn),

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,10 @@ SIMULATED = ("simulated", "scripted", "fake")
 _METER: ContextVar["CallMeter | None"] = ContextVar("skill_plugin_call_meter", default=None)
 _CALLER: ContextVar[Caller] = ContextVar("skill_plugin_caller", default="agent")
 register_configure_hook(_METER, inheritable=True)  # LangChain asks it for a handler at every call
+# LangChain logs what a callback raises; a call that the cap refuses is in the report.
+logging.getLogger("langchain_core.callbacks.manager").addFilter(
+    lambda record: not (isinstance(record.args, tuple) and CallMeter.__name__ in record.args)
+)
 
 
 class CallMeter(BaseCallbackHandler):

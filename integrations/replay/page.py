@@ -15,6 +15,7 @@ from skill_plugin.integrations.replay.report import (
     ReplayedSkill,
     ReplayPrice,
     ReplayReport,
+    many,
 )
 
 LONGEST = 4000
@@ -67,11 +68,10 @@ def _tag(name: str, attributes: Mapping[str, str] | None = None, *children: Node
         if isinstance(child, ET.Element):
             made.append(child)
             last = child
-        elif child:
-            if last is None:
-                made.text = (made.text or "") + child
-            else:
-                last.tail = (last.tail or "") + child
+        elif child and last is None:
+            made.text = (made.text or "") + _visible(child)
+        elif child and last is not None:
+            last.tail = (last.tail or "") + _visible(child)
     return made
 
 
@@ -108,7 +108,7 @@ def _body(report: ReplayReport) -> ET.Element:
         *_facts("Price", _price(report.price)),
         *_facts("Traces", _flat(source)),
         *_facts("Settings", report.settings),
-        _line("Nothing outside this page was written: the skills were made in a store of their own.", "soft"),
+        _line("Nothing of yours was changed: the skills were made in a store of their own.", "soft"),
     )
 
 
@@ -126,12 +126,12 @@ def _skills(report: ReplayReport) -> list[Node]:
 
 
 def _skill(skill: ReplayedSkill) -> ET.Element:
-    counted = f"{_many(skill.solved, 'failure')} solved, {skill.solved_unseen} of them never shown to its writer"
+    counted = f"{many(skill.solved, 'failure')} solved, {skill.solved_unseen} of them never shown to its writer"
     return _tag(
         "article",
         None,
         _tag("h3", {"class": "solved"} if skill.accepted else None, skill.name),
-        _line(f"{counted}. It was written from {_many(skill.written_from, 'failure')}."),
+        _line(f"{counted}. It was written from {many(skill.written_from, 'failure')}."),
         _text("The text", skill.text),
         *_gate(skill),
     )
@@ -185,7 +185,7 @@ def _trials(title: str, trials: PassedTrials | None, style: str = "") -> Node:
     if trials is None:
         return _line(f"{title}: not run", "soft")
     return _text(
-        f"{title}: {trials.passed} of {_many(trials.trials, 'run')} passed", trials.answer, trials.feedback, style
+        f"{title}: {trials.passed} of {many(trials.trials, 'run')} passed", trials.answer, trials.feedback, style
     )
 
 
@@ -203,7 +203,7 @@ def _how(report: ReplayReport) -> list[Node]:
     )
     gate = (
         "Only a skill that the gate accepted is shown: held-out tasks have to get better by it, and more than get worse. Those are "
-        f"failures that no writer of skills has seen, and {_many(report.guards, 'task')} that passed when they were recorded."
+        f"failures that no writer of skills has seen, and {many(report.guards, 'task')} that passed when they were recorded."
     )
     return [_tag("h2", None, "How this was measured"), _line(counted), _line(gate)]
 
@@ -226,7 +226,7 @@ def _price(price: ReplayPrice) -> dict[str, Any]:
 
 def _paid(price: ReplayPrice) -> str:
     tokens = price.input_tokens + price.output_tokens
-    return f"It took {_many(price.calls, 'model call')}{f' and {tokens} tokens' if tokens else ''}."
+    return f"It took {many(price.calls, 'model call')}{f' and {tokens} tokens' if tokens else ''}."
 
 
 def _flat(source: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,15 +268,13 @@ def _text(title: str, text: str, feedback: str = "", style: str = "") -> ET.Elem
 
 
 def _cut(text: str) -> str:
-    """Returns a text without what HTML cannot hold, and not longer than a page bears."""
-    plain = "".join(char for char in text if char in "\n\t" or category(char)[0] != "C")
-    if len(plain) <= LONGEST:
-        return plain
-    return f"{plain[:LONGEST]}\n... ({len(plain) - LONGEST} characters more)"
+    """Returns a text that is not longer than a page bears."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n... ({len(text) - LONGEST} characters more)"
 
 
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def _visible(text: str) -> str:
+    """Returns a text without characters that HTML cannot hold, or that are not seen and can turn a line around."""
+    return "".join(char for char in text if char in "\n\t" or category(char)[0] != "C")
 
 
 def _number(value: float | None) -> str:

@@ -116,6 +116,7 @@ class ReplayReport:
         price: What it cost.
         stopped: Why it ended early; None if it did not.
         simulated: Whether a model was simulated.
+        model_alone: Whether a chat model stood for the agent, without its tools.
         agent_seen: Whether the agent's model calls went through LangChain.
         agreement: Recorded outcomes on which the verifiers agree, and how many they judged.
         settings: The exact settings.
@@ -131,6 +132,7 @@ class ReplayReport:
     price: ReplayPrice
     stopped: str | None
     simulated: bool
+    model_alone: bool
     agent_seen: bool
     agreement: tuple[int, int]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -141,8 +143,7 @@ class ReplayReport:
     @property
     def headline(self) -> str:
         """Returns the result in one sentence."""
-        count = len(self.failures)
-        return f"{len(self.having('solved'))} of {count} failure{'s' * (count != 1)} would have been solved"
+        return f"{len(self.having('solved'))} of {many(len(self.failures), 'failure')} would have been solved"
 
     @property
     def proof(self) -> str:
@@ -153,12 +154,11 @@ class ReplayReport:
         unseen = [one for one in solved if one.unseen]
         heldout = sum(one.heldout for one in unseen)
         if not unseen:
-            return (
-                "Each of them was shown to the writer of its skill, so they prove less than the gate's held-out tasks."
-            )
+            return "The writer of the skill had been shown each of them, so they prove less than the gate's held-out tasks do."
+        others = len(solved) - len(unseen)
         return (
-            f"{len(unseen)} of them had never been shown to the writer of the skill that solved them ({heldout} were held out from every "
-            f"writer); the other {len(solved) - len(unseen)} had, and prove less."
+            f"Of these {len(solved)}, {len(unseen)} had never been shown to the writer of the skill ({heldout} held out from every writer)"
+            + (f"; it had been shown the other {others}, which prove less." if others else ".")
         )
 
     @property
@@ -168,20 +168,24 @@ class ReplayReport:
         runs, cap = self.source["runs"], self.price.cap
         silent = runs - self.source["runs with a reward"]
         count = {outcome: len(self.having(outcome)) for outcome in OUTCOMES}
+        untried = count["not tried"]
         said = {
-            "The models were simulated (rules, not weights): this shows how a replay works, not what a model would do.": self.simulated,
-            f"It ended early: {self.stopped}. {count['not tried']} of the failures were not tried to the end, and count as not "
-            "solved.": self.stopped,
-            f"{self.left_out} more failures were left out to stay within {cap} calls; a higher --max-calls tries more.": self.left_out,
+            "Simulated models took part (rules, not weights): this shows how a replay works, not what a model would do.": self.simulated,
+            "The model was asked alone, without your agent's tools and prompts, before and after; --agent asks the agent itself.": (
+                self.model_alone
+            ),
+            f"It ended early: {self.stopped}.": self.stopped,
+            f"{many(untried, 'failure')} could not be tried to the end, and count as not solved; each says why.": untried,
+            f"{many(self.left_out, 'more failure')} had to be left out to stay within {cap} calls; a higher --max-calls tries more.": self.left_out,
             f"{silent} of the {runs} runs have no reward, so nothing says whether they failed.": silent,
-            f"{self.unjudged} failures were left out because nothing says how to judge a new answer; see --verifier.": self.unjudged,
+            f"{many(self.unjudged, 'failure')} had to be left out because nothing says how to judge a new answer; see --verifier.": self.unjudged,
             f"The verifier agrees with the recording on {agreed} of {judged} runs, so it judges otherwise than whoever did.": judged
             > agreed,
-            f"{count['same task only']} more passed only under a text that was written from that very task and that no gate accepted. That "
-            "proves little, and it is not counted.": count["same task only"],
+            f"{many(count['same task only'], 'failure')} passed only under a text that was written from that very task and that no gate accepted. That "
+            "proves little, and does not count.": count["same task only"],
             "No task was held out, so no gate could check a text; give traces with more failures.": not self.guards
             and not any(one.heldout for one in self.failures),
-            f"{count['passes anyway']} passed this time without any skill, and are not counted as solved.": count[
+            f"{many(count['passes anyway'], 'failure')} passed this time without any skill, which does not count as solved.": count[
                 "passes anyway"
             ],
             "The agent's model is not called through LangChain: each of its runs counts as one call, and its tokens are not "
@@ -193,3 +197,8 @@ class ReplayReport:
         counts = {outcome: len(self.having(outcome)) for outcome in OUTCOMES}
         said = {"headline": self.headline, "proof": self.proof, "caveats": self.caveats, "outcomes": counts}
         return said | asdict(self)
+
+
+def many(count: int, noun: str) -> str:
+    """Returns a count with its noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -41,6 +41,7 @@ class Results:
     _trials: defaultdict[Key, list[_Trial]] = field(default_factory=lambda: defaultdict(list))
     _own: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _failed: dict[str, str] = field(default_factory=dict)
+    _unjudged: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, store: SkillStore, ran: EvolveReport) -> "Results":
@@ -51,6 +52,8 @@ class Results:
                 found._trials[task_id, one.skill].append(_Trial(bool(one.passed), one.answer, one.feedback))
                 if run_id == f"{ran.run_id}:{task_id}" and one.skill is not None:
                     found._own[task_id].add(one.skill)
+            elif one.error is not None:
+                found._unjudged[task_id] = one.error
         found._failed = {row["task"]: row["error"] for row in ran.failed}
         return found
 
@@ -125,7 +128,7 @@ class Results:
             return "same task only", ""
         error = self.errors.get(task.id) or self._failed.get(task.input, "")
         if before is None or (ref is not None and after is None):
-            return "not tried", error or NOT_REACHED
+            return "not tried", error or self._unjudged.get(task.id) or NOT_REACHED
         # Without a skill that search shows, a failure that no text was tried on was only seen to fail once more.
         return ("not tried", NOT_REACHED) if cut and ref is None and not self._own[task.id] else ("unsolved", error)
 

@@ -209,7 +209,9 @@ async def draw(traces: Traces, verifier: Verifier | None, max_calls: int) -> Dra
     agreement = await _agreement(
         [able for _, able in tasks if able is not None], verifier, traces.path, strict=bool(chosen)
     )
-    drawn, left_out = _in_turn(failing, max(1, max_calls // CALLS_A_FAILURE))
+    judged_for_free = all(_is_free(verifiers.verifier_of(one.task.verifier or {}, verifier)) for one in failing)
+    calls = CALLS_A_FAILURE if judged_for_free else 2 * CALLS_A_FAILURE
+    drawn, left_out = _in_turn(failing, max(1, max_calls // calls))
     train, heldout = _split(drawn)
     return Draw(
         train=train,
