@@ -111,7 +111,7 @@ def _replayed(
     plan = job.ReplaySettings(max_calls=max_calls, concurrency=concurrency)
     recorded = Traces.read(path, format, family=family)
     judge = _judge(settings)
-    if judge is None:
+    if judge is None and not any(one.task.verifier for one in recorded.tasks):
         recorded.check()  # before a model is asked for
     llm = wiring.task_llm(settings, agent)
     if settings.generator is None and settings.model is None:

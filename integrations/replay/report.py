@@ -171,7 +171,7 @@ class ReplayReport:
         untried = count["not tried"]
         said = {
             "Simulated models took part (rules, not weights): this shows how a replay works, not what a model would do.": self.simulated,
-            "The model was asked alone, without your agent's tools and prompts, before and after; --agent asks the agent itself.": (
+            "A chat model was asked alone, before and after: not your agent with its tools and prompts; name that with --agent.": (
                 self.model_alone
             ),
             f"It ended early: {self.stopped}.": self.stopped,

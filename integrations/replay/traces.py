@@ -22,6 +22,9 @@ HELD_OUT = 0.25
 GUARDS = 4
 """Recorded successes of a family beside its held-out failures, at most: the gate sees by them what a skill breaks."""
 
+COMPARED = 200
+"""Recorded tasks on which a verifier is compared with the recording, at most."""
+
 LEAST_AGREEMENT = 0.5
 """Share of the recorded successes that a verifier nobody chose has to pass."""
 
@@ -250,7 +253,7 @@ async def _agreement(
         ConfigurationError: with `strict`, if they reject most of what passed.
     """
     outcomes: list[tuple[bool, bool]] = []
-    for one in tasks:
+    for one in tasks[:COMPARED]:
         judge = verifiers.verifier_of(one.task.verifier or {}, verifier)
         if not _is_free(judge):
             continue

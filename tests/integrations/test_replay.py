@@ -167,6 +167,17 @@ def test_calls_of_a_judge_count_whether_it_is_a_model_or_a_function_that_asks_on
         assert report.price.calls <= 12
 
 
+def test_judging_what_was_recorded_takes_a_quarter_of_the_cap_at_most(replayed):
+    chat = ScriptedChat(lambda _: "SCORE: 0")
+    report = replayed(
+        [failed(n, reward=None) for n in range(1, 12)], verifier=verifiers.llm_judge(chat), limits={"max_calls": 16}
+    )
+
+    assert (report.source["runs judged now"], report.source["failures"]) == (4, 4)
+    assert report.price.calls <= 16
+    assert any("7 of the 11 runs have no reward" in said for said in report.caveats)
+
+
 def test_a_model_that_langchain_does_not_call_counts_once_a_run(replayed):
     report = replayed(
         [*map(failed, range(1, 5))], llm=lambda given: given["task"], writer=Writer(MACHINE), limits={"max_calls": 10}
@@ -296,7 +307,7 @@ def test_no_text_becomes_markup_and_the_page_needs_nothing_else(replayed):
         "@media print",
         "Price",
         "Settings",
-        "simulated",
+        "Simulated models",
         "How this was measured",
     ):
         assert words in html
