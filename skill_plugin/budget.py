@@ -31,6 +31,7 @@ class Budget:
         minutes: Wall-clock time of this start of the job.
         prices: Prices of the task LLM.
         generator_prices: Prices of the generator; by default those of the task LLM.
+        stop: A limit of your own: is asked before each call, with how many there will be, and returns why they may not be made.
 
     Raises:
         ConfigurationError: a limit is not above 0, or there are dollars without prices.
@@ -42,6 +43,7 @@ class Budget:
     minutes: Annotated[float, ABOVE_0] | None = None
     prices: Prices | None = None
     generator_prices: Prices | None = None
+    stop: Callable[[int], str | None] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -117,7 +119,7 @@ class Spending:
             return f"{self.dollars:.2f} of {budget.dollars:.2f} dollars are spent"
         if budget.minutes is not None and self.seconds >= budget.minutes * 60:
             return f"{budget.minutes:g} minutes are over"
-        return None
+        return None if budget.stop is None else budget.stop(calls)
 
     def to_json(self) -> dict[str, object]:
         models = {name: asdict(getattr(self, name)) for name in ("task", "generator")}

@@ -166,10 +166,61 @@ LANGSMITH = [
     run("e", feedback_stats={"stars": {"n": 1, "avg": 4.0}}),
 ]
 
+
+def span(trace, number, parent=None, /, events=(), **attributes):
+    """A span as `ConsoleSpanExporter` prints it. In a name of an attribute `__` stands for a dot."""
+    return {
+        "name": "invoke_agent helper",
+        "context": {"trace_id": f"0x{trace:032x}", "span_id": f"0x{number:016x}", "trace_state": "[]"},
+        "kind": "SpanKind.INTERNAL",
+        "parent_id": parent and f"0x{parent:016x}",
+        "start_time": f"2026-11-20T08:00:{number:02}.000000Z",
+        "end_time": "2026-11-20T08:01:00.000000Z",
+        "status": {"status_code": "UNSET"},
+        "attributes": {key.replace("__", "."): value for key, value in attributes.items()},
+        "events": list(events),
+        "links": [],
+        "resource": {"attributes": {"service.name": "helpdesk"}, "schema_url": ""},
+    }
+
+
+def said(role, text):
+    return {"role": role, "parts": [{"type": "text", "content": text}]}
+
+
+def evaluation(name="Correctness", score=1.0, explanation="as it should be"):
+    """An event by OpenTelemetry's conventions for GenAI."""
+    attributes = {"name": name, "score.value": score, "explanation": explanation}
+    return {
+        "name": "gen_ai.evaluation.result",
+        "timestamp": "2026-11-20T08:02:00.000000Z",
+        "attributes": {f"gen_ai.evaluation.{key}": value for key, value in attributes.items()},
+    }
+
+
+ASKED = json.dumps([said("system", "Be short."), said("user", "Refund charge 7?")])
+
+OTEL = [
+    span(
+        1, 3, 2,
+        gen_ai__operation__name="chat", gen_ai__response__model="gpt-5-mini", gen_ai__usage__input_tokens=30,
+        gen_ai__usage__output_tokens=4, gen_ai__input__messages=ASKED,
+    ),
+    span(1, 4, 2, gen_ai__operation__name="execute_tool", input__value="charge 7", output__value="twice"),
+    span(
+        1, 2, events=[evaluation(score=0.0, explanation="it was charged twice")],
+        gen_ai__operation__name="invoke_agent", gen_ai__agent__name="refunds", gen_ai__conversation__id="thread-1",
+        gen_ai__input__messages=ASKED, gen_ai__output__messages=json.dumps([said("assistant", "No.")]),
+    ),
+    span(2, 5, openinference__span__kind="CHAIN", input__value="And charge 8?", output__value="Yes.", reward=True),
+]  # fmt: skip
+
+
 BY_FORMAT = {
     "messages": TAU,
     "langsmith": LANGSMITH,
     "episodes": SQL,
     "trials": TRIALS,
     "attempts": GSM8K,
+    "otel": OTEL,
 }

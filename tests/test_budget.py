@@ -45,3 +45,11 @@ def test_minutes_by_the_clock():
 def test_prices_that_are_none(price):
     with pytest.raises(ConfigurationError, match="give a number from 0"):
         Prices(price, 1)
+
+
+def test_a_limit_of_ones_own_is_asked_before_each_call():
+    asked = []
+    spending = Spending(Budget(calls=5, stop=lambda calls: asked.append(calls) or ("enough" if calls > 1 else None)))
+
+    assert (spending.over(), spending.over(2), spending.over(9)) == (None, "enough", "0 of 5 calls are spent")
+    assert asked == [1, 2]

@@ -15,6 +15,7 @@ from skill_plugin.integrations.cli import (
     evolve,
     histories,
     lifecycle,
+    replay,
     retrain,
     run,
     serve,
@@ -42,6 +43,7 @@ def root(
 
 
 command(app, "demo")(demo.demo)
+app.command("replay")(replay.replay)
 command(app, "run")(run.run)
 command(app, "evolve")(evolve.evolve)
 command(app, "retrain")(retrain.retrain)

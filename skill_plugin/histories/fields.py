@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, TypeGuard
 
 from skill_plugin.errors import InvalidHistoryError, InvalidTaskError
@@ -14,12 +16,18 @@ NO_STEP = "no step"
 NO_TASK = "no text of the task"
 NO_REWARD = "no reward"
 BAD_REWARD = "reward is not a number from 0 to 1"
+NO_SCORE = "no score, imported without a reward"
+SEVERAL = "several scores and none named reward or correctness, imported without a reward"
 
 TASK_KEYS = ("instruction", "query", "question", "problem", "input", "task", "goal")
 REFERENCE_KEYS = ("reference", "target", "gold", "gold_actions", "ground_truth")
 REWARD_KEYS = ("reward", "score", "success", "is_success", "is_correct", "correct", "passed", "is_resolved")
 ANSWER_KEYS = ("output", "solution", "answer", "completion", "response")
+PREFERRED = ("reward", "correctness", "score")
+"""Scores that are the reward, where there are several."""
 
+_SAYS = re.compile(r"^assistant: ", re.MULTILINE)
+_OTHERS = re.compile(r"^(?:user|system|tool(?: [^\s:]+)?|assistant calls): ", re.MULTILINE)
 _ROLES = {"human": "user", "ai": "assistant", "function": "tool"}
 
 
@@ -47,7 +55,31 @@ def reward_of(row: Mapping[str, Any]) -> float:
     return float(value)
 
 
-def passed_of(row: Mapping[str, Any], reward: float) -> bool:
+def reward_among(scores: Mapping[str, list[Any]]) -> tuple[float | None, list[str]]:
+    """Returns the mean of the score named reward, correctness or score, else of the only one there is; and what is odd.
+
+    Raises:
+        InvalidHistoryError: it is not in [0, 1].
+    """
+    key = next((name for name in PREFERRED if name in scores), next(iter(scores)) if len(scores) == 1 else None)
+    if key is None:
+        return None, [SEVERAL if scores else NO_SCORE]
+    return fmean(reward_of({"reward": score}) for score in scores[key]), []
+
+
+def reward_in(row: Row, stated: Mapping[str, Any]) -> float | None:
+    """Returns the reward that a part of a row states; None if there is none, and there may be none.
+
+    Raises:
+        InvalidHistoryError: there is none though the row must have one, or it is not in [0, 1].
+    """
+    missing = first(stated, *REWARD_KEYS) is None
+    return None if missing and not row.judged else reward_of(stated)
+
+
+def passed_of(row: Mapping[str, Any], reward: float | None) -> bool | None:
+    if reward is None:
+        return None
     return row["passed"] if isinstance(row.get("passed"), bool) else reward >= 1
 
 
@@ -87,6 +119,42 @@ def task_of(row: Row, text: Any = None) -> Task:
         return Task(text_of(given), family=family_of(row), reference=first(row.value, *REFERENCE_KEYS))
     except InvalidTaskError as exc:
         raise InvalidHistoryError("the task is not JSON") from exc
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """Reads an object, or the JSON text of one, as bulk exports have it; anything else is its `output`."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {"output": value}
+    return value if isinstance(value, Mapping) else {} if value is None else {"output": value}
+
+
+def asked(inputs: Mapping[str, Any]) -> Any:
+    """Returns a run's question: the last thing the user said, else an input by a usual name, else all of it."""
+    messages = inputs.get("messages")
+    if isinstance(messages, list) and len(messages) == 1 and isinstance(messages[0], list):  # a chat model's batch
+        messages = messages[0]
+    if is_messages(messages) and (said := said_by(messages, "user")):
+        return said[-1]
+    found = first(inputs, *TASK_KEYS)
+    if found is None and len(inputs) == 1:
+        found = next(iter(inputs.values()))
+    return found if found is not None else (dict(inputs) or None)
+
+
+def answered(outputs: Mapping[str, Any]) -> str:
+    """Returns a run's answer: the conversation, else an output by a usual name, else all of it; empty where there is none."""
+    messages = outputs.get("messages")
+    if is_messages(messages):
+        return messages_text(messages)
+    found = first(outputs, *ANSWER_KEYS)
+    if found is None and len(outputs) == 1:
+        found = next(iter(outputs.values()))
+    if isinstance(found, Mapping) and is_messages([found]):
+        return messages_text([found])
+    return text_of(found if found is not None else dict(outputs)) if outputs else ""
 
 
 def whole(value: Any) -> int | None:
@@ -135,6 +203,12 @@ def messages_text(messages: Iterable[Mapping[str, Any]]) -> str:
                 given = first(made, "arguments", "args")
                 lines.append(f"{role} calls: {made.get('name')}({text_of(given) if given is not None else ''})")
     return "\n".join(lines)
+
+
+def last_said(transcript: str) -> str:
+    """Returns the last thing that the assistant says in a transcript of `messages_text`; of another text all of it."""
+    said = _SAYS.split(transcript)
+    return _OTHERS.split(said[-1])[0].strip() if len(said) > 1 else transcript
 
 
 def said_by(messages: Iterable[Mapping[str, Any]], role: str) -> list[str]:

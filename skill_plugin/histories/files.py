@@ -53,12 +53,15 @@ def files(path: str | Path) -> list[Path]:
     return [place]
 
 
-def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None = None) -> Iterator[Row | Refusal]:
+def rows(
+    paths: Sequence[Path], *, family: str | None = None, judged: bool = True, tell: Tell | None = None
+) -> Iterator[Row | Refusal]:
     """Yields every row of the files, in order.
 
     Args:
         paths: The files, as `files` returns them.
         family: The family of tasks that name none.
+        judged: Whether a row must have a reward.
         tell: Called with the number of further bytes that were read.
 
     Raises:
@@ -85,6 +88,7 @@ def rows(paths: Sequence[Path], *, family: str | None = None, tell: Tell | None 
                             family=family,
                             is_first=read == 1,
                             is_parquet=_ending(path) == ".parquet",
+                            judged=judged,
                         )
                     if tell is not None:
                         tell(raw.tell() - told)
@@ -112,12 +116,15 @@ def _values(path: Path, raw: BinaryIO) -> Iterator[tuple[int, Any]]:
             continue
         if line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
             text = TextIOWrapper(BufferedReader(_Rest(line, stream)), encoding="utf-8-sig")
-            yield from _numbered(_elements(text))
+            yield from _numbered(_elements(text, in_list=True))
         elif _ending(path) == ".json" or line.strip() == b"{":
             rest = stream.read(MAX_ROW)
             whole = _loads(line + rest)
             if isinstance(whole, dict):
                 yield from enumerate(_each(whole), start=1)
+            elif line.strip() == b"{":  # one object after the other, each over many lines
+                text = TextIOWrapper(BufferedReader(_Rest(line + rest, stream)), encoding="utf-8-sig")
+                yield from _numbered(_elements(text, in_list=False))
             else:  # lines after all
                 yield from _lines(BufferedReader(_Rest(line + rest, stream)), number - 1)
         else:
@@ -153,10 +160,10 @@ def _each(whole: dict[str, Any]) -> list[Any]:
     return values if values and all(isinstance(one, dict) for one in values) else [whole]
 
 
-def _elements(text: TextIO) -> Iterator[Any]:
-    """Yields the elements of one JSON list, without holding all of it."""
+def _elements(text: TextIO, *, in_list: bool) -> Iterator[Any]:
+    """Yields the elements of one JSON list, or values that follow each other, without holding all of them."""
     decoder, buffer, at, ended = json.JSONDecoder(), text.read(_CHUNK), 0, False
-    at = buffer.index("[") + 1
+    at = buffer.index("[") + 1 if in_list else 0
     while True:
         while at < len(buffer) and buffer[at] in " \t\r\n,":
             at += 1
@@ -172,6 +179,8 @@ def _elements(text: TextIO) -> Iterator[Any]:
             raise
         except _PYTHON_MAY_RAISE:
             more = "" if ended else text.read(max(_CHUNK, len(buffer) - at))
+            if not more and not in_list and at == len(buffer):
+                return
             if not more or len(buffer) - at > MAX_ROW:
                 yield BROKEN  # where the next element begins cannot be told
                 return

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.histories.files import Tell, files, rows
@@ -11,6 +11,7 @@ from skill_plugin.histories.formats.attempts import Attempts
 from skill_plugin.histories.formats.episodes import Episodes
 from skill_plugin.histories.formats.langsmith import LangSmith
 from skill_plugin.histories.formats.messages import Messages
+from skill_plugin.histories.formats.otel import OpenTelemetry
 from skill_plugin.histories.formats.own import Own
 from skill_plugin.histories.formats.trials import ReflectionTrials
 from skill_plugin.histories.records import Episode, Note, Refusal, Row
@@ -36,17 +37,34 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class LateReader(Reader, Protocol):
+    """Reads a format in which what belongs together may stand in several rows."""
+
+    def rest(self) -> Iterator[Read]:
+        """Yields what could not be told before the last row was read."""
+        ...
+
+
 FORMATS: dict[str, type[Reader]] = {
     "messages": Messages,
     "langsmith": LangSmith,
     "episodes": Episodes,
     "trials": ReflectionTrials,
     "attempts": Attempts,
+    "otel": OpenTelemetry,
     "skill-plugin": Own,
 }
 
 
-def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell | None = None) -> Iterator[Read]:  # noqa: A002 - its name on the command line
+def read(
+    format: str,  # noqa: A002 - its name on the command line
+    path: str | Path,
+    *,
+    family: str | None = None,
+    judged: bool = True,
+    tell: Tell | None = None,
+) -> Iterator[Read]:
     """Reads the episodes, refusals and notes of a file or folder, in order.
 
     An error of the whole is raised at once, an error of a row is a `Refusal`.
@@ -55,6 +73,7 @@ def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell
         format: A name in `FORMATS`, or `auto` to tell it from the first rows.
         path: A file (`.jsonl`, `.json`, `.parquet`, plain or `.gz`) or a folder of them.
         family: The family of tasks that name none.
+        judged: Refuse a run that has no reward, in the formats that always have one.
         tell: Called with the number of further bytes that were read.
 
     Raises:
@@ -64,7 +83,7 @@ def read(format: str, path: str | Path, *, family: str | None = None, tell: Tell
     """
     if format not in FORMATS and format != AUTO:
         raise ConfigurationError(f"{format!r} is not a format of histories; use one of {_names()}, or {AUTO}")
-    stream = rows(files(path), family=family, tell=tell)
+    stream = rows(files(path), family=family, judged=judged, tell=tell)
     head = list(islice(stream, PROBED))
     if not head:
         raise InvalidHistoryError(f"{str(path)!r} is empty; give a file that holds recorded runs")
@@ -93,6 +112,8 @@ def _read(reader: Reader, stream: Iterator[Row | Refusal]) -> Iterator[Read]:
                 yield from reader.read(row)
             except InvalidHistoryError as exc:
                 yield Refusal(reason=str(exc), where=row.where)
+    if isinstance(reader, LateReader):
+        yield from reader.rest()
 
 
 def _seen(head: list[Row | Refusal], claimed: list[str]) -> str:

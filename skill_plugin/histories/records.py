@@ -83,7 +83,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One JSON object of a file: the `stem` of its file and its `folder` give the names that it lacks itself."""
+    """One JSON object of a file: the `stem` of its file and its `folder` give the names that it lacks itself.
+
+    `judged` says that it must have a reward.
+    """
 
     value: Mapping[str, Any]
     where: str
@@ -92,6 +95,7 @@ class Row:
     family: str | None = None
     is_first: bool = False
     is_parquet: bool = False
+    judged: bool = True
 
 
 def made_id(prefix: str, *parts: str | float | None) -> str:

@@ -11,6 +11,13 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = {
     "stategraph": ["skill shown: refunds", "answer: You have it .*", "utility of refunds: 1.0 after 1 use"],
     "create_agent": ["without a skill: 39.00 km", "with one: 41.84 km", "utility of miles: 1.0 after 1 use"],
+    "replay": [
+        r"\d+ of 12 failures would have been solved",
+        r"Of these \d+, \d+ had never been shown to the writer of the skill .*",
+        "revenue: .* held-out tasks.*",
+        "stock-units: .* held-out tasks.*",
+        r"\d+ model calls of at most 150",
+    ],
     "evolve": [
         "before: 0 of 12",
         "after: 12 of 12",

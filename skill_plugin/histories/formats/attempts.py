@@ -45,7 +45,7 @@ class Attempts:
                 answer = fields.first(attempt, *fields.ANSWER_KEYS)
                 if answer is None:
                     raise InvalidHistoryError(NO_ANSWER)
-                reward = fields.reward_of(attempt)
+                reward = fields.reward_in(row, attempt)
             except InvalidHistoryError as exc:
                 yield Refusal(reason=str(exc), where=where)
                 continue

@@ -35,7 +35,7 @@ class Episodes:
         stated = row.value if fields.first(row.value, *fields.REWARD_KEYS) is not None else {}
         if not stated and isinstance(summary, Mapping):
             stated = {"reward": summary.get("max_reward")}
-        reward, run = fields.reward_of(stated), fields.run_of(row)
+        reward, run = fields.reward_in(row, stated), fields.run_of(row)
         if not answer:
             yield Refusal(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
             return
@@ -48,7 +48,7 @@ class Episodes:
             model=fields.name_of(row.value.get("model")),
             source=run,
         )
-        differs = bool(rewards) and rewards[-1] != reward
+        differs = reward is not None and bool(rewards) and rewards[-1] != reward
         yield Episode(
             task=task,
             run=run,

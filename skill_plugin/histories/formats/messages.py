@@ -31,7 +31,7 @@ class Messages:
             fields.first(row.value, *fields.TASK_KEYS) or about or next(iter(fields.said_by(messages, "user")), None)
         )
         task = fields.task_of(row, asked)
-        reward, run = fields.reward_of(row.value), fields.run_of(row)
+        reward, run = fields.reward_in(row, row.value), fields.run_of(row)
         if not any(line.startswith("assistant") for line in answer.splitlines()):
             yield Refusal(reason=fields.NO_STEP, where=row.where, run=run, reward=reward)
             return
