@@ -1,10 +1,13 @@
 """Partition: one namespace of one database, and what the parts of a store share."""
 
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 from sqlmodel import Session
 
+from skill_plugin import workers
 from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.index.chroma import ChromaIndex
@@ -34,6 +37,9 @@ class Partition:
         self.indexer = indexer
         self.capacity = capacity
         self._exists = False
+        # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
+        self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))
+        self._forgotten.atexit = False  # the process's end does it all
 
     def read(self) -> AbstractContextManager[Session]:
         """Opens a session that reads; see `Database.read`."""
@@ -56,6 +62,11 @@ class Partition:
         if self.indexer is not None:
             self.indexer.notify()
 
+    def close(self) -> None:
+        """Lets go of the index and the database, within two seconds."""
+        self._forgotten.detach()
+        _let_go(self.database, self.indexer)
+
     def claim_signature(self, session: Session) -> str:
         """Returns our embedder's signature, which the namespace has or takes now."""
         return namespaces.claim(session, self.namespace, self.vectors.signature)
@@ -75,6 +86,12 @@ class Partition:
         self._exists = False
         self.database.vacuum()
         return counts
+
+
+def _let_go(database: Database, indexer: Indexer | None) -> None:
+    if indexer is not None:
+        indexer.close()
+    database.close()
 
 
 class Part:

@@ -251,13 +251,15 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         return self._partition.erase()
 
     def close(self) -> None:
-        """Lets an index that is being brought up to date finish, then lets go of everything."""
+        """Gives an index that is being brought up to date a second to finish, then lets go of everything.
+
+        Takes two seconds at most; what the index lacks then is in SQL, and it is given the next time. A store that nobody closes
+        is closed when nothing refers to it any more.
+        """
         self.runs.spool.flush()
         if left := len(self.runs.spool):
             _log.warning("%d runs were not recorded: the store did not take them", left)
-        if self._indexer is not None:
-            self._indexer.close()
-        self.database.close()
+        self._partition.close()
 
     def __enter__(self) -> Self:
         return self

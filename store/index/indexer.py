@@ -32,6 +32,9 @@ SAME = 0.9999
 
 _DROP_SECONDS = 10.0
 
+CATCH_UP_SECONDS, END_SECONDS = 1.0, 0.5
+"""What `close` waits for: the index to have everything, and then the thread to end."""
+
 MAX_DELAY_SECONDS = 300.0
 
 PUT_ASIDE_AFTER = 2
@@ -162,16 +165,16 @@ class Indexer:
         except WorkerError as exc:  # it will be built after the swap, and until then SQL answers
             logger.warning("the index for %s could not be built beforehand: %s", signature, exc)
 
-    def close(self, seconds: float = 10.0) -> None:
-        """Lets an index that was begun catch up, then ends the thread and lets go of the index."""
+    def close(self) -> None:
+        """Gives an index that was begun a second to catch up, then ends the thread and lets go of the index."""
         working = self._thread is not None and self._thread.is_alive() and self._owned and not self._failures
         if working and self._pending():
-            self.wait(seconds)
+            self.wait(CATCH_UP_SECONDS)
         self._stop.set()
         self._wake.set()
         if self._thread is not None and self._thread.is_alive():
-            self._thread.join(seconds)
-        self._index.stop()
+            self._thread.join(END_SECONDS)
+        self._index.stop()  # whatever the thread still waits for ends with Chroma's process
         self._owner.release()
         self._owned = False
 
@@ -181,6 +184,8 @@ class Indexer:
             try:
                 self._work()
             except WorkerError as exc:
+                if self._stop.is_set():  # it was ended, and is not to blame
+                    return
                 self._failed(exc)
             except (StoreError, OSError) as exc:
                 self._index.fail(" ".join(str(exc).split()))

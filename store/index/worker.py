@@ -16,6 +16,7 @@ START_SECONDS = 60.0
 QUERY_SECONDS = 2.0
 WRITE_SECONDS = 120.0
 BUSY_SECONDS = 0.02
+END_SECONDS = 0.5
 
 
 class WorkerError(Exception):
@@ -112,7 +113,7 @@ class Worker:
             if process.stdin is not None:
                 process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
-            process.wait(2)
+            process.wait(END_SECONDS)
         _end(process)
 
     def _ask(self, operation: str, arguments: tuple[Any, ...], seconds: float) -> Any:
