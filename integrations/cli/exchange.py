@@ -1,5 +1,6 @@
-"""`skill-plugin skills import | export`: skills in and out as SKILL.md files."""
+"""`skill-plugin skills import | export | sync`: skills in and out as SKILL.md files."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,15 @@ __all__ = ["skills"]
 SHOWN = 8
 """Lines of one kind that are shown; `--json` has all."""
 
+SAID = {
+    "import": ("to import", "imported"),
+    "write": ("to write", "written"),
+    "retire": ("to retire", "retired"),
+    "remove": ("to remove", "removed"),
+    "deleted": ("deleted on one side (--delete does it on the other)",) * 2,
+}
+"""The actions of a sync in words, planned and done."""
+
 Names = Annotated[str, typer.Option(help="For names that the format does not allow: keep (refuse them) or adapt.")]
 
 
@@ -34,7 +44,9 @@ def import_skills(
     strict: Annotated[bool, typer.Option("--strict", help="Take all of them or, if one is invalid, none.")] = False,
     names: Names = "keep",
     fresh: Annotated[bool, typer.Option("--fresh", help="Leave aside the utility that an export recorded.")] = False,
-    skip_invalid: Annotated[bool, typer.Option("--skip-invalid", hidden=True, help="The default, unless --strict is given.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", hidden=True, help="The default, unless --strict is given.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import skills in the Agent Skills format; what is invalid is left out and named."""
@@ -65,6 +77,44 @@ def export_skills(
         print_json({"path": str(path), "skills": [skill.ref for skill in written]})
     else:
         out.print(Text(f"exported {len(written)} skills to {path}"))
+
+
+@command(skills, "sync")
+def sync(
+    settings: Settings,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of skills, such as .claude/skills.", show_default=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and change nothing.")] = False,
+    prefer: Annotated[
+        str | None, typer.Option(help="Whose text counts where both sides changed: store or files.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Do on the other side what was deleted on one.")] = False,
+    names: Names = "keep",
+    as_json: Json = False,
+) -> None:
+    """Bring a folder of SKILL.md files and the live skills in step, both ways."""
+    from skill_plugin.store import sync_skills  # noqa: PLC0415 - SQLModel takes half a second
+
+    with open_store(settings, create=not dry_run) as store:
+        report = sync_skills(store, folder, dry_run=dry_run, prefer=prefer, delete=delete, names=names)  # type: ignore[arg-type] # it says what they may be
+    if as_json:
+        print_json(report)
+    else:
+        for step in report.steps:
+            end = f" -> {step.result}" if step.result else ""
+            out.print(Text(f"{step.action}  {step.name}: {step.why} ({step.where}){end}"), soft_wrap=True)
+        print_reasons("refused", report.refused, every=True)
+        print_reasons("not read", report.not_read)
+        counts = Counter(step.action for step in report.steps if not step.has_failed)
+        said = [f"{number} {SAID.get(what, (what, what))[not dry_run]}" for what, number in counts.items()]
+        out.print(Text(", ".join([f"{report.unchanged} unchanged", *said])), soft_wrap=True)
+    if failed := [step.name for step in report.steps if step.has_failed]:
+        fail(f"{', '.join(failed)}: not done; see what is said of each, and sync again")
+    if conflicts := report.names("conflict"):
+        fail(
+            f"{', '.join(conflicts)}: changed on both sides and left alone; decide with --prefer store or --prefer files"
+        )
 
 
 def _print(report: "SkillImport", path: Path) -> None:

@@ -19,13 +19,12 @@ Names = Literal["keep", "adapt"]
 class IncomingSkill:
     """A skill that may come in. `called` is its name before it was adapted, `note` what a person should know of its name."""
 
-    where: str
+    file: SkillFile
     text: str
     document: SkillDocument
     record: SkillRecord | None = None
     called: str = ""
     note: str = ""
-    beside: tuple[str, ...] = ()
 
     @property
     def content(self) -> str:
@@ -35,7 +34,7 @@ class IncomingSkill:
     @property
     def missing(self) -> list[str]:
         """The files beside it that its text names by their path."""
-        return [path for path in self.beside if _names(self.document.body, path)]
+        return [path for path in self.file.beside if _names(self.document.body, path)]
 
 
 def incoming(file: SkillFile, *, names: Names = "keep") -> IncomingSkill:
@@ -52,9 +51,8 @@ def incoming(file: SkillFile, *, names: Names = "keep") -> IncomingSkill:
     name = _legal(called, file.folder, names) if called else given
     if name != given and isinstance(name, str):
         text = skill_md.renamed(text, name)
-    return IncomingSkill(
-        file.where, text, skill_md.parse(text), record, str(called), _note(given, name, file.folder), file.beside
-    )
+    note = _note(given, name, file.folder)
+    return IncomingSkill(file, text, skill_md.parse(text), record, str(called), note)
 
 
 def check_names(names: Any) -> None:

@@ -7,6 +7,7 @@ either a `SkillFile`, with its text or with what is wrong with it, or named in `
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
 from skill_plugin.skills.skill_md import MAX_BYTES
@@ -48,6 +49,9 @@ class SkillFile:
     error: str | None = None
     beside: tuple[str, ...] = ()
     """The files that came with it and are not taken, by their path from its folder."""
+
+    path: Path | None = None
+    """The file itself, links followed; None in an archive."""
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ class Walk:
             else:
                 self._read.add(real)
                 with Path(real).open("rb") as file:
-                    return skill_files.read(where, name, file)
+                    return replace(skill_files.read(where, name, file), path=Path(real))
         except OSError as exc:
             is_broken = entry.is_symlink() and isinstance(exc, FileNotFoundError)
             error = (
@@ -152,7 +152,7 @@ class Walk:
                 if is_broken
                 else f"it cannot be read: {exc.strerror}; allow reading it"
             )
-        return SkillFile(where, name, error=skill_files.shown(error))
+        return SkillFile(where, name, error=skill_files.shown(error), path=Path(entry.path))
 
     def _follow(self, folder: _Folder, link: os.DirEntry[str]) -> bool:
         """Notes where a link leads to; returns False if that is a file, or what has nothing to do with skills."""

@@ -11,7 +11,7 @@ from skill_plugin.records import Skill
 from skill_plugin.skills import folders, skill_md
 from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, incoming
 from skill_plugin.skills.record import with_record
-from skill_plugin.skills.skill_files import FolderContent
+from skill_plugin.skills.skill_files import FolderContent, SkillFile
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.library import Library
@@ -130,16 +130,16 @@ class SkillExchange(Library):
                 if other.called != skill.called:
                     raise InvalidSkillError(
                         f"its name {skill.called!r} would be {name!r} here, and so would {other.called!r} in "
-                        f"{other.where!r}; rename one of them"
+                        f"{other.file.where!r}; rename one of them"
                     )
             except InvalidSkillError as exc:
                 report.refused[file.where] = str(exc)
                 continue
             several.append(skill)
             if skill.note:
-                report.notes[skill.where] = skill.note
-            if skill.beside:
-                report.left_out[name] = [*report.left_out.get(name, []), *skill.beside]
+                report.notes[skill.file.where] = skill.note
+            if skill.file.beside:
+                report.left_out[name] = [*report.left_out.get(name, []), *skill.file.beside]
             if missing := skill.missing:
                 report.missing[name] = [*report.missing.get(name, []), *missing]
         return several
@@ -159,7 +159,7 @@ class SkillExchange(Library):
             col(SkillVersionRow.number) == col(SkillRow.live_version),
         )
         rows = session.exec(statement).all()
-        return {IncomingSkill("", text, skill_md.parse(text)).content: name for name, text in rows}
+        return {IncomingSkill(SkillFile("", ""), text, skill_md.parse(text)).content: name for name, text in rows}
 
     def _take(
         self, session: Session, made: IncomingSkill, vector: Vector, contents: dict[str, str], report: SkillImport
@@ -192,13 +192,13 @@ class SkillExchange(Library):
         )
         contents[made.content] = name
         if known is not None:
-            versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.where)
+            versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.file.where)
             report.staged.append(name)
             return
         if made.document.is_for_people:
-            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.where)
+            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.file.where)
             report.for_people.append(name)
             return
         self._go_live(session, skill, version)
-        versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.where)
+        versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.file.where)
         report.added.append(name)

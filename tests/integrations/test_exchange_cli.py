@@ -100,3 +100,79 @@ def test_what_cannot_be_imported_is_one_line_and_makes_no_store(cli, home, tmp_p
     assert told.startswith("error: ")
     assert told.count("\n") == 1
     assert not home.exists()
+
+
+@pytest.fixture
+def synced(cli, tmp_path):
+    """A folder and a library in step, with `filed` from the one and `kept` from the other."""
+    lay(tmp_path / "skills", "filed", skill_text("filed", body="F."))
+    cli("skills", "add", "--name", "kept", "--description", "How to keep", "--body", "K.")
+    plan = cli("skills", "sync", tmp_path / "skills", "--dry-run")
+    assert plan.splitlines() == [
+        f"import  filed: new in the folder ({tmp_path}/skills/filed/SKILL.md)",
+        f"write  kept: new in the store ({tmp_path}/skills/kept/SKILL.md)",
+        "0 unchanged, 1 to import, 1 to write",
+    ]
+    assert not (tmp_path / "skills" / "kept").exists()
+    done = cli("skills", "sync", tmp_path / "skills")
+    assert "-> live\n" in done
+    assert done.endswith("0 unchanged, 1 imported, 1 written\n")
+    return tmp_path / "skills"
+
+
+def test_a_sync_that_has_nothing_to_do_says_so_in_one_line(cli, synced):
+    assert cli("skills", "sync", synced) == "2 unchanged\n"
+    assert json.loads(cli("skills", "sync", synced, "--json")) == {
+        "dry_run": False,
+        "unchanged": 2,
+        "steps": [],
+        "refused": {},
+        "not_read": {},
+    }
+
+
+def test_a_conflict_and_a_deletion_are_named_until_a_person_decides(cli, synced):
+    (synced / "filed" / "SKILL.md").write_text(skill_text("filed", body="Changed."))
+    (synced.parent / "new.md").write_text(skill_text("filed", body="Changed too."))
+    cli("skills", "revise", "filed", synced.parent / "new.md")
+    cli("skills", "promote", "filed")
+    (synced / "kept" / "SKILL.md").unlink()
+    told = CliRunner().invoke(app, ["skills", "sync", str(synced)])
+
+    assert told.exit_code == 1
+    assert (
+        told.stderr
+        == "error: filed: changed on both sides and left alone; decide with --prefer store or --prefer files\n"
+    )
+    assert told.stdout.splitlines() == [
+        f"conflict  filed: changed in the store and changed in the folder ({synced}/filed/SKILL.md)",
+        f"deleted  kept: deleted from the folder ({synced}/kept/SKILL.md)",
+        "0 unchanged, 1 conflict, 1 deleted on one side (--delete does it on the other)",
+    ]
+    steps = json.loads(cli("skills", "sync", synced, "--prefer", "store", "--delete", "--json"))["steps"]
+    assert [(step["name"], step["result"]) for step in steps] == [("filed", "written"), ("kept", "retired")]
+    assert "2 unchanged" in cli("skills", "sync", synced) or "1 unchanged" in cli("skills", "sync", synced)
+
+
+def test_what_could_not_be_written_is_a_failure(cli, synced):
+    cli("skills", "add", "--name", "blocked", "--description", "D", "--body", "B.")
+    (synced / "blocked").write_text("a file")
+
+    assert cli("skills", "sync", synced, code=1).startswith("error: blocked: not done")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["FOLDER/x.md"], "is not a folder"),
+        (["FOLDER", "--prefer", "me"], "use 'store' or 'files'"),
+        (["FOLDER", "--names", "me"], "use 'keep' or 'adapt'"),
+        (["FOLDER", "--dry-run", "--namespace", "nobody"], "no namespace 'nobody'"),
+    ],
+)
+def test_a_wrong_sync_is_one_line(cli, synced, words, says):
+    (synced / "x.md").write_text("x")
+    told = cli("skills", "sync", *(word.replace("FOLDER", str(synced)) for word in words), code=1)
+
+    assert says in told
+    assert told.count("\n") == 1
