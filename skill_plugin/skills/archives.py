@@ -240,29 +240,41 @@ def _problem(info: zipfile.ZipInfo) -> str | None:
 
 
 class _Tar:
+    """A .tar, which is read from its beginning each time: what is called SKILL.md is read in passing."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._texts: dict[PurePosixPath, SkillFile] = {}
 
     def members(self) -> Iterator[_Member]:
-        with self._open() as archive:
-            for member in archive:
-                name = _safe(member.name, self._path)
-                if member.isdir():
-                    yield _Member(name, "folder")
-                elif member.isfile():
-                    yield _Member(name, "file")
-                elif member.issym() or member.islnk():
-                    yield _Member(name, "link" if member.issym() else "hard link", member.linkname[:MAX_NAME])
-                else:
-                    yield _Member(name, "device")
+        for member, name, archive in self._all():
+            if member.isdir():
+                yield _Member(name, "folder")
+            elif member.isfile():
+                if skill_files.is_skill(name.name):
+                    self._read(member, name, archive)
+                yield _Member(name, "file")
+            elif member.issym() or member.islnk():
+                yield _Member(name, "link" if member.issym() else "hard link", member.linkname[:MAX_NAME])
+            else:
+                yield _Member(name, "device")
 
     def read(self, names: Collection[PurePosixPath]) -> Iterator[tuple[PurePosixPath, SkillFile]]:
+        others = {name for name in names if name not in self._texts}  # links lead to them
+        for member, name, archive in self._all() if others else ():
+            if name in others and member.isfile():
+                self._read(member, name, archive)
+        return ((name, self._texts[name]) for name in names)
+
+    def _read(self, member: tarfile.TarInfo, name: PurePosixPath, archive: tarfile.TarFile) -> None:
+        file = archive.extractfile(member)
+        if file is not None:
+            self._texts[name] = skill_files.read("", "", file)
+
+    def _all(self) -> Iterator[tuple[tarfile.TarInfo, PurePosixPath, tarfile.TarFile]]:
         with self._open() as archive:
             for member in archive:
-                name = _safe(member.name, self._path)
-                file = archive.extractfile(member) if name in names and member.isfile() else None
-                if file is not None:
-                    yield name, skill_files.read("", "", file)
+                yield member, _safe(member.name, self._path), archive
 
     @contextmanager
     def _open(self) -> Iterator[tarfile.TarFile]:

@@ -93,6 +93,8 @@ def write_skills(path: str | Path, texts: Mapping[str, str], *, replace: bool = 
         for name in texts:
             if (place / name).exists() and not replace:
                 raise FileExistsError(17, "a folder of that name exists", str(place / name))
+            if not (place / name).resolve().is_relative_to(place.resolve()):
+                raise FileExistsError(17, "a link that leads out of the folder has that name", str(place / name))
         for name, text in sorted(texts.items()):
             (place / name).mkdir(parents=True, exist_ok=replace)
             with whole_file(place / name / SKILL_FILE, parents=False) as unfinished:

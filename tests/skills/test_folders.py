@@ -126,6 +126,16 @@ def test_nothing_that_is_there_is_overwritten(tmp_path):
     assert found(tmp_path / "out") == {"adding": "new", "sorting": "mine"}
 
 
+def test_nothing_is_written_through_a_link_that_leads_out(tmp_path):
+    tmp_path.joinpath("outside").mkdir()
+    tmp_path.joinpath("out").mkdir()
+    tmp_path.joinpath("out", "sorting").symlink_to(tmp_path / "outside")
+    with pytest.raises(InvalidSkillError, match="a link that leads out of the folder has that name"):
+        write_skills(tmp_path / "out", TEXTS, replace=True)
+
+    assert list(tmp_path.joinpath("outside").iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["file/out", "file/out.zip", "nowhere/out.zip"])
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, place):
     tmp_path.joinpath("file").write_text("")
