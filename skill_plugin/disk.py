@@ -46,6 +46,7 @@ def whole_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
     if parents:
         path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
+    temporary.unlink(missing_ok=True)  # of a run that was killed; or a link, which would be written through
     try:
         yield temporary
         sync(temporary)

@@ -6,6 +6,7 @@ from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Retrieval, RetrievalOptions
 from skill_plugin.store.search.strategies import STRATEGIES
 from skill_plugin.store.skill_store import SkillStore
+from skill_plugin.store.skills.sync import sync_skills
 
 __all__ = [
     "DEFAULT_EXPERIENCE",
@@ -18,4 +19,5 @@ __all__ = [
     "SkillStore",
     "StagedRevision",
     "TextWorth",
+    "sync_skills",
 ]

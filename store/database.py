@@ -22,7 +22,7 @@ from sqlmodel import Session
 
 from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
-from skill_plugin.store import forks
+from skill_plugin.store import forks, read_only_file
 from skill_plugin.store.tables import PREFIX, Table
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ _PRAGMAS = (
 class Database:
     """One SQL database, shared by any number of threads and processes.
 
+    A SQLite file that cannot be written is open for reading: `read_only` says why, and every write is refused.
+
     Args:
         url: A SQLAlchemy URL, `sqlite:///...` or `postgresql+psycopg://...`.
         create: Make the database if it is not there.
@@ -63,7 +65,9 @@ class Database:
     def __init__(self, url: str | URL, *, create: bool = True) -> None:
         try:
             parsed = _with_driver(make_url(url))
-            self.engine = create_engine(parsed, **_engine_options(parsed.get_backend_name()))
+            self.is_sqlite = parsed.get_backend_name() == "sqlite"
+            self.read_only = self._check_file(parsed.database, create=create) if self.is_sqlite else None
+            self.engine = create_engine(parsed, **_engine_options(parsed, read_only=self.read_only is not None))
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
                 f"{url!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
@@ -71,14 +75,12 @@ class Database:
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
         self.where = parsed.render_as_string(hide_password=True)
-        self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._reading = (
             self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
         )
         self.path = parsed.database or ""
         if self.is_sqlite:
-            self._check_file(parsed.database, create=create)
-            _tune_sqlite(self.engine)
+            _tune_sqlite(self.engine, read_only=self.read_only is not None)
         self._closed = False
         event.listen(self.engine, "before_cursor_execute", _storable, retval=True)
         event.listen(self.engine, "checkin", self._given_back)
@@ -123,6 +125,10 @@ class Database:
             wait: Off, SQLite gives up at once if another process writes (`StoreUnavailableError`).
         """
         self._check_same_file()
+        if self.read_only is not None:
+            raise StoreUnavailableError(
+                f"{self.path} is open for reading only, because it cannot be written: {self.read_only}; use a copy that can be"
+            )
         engine = self.engine.execution_options(write=True, wait=wait)
         with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -151,7 +157,9 @@ class Database:
         reason = " ".join(str(exc.orig).split())
         return StoreUnavailableError(f"the database {self.where} cannot be used: {reason}; see skill-plugin doctor")
 
-    def _check_file(self, name: str | None, *, create: bool) -> None:
+    @staticmethod
+    def _check_file(name: str | None, *, create: bool) -> str | None:
+        """Checks the file of a SQLite database; returns why it cannot be written, if all that it can is be read."""
         if name in (None, "", ":memory:"):
             raise ConfigurationError("a store in memory would be lost at the end; give a file: sqlite:///skills.db")
         path = Path(str(name))
@@ -159,12 +167,14 @@ class Database:
             raise StoreUnavailableError(f"there is no store at {path}; make one with: skill-plugin skills add")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab"):
-                pass
+            refusal = read_only_file.refusal(path)
         except OSError as exc:
             raise StoreUnavailableError(
                 f"{path} cannot be written: {exc.strerror}; choose another home folder"
             ) from exc
+        if refusal is not None:
+            logger.info("%s cannot be written (%s): it is open for reading, without an index", path, refusal.strerror)
+        return None if refusal is None else str(refusal.strerror)
 
     def _check_same_file(self) -> None:
         """Checks that the file was not removed or replaced: what is written into a file that was is lost."""
@@ -185,6 +195,11 @@ class Database:
             raise SchemaTooNewError(
                 f"the database {self.where} has schema revision {current!r}, this release knows up to {HEAD!r}; "
                 "upgrade skill-plugin: pip install -U skill-plugin"
+            )
+        if self.read_only is not None:
+            raise StoreUnavailableError(
+                f"{self.path} has schema {current!r} and cannot be brought to {HEAD!r}, because it cannot be written: "
+                f"{self.read_only}; open it once with this release where it can"
             )
         # One transaction for all of it: two processes that start together wait for each other here, and a process
         # that is killed in the middle leaves the old schema.
@@ -289,17 +304,22 @@ def _clean(row: Any) -> Any:
     return dict(zip(row, made, strict=True)) if isinstance(row, dict) else tuple(made)
 
 
-def _engine_options(backend: str) -> dict[str, Any]:
-    if backend == "sqlite":
+def _engine_options(url: URL, *, read_only: bool) -> dict[str, Any]:
+    if read_only:
+        path = Path(str(url.database))
+        return {"creator": lambda: read_only_file.connect(path, timeout=BUSY_SECONDS)}
+    if url.get_backend_name() == "sqlite":
         return {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
     return {"pool_pre_ping": True}
 
 
-def _tune_sqlite(engine: Engine) -> None:
+def _tune_sqlite(engine: Engine, *, read_only: bool) -> None:
+    pragmas = [pragma for pragma in _PRAGMAS if not (read_only and pragma.startswith(("journal_mode", "synchronous")))]
+
     @event.listens_for(engine, "connect")
     def on_connect(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
-        for pragma in _PRAGMAS:
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
         # SQLite's own knows the letters a to z only.
         connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)

@@ -150,6 +150,8 @@ class Upkeep(Part):
                 return True, f"{self._partition.database.where}, schema {revision}"
             verdict = session.connection().execute(text("PRAGMA quick_check")).scalar()
         detail = f"{self._partition.database.where}, schema {revision}, SQLite {sqlite3.sqlite_version}, quick_check {verdict}"
+        if (why := self._partition.database.read_only) is not None:
+            detail += f", for reading only ({why})"
         return verdict == "ok", detail
 
     def _check_skills(self) -> tuple[bool, str]:

@@ -55,7 +55,7 @@ class StoreGuard:
             answer = bounded(call, self._waits)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the host goes on
             return otherwise(self._reason(exc))
-        self._warned = False
+        self._answered()
         return answer
 
     async def aask(self, call: Callable[[], T], otherwise: Callable[[str], T]) -> T:
@@ -64,8 +64,12 @@ class StoreGuard:
             answer = await abounded(call, self._waits)
         except Exception as exc:  # noqa: BLE001
             return otherwise(self._reason(exc))
-        self._warned = False
+        self._answered()
         return answer
+
+    def _answered(self) -> None:
+        """Notes that the store answers; one that is for reading only will refuse the next record all the same."""
+        self._warned = self._warned and self._store.database.read_only is not None
 
     def _waits(self) -> Iterator[float]:
         """Yields how long to wait, and then again for as long as the embedder is at work."""

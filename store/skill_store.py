@@ -109,7 +109,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         create: bool = True,
         check_embedder: bool = True,
     ) -> Self:
-        """Opens a store, making it if it does not exist.
+        """Opens a store, making it if it does not exist. One whose file cannot be written is opened for reading, without an index.
 
         Args:
             location: A folder, a `.db` file or a SQL URL (`sqlite:///...`, `postgresql+psycopg://...`); by default the
@@ -133,7 +133,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         url, folder = places(location)
         database = Database(url, create=create)
         index = indexer = None
-        if chroma is not False:
+        if chroma is not False and database.read_only is None:
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
             indexer = Indexer(database, index, owner_of(database, index))
         store = cls(Partition(database, namespace, QueryVectors(made), index, indexer, capacity=capacity))

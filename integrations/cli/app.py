@@ -13,8 +13,8 @@ from skill_plugin.integrations.cli import (
     checkpoints,
     demo,
     evolve,
+    exchange,
     histories,
-    lifecycle,
     replay,
     retrain,
     run,
@@ -50,7 +50,7 @@ command(app, "retrain")(retrain.retrain)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)
-app.add_typer(lifecycle.skills, name="skills")
+app.add_typer(exchange.skills, name="skills")
 app.add_typer(histories.histories, name="histories")
 app.add_typer(checkpoints.checkpoints, name="checkpoints")
 command(app, "doctor")(upkeep.doctor)

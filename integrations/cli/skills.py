@@ -158,57 +158,6 @@ def revise(
         _told(store.revise_text(name, text), "staged", as_json=as_json)
 
 
-@command(skills, "import")
-def import_skills(
-    settings: Settings,
-    path: Annotated[
-        Path, typer.Argument(help="A SKILL.md, a folder of skills, a .zip or a .tar.gz.", show_default=False)
-    ],
-    skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Leave invalid skills out, take the rest.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Leave aside the utility that an export recorded.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Import skills in the Agent Skills format: all of them, or none."""
-    with open_store(settings, create=True) as store:
-        report = store.import_skills(path, skip_invalid=skip_invalid, fresh=fresh)
-    if as_json:
-        print_json(report)
-        return
-    rows = [
-        {"what": what, "skills": len(names), "names": ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")}
-        for what, names in (
-            ("added", report.added),
-            ("staged, a version of a known name", report.staged),
-            ("staged, for people only", report.for_people),
-            ("already there", report.already_there),
-            ("refused", list(report.refused)),
-        )
-        if names
-    ]
-    print_table(f"imported from {path}", rows, {"what": "what", "skills": "skills", "names": "names"})
-    if report.left_out_files:
-        out.print(Text(f"{report.left_out_files} other files were left out: a skill is its SKILL.md"))
-
-
-@command(skills, "export")
-def export_skills(
-    settings: Settings,
-    path: Annotated[Path, typer.Argument(help="A folder, or a .zip.", show_default=False)],
-    names: Annotated[list[str] | None, typer.Argument(help="The skills to export \\[default: all live ones].")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over the SKILL.md files that are there.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Export skills in the Agent Skills format, with lineage and utility under metadata."""
-    with open_store(settings, create=False, index=False) as store:
-        written = store.export_skills(path, names or None, replace=replace)
-    if as_json:
-        print_json({"path": str(path), "skills": [skill.ref for skill in written]})
-    else:
-        out.print(Text(f"exported {len(written)} skills to {path}"))
-
-
 @command(skills, "history")
 def history(settings: Settings, name: Name, as_json: Json = False) -> None:
     """Tell the life of a skill."""

@@ -5,9 +5,10 @@ bytes of either can unfold into gigabytes or exhaust the stack. Empty lines and 
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -27,9 +28,8 @@ _FRONT_MATTER = re.compile(
     r"\A(?:[ \t]*\n|<!--(?:(?!-->).)*-->[ \t]*\n)*---[ \t]*\n(?P<yaml>.*?)^---[ \t]*(?:\n|\Z)(?P<body>.*)\Z",
     re.DOTALL | re.MULTILINE,
 )
-_NAME_LINE = re.compile(
-    r"^(?P<key>[\"']?name[\"']?[ \t]*:[ \t]*)[\"']?[a-z0-9-]+[\"']?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE
-)
+_NAME_LINE = re.compile(r"^(?P<key>[\"']?name[\"']?[ \t]*:)[ \t]*[^\n#]*?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE)
+_FIRST_LINE = re.compile(r"^(?P<dashes>---[ \t]*(?P<end>\r*\n))", re.MULTILINE)
 _OPENED = re.compile(r"---[ \t]*(?:\n|\Z)")
 _LINE_END = re.compile(r"\r+\n")  # also twice: what is read once must read the same again
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -72,6 +72,16 @@ def check_name(name: Any) -> str:
             "and single hyphens, such as 'refund-duplicates'"
         )
     return name
+
+
+def legal_name(text: str) -> str:
+    """Returns a name that the format allows, made of another: `acme::react-parts` is `acme-react-parts`; empty if nothing is left.
+
+    Letters lose their accents. Letters of other scripts are not spelled out: they are left away.
+    """
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    joined = re.sub(r"[^a-z0-9]+", "-", "".join(char for char in plain if not unicodedata.combining(char)))
+    return joined.strip("-")[:MAX_NAME].rstrip("-")
 
 
 def check_description(description: Any) -> str:
@@ -150,21 +160,25 @@ def _split(text: str) -> tuple[dict[Any, Any], str]:
 
 
 def renamed(text: str, name: str) -> str:
-    """Returns the same text under another name: only the front matter's `name` line changes.
+    """Returns the same text under another name, whatever its own: only the front matter's `name` line changes.
 
-    A front matter without such a line (`{name: ..., ...}`) is written anew.
+    A front matter without a line for it (`{name: ..., ...}`) is written anew; one without a name gets that line.
 
     Raises:
         InvalidSkillError: the text is not a skill, or becomes too long.
     """
-    document = parse(text)
-    wanted = replace(document, name=check_name(name))
-    made = _NAME_LINE.sub(lambda line: line["key"] + name + line["rest"], text, count=1)
-    try:
-        if parse(made) == wanted:
-            return made
-    except InvalidSkillError:
-        pass
+    front, body = _split(text)
+    extra = {key: value for key, value in front.items() if key not in ("name", "description")}
+    wanted = SkillDocument(check_name(name), check_description(front.get("description")), body, extra)
+    for made in (
+        _NAME_LINE.sub(lambda line: f"{line['key']} {name}{line['rest']}", text, count=1),
+        _FIRST_LINE.sub(lambda line: f"{line['dashes']}name: {name}{line['end']}", text, count=1),
+    ):
+        try:
+            if parse(made) == wanted:
+                return made
+        except InvalidSkillError:
+            continue
     return render(wanted)
 
 

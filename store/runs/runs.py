@@ -36,7 +36,7 @@ class Runs(Part):
         super().__init__(partition)
         self.evolve = EvolveRuns(partition)
         self.training = TrainingRuns(partition)
-        self.spool = Spool()
+        self.spool = Spool(is_kept=partition.database.read_only is None)
 
     def record(
         self,

@@ -12,9 +12,14 @@ _log = logging.getLogger(__name__)
 
 
 class Spool:
-    """Writes that wait for their store. Safe for threads. A run that is recorded twice is recorded once."""
+    """Writes that wait for their store. Safe for threads. A run that is recorded twice is recorded once.
 
-    def __init__(self) -> None:
+    Args:
+        is_kept: Off, nothing waits: a store that is for reading only will never take it.
+    """
+
+    def __init__(self, *, is_kept: bool = True) -> None:
+        self._is_kept = is_kept
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], object]] = deque()
 
@@ -23,6 +28,8 @@ class Spool:
 
     def add(self, write: Callable[[], object]) -> None:
         """Keeps a write for later."""
+        if not self._is_kept:
+            return
         with self._lock:
             self._waiting.append(write)
             if len(self._waiting) > MOST:

@@ -144,6 +144,8 @@ def _shared(one: frozenset[tuple[str, ...]], other: frozenset[tuple[str, ...]]) 
 
 def embed_tasks(database: Database, namespace: str, *, signature: str, embedder: Embedder) -> None:
     """Makes and keeps the vectors of recent tasks that have none yet; no lock is held while the model works."""
+    if database.read_only is not None:
+        return  # those that have vectors answer
     with database.read() as session:
         tasks = {task_id for _, task_id in _rewards_by_task(session, namespace)}
         known = fetch(session, _EMBEDDED, namespace=namespace, signature=signature, task_ids=sorted(tasks))

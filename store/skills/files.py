@@ -1,17 +1,17 @@
 """Skills in and out of the store as SKILL.md files, in the Agent Skills format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.records import Skill, sha256
+from skill_plugin.records import Skill
 from skill_plugin.skills import folders, skill_md
-from skill_plugin.skills.folders import SkillFile
-from skill_plugin.skills.record import SkillRecord, with_record, without_record
-from skill_plugin.skills.skill_md import SkillDocument
+from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, incoming
+from skill_plugin.skills.record import with_record
+from skill_plugin.skills.skill_files import FolderContent, SkillFile
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.library import Library
@@ -23,7 +23,12 @@ _BATCH = 64
 
 @dataclass
 class SkillImport:
-    """The result of an import for each skill, by name; `refused` says why, by place."""
+    """The result of an import for each skill, by name; `refused`, `not_read` and `notes` say why, by place.
+
+    `refused` are SKILL.md files with something wrong, `not_read` what lies where nothing is read (hidden, too deep, behind a link),
+    `notes` what a person should know of a name. `left_out` has the files beside each SKILL.md, `missing` those of them that its text
+    names.
+    """
 
     read: int = 0
     added: list[str] = field(default_factory=list)
@@ -31,47 +36,45 @@ class SkillImport:
     already_there: list[str] = field(default_factory=list)
     for_people: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    not_read: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     left_out_files: int = 0
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """A skill that may come in."""
-
-    where: str
-    text: str
-    document: SkillDocument
-    record: SkillRecord | None
-
-    @property
-    def content(self) -> str:
-        """The skill's content as a hash: two skills of one content are one skill, whatever they are called."""
-        return sha256(f"{self.document.description}\0{self.document.body.strip()}")
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
 
 
 class SkillExchange(Library):
     """Importing and exporting."""
 
-    def import_skills(self, path: str | Path, *, skip_invalid: bool = False, fresh: bool = False) -> SkillImport:
+    def import_skills(
+        self,
+        path: str | Path | FolderContent,
+        *,
+        skip_invalid: bool = False,
+        fresh: bool = False,
+        names: Names = "keep",
+    ) -> SkillImport:
         """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
         text or a content that exists is left out; a skill that its author keeps from models (`disable-model-invocation: true`) is
         staged, until a person promotes it. What `export_skills` wrote comes back with its id, its version
-        number and its utility.
+        number and its utility. A skill is called what its front matter says, and after its folder if that says nothing.
 
         Args:
-            path: A SKILL.md, a folder of skill folders, a .zip or a .tar.gz.
+            path: A SKILL.md, a folder of skill folders, a .zip or a .tar.gz; or what `folders.read_skills` read of one.
             skip_invalid: Leave invalid skills out instead of refusing all; a hostile archive is always refused.
             fresh: Leave the record of an exported skill aside.
+            names: `adapt` makes a legal name of one that the format does not allow: of `acme::parts`, `acme-parts`.
 
         Raises:
             InvalidSkillError: there is nothing to import, or something is wrong with it.
             CapacityError: the namespace is full of protected skills.
         """
-        found = folders.read_skills(path)
-        report = SkillImport(read=len(found.skills), left_out_files=found.left_out)
-        ready = [made for skill in found.skills if (made := self._ready(skill, report, fresh=fresh)) is not None]
+        check_names(names)
+        found = path if isinstance(path, FolderContent) else folders.read_skills(path)
+        report = SkillImport(read=len(found.skills), left_out_files=found.left_out, not_read=dict(found.not_read))
+        ready = self._ready(found, report, names=names)
         if report.refused and not skip_invalid:
             where, reason = next(iter(report.refused.items()))
             more = f" (and {len(report.refused) - 1} more)" if len(report.refused) > 1 else ""
@@ -83,7 +86,7 @@ class SkillExchange(Library):
         with self._partition.write() as session:
             contents = self._contents(session)
             for made, vector in zip(ready, vectors, strict=True):
-                self._take(session, made, vector, contents, report)
+                self._take(session, replace(made, record=None) if fresh else made, vector, contents, report)
             crashpoint("import.middle")
         crashpoint("import.after")
         return report
@@ -114,20 +117,32 @@ class SkillExchange(Library):
         folders.write_skills(path, texts, replace=replace)
         return skills
 
-    def _ready(self, skill: SkillFile, report: SkillImport, *, fresh: bool) -> _Ready | None:
-        try:
-            if skill.error is not None:
-                raise InvalidSkillError(skill.error)
-            text, record = without_record(skill.text)
-            document = skill_md.parse(text)
-            if skill.folder and document.name != skill.folder:
-                raise InvalidSkillError(
-                    f"it is named {document.name!r}, its folder {skill.folder!r}; give both one name"
-                )
-        except InvalidSkillError as exc:
-            report.refused[skill.where] = str(exc)
-            return None
-        return _Ready(skill.where, text, document, None if fresh else record)
+    @staticmethod
+    def _ready(found: FolderContent, report: SkillImport, *, names: Names) -> list[IncomingSkill]:
+        """Returns the skills that may come in, and notes in the report what is to be known of them."""
+        ready: dict[str, IncomingSkill] = {}
+        several = []
+        for file in found.skills:
+            try:
+                skill = incoming(file, names=names)
+                name = skill.document.name
+                other = ready.setdefault(name, skill)
+                if other.called != skill.called:
+                    raise InvalidSkillError(
+                        f"its name {skill.called!r} would be {name!r} here, and so would {other.called!r} in "
+                        f"{other.file.where!r}; rename one of them"
+                    )
+            except InvalidSkillError as exc:
+                report.refused[file.where] = str(exc)
+                continue
+            several.append(skill)
+            if skill.note:
+                report.notes[skill.file.where] = skill.note
+            if skill.file.beside:
+                report.left_out[name] = [*report.left_out.get(name, []), *skill.file.beside]
+            if missing := skill.missing:
+                report.missing[name] = [*report.missing.get(name, []), *missing]
+        return several
 
     def _embed(self, texts: list[str]) -> list[Vector]:
         vectors: list[Vector] = []
@@ -144,10 +159,10 @@ class SkillExchange(Library):
             col(SkillVersionRow.number) == col(SkillRow.live_version),
         )
         rows = session.exec(statement).all()
-        return {_Ready("", text, skill_md.parse(text), None).content: name for name, text in rows}
+        return {IncomingSkill(SkillFile("", ""), text, skill_md.parse(text)).content: name for name, text in rows}
 
     def _take(
-        self, session: Session, made: _Ready, vector: Vector, contents: dict[str, str], report: SkillImport
+        self, session: Session, made: IncomingSkill, vector: Vector, contents: dict[str, str], report: SkillImport
     ) -> None:
         name = made.document.name
         known = session.exec(
@@ -177,13 +192,13 @@ class SkillExchange(Library):
         )
         contents[made.content] = name
         if known is not None:
-            versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.where)
+            versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.file.where)
             report.staged.append(name)
             return
         if made.document.is_for_people:
-            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.where)
+            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.file.where)
             report.for_people.append(name)
             return
         self._go_live(session, skill, version)
-        versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.where)
+        versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.file.where)
         report.added.append(name)

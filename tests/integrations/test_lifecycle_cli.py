@@ -164,18 +164,6 @@ def test_export_and_import_between_homes(cli, library, tmp_path):
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["sorting"]
 
 
-def test_import_can_leave_out_what_is_invalid(cli, tmp_path):
-    for name, text in (("adding", skill_text()), ("bad", "nothing")):
-        (tmp_path / "in" / name).mkdir(parents=True)
-        (tmp_path / "in" / name / "SKILL.md").write_text(text)
-    (tmp_path / "in" / "notes.txt").write_text("x")
-    told = cli("skills", "import", tmp_path / "in", "--skip-invalid")
-
-    assert "refused" in told
-    assert "1 other files were left out" in told
-    assert listed(cli) == ["adding"]
-
-
 def test_a_whole_store_moves_in_one_file(cli, library, tmp_path):
     file = tmp_path / "store.jsonl.gz"
     counts = json.loads(cli("export", file, "--json"))

@@ -86,17 +86,6 @@ def test_hidden_folders_are_left_out_and_small_letters_are_not(tmp_path):
     assert found(tmp_path / "skills") == {**TEXTS, "skills": skill_text()}
 
 
-def test_a_linked_file_or_folder_is_not_followed(tmp_path):
-    root = lay_out(tmp_path / "skills", {"adding": skill_text()})
-    outside = lay_out(tmp_path / "outside", {"sorting": TEXTS["sorting"]})
-    root.joinpath("linked").symlink_to(outside)
-    root.joinpath("other").mkdir()
-    root.joinpath("other", "SKILL.md").symlink_to(outside / "sorting" / "SKILL.md")
-
-    assert found(root) == {"adding": skill_text()}
-    assert found(tmp_path / "skills" / "linked") == {"sorting": TEXTS["sorting"]}
-
-
 @pytest.mark.parametrize("make", [lambda place: None, lambda place: place.mkdir(), lambda place: lay_out(place, {})])
 def test_a_place_without_skills_says_so_in_one_line(tmp_path, make):
     make(tmp_path / "x")
@@ -135,6 +124,16 @@ def test_nothing_that_is_there_is_overwritten(tmp_path):
     assert (tmp_path / "out.zip").read_bytes() == before
     write_skills(tmp_path / "out", {"adding": "new"})
     assert found(tmp_path / "out") == {"adding": "new", "sorting": "mine"}
+
+
+def test_nothing_is_written_through_a_link_that_leads_out(tmp_path):
+    tmp_path.joinpath("outside").mkdir()
+    tmp_path.joinpath("out").mkdir()
+    tmp_path.joinpath("out", "sorting").symlink_to(tmp_path / "outside")
+    with pytest.raises(InvalidSkillError, match="a link that leads out of the folder has that name"):
+        write_skills(tmp_path / "out", TEXTS, replace=True)
+
+    assert list(tmp_path.joinpath("outside").iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["file/out", "file/out.zip", "nowhere/out.zip"])

@@ -12,7 +12,7 @@ import pytest
 
 from fakes import skill_text
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.skills import folders
+from skill_plugin.skills import archives, folders, skill_files
 from skill_plugin.skills.skill_md import MAX_BYTES
 
 GOOD = skill_text()
@@ -84,16 +84,52 @@ def test_links_and_devices_in_a_tar(refused, tmp_path, kind):
     info = tarfile.TarInfo("sorting/SKILL.md")
     info.type, info.linkname = kind, "/etc/passwd"
 
-    assert "link or a device" in refused(make_tar(tmp_path / "a.tar", info))
+    assert "link that leads out of the archive, or a device" in refused(make_tar(tmp_path / "a.tar", info))
 
 
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
-@pytest.mark.parametrize("name", ["sorting/SKILL.md", "sorting/data"])
-def test_links_and_devices_in_a_zip(refused, tmp_path, kind, name):
-    info = zipfile.ZipInfo(name)
+KINDS = [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_links_and_devices_in_a_zip(refused, tmp_path, kind):
+    info = zipfile.ZipInfo("sorting/SKILL.md")
     info.external_attr = (kind | 0o777) << 16
 
-    assert "link or a device" in refused(make_zip(tmp_path / "a.zip", (info, "/etc/passwd")))
+    assert "link that leads out of the archive, or a device" in refused(
+        make_zip(tmp_path / "a.zip", (info, "/etc/passwd"))
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_link_or_device_that_is_not_read_harms_nobody(store, tmp_path, kind):
+    info = zipfile.ZipInfo("sorting/data")
+    info.external_attr = (kind | 0o777) << 16
+    report = store.import_skills(make_zip(tmp_path / "a.zip", (info, "/etc/passwd")))
+
+    assert (report.added, report.left_out_files, report.not_read) == (["adding"], 1, {})
+
+
+def test_links_in_circles_and_links_without_end(refused, tmp_path):
+    members = [link("sorting/SKILL.md", "../b/SKILL.md"), link("b/SKILL.md", "../sorting/SKILL.md")]
+    chain = [link(f"c{number}/SKILL.md", f"../c{number + 1}/SKILL.md") for number in range(200)]
+    for more in (members, chain, [link("sorting/SKILL.md", "a/" * 2000), link("sorting/SKILL.md", "..")]):
+        assert "it is a link" in refused(make_tar(tmp_path / "a.tar", *more))
+
+
+def test_thousands_of_links_that_lead_through_each_other(store, tmp_path):
+    """Each of them is forty hops long; the steps that all may take together are limited."""
+    chain = [link(f"x{number}", f"x{number + 1}/" + "y/../" * 20) for number in range(40)]
+    many = [link(f"l{number}", "x0") for number in range(5000)]
+    hidden = [f".h/{'a/' * 40}SKILL.md"]
+    report = store.import_skills(make_tar(tmp_path / "a.tar.gz", *chain, *many, *hidden))
+
+    assert (report.added, len(report.not_read)) == (["adding"], 1)
+
+
+def link(name, target):
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = tarfile.SYMTYPE, target
+    return made
 
 
 def patched(path, field, value):
@@ -126,7 +162,7 @@ def test_a_method_that_cannot_be_unpacked_piece_by_piece(refused, tmp_path, meth
 
 
 def test_a_zip_of_too_many_bytes_in_small_pieces(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_UNPACKED", 2**20)
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 2**20)
     members = [(f"s{number}/SKILL.md", " " * 60_000) for number in range(30)]
 
     assert "unfolds into more than" in refused(make_zip(tmp_path / "a.zip", *members))
@@ -182,7 +218,7 @@ def test_too_many_members_of_a_tar(refused, tmp_path, kind):
 
 
 def test_too_many_members_of_a_zip_and_a_folder(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_MEMBERS", 50)
+    monkeypatch.setattr(skill_files, "MAX_MEMBERS", 50)
     folder = tmp_path / "skills" / "adding"
     folder.mkdir(parents=True)
     for number in range(60):
@@ -193,7 +229,7 @@ def test_too_many_members_of_a_zip_and_a_folder(refused, tmp_path, monkeypatch):
 
 
 def test_too_many_skills(refused, tmp_path, monkeypatch):
-    monkeypatch.setattr(folders, "MAX_SKILLS", 5)
+    monkeypatch.setattr(skill_files, "MAX_SKILLS", 5)
     names = [f"s{number}/SKILL.md" for number in range(9)]
     for name in names:
         path = tmp_path / "skills" / name
@@ -238,13 +274,15 @@ def test_front_matter_that_is_made_to_hurt(refused, tmp_path, front, says):
     assert any(word in message for word in says.split("|"))
 
 
-@pytest.mark.parametrize("key", ["name", "description"])
 @pytest.mark.parametrize("value", ["[" + "a, " * 2_000 + "]", "null", "{a: b}"])
+@pytest.mark.parametrize("key", ["name", "description"])
 def test_a_name_or_description_of_another_kind(refused, tmp_path, key, value):
     fields = {"name": "adding", "description": "How to add", key: value}
     text = "".join(f"{name}: {given}\n" for name, given in fields.items())
+    place = tmp_path / "loose.md"  # without a folder whose name it could have
+    place.write_text(f"---\n{text}---\nBody")
 
-    assert f"needs a {key}" in refused(make_zip(tmp_path / "a.zip", text=f"---\n{text}---\nBody"))
+    assert f"needs a {key}" in refused(place)
 
 
 @pytest.mark.parametrize(
@@ -271,10 +309,14 @@ def test_bytes_that_are_no_skill(refused, tmp_path, content, says):
 def test_folders_too_deep(refused, tmp_path):
     deep = tmp_path / "skills" / "/".join("d" * 30)
     deep.mkdir(parents=True)
+    deep.joinpath("SKILL.md").write_text(GOOD)
 
     name = f"{'d/' * 30}SKILL.md"
-    for place in (tmp_path / "skills", make_zip(tmp_path / "a.zip", name), make_tar(tmp_path / "a.tar", name)):
-        assert "nested deeper than 10 folders" in refused(place)
+    for place in (make_zip(tmp_path / "a.zip", name), make_tar(tmp_path / "a.tar", name), tmp_path / "skills"):
+        found = folders.look_into(place)
+        assert [reason[:33] for reason in found.not_read.values()] == ["it is nested deeper than 10 folder"[:33]]
+        assert [skill.folder for skill in found.skills] == ["adding"] * place.is_file()
+    assert "nested deeper than 10 folders" in refused(tmp_path / "skills")
 
 
 def test_a_loop_of_folders_ends(store, tmp_path):
@@ -292,7 +334,7 @@ def test_a_pipe_called_like_a_skill_is_not_waited_for(refused, tmp_path):
     folder.mkdir(parents=True)
     os.mkfifo(folder / "SKILL.md")
 
-    assert "there is no SKILL.md" in refused(tmp_path / "skills")
+    assert "it is not a file but a device or a pipe" in refused(tmp_path / "skills")
 
 
 def test_an_encrypted_zip(refused, tmp_path):

@@ -15,8 +15,8 @@ SEED = 2425
 
 SOURCES = (crash_oracle.ROOT / "store").rglob("*.py")
 FOUND = sorted({name for path in SOURCES for name in re.findall(r'crashpoint\("([^"]+)"\)', path.read_text())})
-POINTS = [name for name in FOUND if not name.startswith("checkpoint.")]
-"""Those of a library; `test_checkpoints.py` has the registry's."""
+POINTS = [name for name in FOUND if not name.startswith(("checkpoint.", "sync."))]
+"""Those of a library; `test_checkpoints.py` has the registry's, `test_sync_faults.py` those of a sync."""
 
 
 @pytest.fixture(scope="module")

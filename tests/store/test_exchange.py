@@ -249,16 +249,6 @@ def test_a_full_namespace_takes_none_of_them(open_store, tmp_path):
     assert [skill.name for skill in store.list()] == ["mine"]
 
 
-def test_a_folder_of_another_name_is_refused_and_a_loose_file_is_not(store, tmp_path):
-    write(tmp_path / "in", skill_text()).joinpath("adding").rename(tmp_path / "in" / "summing")
-    with pytest.raises(InvalidSkillError, match="it is named 'adding', its folder 'summing'; give both one name"):
-        store.import_skills(tmp_path / "in")
-    loose = tmp_path / "loose.md"
-    loose.write_text(skill_text())
-
-    assert store.import_skills(loose).added == ["adding"]
-
-
 @pytest.mark.parametrize(
     ("text", "ok"),
     [

@@ -43,7 +43,7 @@ def test_a_part_of_a_store_keeps_it_open(home):
     runs = SkillStore.open(home, embedder="hashing", chroma=False).runs
     gc.collect()
 
-    assert runs.staged() == []
+    assert runs.staged("none") == []
 
 
 def test_a_store_can_be_closed_while_chroma_starts(tmp_path, monkeypatch):

@@ -1,0 +1,165 @@
+"""`skill-plugin skills import | export | sync`: skills in and out as SKILL.md files."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from skill_plugin.integrations.cli.console import fail, out, print_json, print_table
+from skill_plugin.integrations.cli.lifecycle import skills
+from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.wiring import open_store
+from skill_plugin.settings import Settings
+from skill_plugin.skills.folders import read_skills
+
+if TYPE_CHECKING:
+    from skill_plugin.store.skills.files import SkillImport
+
+__all__ = ["skills"]
+
+SHOWN = 8
+"""Lines of one kind that are shown; `--json` has all."""
+
+SAID = {
+    "import": ("to import", "imported"),
+    "write": ("to write", "written"),
+    "retire": ("to retire", "retired"),
+    "remove": ("to remove", "removed"),
+    "deleted": ("deleted on one side (--delete does it on the other)",) * 2,
+}
+"""The actions of a sync in words, planned and done."""
+
+Names = Annotated[str, typer.Option(help="For names that the format does not allow: keep (refuse them) or adapt.")]
+
+
+@command(skills, "import")
+def import_skills(
+    settings: Settings,
+    path: Annotated[
+        Path, typer.Argument(help="A SKILL.md, a folder of skills, a .zip or a .tar.gz.", show_default=False)
+    ],
+    strict: Annotated[bool, typer.Option("--strict", help="Take all of them or, if one is invalid, none.")] = False,
+    names: Names = "keep",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Leave aside the utility that an export recorded.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", hidden=True, help="The default, unless --strict is given.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Import skills in the Agent Skills format; what is invalid is left out and named."""
+    found = read_skills(path)  # what is wrong with it must not make a store
+    with open_store(settings, create=True) as store:
+        report = store.import_skills(found, skip_invalid=skip_invalid or not strict, fresh=fresh, names=names)  # type: ignore[arg-type] # the store says what it may be
+    taken = len(report.added) + len(report.staged) + len(report.for_people) + len(report.already_there)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report, path)
+    if not taken:
+        fail(f"none of the {report.read} skills in {str(path)!r} was imported; correct what was refused")
+
+
+@command(skills, "export")
+def export_skills(
+    settings: Settings,
+    path: Annotated[Path, typer.Argument(help="A folder, or a .zip.", show_default=False)],
+    names: Annotated[list[str] | None, typer.Argument(help="The skills to export \\[default: all live ones].")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over the SKILL.md files that are there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Export skills in the Agent Skills format, with lineage and utility under metadata."""
+    with open_store(settings, create=False, index=False) as store:
+        written = store.export_skills(path, names or None, replace=replace)
+    if as_json:
+        print_json({"path": str(path), "skills": [skill.ref for skill in written]})
+    else:
+        out.print(Text(f"exported {len(written)} skills to {path}"))
+
+
+@command(skills, "sync")
+def sync(
+    settings: Settings,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder of skills, such as .claude/skills.", show_default=False)
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, and change nothing.")] = False,
+    prefer: Annotated[
+        str | None, typer.Option(help="Whose text counts where both sides changed: store or files.")
+    ] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Do on the other side what was deleted on one.")] = False,
+    names: Names = "keep",
+    as_json: Json = False,
+) -> None:
+    """Bring a folder of SKILL.md files and the live skills in step, both ways."""
+    from skill_plugin.store import sync_skills  # noqa: PLC0415 - SQLModel takes half a second
+
+    with open_store(settings, create=not dry_run) as store:
+        report = sync_skills(store, folder, dry_run=dry_run, prefer=prefer, delete=delete, names=names)  # type: ignore[arg-type] # it says what they may be
+    if as_json:
+        print_json(report)
+    else:
+        for step in report.steps:
+            end = f" -> {step.result}" if step.result else ""
+            out.print(Text(f"{step.action}  {step.name}: {step.why} ({step.where}){end}"), soft_wrap=True)
+        print_reasons("refused", report.refused, every=True)
+        print_reasons("not read", report.not_read)
+        counts = Counter(step.action for step in report.steps if not step.has_failed)
+        said = [f"{number} {SAID.get(what, (what, what))[not dry_run]}" for what, number in counts.items()]
+        out.print(Text(", ".join([f"{report.unchanged} unchanged", *said])), soft_wrap=True)
+    if failed := [step.name for step in report.steps if step.has_failed]:
+        fail(f"{', '.join(failed)}: not done; see what is said of each, and sync again")
+    if conflicts := report.names("conflict"):
+        fail(
+            f"{', '.join(conflicts)}: changed on both sides and left alone; decide with --prefer store or --prefer files"
+        )
+
+
+def _print(report: "SkillImport", path: Path) -> None:
+    rows = [
+        {"what": what, "skills": len(names), "names": ", ".join(names[:SHOWN]) + (", ..." if names[SHOWN:] else "")}
+        for what, names in (
+            ("added", report.added),
+            ("staged, a version of a known name", report.staged),
+            ("staged, for people only", report.for_people),
+            ("already there", report.already_there),
+        )
+        if names
+    ]
+    if rows:
+        print_table(f"imported from {path}", rows, {"what": "what", "skills": "skills", "names": "names"})
+    imported = len(report.added) + len(report.staged) + len(report.for_people)
+    counts = {
+        "already there": len(report.already_there),
+        "refused": len(report.refused),
+        "not read": len(report.not_read),
+    }
+    out.print(Text(", ".join([f"{imported} imported", *(f"{n} {what}" for what, n in counts.items() if n)])))
+    print_reasons("refused", report.refused, every=True)
+    print_reasons("not read", report.not_read)
+    print_reasons("note", report.notes)
+    if report.left_out_files:
+        out.print(Text(f"{report.left_out_files} other files were left out: a skill is its SKILL.md"))
+    print_lines("left out", (f"{name}: {_few(files)}" for name, files in report.left_out.items()))
+    missing = (f"{name}: its text names {_few(files)}, not in the library" for name, files in report.missing.items())
+    print_lines("incomplete", missing)
+
+
+def print_reasons(kind: str, reasons: Mapping[str, str], *, every: bool = False) -> None:
+    """Prints a line for each place, with what is said of it."""
+    print_lines(kind, (f"{where}: {reason}" for where, reason in reasons.items()), every=every)
+
+
+def print_lines(kind: str, lines: Iterable[str], *, every: bool = False) -> None:
+    """Prints lines of one kind: every one, or some and how many more there are."""
+    found = list(lines)
+    for line in found if every else found[:SHOWN]:
+        out.print(Text(f"{kind}  {' '.join(line.split())}"), soft_wrap=True)
+    if not every and len(found) > SHOWN:
+        out.print(Text(f"{kind}  ... and {len(found) - SHOWN} more; --json has all"))
+
+
+def _few(files: list[str]) -> str:
+    return ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
