@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skill_plugin.checkpoints import MARGIN, MIN_DECISIONS
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.integrations.cli.console import out, print_json, print_table, shown
+from skill_plugin.integrations.cli.console import note, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
@@ -47,9 +47,9 @@ def list_(
         return
     rows = [{**asdict(one), "said": _gate(one, events)} for one in found]
     columns = {"id": "id", "status": "status", "base_model": "base model", "parent": "parent", "said": "gate"}
-    print_table("checkpoints", rows, {**columns, "created_at": "registered"})
+    print_table("checkpoints", rows, {**columns, "created_at": "registered"}, alone=True)
     if found and status is None and not any(one.status == "live" for one in found):
-        out.print(Text("none is live: the base model writes"))
+        note("none is live: the base model writes")
 
 
 @command(checkpoints, "show")

@@ -28,6 +28,8 @@ from skill_plugin.settings import Settings
 if TYPE_CHECKING:
     from skill_plugin.graphs import EvolveReport, EvolveSettings
 
+_COLUMNS = {"generation": "generation", "rollouts": "rollouts", "mean": "mean reward", "passed": "passed"}
+
 
 def evolve(
     settings: Settings,
@@ -182,11 +184,10 @@ def _title(progress: "EvolveReport") -> Text:
 
 def _table(progress: "EvolveReport") -> Table:
     table = Table(header_style="bold")
-    for heading in ("generation", "rollouts", "mean reward", "passed"):
+    for heading in _COLUMNS.values():
         table.add_column(heading, justify="right")
     for number, tally in sorted(progress.generations.items()):
-        share = tally.passed / tally.rollouts if tally.rollouts else None
-        table.add_row(*(shown(value) for value in (number, tally.rollouts, tally.mean, share)))
+        table.add_row(*(shown(value) for value in (number, tally.rollouts, tally.mean, tally.share)))
     return table
 
 
@@ -217,8 +218,11 @@ def _solved(progress: "EvolveReport") -> str:
 
 
 def _report(progress: "EvolveReport") -> None:
-    out.print(_title(progress))
-    out.print(_table(progress))
+    rows = [
+        {"generation": number, "rollouts": tally.rollouts, "mean": tally.mean, "passed": tally.share}
+        for number, tally in sorted(progress.generations.items())
+    ]
+    print_table(_title(progress).plain, rows, _COLUMNS)
     out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))
     if not progress.outcome.startswith("finished"):
         out.print(Text("the same command resumes from here"))

@@ -1,19 +1,21 @@
 """`skill-plugin search`, `skill-plugin skills ...`: questions to the library, and additions to it."""
 
 import difflib
+import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.markdown import Markdown
 from rich.text import Text
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.integrations.cli.console import out, print_json, print_table
+from skill_plugin.integrations.cli.console import note, out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
-from skill_plugin.records import Skill, split_ref
+from skill_plugin.records import Skill, Status, split_ref
 from skill_plugin.settings import Settings
 from skill_plugin.skills import skill_md
 
@@ -35,19 +37,27 @@ def search(
     family: Annotated[
         str | None, typer.Option(help="For same-family: the family of tasks that the skills served.")
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="The floor: leave out what is less alike than this \\[default: 0.25]."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the skills for a task."""
+    from skill_plugin.store import DEFAULT_MIN_SCORE  # noqa: PLC0415 - the store takes half a second to import
+
     with open_store(settings, create=False, index=False) as store:
-        found = store.search(query, k, strategy=strategy, family=family)
+        floor = DEFAULT_MIN_SCORE if min_score is None else min_score
+        found = store.search(query, k, strategy=strategy, family=family, min_score=floor)
     hits = [asdict(hit) | {"ref": hit.ref, "dense": hit.why["dense"], "lexical": hit.why["lexical"]} for hit in found]
     if as_json:
         print_json(hits)
     elif hits:
         columns = {"score": "score", "dense": "dense", "lexical": "lexical", "name": "name", "ref": "skill@version"}
-        print_table("skills", hits, columns | {"utility": "utility", "description": "description"})
+        columns |= {"utility": "utility", "description": "description"}
+        print_table("skills", hits, columns, alone=True)
     else:
-        out.print(Text(f"none: {found.reason}"))
+        note(f"none: {found.reason}")
 
 
 @command(skills, "list")
@@ -94,10 +104,13 @@ def list_skills(
     elif as_json:
         print_json(rows)
     else:
-        columns = ("name", "status", "version", "utility", "uses", "wins", "author", "description")
-        print_table("skills", rows, dict(zip(columns, columns, strict=True)))
+        columns = ("status", "name", "version", "utility", "uses", "wins", "author", "description")
+        print_table("skills", rows, dict(zip(columns, columns, strict=True)), alone=True)
+        if rows:
+            counts = Counter(row["status"] for row in rows)
+            note(", ".join(f"{counts[one]} {one}" for one in get_args(Status) if counts[one]))
         if page.next_offset is not None:
-            out.print(Text(f"{len(rows)} of {page.total}; continue with --offset {page.next_offset}"))
+            note(f"{len(rows)} of {page.total}; continue with --offset {page.next_offset}")
 
 
 @command(skills, "show")
@@ -117,7 +130,8 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     )
     out.print(Text(f"{lift.sentence} ({used})", style="italic"))
     out.print()
-    out.print(Markdown(skill_md.parse(skill.text).body))
+    body = skill_md.parse(skill.text).body
+    out.print(Markdown(body) if sys.stdout.isatty() else Text(body))
     out.print()
     rows = [asdict(version) for version in versions]
     columns = ("number", "status", "generation", "parent", "author", "created_at")
@@ -218,7 +232,7 @@ def history(settings: Settings, name: Name, as_json: Json = False) -> None:
         print_json(rows)
     else:
         columns = ("at", "kind", "version", "by", "reason")
-        print_table(f"history of {name}", rows, dict(zip(columns, columns, strict=True)))
+        print_table(f"history of {name}", rows, dict(zip(columns, columns, strict=True)), alone=True)
 
 
 @command(skills, "diff")

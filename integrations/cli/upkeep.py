@@ -22,7 +22,8 @@ def doctor(settings: Settings, as_json: Json = False) -> None:
         print_json([asdict(check) for check in checks])
     else:
         rows = [asdict(check) | {"state": "ok" if check.ok else "WRONG"} for check in checks]
-        print_table(f"store in {where}", rows, {"name": "check", "state": "state", "detail": "detail"})
+        columns = {"state": "state", "name": "check", "detail": "detail"}
+        print_table(f"store in {where}", rows, columns, alone=True)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 

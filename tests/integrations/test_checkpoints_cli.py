@@ -39,7 +39,7 @@ def listed(cli, *words):
 class TestCommands:
     def test_list(self, cli, nights):
         table = cli("checkpoints", "list")
-        rows = {line.split()[1]: line for line in table.splitlines() if "ckpt_" in line}
+        rows = {line.split()[0]: line for line in table.splitlines() if "ckpt_" in line}
 
         assert list(rows) == nights[::-1]
         assert ["live" in rows[nights[0]], "refused" in rows[nights[1]]] == [True, True]
@@ -76,7 +76,7 @@ class TestCommands:
         assert cli("checkpoints", "rollback", "--reason", "odd") == f"{nights[0]} is live\n"
         assert json.loads(cli("checkpoints", "rollback", "--to", nights[2], "--json"))["live"]["id"] == nights[2]
         assert "the base model writes" in cli("checkpoints", "rollback", "--to", "base model")
-        assert "none is live: the base model writes" in cli("checkpoints", "list")
+        assert set(listed(cli).values()) == {"candidate", "retired"}
         assert "no checkpoint is live" in cli("checkpoints", "rollback", code=1)
         assert "was never live" in cli("checkpoints", "rollback", "--to", nights[1], code=1)
 
