@@ -118,8 +118,10 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     """Show one skill: its text, its versions, whether it helps and how sure that is."""
     with open_store(settings, create=False, index=False) as store:
         skill, versions, lift = store.get(name), store.versions(split_ref(name)[0]), store.lift(split_ref(name)[0])
+        seen = store.runs.sightings(name)
     if as_json:
-        print_json(asdict(skill) | {"versions": versions, "lift": asdict(lift), "helps": lift.sentence})
+        found = {"versions": versions, "lift": asdict(lift), "helps": lift.sentence, "seen": asdict(seen)}
+        print_json(asdict(skill) | found)
         return
     out.print(Text(f"{skill.name}  {skill.ref}  {skill.status}{'  pinned' if skill.pinned else ''}", style="bold"))
     out.print(Text(skill.description))
@@ -128,7 +130,7 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
         if skill.utility is None
         else f"utility {skill.utility:.2f}, {skill.wins} of {skill.uses} uses passed"
     )
-    out.print(Text(f"{lift.sentence} ({used})", style="italic"))
+    out.print(Text(f"{lift.sentence} ({used}; {seen.sentence})", style="italic"))
     out.print()
     body = skill_md.parse(skill.text).body
     out.print(Markdown(body) if sys.stdout.isatty() else Text(body))

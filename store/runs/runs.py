@@ -12,6 +12,7 @@ from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.runs import outcomes, revisions
 from skill_plugin.store.runs.evolve_runs import EvolveRuns
 from skill_plugin.store.runs.revisions import ParsedRevision, PromptGroup, StagedRevision
+from skill_plugin.store.runs.sightings import Sightings, sightings
 from skill_plugin.store.runs.spool import Spool
 from skill_plugin.store.runs.training_runs import TrainingRuns
 
@@ -90,6 +91,11 @@ class Runs(Part):
         """Returns the rollouts that a run recorded, in order; none for an unknown run."""
         with self._partition.read() as session:
             return list(outcomes.rollouts_of(session, self._namespace, run_id))
+
+    def sightings(self, name: str) -> Sightings:
+        """Returns in how many of its runs a model saw a skill's text; with `name@2` those under that version."""
+        with self._partition.read() as session:
+            return sightings(session, self._namespace, name)
 
     def stage(
         self,
