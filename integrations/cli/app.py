@@ -15,6 +15,7 @@ from skill_plugin.integrations.cli import (
     evolve,
     histories,
     lifecycle,
+    progress,
     retrain,
     run,
     serve,
@@ -22,20 +23,26 @@ from skill_plugin.integrations.cli import (
     upkeep,
 )
 from skill_plugin.integrations.cli.console import out
-from skill_plugin.integrations.cli.options import command
+from skill_plugin.integrations.cli.options import Quiet, Verbose, command
 
 app = typer.Typer(
     name="skill-plugin",
     help="A library of skills that lets any LangGraph agent get better at its work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
+    context.with_resource(progress.log_lines())
+    progress.choose(quiet=quiet, verbose=verbose)
     if version:
         out.print(__version__, highlight=False)
         raise typer.Exit

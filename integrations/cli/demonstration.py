@@ -32,7 +32,7 @@ from skill_plugin.gates.decision import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
 from skill_plugin.integrations.cli.batch import Graph, graph_input
 from skill_plugin.integrations.cli.console import out, print_table
-from skill_plugin.integrations.cli.progress import lines, watched
+from skill_plugin.integrations.cli.progress import lines, told, watched
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Task
 from skill_plugin.settings import Settings
@@ -166,6 +166,7 @@ def _offer_harm(store: SkillStore, graph: Graph, heldout: list[Task]) -> GateDec
 def _in_new_process(settings: Settings, folder: Path) -> dict[str, Any]:
     report = folder / "restart.json"
     command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--again", "--json", str(report)]
+    command += [] if told() else ["--quiet"]
     shared = ["--home", str(settings.home), "--namespace", settings.namespace, "--embedder", settings.embedder]
     out.print("\nThe same questions in a new process, which has only the store on disk:", highlight=False)
     subprocess.run([*command, *shared], check=True)  # noqa: S603 - our own command

@@ -1,6 +1,6 @@
 """`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be resumed at any time."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +23,7 @@ from skill_plugin.integrations.cli.options import (
     Tasks,
     Writer,
 )
+from skill_plugin.integrations.cli.progress import lines, watched
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -167,14 +168,15 @@ def _prices(given: str | None) -> Prices | None:
 
 
 def _watching(progress: "EvolveReport", plan: "EvolveSettings") -> AbstractContextManager[Any]:
-    """Shows a table that follows the run, on a terminal only."""
-    live = Live(
+    """Shows a table that follows the run; without a terminal a line every so often."""
+    if not watched():
+        return lines(lambda: f"{_title(progress)}; {_spent(progress, plan)}" if progress.run_id else "evolve begins")
+    return Live(
         get_renderable=lambda: Group(_title(progress), _table(progress), Text(_spent(progress, plan))),
         console=err,
         refresh_per_second=2,
         transient=True,
     )
-    return live if err.is_terminal else nullcontext()
 
 
 def _title(progress: "EvolveReport") -> Text:

@@ -15,6 +15,7 @@ from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.files import files
 from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.cli.progress import watched
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 
@@ -179,6 +180,6 @@ def _bar(doing: str, total: int | None = None) -> Iterator[Callable[[int, int], 
     """Shows a bar on a terminal; yields its update, called with how many bytes are done, and rows or rollouts."""
     text = TextColumn("{task.description} {task.fields[count]}")
     parts = (SpinnerColumn(), text, BarColumn(), TimeElapsedColumn())
-    with Progress(*parts, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*parts, console=err, transient=True, disable=not watched()) as bar:
         task = bar.add_task(doing, total=total, count=0)
         yield lambda done, count: bar.update(task, completed=done, count=count)

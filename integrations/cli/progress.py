@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import err
+from skill_plugin.integrations.cli.console import err, fail
 
 EVERY_S = 20.0
 """Seconds between two lines of a command that follows its work without a terminal."""
@@ -32,19 +32,25 @@ def log_lines() -> Iterator[None]:
     """Puts the log's warnings on standard error while the block runs, and what `tell` says."""
     handler, root = StderrLines(), logging.getLogger()
     root.addHandler(handler)
-    choose(quiet=False, verbose=False)
+    _set(logging.WARNING, logging.INFO)
     try:
         yield
     finally:
         root.removeHandler(handler)
-        for log in (_OURS, _TOLD):
-            log.setLevel(logging.NOTSET)
+        _set(logging.NOTSET, logging.NOTSET)
 
 
 def choose(*, quiet: bool, verbose: bool) -> None:
-    """Chooses how much is told: errors only, all of our log, or warnings and progress."""
-    _OURS.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
-    _TOLD.setLevel(logging.ERROR if quiet else logging.INFO)
+    """Chooses how much is told, errors only or all of our log; neither leaves it as it is."""
+    if quiet and verbose:
+        fail("--quiet and --verbose were both given; give one")
+    if quiet or verbose:
+        _set(logging.ERROR if quiet else logging.DEBUG, logging.ERROR if quiet else logging.INFO)
+
+
+def _set(log: int, told: int) -> None:
+    _OURS.setLevel(log)
+    _TOLD.setLevel(told)
 
 
 def tell(line: str) -> None:
@@ -52,19 +58,24 @@ def tell(line: str) -> None:
     _TOLD.info("%s", line)
 
 
+def told() -> bool:
+    """Returns whether anything is told: not with `--quiet`."""
+    return _TOLD.isEnabledFor(logging.INFO)
+
+
 def watched() -> bool:
     """Returns whether somebody looks at a terminal, who wants bars and tables that move."""
-    return err.is_terminal and _TOLD.isEnabledFor(logging.INFO)
+    return err.is_terminal and told()
 
 
 @contextmanager
-def lines(say: Callable[[], str], *, every: float = EVERY_S) -> Iterator[None]:
+def lines(say: Callable[[], str], *, every: float | None = None) -> Iterator[None]:
     """Tells what `say` returns every so often while the block runs, if it has changed."""
     ended = Event()
 
     def run() -> None:
         before = ""
-        while not ended.wait(every):
+        while not ended.wait(every or EVERY_S):
             if (now := say()) != before:
                 tell(now)
                 before = now
