@@ -20,6 +20,7 @@ from skill_plugin.integrations.cli import (
     run,
     serve,
     skills,
+    status,
     upkeep,
 )
 from skill_plugin.integrations.cli.console import out
@@ -52,6 +53,7 @@ command(app, "demo")(demo.demo)
 command(app, "run")(run.run)
 command(app, "evolve")(evolve.evolve)
 command(app, "retrain")(retrain.retrain)
+command(app, "status")(status.status)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)

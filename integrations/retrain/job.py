@@ -270,7 +270,8 @@ class _Night:
         live = self._store.checkpoints.live()
         result.live = live.id if live else None
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
-        self._store.runs.training.save(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        ended = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self._store.runs.training.save(run.id, {**run.progress, **_plain(result), **ended}, outcome=kept)
         self._ended = True
         return result
 
@@ -301,7 +302,7 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(result: RetrainReport) -> dict[str, Any]:
-    return {key: value for key, value in result.to_json().items() if key not in ("seconds", "reason", "outcome")}
+    return {key: value for key, value in result.to_json().items() if key not in ("seconds", "outcome")}
 
 
 def _estimate(folder: Path) -> OffPolicyEstimate | None:
