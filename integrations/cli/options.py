@@ -22,7 +22,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result, and
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also debug lines of the log.", rich_help_panel="Log")]
 
 # The options of every command over a tasks file.
-Tasks = Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)]
+Tasks = Annotated[Path, typer.Option(help="A JSON-lines file of tasks, or - for standard input.", show_default=False)]
 Model = Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")]
 Agent = Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")]
 Writer = Annotated[
@@ -37,7 +37,10 @@ Judge = Annotated[
     typer.Option(help="The verifier of tasks that name none: its name, or your function as package.module:function."),
 ]
 SystemPrompt = Annotated[
-    str | None, typer.Option(help="A text before the skill in the system prompt; @FILE reads it from a file.")
+    str | None,
+    typer.Option(
+        help="A text before the skill in the system prompt; @FILE reads it from a file, @- from standard input."
+    ),
 ]
 SelfCheck = Annotated[bool, typer.Option(help="First check that each verifier passes its task's reference.")]
 

@@ -11,9 +11,10 @@ import typer
 from rich.markdown import Markdown
 from rich.text import Text
 
-from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.integrations.cli.console import note, out, print_json, print_table
+from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.integrations.cli.console import fail, note, out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.cli.texts import edited, read_skill, remove
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Skill, Status, split_ref
 from skill_plugin.settings import Settings
@@ -143,7 +144,9 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
 @command(skills, "add")
 def add(
     settings: Settings,
-    path: Annotated[Path | None, typer.Argument(help="A SKILL.md, or the folder that holds one.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="A SKILL.md, the folder that holds one, or - for standard input.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Instead of a file: the name.")] = None,
     description: Annotated[str | None, typer.Option(help="Instead of a file: when to use it.")] = None,
     body: Annotated[str | None, typer.Option(help="Instead of a file: the procedure.")] = None,
@@ -165,13 +168,36 @@ def add(
 def revise(
     settings: Settings,
     name: Name,
-    path: Annotated[Path, typer.Argument(help="The new SKILL.md, or the folder that holds it.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="The new SKILL.md, its folder, or - for standard input.", show_default=False)
+    ],
     as_json: Json = False,
 ) -> None:
     """Write a new version of a skill; it waits, staged, until it is promoted."""
     text = read_skill(path)
     with open_store(settings, create=False, index=False) as store:
         _told(store.revise_text(name, text), "staged", as_json=as_json)
+
+
+@command(skills, "edit")
+def edit(settings: Settings, name: Name, as_json: Json = False) -> None:
+    """Open a skill in your editor ($VISUAL, $EDITOR); what you save is a new version, staged until it is promoted."""
+    with open_store(settings, create=False, index=False) as store:
+        skill = store.get(name)
+    # The store is closed meanwhile: somebody may think for an hour.
+    text, file = edited(skill.text, skill.name)
+    if text == skill.text:
+        remove(file)
+        out.print(Text(f"{skill.name} is unchanged"))
+        return
+    try:
+        skill_md.parse(text)
+        with open_store(settings, create=False, index=False) as store:
+            _told(store.revise_text(name, text), "staged", as_json=as_json)
+    except SkillPluginError as exc:
+        again = f"skill-plugin skills revise {name} {file}"
+        fail(f"{exc}; your text is kept, correct it there and run: {again}")
+    remove(file)
 
 
 @command(skills, "import")
@@ -261,20 +287,6 @@ def diff(
         print_json({"name": after.name, "old": before.version, "new": after.version, "diff": lines})
     for line in () if as_json else lines:
         out.print(Text(line, style={"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")), soft_wrap=True)
-
-
-def read_skill(path: Path) -> str:
-    """Reads the text of a SKILL.md file or folder; never more than a skill may have."""
-    file = path / "SKILL.md" if path.is_dir() else path
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(skill_md.MAX_BYTES + 1)
-        # A text that is too long may be cut inside a character; its length is what is wrong with it.
-        return content.decode("utf-8", "replace" if len(content) > skill_md.MAX_BYTES else "strict")
-    except OSError as exc:
-        raise InvalidSkillError(f"{str(file)!r} cannot be read: {exc.strerror}; give a SKILL.md or its folder") from exc
-    except UnicodeDecodeError as exc:
-        raise InvalidSkillError(f"{str(file)!r} is not UTF-8 (byte {exc.start}); save it as UTF-8") from exc
 
 
 def _pair(store: "SkillStore", name: str, old: int | None, new: int | None) -> tuple[Skill, Skill]:
