@@ -68,5 +68,5 @@ def test_a_misspelt_variable_is_named_once_and_fails_nothing(monkeypatch, caplog
 
     assert [Settings.load().model for _ in range(2)] == [None, None]
     assert caplog.messages == [
-        "environment variables that are not settings: SKILL_PLUGIN_MODLE, did you mean SKILL_PLUGIN_MODEL?; SKILL_PLUGIN_FOO"
+        "environment variables that are not settings: SKILL_PLUGIN_FOO; SKILL_PLUGIN_MODLE, did you mean SKILL_PLUGIN_MODEL?"
     ]

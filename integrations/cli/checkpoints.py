@@ -1,17 +1,18 @@
-"""`skill-plugin checkpoints list | show | promote | rollback | check | prune`: which trained adapter writes, and which did.
+"""`skill-plugin checkpoints list | show | promote | rollback | check | curves | prune`: which trained adapter writes, and which did.
 
 Only `prune` deletes, and only files. Every other command can be undone by another.
 """
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from skill_plugin.checkpoints import KEPT, MARGIN, MIN_DECISIONS
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.errors import ConfigurationError, MissingExtraError
 from skill_plugin.integrations.cli.console import note, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
@@ -133,6 +134,37 @@ def check(
     if rolled_back is not None:
         out.print(Text(f"rolled back {rolled_back.id}: {events[-1].reason}"))
     out.print(Text(_live(now)))
+
+
+@command(checkpoints, "curves")
+def curves(
+    settings: Settings,
+    path: Annotated[
+        Path | None, typer.Argument(help="The .png file to write \\[default: nights.png in the home folder].")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw all nights in one picture: the reward learned from, what the gate measured, what was promoted or kept."""
+    from skill_plugin.integrations.retrain.nights import night_points  # noqa: PLC0415 - the store takes half a second
+    from skill_plugin.training.files.nights import draw_nights  # noqa: PLC0415 - training's folder
+
+    with _store(settings) as store:
+        nights = night_points(store)
+    if as_json:
+        print_json([night._asdict() for night in nights])
+        return
+    if not nights:
+        raise ConfigurationError(
+            f"namespace {settings.namespace!r} has no night that trained a checkpoint; run: skill-plugin retrain"
+        )
+    place = path or settings.home / "nights.png"
+    try:
+        drawn = draw_nights(nights, place, title=f"Nights of namespace {settings.namespace}")
+    except OSError as exc:
+        raise ConfigurationError(f"{str(place)!r} cannot be written: {exc.strerror}; name another file") from exc
+    if not drawn:
+        raise MissingExtraError("the picture of nights", "train")
+    out.print(Text(f"drew {len(nights)} nights: {place}"), soft_wrap=True)
 
 
 @command(checkpoints, "prune")

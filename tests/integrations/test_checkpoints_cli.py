@@ -167,3 +167,32 @@ class TestPrune:
         cli("checkpoints", "prune", "--keep", "0", "--yes")
 
         assert "oldest" in self.left(home)
+
+
+@pytest.mark.usefixtures("hashing")
+def test_all_nights_are_drawn_into_one_picture(cli, opened, home, tmp_path):
+    gate = {"kind": "paired", "before": 0.4, "after": 0.5, "low": 0.0, "high": 0.2, "promote": True}
+    with opened() as store:
+        store.add(name="adding", description="Adds.", body="Add.")
+    assert "has no night that trained a checkpoint" in cli("checkpoints", "curves", code=1)
+    with opened() as store:
+        for number, (outcome, progress) in enumerate(
+            [
+                ("promoted", {"gate": gate, "learned_from": {"reward_mean": 0.3}}),
+                ("kept", {"gate": {"kind": "none"}, "learned_from": {"reward_mean": None}}),
+                ("failed: no", {}),
+                (None, {}),
+            ]
+        ):
+            store.runs.training.begin(f"tr_{number}", {})
+            store.runs.training.save(f"tr_{number}", progress, outcome=outcome)
+
+    nights = json.loads(cli("checkpoints", "curves", "--json"))
+    assert [(night["promoted"], night["reward"], night["kind"]) for night in nights] == [
+        (True, 0.3, "paired"),
+        (False, None, None),
+    ]
+    assert cli("checkpoints", "curves") == f"drew 2 nights: {home / 'nights.png'}\n"
+    cli("checkpoints", "curves", tmp_path / "all.png")
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    assert "cannot be written" in cli("checkpoints", "curves", tmp_path, code=1)
