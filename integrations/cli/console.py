@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -85,27 +86,54 @@ def shown(value: Any) -> str:
 
 
 def _draw(title: str, rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
-    """Draws a table; on a terminal too narrow for it each row is a block of lines, so that no id is broken in two."""
+    """Draws a table so that no id is broken in two, on a narrow terminal with the sentences of a row under it."""
     if not rows:
         out.print(f"{title}: none", highlight=False)
         return
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
-    needed = 1
-    for heading, cells in zip(headings, zip(*rows, strict=True), strict=True):
-        words = [word for cell in (heading, *cells) for word in cell.split()] or [""]
-        least = min(_PROSE, max(map(len, words))) if any(" " in cell for cell in cells) else max(map(len, words))
-        table.add_column(heading, overflow="fold", min_width=least, no_wrap=not any(" " in cell for cell in cells))
-        needed += least + 3
+    prose, widths, needed = [], [], 1
+    for place, (heading, cells) in enumerate(zip(headings, zip(*rows, strict=True), strict=True)):
+        longest = max(map(len, " ".join((heading, *cells)).split()), default=0)
+        if any(" " in cell for cell in cells):
+            prose.append(place)
+            longest = min(_PROSE, longest)
+        widths.append(max(longest, len(heading)))
+        table.add_column(heading, overflow="fold", min_width=longest, no_wrap=place not in prose)
+        needed += longest + 3
     if needed <= out.width:
         for row in rows:
-            table.add_row(*(Text(cell, style=STATES.get(cell, "")) for cell in row))
+            table.add_row(*map(_coloured, row))
         out.print(table)
         return
     out.print(Text(title, style="bold"))
+    short = [place for place in range(len(headings)) if place not in prose]
+    if sum(widths[place] + 2 for place in short) <= out.width:
+        _under(rows, headings, short, widths)
+    else:
+        for row in rows:
+            for heading, cell in zip(headings, row, strict=True):
+                out.print(_named(heading, cell))
+            out.print()
+
+
+def _under(rows: Sequence[Sequence[str]], headings: Sequence[str], short: Sequence[int], widths: Sequence[int]) -> None:
+    """Draws the short columns without lines around them, and under each row its sentences."""
+    heading = "  ".join(headings[place].ljust(widths[place]) for place in short)
+    out.print(Text(heading.rstrip(), style="bold"), no_wrap=True)
     for row in rows:
-        for heading, cell in zip(headings, row, strict=True):
-            out.print(Text.assemble((f"{heading}: " if heading else "", "bold"), (cell, STATES.get(cell, ""))))
-        out.print()
+        line = Text("  ").join([_coloured(row[place].ljust(widths[place])) for place in short])
+        out.print(line, no_wrap=True)
+        for place in range(len(row)):
+            if place not in short:
+                out.print(Padding(_named(headings[place], row[place]), (0, 0, 0, 4)))
+
+
+def _named(heading: str, cell: str) -> Text:
+    return Text.assemble((f"{heading}: " if heading else "", "bold"), _coloured(cell))
+
+
+def _coloured(cell: str) -> Text:
+    return Text(cell, style=STATES.get(cell.strip(), ""))
 
 
 def _line(cells: Sequence[str]) -> str:

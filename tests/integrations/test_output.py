@@ -103,6 +103,14 @@ class TestTerminals:
             assert max(map(len, shown.splitlines())) <= width
         assert "┃" in shown
 
+    def test_at_eighty_columns_the_sentences_of_a_row_stand_under_it(self, library):
+        shown = on_a_terminal("skills", "list", width=80).splitlines()
+
+        assert shown[1].split() == ["status", "name", "version", "utility", "uses", "wins", "author"]
+        assert shown[2].split() == ["live", "adding", "1", "-", "0", "0", "human"]
+        assert shown[3].startswith("    description: How to add numbers, one by one")
+        assert max(map(len, shown)) <= 80
+
     def test_sentences_are_wrapped_at_words(self, library):
         shown = on_a_terminal("skills", "list", width=120)
 
