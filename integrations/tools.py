@@ -5,6 +5,7 @@ writes is staged. Errors are this library's own, one line each, made to be shown
 """
 
 import uuid
+from difflib import get_close_matches
 
 from typing_extensions import TypedDict
 
@@ -94,7 +95,7 @@ def get_skill(store: SkillStore, name: str) -> SkillText:
     Raises:
         SkillNotFoundError: there is none, or it is not live.
     """
-    skill = _live(store, name)
+    skill = live_skill(store, name)
     return SkillText(
         name=skill.name,
         ref=skill.ref,
@@ -109,7 +110,7 @@ def report_outcome(
     store: SkillStore,
     run_id: str,
     reward: float,
-    feedback: str = "",
+    feedback: str | None = "",
     *,
     skill: str | None = None,
     task: str | None = None,
@@ -131,7 +132,7 @@ def report_outcome(
         ConfigurationError: the reward is not a number from 0 to 1.
     """
     try:
-        Verdict(reward, feedback=feedback)
+        Verdict(reward)
     except VerifierError as exc:
         raise ConfigurationError(f"the reward is {reward!r:.80}; give a number from 0 to 1") from exc
     try:
@@ -155,7 +156,7 @@ def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = 
     """
     run_id = run_id or f"run_{uuid.uuid4().hex}"
     # Without a reward of its own: the feedback brings it, and the same feedback counts once.
-    used = Rollout(generation=0, answer="", skill=_live(store, skill).ref)
+    used = Rollout(generation=0, answer="", skill=live_skill(store, skill).ref)
     store.runs.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
     return run_id
 
@@ -173,8 +174,14 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
     return Proposal(name=proposed.name, ref=proposed.ref, version=proposed.version, status=proposed.status)
 
 
-def _live(store: SkillStore, name: str) -> Skill:
-    skill = store.get(name)
+def live_skill(store: SkillStore, name: str) -> Skill:
+    """Returns a live skill; where there is none, an error that names the tool to go on with, not a command of the shell."""
+    try:
+        skill = store.get(name)
+    except SkillNotFoundError as exc:
+        near = get_close_matches(str(name), [one.name for one in store.list("live")], n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "find one with search_skills"
+        raise SkillNotFoundError(f"no skill {name!r:.200} is live; {hint}") from exc
     if skill.status != "live":
-        raise SkillNotFoundError(f"skill {name!r} is {skill.status}, not live; search for one that is")
+        raise SkillNotFoundError(f"skill {name!r} is {skill.status}, not live; find one that is with search_skills")
     return skill

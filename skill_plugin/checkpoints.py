@@ -17,6 +17,9 @@ MARGIN = 0.1
 MIN_DECISIONS = 20
 """Decisions of the gate, on either side, from which acceptance rates are compared."""
 
+KEPT = 3
+"""Refused and superseded checkpoints whose files pruning leaves, the newest."""
+
 CheckpointStatus = Literal["candidate", "live", "retired"]
 
 _Z_95 = 1.96
@@ -59,7 +62,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointEvent:
-    """One fact of a checkpoint's life: registered, promoted, kept, retired, rolled_back."""
+    """One fact of a checkpoint's life: registered, promoted, kept, retired, rolled_back, pruned."""
 
     checkpoint_id: str
     kind: str

@@ -12,6 +12,7 @@
     ├── TrainingError (RuntimeError)         a trainer that died
     └── StoreError
         ├── StoreUnavailableError (OSError)  a home, database or index that cannot be opened or written
+        │   └── NoStoreError                 a place where no store was made yet
         ├── SchemaTooNewError                a database written by a newer release
         ├── NamespaceError (ValueError)      a missing, malformed or unknown namespace
         ├── SkillNotFoundError (LookupError) no such skill or version in this namespace
@@ -84,6 +85,10 @@ class StoreError(SkillPluginError):
 
 class StoreUnavailableError(StoreError, OSError):
     """The home folder, the database or the index cannot be opened or written."""
+
+
+class NoStoreError(StoreUnavailableError):
+    """No store was made at this place yet."""
 
 
 class SchemaTooNewError(StoreError):

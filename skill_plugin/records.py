@@ -15,6 +15,7 @@ from statistics import fmean
 from typing import Any, Literal, Self
 
 from skill_plugin.errors import InvalidTaskError, VerifierError
+from skill_plugin.notebook import html_table, html_text
 
 Status = Literal["staged", "live", "retired", "quarantined"]
 Author = Literal["human", "generator", "import"]
@@ -282,6 +283,10 @@ class Skill:
         """`skill_id@version`, the name that a run pins."""
         return f"{self.id}@{self.version}"
 
+    def _repr_html_(self) -> str:
+        keys = ("name", "ref", "status", "description", "utility", "uses", "author")
+        return html_table((key, getattr(self, key)) for key in keys) + html_text(self.text)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillVersion:
@@ -321,6 +326,10 @@ class SkillHit:
     def ref(self) -> str:
         return f"{self.skill_id}@{self.version}"
 
+    def _repr_html_(self) -> str:
+        rows = [*((key, getattr(self, key)) for key in ("name", "ref", "score", "description")), *self.why.items()]
+        return html_table(rows) + html_text(self.text)
+
 
 class SkillHits(list[SkillHit]):
     """The hits of a search, best first. If there are none, `reason` says why."""
@@ -328,6 +337,12 @@ class SkillHits(list[SkillHit]):
     def __init__(self, hits: Iterable[SkillHit] = (), reason: str = "") -> None:
         super().__init__(hits)
         self.reason = reason
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return html_table([("no skill", self.reason)])
+        keys = ("name", "ref", "score", "utility", "description")
+        return html_table(([getattr(hit, key) for key in keys] for hit in self), keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

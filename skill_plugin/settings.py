@@ -3,8 +3,11 @@
 The home folder itself comes from the caller or from `SKILL_PLUGIN_HOME`; the settings file cannot move it.
 """
 
+import logging
 import os
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -17,6 +20,12 @@ ENV_PREFIX = "SKILL_PLUGIN_"
 HOME_VARIABLE = f"{ENV_PREFIX}HOME"
 DEFAULT_HOME = Path("~/.skill-plugin")
 SETTINGS_FILE = "settings.toml"
+_INTERNAL = ("CRASH_AT", "WATCH_PARENT", "TEST_POSTGRES")
+"""Variables that are not settings: of our own processes to each other, and of the tests."""
+
+_named: set[str] = set()
+_log = logging.getLogger(__name__)
+
 MODEL_TIMEOUT_S = 120.0
 MODEL_RETRIES = 3
 
@@ -82,6 +91,7 @@ class Settings(BaseSettings):
             ConfigurationError: the settings file, a variable or an override is wrong.
         """
         folder = home_folder(home)
+        _name_misspelt(os.environ)
         given = {key: value for key, value in overrides.items() if value is not None}
         try:
             return cls(home=folder, **given)
@@ -133,3 +143,17 @@ class _HomeFile(PydanticBaseSettingsSource):
                 f"{self.path} sets {unknown[0]!r}, which is not a setting; known are {', '.join(known)}"
             )
         return values
+
+
+def _name_misspelt(environment: Mapping[str, str]) -> None:
+    """Warns, once, of variables with our prefix that set nothing; they may be meant for a later release, so it is not an error."""
+    known = [name.upper() for name in Settings.model_fields]
+    ours = {name: name.upper().removeprefix(ENV_PREFIX) for name in environment if name.upper().startswith(ENV_PREFIX)}
+    wrong = {name: short for name, short in sorted(ours.items()) if short not in (*known, *_INTERNAL)}
+    said = []
+    for name in wrong.keys() - _named:
+        near = get_close_matches(wrong[name], known, n=1)
+        said.append(f"{name}, did you mean {ENV_PREFIX}{near[0]}?" if near else name)
+    if said:
+        _named.update(wrong)
+        _log.warning("environment variables that are not settings: %s", "; ".join(sorted(said)))

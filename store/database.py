@@ -21,7 +21,13 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from skill_plugin.disk import whole_file
-from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
+from skill_plugin.errors import (
+    ConfigurationError,
+    MissingExtraError,
+    NoStoreError,
+    SchemaTooNewError,
+    StoreUnavailableError,
+)
 from skill_plugin.store import forks, read_only_file
 from skill_plugin.store.tables import PREFIX, Table
 
@@ -164,7 +170,7 @@ class Database:
             raise ConfigurationError("a store in memory would be lost at the end; give a file: sqlite:///skills.db")
         path = Path(str(name))
         if not create and not path.exists():
-            raise StoreUnavailableError(f"there is no store at {path}; make one with: skill-plugin skills add")
+            raise NoStoreError(f"there is no store at {path}; make one with: skill-plugin skills add")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             refusal = read_only_file.refusal(path)
@@ -188,7 +194,7 @@ class Database:
         if current == HEAD:
             return
         if current is None and not create and not self.is_sqlite:
-            raise StoreUnavailableError(f"there is no store in {self.where}; make one with: skill-plugin skills add")
+            raise NoStoreError(f"there is no store in {self.where}; make one with: skill-plugin skills add")
         from skill_plugin.store import migrations  # noqa: PLC0415 - 0.15 s that most openings do not need
 
         if current is not None and current not in migrations.known_revisions():

@@ -1,12 +1,14 @@
 """SkillStore: one namespace's library, opened and closed."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from skill_plugin import embedders
-from skill_plugin.errors import ConfigurationError, NamespaceError, VerifierError
+from skill_plugin.errors import ConfigurationError, NamespaceError, StoreError, VerifierError
+from skill_plugin.notebook import html_table
 from skill_plugin.records import Verdict
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
@@ -81,6 +83,19 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         self.histories = Histories(partition)
         self.checkpoints = Checkpoints(partition)
         self.items = Items(partition)
+
+    def __repr__(self) -> str:
+        return f"SkillStore({self.database.where!r}, namespace={self.namespace!r})"
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, object]] = [("store", self.database.where), ("namespace", self.namespace)]
+        try:
+            counts = Counter(skill.status for skill in self.list())
+            live = self.checkpoints.live()
+        except StoreError as exc:  # what is only looked at raises nothing
+            return html_table([*rows, ("state", exc)])
+        rows += [(f"{status} skills", counts[status]) for status in sorted(counts)]
+        return html_table([*rows, ("generator", live.id if live else "base model")])
 
     @property
     def namespace(self) -> str:
@@ -174,14 +189,14 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             check_embedder=check_embedder,
         )
 
-    def record_outcome(self, run_id: str, reward: float, feedback: str = "") -> bool:
+    def record_outcome(self, run_id: str, reward: float, feedback: str | None = "") -> bool:
         """Takes feedback on a run that came later; returns False if the same feedback exists.
 
         Raises:
             RunNotFoundError: no such run.
             VerifierError: the reward is not a number from 0 to 1.
         """
-        verdict = Verdict(reward, feedback=feedback)
+        verdict = Verdict(reward, feedback=feedback or "")
         with self._partition.write() as session:
             return outcomes.record_outcome(
                 session, self._partition.namespace, run_id, verdict, vectors=self._partition.vectors

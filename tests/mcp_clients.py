@@ -83,6 +83,14 @@ class Peer:
     async def resources(self):
         return {item["uri"]: item for item in plain(await self.client.list_resources())["resources"]}
 
+    async def prompts(self):
+        return {item["name"]: item for item in plain(await self.client.list_prompts())["prompts"]}
+
+    async def prompt(self, name, **arguments):
+        """The text of a prompt."""
+        [message] = plain(await self.client.get_prompt(name, arguments))["messages"]
+        return message["content"]["text"]
+
     async def templates(self):
         return plain(await self.client.list_resource_templates())["resourceTemplates"]
 

@@ -58,3 +58,15 @@ def test_override_keeps_what_is_not_given():
     settings = Settings.load(model="a").override(generator="b", model=None)
 
     assert (settings.model, settings.generator) == ("a", "b")
+
+
+def test_a_misspelt_variable_is_named_once_and_fails_nothing(monkeypatch, caplog):
+    monkeypatch.setenv("SKILL_PLUGIN_MODLE", "x")
+    monkeypatch.setenv("SKILL_PLUGIN_FOO", "x")
+    monkeypatch.setenv("SKILL_PLUGIN_EMBEDDER", "hashing")
+    monkeypatch.setenv("SKILL_PLUGIN_CRASH_AT", "")
+
+    assert [Settings.load().model for _ in range(2)] == [None, None]
+    assert caplog.messages == [
+        "environment variables that are not settings: SKILL_PLUGIN_FOO; SKILL_PLUGIN_MODLE, did you mean SKILL_PLUGIN_MODEL?"
+    ]

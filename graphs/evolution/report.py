@@ -18,6 +18,11 @@ class GenerationTally:
     def mean(self) -> float | None:
         return self.reward / self.rollouts if self.rollouts else None
 
+    @property
+    def share(self) -> float | None:
+        """The share of them that passed."""
+        return self.passed / self.rollouts if self.rollouts else None
+
 
 @dataclass
 class EvolveReport:

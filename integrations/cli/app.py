@@ -15,28 +15,36 @@ from skill_plugin.integrations.cli import (
     evolve,
     exchange,
     histories,
+    progress,
     replay,
     retrain,
     run,
     serve,
     skills,
+    status,
     upkeep,
 )
 from skill_plugin.integrations.cli.console import out
-from skill_plugin.integrations.cli.options import command
+from skill_plugin.integrations.cli.options import Quiet, Verbose, command
 
 app = typer.Typer(
     name="skill-plugin",
     help="A library of skills that lets any LangGraph agent get better at its work.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
+    context.with_resource(progress.log_lines())
+    progress.choose(quiet=quiet, verbose=verbose)
     if version:
         out.print(__version__, highlight=False)
         raise typer.Exit
@@ -47,6 +55,7 @@ app.command("replay")(replay.replay)
 command(app, "run")(run.run)
 command(app, "evolve")(evolve.evolve)
 command(app, "retrain")(retrain.retrain)
+command(app, "status")(status.status)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)

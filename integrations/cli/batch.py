@@ -4,6 +4,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from skill_plugin.errors import ConfigurationError, ModelError, SkillPluginError
 from skill_plugin.graphs import SkillInput, SkillOutput, gate_versions
 from skill_plugin.integrations.cli.console import err
+from skill_plugin.integrations.cli.progress import lines, watched
 from skill_plugin.records import Task, split_ref
 from skill_plugin.store import SkillStore
 
@@ -44,7 +46,7 @@ def run_tasks(store: SkillStore, graph: Graph, tasks: Sequence[Task], *, concurr
     started = time.perf_counter()
     summary = Summary(tasks=len(tasks))
     outcomes: list[tuple[Task, SkillOutput]] = []
-    with _progress() as progress:
+    with _progress() as progress, lines(lambda: _done(progress)) if not watched() else nullcontext():
         bar = progress.add_task("tasks", total=len(tasks))
         for task, result in _each(graph, tasks, concurrency):
             progress.advance(bar)
@@ -161,6 +163,10 @@ def _row(store: SkillStore, ref: str, reason: str) -> dict[str, Any]:
     return {"skill": skill.name, "version": skill.version, "ref": ref, "reason": reason}
 
 
+def _done(progress: Progress) -> str:
+    return ", ".join(f"{bar.completed:.0f} of {bar.total or '?'} {bar.description}" for bar in progress.tasks)
+
+
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
@@ -169,5 +175,5 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
+        disable=not watched(),
     )

@@ -1,17 +1,19 @@
-"""`skill-plugin checkpoints list | show | promote | rollback | check`: which trained adapter writes, and which did.
+"""`skill-plugin checkpoints list | show | promote | rollback | check | curves | prune`: which trained adapter writes, and which did.
 
-Nothing here deletes. Every command can be undone by another.
+Only `prune` deletes, and only files. Every other command can be undone by another.
 """
 
+import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from skill_plugin.checkpoints import MARGIN, MIN_DECISIONS
-from skill_plugin.errors import ConfigurationError
-from skill_plugin.integrations.cli.console import out, print_json, print_table, shown
+from skill_plugin.checkpoints import KEPT, MARGIN, MIN_DECISIONS
+from skill_plugin.errors import ConfigurationError, MissingExtraError
+from skill_plugin.integrations.cli.console import note, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
@@ -47,9 +49,9 @@ def list_(
         return
     rows = [{**asdict(one), "said": _gate(one, events)} for one in found]
     columns = {"id": "id", "status": "status", "base_model": "base model", "parent": "parent", "said": "gate"}
-    print_table("checkpoints", rows, {**columns, "created_at": "registered"})
+    print_table("checkpoints", rows, {**columns, "created_at": "registered"}, alone=True)
     if found and status is None and not any(one.status == "live" for one in found):
-        out.print(Text("none is live: the base model writes"))
+        note("none is live: the base model writes")
 
 
 @command(checkpoints, "show")
@@ -132,6 +134,80 @@ def check(
     if rolled_back is not None:
         out.print(Text(f"rolled back {rolled_back.id}: {events[-1].reason}"))
     out.print(Text(_live(now)))
+
+
+@command(checkpoints, "curves")
+def curves(
+    settings: Settings,
+    path: Annotated[
+        Path | None, typer.Argument(help="The .png file to write \\[default: nights.png in the home folder].")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw all nights in one picture: the reward learned from, what the gate measured, what was promoted or kept."""
+    from skill_plugin.integrations.retrain.nights import night_points  # noqa: PLC0415 - the store takes half a second
+    from skill_plugin.training.files.nights import draw_nights  # noqa: PLC0415 - training's folder
+
+    with _store(settings) as store:
+        nights = night_points(store)
+    if as_json:
+        print_json([night._asdict() for night in nights])
+        return
+    if not nights:
+        raise ConfigurationError(
+            f"namespace {settings.namespace!r} has no night that trained a checkpoint; run: skill-plugin retrain"
+        )
+    place = path or settings.home / "nights.png"
+    try:
+        drawn = draw_nights(nights, place, title=f"Nights of namespace {settings.namespace}")
+    except OSError as exc:
+        raise ConfigurationError(f"{str(place)!r} cannot be written: {exc.strerror}; name another file") from exc
+    if not drawn:
+        raise MissingExtraError("the picture of nights", "train")
+    out.print(Text(f"drew {len(nights)} nights: {place}"), soft_wrap=True)
+
+
+@command(checkpoints, "prune")
+def prune(
+    settings: Settings,
+    keep: Annotated[int, typer.Option(min=0, help="The newest refused and superseded ones whose files stay.")] = KEPT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show each decision, delete nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete the files of checkpoints that were refused or superseded; the registry keeps what they were.
+
+    What is live, what a rollback goes to and what no gate has refused stays, and what is not in the home folder.
+    """
+    folder = settings.home / "adapters"
+    with _store(settings) as store:
+        found = store.checkpoints.prune(folder, keep=keep, dry_run=True)
+        doomed = [one for one in found if one.action == "delete"]
+        if not as_json:
+            columns = {"id": "id", "status": "status", "action": "action", "size": "size", "reason": "why"}
+            rows = [asdict(one) | {"size": _megabytes(one.bytes)} for one in found]
+            print_table("prune (dry run)" if dry_run else "prune", rows, columns)
+        if doomed and not dry_run:
+            if not yes:
+                _ask(len(doomed))
+            with store.runs.alone("retrain"):  # a night reads the files of what it trains further
+                found = store.checkpoints.prune(folder, keep=keep, by=BY)
+    if as_json:
+        print_json(found)
+        return
+    freed = _megabytes(sum(one.bytes for one in found if one.action == "delete"))
+    said = f"{len(doomed)} to delete, {freed}" if dry_run else f"deleted {len(doomed)}, {freed}"
+    out.print(Text(said if doomed else "nothing to delete"))
+
+
+def _ask(folders: int) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(f"nothing was deleted: {folders} folders would be; pass --yes, or --dry-run to look")
+    typer.confirm(f"delete the files of {folders} checkpoints for good?", abort=True, err=True)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def _store(settings: Settings) -> "SkillStore":

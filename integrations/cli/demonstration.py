@@ -11,6 +11,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
 from skill_plugin.integrations.cli.batch import Graph, graph_input
-from skill_plugin.integrations.cli.console import out
+from skill_plugin.integrations.cli.console import out, print_table
+from skill_plugin.integrations.cli.progress import lines, told, watched
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Task
 from skill_plugin.settings import Settings
@@ -73,13 +76,12 @@ def restart(settings: Settings) -> dict[str, Any]:
     tallies: dict[str, Tally] = defaultdict(Tally)
     with open_store(here, create=False) as store:
         graph = _graph(store, max_generations=0)
-        with Live(_table(store, tallies, "restarted"), console=out, refresh_per_second=8) as live:
+        with _watching(store, tallies, "restarted", len(train)) as move:
             for task in train:
                 tally = tallies[task.family]
                 tally.tasks += 1
                 tally.retrieved += bool(graph.invoke(graph_input(task))["passed"])
-                live.update(_table(store, tallies, "restarted"))
-        _end_of_table()
+                move()
     return {"restart": round(sum(tally.retrieved for tally in tallies.values()) / len(train), 4)}
 
 
@@ -138,7 +140,7 @@ def _run(settings: Settings) -> dict[str, Any]:
 def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Task]) -> dict[str, Tally]:
     """Runs the stream: every question without a skill, with what is retrieved, and after revision; then the gate."""
     tallies: dict[str, Tally] = defaultdict(Tally)
-    with Live(_table(store, tallies, "learning"), console=out, refresh_per_second=8) as live:
+    with _watching(store, tallies, "learning", len(train)) as move:
         for task in train:
             tally = tallies[task.family]
             control = graph.invoke({**graph_input(task), "arm": "control"})
@@ -150,8 +152,7 @@ def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Tas
             tally.revised += bool(output["passed"])
             if output["passed"] and output["generations"] and output["skill"]:
                 gate_version(store, graph, output["skill"], [held for held in heldout if held.family == task.family])
-            live.update(_table(store, tallies, "learning"))
-    _end_of_table()
+            move()
     return tallies
 
 
@@ -165,6 +166,7 @@ def _offer_harm(store: SkillStore, graph: Graph, heldout: list[Task]) -> GateDec
 def _in_new_process(settings: Settings, folder: Path) -> dict[str, Any]:
     report = folder / "restart.json"
     command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--again", "--json", str(report)]
+    command += [] if told() else ["--quiet"]
     shared = ["--home", str(settings.home), "--namespace", settings.namespace, "--embedder", settings.embedder]
     out.print("\nThe same questions in a new process, which has only the store on disk:", highlight=False)
     subprocess.run([*command, *shared], check=True)  # noqa: S603 - our own command
@@ -182,9 +184,38 @@ def _graph(store: SkillStore, *, max_generations: int) -> Graph:
     ).compile(name="demo")
 
 
-def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
-    """Draws the table of solved questions by family. The generation is that of the live version."""
+@contextmanager
+def _watching(store: SkillStore, tallies: dict[str, Tally], phase: str, questions: int) -> Iterator[Callable[[], None]]:
+    """Shows the table as it grows; without a terminal once, at the end, and a line every so often until then."""
+    if sys.stdout.isatty() and watched():
+        with Live(_table(store, tallies, phase), console=out, refresh_per_second=8) as live:
+            yield lambda: live.update(_table(store, tallies, phase))
+        return
+    with lines(lambda: f"{phase}: {sum(tally.tasks for tally in tallies.copy().values())} of {questions} questions"):
+        yield lambda: None
+    rows = _rows(store, tallies, phase)
+    print_table(f"{phase} (simulated models)", rows, {name: name for name in rows[0]})
+
+
+def _rows(store: SkillStore, tallies: dict[str, Tally], phase: str) -> list[dict[str, str]]:
+    """Returns the solved questions by family. The generation is that of the live version."""
     live = {skill.name: skill for skill in store.list("live")}
+    rows = []
+    for family in FAMILIES:
+        tally, skill = tallies[family], live.get(family)
+        row = {
+            "family": family,
+            "asked": str(tally.tasks),
+            "generation": str(skill.generation) if skill else "-",
+            "utility": f"{skill.utility:.2f}" if skill and skill.utility is not None else "-",
+        }
+        counts = {"no skill": tally.no_skill, "retrieved": tally.retrieved, "revised": tally.revised}
+        shown = counts if phase == "learning" else {"retrieved": tally.retrieved}
+        rows.append(row | {name: f"{n / tally.tasks:.0%}" if tally.tasks else "-" for name, n in shown.items()})
+    return rows
+
+
+def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
     table = Table(
         title=f"{phase} (simulated models)",
         title_justify="left",
@@ -193,25 +224,12 @@ def _table(store: SkillStore, tallies: dict[str, Tally], phase: str) -> Table:
         collapse_padding=True,
         pad_edge=False,
     )
-    columns = ("no skill", "retrieved", "revised") if phase == "learning" else ("retrieved",)
-    for heading in ("family", "asked", "generation", "utility", *columns):
+    rows = _rows(store, tallies, phase)
+    for heading in rows[0]:
         table.add_column(heading, justify="left" if heading == "family" else "right", no_wrap=True)
-    for family in FAMILIES:
-        tally, skill = tallies[family], live.get(family)
-        solved = (tally.no_skill, tally.retrieved, tally.revised) if phase == "learning" else (tally.retrieved,)
-        table.add_row(
-            family,
-            str(tally.tasks),
-            str(skill.generation) if skill else "-",
-            f"{skill.utility:.2f}" if skill and skill.utility is not None else "-",
-            *(f"{count / tally.tasks:.0%}" if tally.tasks else "-" for count in solved),
-        )
+    for row in rows:
+        table.add_row(*row.values())
     return table
-
-
-def _end_of_table() -> None:
-    if not out.is_terminal:  # Live ends its last line only on a terminal
-        out.print()
 
 
 def _closing(figures: dict[str, Any], folder: Path) -> None:

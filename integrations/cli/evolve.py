@@ -1,6 +1,6 @@
 """`skill-plugin evolve`: generations of skills over a tasks file, within a budget, to be resumed at any time."""
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,10 +23,13 @@ from skill_plugin.integrations.cli.options import (
     Tasks,
     Writer,
 )
+from skill_plugin.integrations.cli.progress import lines, watched
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
     from skill_plugin.graphs import EvolveReport, EvolveSettings
+
+_COLUMNS = {"generation": "generation", "rollouts": "rollouts", "mean": "mean reward", "passed": "passed"}
 
 
 def evolve(
@@ -165,14 +168,15 @@ def _prices(given: str | None) -> Prices | None:
 
 
 def _watching(progress: "EvolveReport", plan: "EvolveSettings") -> AbstractContextManager[Any]:
-    """Shows a table that follows the run, on a terminal only."""
-    live = Live(
+    """Shows a table that follows the run; without a terminal a line every so often."""
+    if not watched():
+        return lines(lambda: f"{_title(progress)}; {_spent(progress, plan)}" if progress.run_id else "evolve begins")
+    return Live(
         get_renderable=lambda: Group(_title(progress), _table(progress), Text(_spent(progress, plan))),
         console=err,
         refresh_per_second=2,
         transient=True,
     )
-    return live if err.is_terminal else nullcontext()
 
 
 def _title(progress: "EvolveReport") -> Text:
@@ -182,11 +186,10 @@ def _title(progress: "EvolveReport") -> Text:
 
 def _table(progress: "EvolveReport") -> Table:
     table = Table(header_style="bold")
-    for heading in ("generation", "rollouts", "mean reward", "passed"):
+    for heading in _COLUMNS.values():
         table.add_column(heading, justify="right")
     for number, tally in sorted(progress.generations.items()):
-        share = tally.passed / tally.rollouts if tally.rollouts else None
-        table.add_row(*(shown(value) for value in (number, tally.rollouts, tally.mean, share)))
+        table.add_row(*(shown(value) for value in (number, tally.rollouts, tally.mean, tally.share)))
     return table
 
 
@@ -217,8 +220,11 @@ def _solved(progress: "EvolveReport") -> str:
 
 
 def _report(progress: "EvolveReport") -> None:
-    out.print(_title(progress))
-    out.print(_table(progress))
+    rows = [
+        {"generation": number, "rollouts": tally.rollouts, "mean": tally.mean, "passed": tally.share}
+        for number, tally in sorted(progress.generations.items())
+    ]
+    print_table(_title(progress).plain, rows, _COLUMNS)
     out.print(Text(f"{progress.outcome}: {_spent(progress, None)}", style="bold"))
     if not progress.outcome.startswith("finished"):
         out.print(Text("the same command resumes from here"))

@@ -15,6 +15,8 @@ from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.files import files
 from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.cli.progress import watched
+from skill_plugin.integrations.cli.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 
@@ -34,18 +36,23 @@ def import_histories(
         str, typer.Argument(help=f"{', '.join(formats.FORMATS)}, or {formats.AUTO}.", show_default=False)
     ],
     path: Annotated[
-        Path, typer.Argument(help="A .jsonl, .json or .parquet file, plain or .gz, or a folder.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A .jsonl, .json or .parquet file, plain or .gz, a folder, or - for JSON lines on standard input.",
+            show_default=False,
+        ),
     ],
     family: Annotated[str | None, typer.Option(help="The family of tasks that name none.")] = None,
     as_json: Json = False,
 ) -> None:
     """Take in runs that another system recorded; what is wrong with a row is counted, importing twice is importing once."""
-    formats.read(format, path)  # what cannot be read must not make a store
-    with (
-        open_store(settings, create=True, index=False, check_embedder=False) as store,
-        _bar("importing", sum(file.stat().st_size for file in files(path))) as move,
-    ):
-        report = store.histories.import_from(path, format, family=family, progress=move)
+    with as_file(path) as source:
+        formats.read(format, source)  # what cannot be read must not make a store
+        with (
+            open_store(settings, create=True, index=False, check_embedder=False) as store,
+            _bar("importing", sum(file.stat().st_size for file in files(source))) as move,
+        ):
+            report = store.histories.import_from(source, format, family=family, progress=move)
     if as_json:
         print_json(report)
         return
@@ -179,6 +186,6 @@ def _bar(doing: str, total: int | None = None) -> Iterator[Callable[[int, int], 
     """Shows a bar on a terminal; yields its update, called with how many bytes are done, and rows or rollouts."""
     text = TextColumn("{task.description} {task.fields[count]}")
     parts = (SpinnerColumn(), text, BarColumn(), TimeElapsedColumn())
-    with Progress(*parts, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*parts, console=err, transient=True, disable=not watched()) as bar:
         task = bar.add_task(doing, total=total, count=0)
         yield lambda done, count: bar.update(task, completed=done, count=count)

@@ -12,13 +12,17 @@ from typing import Annotated, Any
 import typer
 
 from skill_plugin.errors import SkillPluginError
+from skill_plugin.integrations.cli import progress
 from skill_plugin.integrations.cli.console import fail
 from skill_plugin.settings import ENV_PREFIX, Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result, and errors.", rich_help_panel="Log")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Also debug lines of the log.", rich_help_panel="Log")]
+
 # The options of every command over a tasks file.
-Tasks = Annotated[Path, typer.Option(help="A JSON-lines file of tasks.", show_default=False)]
+Tasks = Annotated[Path, typer.Option(help="A JSON-lines file of tasks, or - for standard input.", show_default=False)]
 Model = Annotated[str | None, typer.Option(help="The task LLM, such as openai:gpt-5-mini or ollama:qwen3.")]
 Agent = Annotated[str | None, typer.Option(help="Your own agent instead, as package.module:attribute.")]
 Writer = Annotated[
@@ -33,7 +37,10 @@ Judge = Annotated[
     typer.Option(help="The verifier of tasks that name none: its name, or your function as package.module:function."),
 ]
 SystemPrompt = Annotated[
-    str | None, typer.Option(help="A text before the skill in the system prompt; @FILE reads it from a file.")
+    str | None,
+    typer.Option(
+        help="A text before the skill in the system prompt; @FILE reads it from a file, @- from standard input."
+    ),
 ]
 SelfCheck = Annotated[bool, typer.Option(help="First check that each verifier passes its task's reference.")]
 
@@ -65,9 +72,15 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
             for key, (kind, flag, text) in _SHARED.items()
         ]
 
+        shared += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for name, kind in (("quiet", Quiet), ("verbose", Verbose))
+        ]
+
         @functools.wraps(function)
         def run(**given: Any) -> None:
             choices = {key: given.pop(key) for key in _SHARED}
+            progress.choose(quiet=given.pop("quiet"), verbose=given.pop("verbose"))
             with_errors(lambda: function(Settings.load(**choices), **given), home=choices.get("home"))
 
         keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]

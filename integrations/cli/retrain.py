@@ -1,6 +1,7 @@
 """`skill-plugin retrain`: the nightly job."""
 
 import functools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.errors import ConfigurationError, NoStoreError
 from skill_plugin.integrations.cli.console import err, out, print_json, print_table
 from skill_plugin.integrations.cli.options import Agent, BaseUrl, Json, Judge, Model, SystemPrompt, Writer
+from skill_plugin.integrations.cli.progress import lines, tell
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def retrain(
     from skill_plugin.integrations import wiring  # noqa: PLC0415
     from skill_plugin.integrations.retrain import job  # noqa: PLC0415 - the store takes a second to import
     from skill_plugin.integrations.retrain.dry_run import dry_run  # noqa: PLC0415
+    from skill_plugin.integrations.retrain.report import RetrainReport  # noqa: PLC0415
     from skill_plugin.integrations.retrain.request import Night  # noqa: PLC0415
     from skill_plugin.tasks.files import read_text  # noqa: PLC0415
     from skill_plugin.training import options  # noqa: PLC0415
@@ -134,13 +137,17 @@ def retrain(
                 server=wiring.vllm_server(settings),
                 sleep=sleep,
                 wait=wait,
-                tell=None if as_json and not err.is_terminal else _tell,
+                tell=tell,
             )
+    except NoStoreError:  # the first nights of an agent that has not learned anything
+        where = settings.home if settings.database is None else "the database that is set"
+        reason = f"nothing to train yet: there is no store in {where}; evolve makes one, or an agent that has skills"
+        result = RetrainReport(outcome="nothing new", reason=reason)
     except KeyboardInterrupt:
         err.print(Text("stopped; the same command resumes from the last snapshot"))
         raise typer.Exit(130) from None
     if as_json:
-        print_json(result.to_json())
+        _print_record(result.to_json())
     else:
         _report(result)
     if result.outcome == "failed":
@@ -150,7 +157,9 @@ def retrain(
 def _compared(tasks: "Sequence[Task]", candidate: Any, live: Any, **options: Any) -> "CheckpointDecision":
     from skill_plugin.graphs import gate_generator  # noqa: PLC0415 - LangGraph takes a second to import
 
-    return gate_generator(tasks, candidate=candidate, live=live, **options)
+    began = time.monotonic()
+    with lines(lambda: f"the gate has run for {(time.monotonic() - began) / 60:.0f} minutes", every=60):
+        return gate_generator(tasks, candidate=candidate, live=live, **options)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -160,12 +169,16 @@ def _pairs(given: list[str]) -> dict[str, str]:
     return {name.replace("-", "_"): value for name, _, value in pairs}
 
 
-def _tell(line: str) -> None:
-    err.print(Text(line), soft_wrap=True)
+def _print_record(record: Mapping[str, Any]) -> None:
+    """Prints a night in one line with its time, so that a log of nights has a line for each."""
+    print_json({"at": datetime.now().astimezone().isoformat(timespec="seconds"), **record}, compact=True)
 
 
 def _report(result: "RetrainReport") -> None:
     """Prints one table: what was learned from, what changed, what the gate said."""
+    if not result.run_id:  # there was no store to note a run in
+        out.print(Text(result.reason))
+        return
     print_table(f"retrain {result.run_id}", list(_rows(result)), {"what": "", "came": ""})
     out.print(Text(f"{result.outcome}: {result.reason}", style="bold"))
     if Path(result.folder, "curves.png").exists():
@@ -174,7 +187,7 @@ def _report(result: "RetrainReport") -> None:
 
 def _report_dry(found: "DryRun", *, as_json: bool) -> None:
     if as_json:
-        print_json(found.to_json())
+        _print_record(found.to_json())
     else:
         print_table("retrain, and nothing is done", list(_dry_rows(found)), {"what": "", "came": ""})
         out.print(Text(f"{found.outcome}: {found.reason}", style="bold"))

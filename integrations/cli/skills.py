@@ -1,19 +1,22 @@
 """`skill-plugin search`, `skill-plugin skills ...`: questions to the library, and additions to it."""
 
 import difflib
+import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.markdown import Markdown
 from rich.text import Text
 
-from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.integrations.cli.console import out, print_json, print_table
+from skill_plugin.errors import ConfigurationError, SkillPluginError
+from skill_plugin.integrations.cli.console import fail, note, out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.cli.texts import edited, read_skill, remove
 from skill_plugin.integrations.wiring import open_store
-from skill_plugin.records import Skill, split_ref
+from skill_plugin.records import Skill, Status, split_ref
 from skill_plugin.settings import Settings
 from skill_plugin.skills import skill_md
 
@@ -35,19 +38,27 @@ def search(
     family: Annotated[
         str | None, typer.Option(help="For same-family: the family of tasks that the skills served.")
     ] = None,
+    min_score: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="The floor: leave out what is less alike than this \\[default: 0.25]."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find the skills for a task."""
+    from skill_plugin.store import DEFAULT_MIN_SCORE  # noqa: PLC0415 - the store takes half a second to import
+
     with open_store(settings, create=False, index=False) as store:
-        found = store.search(query, k, strategy=strategy, family=family)
+        floor = DEFAULT_MIN_SCORE if min_score is None else min_score
+        found = store.search(query, k, strategy=strategy, family=family, min_score=floor)
     hits = [asdict(hit) | {"ref": hit.ref, "dense": hit.why["dense"], "lexical": hit.why["lexical"]} for hit in found]
     if as_json:
         print_json(hits)
     elif hits:
         columns = {"score": "score", "dense": "dense", "lexical": "lexical", "name": "name", "ref": "skill@version"}
-        print_table("skills", hits, columns | {"utility": "utility", "description": "description"})
+        columns |= {"utility": "utility", "description": "description"}
+        print_table("skills", hits, columns, alone=True)
     else:
-        out.print(Text(f"none: {found.reason}"))
+        note(f"none: {found.reason}")
 
 
 @command(skills, "list")
@@ -94,10 +105,13 @@ def list_skills(
     elif as_json:
         print_json(rows)
     else:
-        columns = ("name", "status", "version", "utility", "uses", "wins", "author", "description")
-        print_table("skills", rows, dict(zip(columns, columns, strict=True)))
+        columns = ("status", "name", "version", "utility", "uses", "wins", "author", "description")
+        print_table("skills", rows, dict(zip(columns, columns, strict=True)), alone=True)
+        if rows:
+            counts = Counter(row["status"] for row in rows)
+            note(", ".join(f"{counts[one]} {one}" for one in get_args(Status) if counts[one]))
         if page.next_offset is not None:
-            out.print(Text(f"{len(rows)} of {page.total}; continue with --offset {page.next_offset}"))
+            note(f"{len(rows)} of {page.total}; continue with --offset {page.next_offset}")
 
 
 @command(skills, "show")
@@ -105,8 +119,10 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     """Show one skill: its text, its versions, whether it helps and how sure that is."""
     with open_store(settings, create=False, index=False) as store:
         skill, versions, lift = store.get(name), store.versions(split_ref(name)[0]), store.lift(split_ref(name)[0])
+        seen = store.runs.sightings(name)
     if as_json:
-        print_json(asdict(skill) | {"versions": versions, "lift": asdict(lift), "helps": lift.sentence})
+        found = {"versions": versions, "lift": asdict(lift), "helps": lift.sentence, "seen": asdict(seen)}
+        print_json(asdict(skill) | found)
         return
     out.print(Text(f"{skill.name}  {skill.ref}  {skill.status}{'  pinned' if skill.pinned else ''}", style="bold"))
     out.print(Text(skill.description))
@@ -115,9 +131,10 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
         if skill.utility is None
         else f"utility {skill.utility:.2f}, {skill.wins} of {skill.uses} uses passed"
     )
-    out.print(Text(f"{lift.sentence} ({used})", style="italic"))
+    out.print(Text(f"{lift.sentence} ({used}; {seen.sentence})", style="italic"))
     out.print()
-    out.print(Markdown(skill_md.parse(skill.text).body))
+    body = skill_md.parse(skill.text).body
+    out.print(Markdown(body) if sys.stdout.isatty() else Text(body))
     out.print()
     rows = [asdict(version) for version in versions]
     columns = ("number", "status", "generation", "parent", "author", "created_at")
@@ -127,7 +144,9 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
 @command(skills, "add")
 def add(
     settings: Settings,
-    path: Annotated[Path | None, typer.Argument(help="A SKILL.md, or the folder that holds one.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="A SKILL.md, the folder that holds one, or - for standard input.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Instead of a file: the name.")] = None,
     description: Annotated[str | None, typer.Option(help="Instead of a file: when to use it.")] = None,
     body: Annotated[str | None, typer.Option(help="Instead of a file: the procedure.")] = None,
@@ -149,13 +168,36 @@ def add(
 def revise(
     settings: Settings,
     name: Name,
-    path: Annotated[Path, typer.Argument(help="The new SKILL.md, or the folder that holds it.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(help="The new SKILL.md, its folder, or - for standard input.", show_default=False)
+    ],
     as_json: Json = False,
 ) -> None:
     """Write a new version of a skill; it waits, staged, until it is promoted."""
     text = read_skill(path)
     with open_store(settings, create=False, index=False) as store:
         _told(store.revise_text(name, text), "staged", as_json=as_json)
+
+
+@command(skills, "edit")
+def edit(settings: Settings, name: Name, as_json: Json = False) -> None:
+    """Open a skill in your editor ($VISUAL, $EDITOR); what you save is a new version, staged until it is promoted."""
+    with open_store(settings, create=False, index=False) as store:
+        skill = store.get(name)
+    # The store is closed meanwhile: somebody may think for an hour.
+    text, file = edited(skill.text, skill.name)
+    if text == skill.text:
+        remove(file)
+        out.print(Text(f"{skill.name} is unchanged"))
+        return
+    try:
+        skill_md.parse(text)
+        with open_store(settings, create=False, index=False) as store:
+            _told(store.revise_text(name, text), "staged", as_json=as_json)
+    except SkillPluginError as exc:
+        again = f"skill-plugin skills revise {name} {file}"
+        fail(f"{exc}; your text is kept, correct it there and run: {again}")
+    remove(file)
 
 
 @command(skills, "history")
@@ -167,7 +209,7 @@ def history(settings: Settings, name: Name, as_json: Json = False) -> None:
         print_json(rows)
     else:
         columns = ("at", "kind", "version", "by", "reason")
-        print_table(f"history of {name}", rows, dict(zip(columns, columns, strict=True)))
+        print_table(f"history of {name}", rows, dict(zip(columns, columns, strict=True)), alone=True)
 
 
 @command(skills, "diff")
@@ -194,20 +236,6 @@ def diff(
         print_json({"name": after.name, "old": before.version, "new": after.version, "diff": lines})
     for line in () if as_json else lines:
         out.print(Text(line, style={"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")), soft_wrap=True)
-
-
-def read_skill(path: Path) -> str:
-    """Reads the text of a SKILL.md file or folder; never more than a skill may have."""
-    file = path / "SKILL.md" if path.is_dir() else path
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(skill_md.MAX_BYTES + 1)
-        # A text that is too long may be cut inside a character; its length is what is wrong with it.
-        return content.decode("utf-8", "replace" if len(content) > skill_md.MAX_BYTES else "strict")
-    except OSError as exc:
-        raise InvalidSkillError(f"{str(file)!r} cannot be read: {exc.strerror}; give a SKILL.md or its folder") from exc
-    except UnicodeDecodeError as exc:
-        raise InvalidSkillError(f"{str(file)!r} is not UTF-8 (byte {exc.start}); save it as UTF-8") from exc
 
 
 def _pair(store: "SkillStore", name: str, old: int | None, new: int | None) -> tuple[Skill, Skill]:

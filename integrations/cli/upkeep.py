@@ -9,6 +9,7 @@ from rich.text import Text
 
 from skill_plugin.integrations.cli.console import out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json
+from skill_plugin.integrations.cli.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 
@@ -22,7 +23,8 @@ def doctor(settings: Settings, as_json: Json = False) -> None:
         print_json([asdict(check) for check in checks])
     else:
         rows = [asdict(check) | {"state": "ok" if check.ok else "WRONG"} for check in checks]
-        print_table(f"store in {where}", rows, {"name": "check", "state": "state", "detail": "detail"})
+        columns = {"state": "state", "name": "check", "detail": "detail"}
+        print_table(f"store in {where}", rows, columns, alone=True)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
 
@@ -81,14 +83,17 @@ def export(
 
 def import_store(
     settings: Settings,
-    path: Annotated[Path, typer.Argument(help="A file that `skill-plugin export` wrote.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A file that `skill-plugin export` wrote, or - for standard input.", show_default=False),
+    ],
     as_json: Json = False,
 ) -> None:
     """Take in a whole store; rows that exist stay as they are."""
     from skill_plugin.store.dump import load  # noqa: PLC0415
 
-    with open_store(settings, create=True, check_embedder=False) as store:
-        counts = load(store.database, path)
+    with as_file(path) as source, open_store(settings, create=True, check_embedder=False) as store:
+        counts = load(store.database, source)
     _counted(f"imported from {path}", counts, as_json=as_json)
 
 

@@ -12,13 +12,15 @@ from skill_plugin import __version__
 from skill_plugin.errors import MissingExtraError
 
 try:
-    from mcp.types import Resource, ToolAnnotations
+    from mcp.types import GetPromptResult, Prompt, Resource, ToolAnnotations
 except ImportError as exc:
     raise MissingExtraError("the MCP server", "mcp") from exc
 
 __all__ = [
     "HAS_EXTENSIONS",
     "SKILLS_EXTENSION",
+    "GetPromptResult",
+    "Prompt",
     "Resource",
     "ResourceNotFoundError",
     "Server",
@@ -26,6 +28,7 @@ __all__ = [
     "ToolError",
     "http_app",
     "server_options",
+    "wrong_params",
 ]
 
 SKILLS_EXTENSION = "io.modelcontextprotocol/skills"
@@ -59,6 +62,15 @@ def server_options(methods: Mapping[str, Entries]) -> dict[str, Any]:
     if not HAS_EXTENSIONS:
         return {}
     return {"version": __version__, "extensions": [_skills_extension(methods)]}
+
+
+def wrong_params(message: str) -> Exception:
+    """Returns the error of a request whose parameters are wrong; release 1 tells any error of a prompt as it is."""
+    if not HAS_EXTENSIONS:
+        return ValueError(message)
+    from mcp.shared.exceptions import MCPError  # noqa: PLC0415 - release 2 only
+
+    return MCPError(INVALID_PARAMS, message)
 
 
 def http_app(server: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The library as an MCP server: tools to search, read and report, and the live skills as resources.
+"""The library as an MCP server: tools to search, read and report, and the live skills as resources and as prompts.
 
 Skills are served as the Skills extension says (SEP-2640, Final, `io.modelcontextprotocol/skills`; its text is
 `specification/stable/skills.mdx` in modelcontextprotocol/ext-skills): `skill://<name>/SKILL.md` is a resource of the type
@@ -10,6 +10,7 @@ Only live skills are served. What a client proposes is staged. Every call of the
 """
 
 import json
+import logging
 import re
 import signal
 import threading
@@ -22,10 +23,18 @@ import anyio.to_thread
 from pydantic import Field
 from pydantic_core import to_jsonable_python
 
-from skill_plugin.errors import RunNotFoundError, SkillNotFoundError, SkillPluginError
+from skill_plugin.errors import (
+    EmbedderMismatchError,
+    MissingExtraError,
+    RunNotFoundError,
+    SchemaTooNewError,
+    SkillNotFoundError,
+    SkillPluginError,
+    StoreUnavailableError,
+)
 from skill_plugin.integrations import tools
-from skill_plugin.integrations.mcp import sdk
-from skill_plugin.integrations.mcp.sdk import Resource, ToolAnnotations
+from skill_plugin.integrations.mcp import prompts, sdk
+from skill_plugin.integrations.mcp.sdk import GetPromptResult, Prompt, Resource, ToolAnnotations
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
@@ -51,6 +60,8 @@ _URI = re.compile(r"skill://([a-z0-9-]{1,64})/SKILL\.md")
 
 Result = TypeVar("Result")
 
+_log = logging.getLogger(__name__)
+
 Query = Annotated[str, Field(description="The task, in plain words.")]
 Count = Annotated[int, Field(description="How many skills at most.", json_schema_extra={"minimum": 1, "maximum": 20})]
 Name = Annotated[str, Field(description="The skill's name, as search_skills gave it.")]
@@ -65,7 +76,7 @@ Reward = Annotated[
         json_schema_extra={"minimum": 0, "maximum": 1},
     ),
 ]
-Feedback = Annotated[str, Field(description="Why; what was wrong or what was missing in the skill.")]
+Feedback = Annotated[str | None, Field(description="Why; what was wrong or what was missing in the skill.")]
 SkillMd = Annotated[
     str,
     Field(
@@ -134,6 +145,16 @@ class _SkillServer(sdk.Server):  # type: ignore[misc] # which class it is depend
         skills = await _thread(_most_useful, self._store)
         return [*await super().list_resources(), *map(_resource, skills)]
 
+    async def list_prompts(self) -> list[Prompt]:
+        skills = await _thread(_most_useful, self._store)
+        return [*await super().list_prompts(), *map(prompts.as_prompt, skills)]
+
+    async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, _: Any = None) -> GetPromptResult:
+        try:
+            return await _thread(prompts.in_words, self._store, name, (arguments or {}).get("task"))
+        except SkillPluginError as exc:
+            raise sdk.wrong_params(str(exc)) from exc
+
     async def _list_skills(self, params: dict[str, Any]) -> dict[str, Any]:
         return await _thread(_entries, self._store, params["cursor"])
 
@@ -149,9 +170,12 @@ async def _thread(call: Callable[..., Result], *args: Any) -> Result:
 
 
 async def _tool(call: Callable[..., Result], *args: Any) -> Result:
-    """Calls the library; its errors are the model's to read."""
+    """Calls the library; its errors are the model's to read, but for those that only an operator can do something about."""
     try:
         return await _thread(call, *args)
+    except (StoreUnavailableError, SchemaTooNewError, EmbedderMismatchError, MissingExtraError) as exc:
+        _log.error("%s", exc)
+        raise sdk.ToolError("the library cannot answer now; go on without a skill, and tell the user") from exc
     except SkillPluginError as exc:
         raise sdk.ToolError(str(exc)) from exc
 
@@ -226,7 +250,7 @@ def _skill_in_use(store: SkillStore, name: str, task: str | None) -> SkillInUse:
     return SkillInUse(**skill, run_id=None if task is None else tools.begin_run(store, skill["ref"], task))
 
 
-def _report(store: SkillStore, run_id: str, reward: float, feedback: str) -> tools.OutcomeReport:
+def _report(store: SkillStore, run_id: str, reward: float, feedback: str | None) -> tools.OutcomeReport:
     try:
         return tools.report_outcome(store, run_id, reward, feedback)
     except RunNotFoundError as exc:
@@ -237,9 +261,9 @@ def _report(store: SkillStore, run_id: str, reward: float, feedback: str) -> too
 
 def _served(store: SkillStore, name: str) -> Skill:
     """Returns a live skill by the name in its URI, which is its name only, without an id or a version."""
-    skill = store.get(name)
-    if skill.status != "live" or skill.name != name:
-        raise SkillNotFoundError(f"no live skill {name!r:.200} is served; search for one that is")
+    skill = tools.live_skill(store, name)
+    if skill.name != name:
+        raise SkillNotFoundError(f"no live skill {name!r:.200} is served; find one that is with search_skills")
     return skill
 
 

@@ -30,7 +30,9 @@ from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.store import SkillStore
 from skill_plugin.store.runs.training_runs import TrainingRun
 from skill_plugin.training.data.dataset import REPORT
+from skill_plugin.training.files.curves import draw
 from skill_plugin.training.files.manifest import read_json, write_json
+from skill_plugin.training.files.metrics import FILE as METRICS
 from skill_plugin.training.plan import PLAN, TrainPlan
 
 BY = "retrain"
@@ -244,6 +246,7 @@ class _Night:
     def _conclude(self, run: TrainingRun, candidate: Checkpoint, decision: CheckpointDecision) -> None:
         result, evidence = self._result, decision.to_json()
         result.gate = evidence
+        self._draw(run, evidence)
         if decision.promote and self._night.promote:
             self._store.checkpoints.promote(candidate.id, by=BY, reason=decision.reason, gate=evidence)
             self._end(run, "promoted", decision.reason)
@@ -252,6 +255,15 @@ class _Night:
             self._store.checkpoints.keep(candidate.id, by=BY, reason=decision.reason, gate=evidence)
             asked = "" if self._night.promote or not decision.promote else "the gate said yes, none is promoted: "
             self._end(run, "kept", asked + decision.reason)
+
+    def _draw(self, run: TrainingRun, evidence: Mapping[str, Any]) -> None:
+        """Draws the run's curves once more, with what the gate decided."""
+        folder = Path(self._result.folder)
+        title = f"{run.id}, begun {run.created_at:%Y-%m-%d}, {Path(self._night.base_model).name}"
+        try:
+            draw(folder / METRICS, folder / "curves.png", title=title, gate=evidence)
+        except (OSError, SkillPluginError) as exc:  # no night is lost for a picture
+            _log.warning("the curves of %s were not drawn: %s", run.id, exc)
 
     def _serve(self, checkpoint: Checkpoint) -> None:
         """Loads the adapter into the server. It is live whether or not that works: a generator loads what it misses."""
@@ -270,7 +282,8 @@ class _Night:
         live = self._store.checkpoints.live()
         result.live = live.id if live else None
         kept = outcome if outcome in ("promoted", "kept") else f"{outcome}: {reason}"
-        self._store.runs.training.save(run.id, {**run.progress, **_plain(result)}, outcome=kept)
+        ended = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self._store.runs.training.save(run.id, {**run.progress, **_plain(result), **ended}, outcome=kept)
         self._ended = True
         return result
 
@@ -301,7 +314,7 @@ def _deciding(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(result: RetrainReport) -> dict[str, Any]:
-    return {key: value for key, value in result.to_json().items() if key not in ("seconds", "reason", "outcome")}
+    return {key: value for key, value in result.to_json().items() if key not in ("seconds", "outcome")}
 
 
 def _estimate(folder: Path) -> OffPolicyEstimate | None:

@@ -106,8 +106,7 @@ def nothing_in(
 ) -> tuple[Literal["nothing new", "failed"], str] | None:
     """Returns why nothing can be learned from groups, by their report; None if something can.
 
-    On most nights that is not a failure, on the first one it is.
-
+    That there is nothing is not a failure; that all there is cannot be used is one.
     """
     if report["groups"] - report["validation_groups"]:
         return None
@@ -116,7 +115,10 @@ def nothing_in(
         reason = f"there are no revisions in the histories of namespace {namespace!r}"
         if since is not None:
             return "nothing new", f"{reason} since {since:%Y-%m-%d %H:%M} UTC"
-        return "failed", f"{reason}; log some with evolve, or with an agent that has a generator"
+        return (
+            "nothing new",
+            f"{reason}; log some with evolve, or with an agent that has a generator",
+        )
     if sum(refused.values()) == report["read"]:
         counts = ", ".join(f"{count} {why}" for why, count in refused.items())
         return "failed", f"none of the {report['read']} revisions can be learned from: {counts}; see histories stats"

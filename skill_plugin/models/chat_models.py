@@ -58,6 +58,10 @@ def load(
         if taken := _taken(limits, type(chat), options):  # only the class itself knows what it takes
             chat = init_chat_model(model, **taken, **options)
     except Exception as exc:  # every provider fails in its own way: an unknown name, a missing package, a missing key
+        if ":" not in model:  # what its provider lacks would blame a key for a name that a person did not mean so
+            raise ConfigurationError(
+                f"the model {model!r} names no provider; write it as PROVIDER:MODEL, such as {_EXAMPLES}"
+            ) from exc
         reason = " ".join(str(exc).split())[:300]
         raise ConfigurationError(f"the model {model!r} does not resolve: {reason}; use {_EXAMPLES}") from exc
     return chat

@@ -7,6 +7,7 @@ of one family one after the other; `id` (its own, if it has one) and `metadata` 
 """
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None, own:
     """Reads the tasks of a file, in order.
 
     Args:
-        path: The file.
+        path: The file; `-` is standard input.
         verifier: The verifier of tasks that name none.
         own: The operator's verifier: a line may name it too, though nothing could load it.
 
@@ -33,7 +34,7 @@ def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None, own:
         InvalidTaskError: the file cannot be read or is empty, a line is wrong, or a chain is not whole; says which.
     """
     lines = (read_text(f"@{path}") or "").splitlines()
-    name = Path(path).name
+    name = "standard input" if str(path) == "-" else Path(path).name
     ids: dict[str, int] = {}
     numbered = {
         number: _task(line, name, number, verifier=verifier, own=own, ids=ids)
@@ -47,7 +48,7 @@ def read_tasks(path: str | Path, *, verifier: dict[str, Any] | None = None, own:
 
 
 def read_text(given: str | None) -> str | None:
-    """Returns the text itself, or that of the file in `@FILE`.
+    """Returns the text itself, or that of the file in `@FILE`; `@-` is standard input.
 
     Raises:
         InvalidTaskError: the file cannot be read.
@@ -55,6 +56,8 @@ def read_text(given: str | None) -> str | None:
     if given is None or not given.startswith("@"):
         return given
     try:
+        if given == "@-":
+            return sys.stdin.buffer.read().decode("utf-8")
         return Path(given[1:]).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"

@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,16 @@ def run(folder: Path, *, on_step: Callable[[TrainingResult], None] | None = None
         here.wait_for_everyone()
         trained = train(folder, plan, revision=revision, on_step=on_step)
         if here.is_main_process:
-            curves.draw(folder / METRICS, folder / CURVES, title=f"{Path(plan.base_model).name}, {trained.step} steps")
+            curves.draw(folder / METRICS, folder / CURVES, title=run_title(folder, plan))
             write_json(folder / RESULT, trained.to_json())
             _tidy(folder)
     return trained
+
+
+def run_title(folder: Path, plan: TrainPlan) -> str:
+    """Returns the title of a run's picture: its name, when it was begun, its base model."""
+    began = datetime.fromtimestamp((folder / PLAN).stat().st_mtime).astimezone()
+    return f"{folder.resolve().name}, begun {began:%Y-%m-%d}, {Path(plan.base_model).name}"
 
 
 def processes() -> PartialState:

@@ -12,7 +12,7 @@ from skill_plugin.training.loss import token_losses
 from skill_plugin.training.model.policy import Policy
 from skill_plugin.training.settings import LossSettings
 
-SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push")
+SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push", "reward")
 
 MOST_KL = 20.0
 """Nats that one token may add to a step's KL: k3 has a long tail, and one that the policy hardly ever writes must not end a run."""
@@ -103,6 +103,8 @@ class StepSums:
         self._add("clipped", losses.clipped)
         self._add("pull", pull_N)
         self._add("push", push_N)
+        worth_C = torch.tensor([candidate.worth for candidate in one.candidates], device=device)
+        self._add("reward", worth_C.repeat_interleave(lengths_C))
         if losses.ratio.numel():
             self._largest = max(self._largest, float(losses.ratio.detach().max()))
         return self._share(losses.total)

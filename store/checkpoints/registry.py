@@ -1,10 +1,11 @@
 """The registry of checkpoints: what was trained, which one serves, and which ones were replaced.
 
 A checkpoint is a candidate until it is promoted, live until another one is or it is rolled back, and retired from then on; a
-retired one may be promoted again. At most one is live in a namespace; with none it is the base model that writes. Nothing is
-deleted, and every change is one transaction with an event. An adapter's files are read before the transaction begins.
+retired one may be promoted again. At most one is live in a namespace; with none it is the base model that writes. No row is
+deleted, only files by `prune`, and every change is one transaction with an event. An adapter's files are read before the transaction begins.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -12,6 +13,7 @@ from typing import Any, get_args
 from sqlmodel import col, select
 
 from skill_plugin.checkpoints import (
+    KEPT,
     LIVE,
     MARGIN,
     MIN_DECISIONS,
@@ -20,10 +22,11 @@ from skill_plugin.checkpoints import (
     CheckpointEvent,
     CheckpointStatus,
 )
-from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError
+from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError, StoreUnavailableError
 from skill_plugin.histories.eligibility import BASE
 from skill_plugin.models.adapter_files import adapter_sha256, check_adapter
-from skill_plugin.store.checkpoints import checkpoint_rows
+from skill_plugin.store.checkpoints import checkpoint_rows, pruning
+from skill_plugin.store.checkpoints.pruning import PruneDecision
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.json_values import plain_json
 from skill_plugin.store.partition import Part
@@ -211,6 +214,42 @@ class Checkpoints(Part):
                 if checkpoint_id in (None, row.checkpoint_id)
             ]
 
+    def prune(
+        self, folder: str | Path, *, keep: int = KEPT, by: str = "human", dry_run: bool = False
+    ) -> Sequence[PruneDecision]:
+        """Deletes the folders of checkpoints that were refused or superseded; their rows and events stay, as history.
+
+        What is live, what a rollback goes to, what an unfinished night trains further and what no gate has refused stays, and
+        so does what another namespace has too, and what is not in `folder`.
+
+        Args:
+            folder: Only folders in this one are deleted; `adapters` in the home folder is where `retrain` puts them.
+            keep: The newest of the others, which stay.
+            by: Who asks; it is kept with the event.
+            dry_run: Decide only.
+
+        Returns:
+            A decision for every checkpoint whose folder exists, newest first.
+
+        Raises:
+            ConfigurationError: `keep` is not a number from 0.
+            StoreUnavailableError: a folder cannot be deleted.
+        """
+        if not isinstance(keep, int) or isinstance(keep, bool) or keep < 0:
+            raise ConfigurationError(f"keep is {keep!r}; give a whole number from 0")
+        if dry_run:
+            with self._partition.read() as session:
+                return pruning.decide(session, self._namespace, Path(folder), keep=keep)
+        with self._partition.write() as session:  # nobody makes one of them live meanwhile
+            decisions = pruning.decide(session, self._namespace, Path(folder), keep=keep)
+            for one in decisions:
+                if one.action == "delete":
+                    _delete(Path(one.path))
+                    row = checkpoint_rows.find(session, self._namespace, one.id)
+                    evidence = {"path": one.path, "bytes": one.bytes}
+                    checkpoint_rows.log(session, row, "pruned", by=by, reason=one.reason, evidence=evidence)
+        return decisions
+
     def acceptance(self, checkpoint_id: str | None) -> Acceptance:
         """Counts the texts of a checkpoint (None is the base model) that a gate decided on, and those that went live.
 
@@ -280,3 +319,10 @@ class Checkpoints(Part):
             now = checkpoint_rows.view(row) if row is not None else None
         crashpoint("checkpoint.after")
         return now
+
+
+def _delete(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as exc:
+        raise StoreUnavailableError(f"{folder} cannot be deleted: {exc.strerror}; see who owns it") from exc

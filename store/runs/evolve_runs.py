@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import func
@@ -44,6 +45,8 @@ class EvolveProgress(NamedTuple):
     id: str
     progress: Mapping[str, Any]
     outcome: str | None
+    created_at: datetime
+    updated_at: datetime
 
 
 class RecordedRollout(NamedTuple):
@@ -102,7 +105,7 @@ class EvolveRuns(Part):
         with self._partition.read() as session:
             mine = select(EvolveRunRow).where(EvolveRunRow.namespace == self._namespace)
             rows = session.exec(mine.order_by(col(EvolveRunRow.created_at))).all()
-            return [EvolveProgress(row.id, row.progress, row.outcome) for row in rows]
+            return [EvolveProgress(row.id, row.progress, row.outcome, row.created_at, row.updated_at) for row in rows]
 
     def rollouts(self, run_id: str) -> Sequence[RecordedRollout]:
         """Returns every rollout that a run of `evolve` has recorded, oldest first; each was shown one skill at most."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import NamedTuple
 
 from skill_plugin.errors import BusyError, StoreError
@@ -12,8 +13,10 @@ from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.runs import outcomes, revisions
 from skill_plugin.store.runs.evolve_runs import EvolveRuns
 from skill_plugin.store.runs.revisions import ParsedRevision, PromptGroup, StagedRevision
+from skill_plugin.store.runs.sightings import Sightings, sightings
 from skill_plugin.store.runs.spool import Spool
 from skill_plugin.store.runs.training_runs import TrainingRuns
+from skill_plugin.store.runs.waiting import Waiting, waiting
 
 _LOOK_AGAIN_S = 0.5
 
@@ -90,6 +93,11 @@ class Runs(Part):
         """Returns the rollouts that a run recorded, in order; none for an unknown run."""
         with self._partition.read() as session:
             return list(outcomes.rollouts_of(session, self._namespace, run_id))
+
+    def sightings(self, name: str) -> Sightings:
+        """Returns in how many of its runs a model saw a skill's text; with `name@2` those under that version."""
+        with self._partition.read() as session:
+            return sightings(session, self._namespace, name)
 
     def stage(
         self,
@@ -171,6 +179,18 @@ class Runs(Part):
             yield
         finally:
             owner.release()
+
+    def is_running(self, job: str) -> bool:
+        """Returns whether a process holds a job's lock; see `alone`. To look it takes a free one for a moment."""
+        owner = job_owner(self._partition.database, self._namespace, job)
+        taken = owner.take()
+        owner.release()
+        return not taken
+
+    def waiting(self, since: datetime | None = None) -> Waiting:
+        """Returns what waits for somebody: staged versions, runs without a reward, and what was recorded since a moment."""
+        with self._partition.read() as session:
+            return waiting(session, self._namespace, since)
 
     def _embed_ahead(self, group: PromptGroup, candidates: Sequence[ParsedRevision]) -> None:
         """Embeds the texts under the names that they are about to get, so that no writer waits for a model meanwhile."""

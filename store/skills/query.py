@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, aliased
 from sqlmodel import col, select
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.notebook import html_table
 from skill_plugin.records import Author, Skill
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import versions
@@ -43,6 +44,10 @@ class Page:
 
     def __len__(self) -> int:
         return len(self.skills)
+
+    def _repr_html_(self) -> str:
+        keys = ("name", "status", "version", "utility", "uses", "description")
+        return html_table(([getattr(skill, key) for key in keys] for skill in self), keys)
 
 
 class SkillQuery(Part):

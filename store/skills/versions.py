@@ -22,7 +22,7 @@ STATUSES: tuple[str, ...] = get_args(Status)
 
 MAX_VERSION = 2**31 - 1
 
-_WENT_LIVE = ("added", "promoted", "rolled back")
+WENT_LIVE = ("added", "promoted", "rolled back")
 
 
 def find_skill(session: Session, namespace: str, name: str, *, lock: bool = False) -> SkillRow:
@@ -82,7 +82,7 @@ def before(session: Session, skill: SkillRow, number: int) -> Iterator[int]:
     parent = find_version(session, skill, number).parent
     if parent is not None:
         yield parent
-    went_live = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(_WENT_LIVE))
+    went_live = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(WENT_LIVE))
     lives = session.exec(went_live.order_by(col(EventRow.id))).all()
     earlier = lives[: lives.index(number)] if number in lives else lives
     if earlier and earlier[-1] is not None and earlier[-1] != parent:
@@ -317,7 +317,7 @@ def check_status(status: str | None) -> None:
 
 
 def _were_live(session: Session, skill: SkillRow) -> set[int | None]:
-    statement = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(_WENT_LIVE))
+    statement = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(WENT_LIVE))
     return set(session.exec(statement).all())
 
 

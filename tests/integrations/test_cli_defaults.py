@@ -37,6 +37,7 @@ def test_every_limit_of_a_budget_has_an_option():
         "minutes",
         "prices",
         "generator_prices",
+        "stop",  # a function
     }
 
 

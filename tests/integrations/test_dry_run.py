@@ -71,10 +71,10 @@ def test_people_read_a_table(dry, logged, monkeypatch):
     assert "would train:" in said
 
 
-def test_nothing_to_learn_from_would_fail(dry, store):
-    found = json.loads(dry("--json", code=1))
+def test_nothing_to_learn_from_is_nothing_new(dry, store):
+    found = json.loads(dry("--json"))
 
-    assert (found["outcome"], found["forecast"]) == ("would fail", None)
+    assert (found["outcome"], found["forecast"]) == ("nothing new", None)
     assert "there are no revisions in the histories of namespace 'default'" in found["reason"]
 
 

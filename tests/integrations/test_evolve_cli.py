@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from cli_jobs import EVOLVE
 from fakes import MACHINE, skill_text
+from skill_plugin.integrations.cli import app
 from stub_llm import choice, says, stub_llm, wrote
 
 
@@ -22,6 +24,18 @@ def test_the_command_line_evolves_with_a_users_agent_and_a_users_model(cli, work
         table.split()
     )
     assert len(server.calls) == 2  # the second time everything is there
+
+
+def test_without_a_terminal_it_writes_how_far_it_is_to_standard_error(work, monkeypatch):
+    monkeypatch.setattr("skill_plugin.integrations.cli.progress.EVERY_S", 0.001)
+    with stub_llm(*[says(MACHINE)] * 2) as server:
+        options = ("--tasks", work / "tasks.jsonl", "--generator", "openai:writer", "--base-url", server.url)
+        small = ("--candidates", 1, "--rollouts", 2, "--generations", 1, "--json")
+        result = CliRunner().invoke(app, [str(word) for word in (*EVOLVE, *options, *small)])
+        quiet = CliRunner().invoke(app, [str(word) for word in (*EVOLVE, *options, *small, "--quiet")])
+
+    assert f"INFO evolve {json.loads(result.stdout)['run_id']}: 0 of 2 tasks done" in result.stderr
+    assert quiet.stderr == ""
 
 
 def test_with_a_generator_that_gives_tokens_and_log_probs_the_histories_are_ready_for_training(cli, work):

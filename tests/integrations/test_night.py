@@ -15,6 +15,7 @@ from nights import NIGHT, SETTINGS, evolving, run, tasks_file, variables
 from skill_plugin import generators
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
+from skill_plugin.training.files.metrics import read_metrics
 from tiny_writer import tiny_writer, total_tasks
 
 
@@ -89,6 +90,12 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
     assert first["gate"]["kind"] == "paired"
     assert not (night / "training" / first["run_id"] / "adapter").exists()  # there is one copy, that of the registry
     assert first["gate"]["after"] > first["gate"]["before"]
+    folder = Path(first["folder"])
+    assert all(0 <= row["reward"] <= 1 for row in read_metrics(folder / "metrics.jsonl"))
+    assert (folder / "curves.png").stat().st_mtime_ns > (
+        folder / "result.json"
+    ).stat().st_mtime_ns  # with the gate's decision
+    assert datetime.fromisoformat(json.loads(cli("status", "--json"))["last_night"]["at"]) <= datetime.now(UTC)
     with opened(night) as store:
         assert {task.verifier["name"] for task in store.tasks.list(split="heldout")} == {"tiny_writer:own_judge"}
         assert store.tasks.times_judged_checkpoints() == dict.fromkeys(first["gate"]["judges"], 1)

@@ -167,7 +167,7 @@ def test_a_model_that_nobody_knows_is_one_line(cli, traces, work, monkeypatch):
     monkeypatch.chdir(work)
     for words, message in (
         ((), "no task LLM is given; pass --model openai:gpt-5-mini"),
-        (("--model", "nonsense"), "the model 'nonsense' does not resolve"),
+        (("--model", "nonsense"), "the model 'nonsense' names no provider"),
     ):
         error = cli("replay", "traces.jsonl", *words, code=1)
         assert message in error

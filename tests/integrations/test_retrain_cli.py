@@ -4,11 +4,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from typer.testing import CliRunner
 
 from adapters import adapter
 from lineages import lineage, written
 from skill_plugin import Revision, Task
 from skill_plugin.errors import BusyError
+from skill_plugin.integrations.cli import app
 from skill_plugin.store import SkillStore
 from tiny_models import tiny_model
 
@@ -35,16 +37,43 @@ def many(store, revisions, rewards):
         lineage(store, number, revisions(number), rewards)
 
 
-def test_without_a_store_it_says_how_to_get_one(cli, home):
-    assert "there is no store at" in cli(*RETRAIN, code=1)
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+def test_a_night_without_a_store_is_nothing_new(cli, home, dry):
+    said = cli(*RETRAIN, *dry)
+
+    assert said.startswith(f"nothing to train yet: there is no store in {home}; evolve makes one")
+    assert said.count("\n") == 1
+    assert not home.exists()
 
 
-def test_without_histories_it_says_where_they_come_from(cli, opened):
-    said = cli(*RETRAIN, code=1)
+def test_a_night_without_histories_is_nothing_new_and_says_where_they_come_from(cli, opened):
+    said = json.loads(cli(*RETRAIN, "--json"))
 
-    assert "there are no revisions in the histories of namespace 'default'; log some with evolve" in " ".join(
-        said.split()
-    )
+    assert said["outcome"] == "nothing new"
+    assert "there are no revisions in the histories of namespace 'default'; log" in said["reason"]
+
+
+def test_the_record_of_a_night_is_one_line_with_its_time(cli, opened):
+    log = [cli(*RETRAIN, "--json"), cli(*RETRAIN, "--dry-run", "--json"), cli(*RETRAIN, "--json", "--new")]
+
+    assert [line.count("\n") for line in log] == [1, 1, 1]
+    nights = [json.loads(line) for line in "".join(log).splitlines()]
+    assert all(datetime.fromisoformat(night["at"]).tzinfo for night in nights)
+    assert {night["outcome"] for night in nights} == {"nothing new"}
+
+
+def test_what_goes_on_is_said_on_standard_error_with_the_time_and_not_if_it_is_to_be_quiet(opened):
+    def said(*words):
+        return CliRunner().invoke(app, [*words, "--json"])
+
+    loud, quiet, silent = said(*RETRAIN), said(*RETRAIN, "--quiet"), said("--quiet", *RETRAIN)
+
+    lines = loud.stderr.splitlines()
+    assert [line.partition(" INFO ")[2] for line in lines if "histories" in line] == ["reading histories"]
+    assert all(datetime.fromisoformat(line.split()[0]).tzinfo for line in lines)
+    assert (quiet.stderr, silent.stderr) == ("", "")
+    assert [json.loads(one.stdout)["outcome"] for one in (loud, quiet, silent)] == ["nothing new"] * 3
+    assert "give one" in said(*RETRAIN, "-q", "-v").stderr
 
 
 def test_a_first_night_on_which_everything_is_refused_fails_and_says_why(cli, opened):

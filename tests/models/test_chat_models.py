@@ -18,6 +18,16 @@ def test_a_string_that_does_not_resolve_is_told_in_one_line(model, monkeypatch):
     assert "openai:gpt-5-mini" in str(caught.value)
 
 
+@pytest.mark.parametrize("model", ["gpt-5-mini", "no-such-model"])
+def test_a_bare_name_is_told_to_be_written_with_its_provider(model, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+    with pytest.raises(ConfigurationError, match="names no provider; write it as PROVIDER:MODEL") as caught:
+        chat_models.load(model)
+
+    assert "api_key" not in str(caught.value)
+
+
 def test_a_string_that_resolves(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "k")
 

@@ -91,6 +91,14 @@ def test_every_link_between_the_pages_leads_somewhere():
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
 
 
+def test_a_link_of_the_readme_shows_the_path_it_leads_to():
+    """Where the README stands alone, as on a package index, a relative link leads nowhere; its text still says which file."""
+    links = re.findall(r"\[([^\]]*)\]\((?!https?:)([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+    assert links
+    assert [text for text, target in links if text != target] == []
+
+
 def test_every_folder_and_make_target_that_the_readme_names_is_there():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for folder in re.findall(r"^(\w+)/ ", text, re.MULTILINE):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from sqlmodel import update
 
-from fakes import skill_text
+from fakes import MACHINE, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import SkillStore
@@ -230,3 +230,24 @@ def test_text_is_found_whatever_its_case(store):
 
     for text in ("über", "ÜBER", "état", "STRAßE"):
         assert [skill.name for skill in store.query(text=text)] == ["plain"]
+
+
+def test_in_how_many_runs_a_model_saw_the_skill(store, skill):
+    def ran(run_id, seen, *, version=1, generations=1):
+        rollouts = [
+            Rollout(generation=g, answer="", skill=f"{skill.id}@{version}", seen=seen, reward=0.0, passed=False)
+            for g in range(generations)
+        ]
+        store.runs.record(Task(f"add {run_id}"), rollouts, run_id=run_id)
+
+    assert store.runs.sightings("adding").sentence == "shown in no run"
+    ran("a", None)
+    assert store.runs.sightings("adding").sentence == "not known whether a model saw it: no call was watched"
+    ran("b", True, generations=3)
+    ran("c", False)
+    assert store.runs.sightings("adding").sentence == "seen by a model in 1 of 2 watched runs, of 3"
+    store.revise_text("adding", MACHINE)
+    ran("d", True, version=2)
+    found = store.runs.sightings("adding@2")
+    assert (found.runs, found.watched, found.seen) == (1, 1, 1)
+    assert found.sentence == "seen by a model in 1 of 1 runs"

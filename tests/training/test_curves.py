@@ -2,12 +2,14 @@ import json
 import logging
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from matplotlib.image import imread
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.files.curves import PANELS, draw
+from skill_plugin.training.files.nights import NightPoint, draw_nights
 
 MARK = b"\x89PNG\r\n\x1a\n"
 
@@ -25,7 +27,7 @@ def test_a_run_of_any_length_is_one_readable_picture(tmp_path, count):
 
     assert draw(metrics(tmp_path, count), out, title="Run 7")
     assert out.read_bytes().startswith(MARK)
-    assert imread(out).shape[:2] == (1210, 1210)
+    assert imread(out).shape[:2] == (1210, 1760)
     assert sorted(one.name for one in tmp_path.iterdir() if one.suffix == ".tmp") == []
 
 
@@ -76,3 +78,32 @@ def test_without_matplotlib_a_line_says_so(tmp_path, monkeypatch, caplog):
         "matplotlib is not installed, so no curves were drawn; run: pip install 'skill-plugin[train]'"
     ]
     assert not (tmp_path / "curves.png").exists()
+
+
+GATE = {"promote": True, "kind": "paired", "reason": "6 repaired > 1", "before": 0.4, "after": 0.6, "gain": 0.2}
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        GATE | {"low": 0.1, "high": 0.3},
+        GATE | {"promote": False, "kind": "off-policy", "before": -0.1, "low": 0.3, "high": 0.1, "reason": "$x " * 200},
+        {"kind": "none", "promote": False, "reason": "there were no tasks"},
+    ],
+)
+def test_the_gates_decision_is_in_the_picture(tmp_path, gate):
+    draw(metrics(tmp_path, 5), tmp_path / "before.png", title="tr_1, begun 2026-11-30")
+    assert draw(metrics(tmp_path, 5), tmp_path / "after.png", title="tr_1, begun 2026-11-30", gate=gate)
+
+    assert (tmp_path / "before.png").read_bytes() != (tmp_path / "after.png").read_bytes()
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_all_nights_are_one_picture(tmp_path, count):
+    nights = [
+        NightPoint(datetime(2026, 11, day, tzinfo=UTC), day % 2 == 0, 0.1 * day, kind, 0.4, 0.4 + day / 20, -0.1, 0.3)
+        for day, kind in enumerate(["paired", "paired", "off-policy", None, "paired"][:count], 1)
+    ]
+
+    assert draw_nights(nights, tmp_path / "nights.png", title="default")
+    assert (tmp_path / "nights.png").read_bytes().startswith(MARK)
