@@ -1,17 +1,18 @@
 """A real terminal of a given width, for programs that look whether they have one."""
 
-import fcntl
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 
 
 def on_a_terminal(*words, width=80, env=None):
     """Runs the command line with its output on a terminal; returns what was shown, without colours."""
+    import fcntl  # noqa: PLC0415 - not on Windows
+    import pty  # noqa: PLC0415
+    import termios  # noqa: PLC0415
+
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     clean = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}

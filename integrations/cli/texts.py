@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from skill_plugin.errors import ConfigurationError, InvalidSkillError
+from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillPluginError
+from skill_plugin.integrations.cli.console import fail
 from skill_plugin.skills import skill_md
 
 STDIN = Path("-")
@@ -47,7 +48,10 @@ def as_file(path: Path) -> Iterator[Path]:
         with copy.open("wb") as file:
             file.write(start)
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield copy
+        try:
+            yield copy
+        except SkillPluginError as exc:  # a path that nobody has named, and that is gone by then
+            fail(str(exc).replace(repr(str(copy)), "standard input").replace(str(copy), "standard input"))
 
 
 def edited(text: str, name: str) -> tuple[str, Path]:

@@ -62,6 +62,8 @@ def test_histories_and_whole_stores_from_standard_input(cli, tmp_path):
     cli("export", tmp_path / "store.jsonl.gz")
     whole = (tmp_path / "store.jsonl.gz").read_bytes()
     assert json.loads(fed(whole, "import", "-", "--home", tmp_path / "other", "--json"))
+    assert fed("", "histories", "import", "auto", "-", code=1).startswith("error: standard input is empty")
+    assert "standard input cannot be read" in fed("no dump", "import", "-", code=1)
 
 
 def test_what_is_saved_in_the_editor_is_a_staged_version(cli, editor):
