@@ -1,12 +1,11 @@
 """Skills around a node of somebody else's graph: retrieve before it, record after it, and nothing else changed."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar, Unpack, get_args, get_type_hints
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import HumanMessage
-from langchain_core.runnables import RunnableConfig
 from langgraph.channels import LastValue
 from langgraph.graph import StateGraph
 from typing_extensions import is_typeddict
@@ -14,10 +13,10 @@ from typing_extensions import is_typeddict
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
 from skill_plugin.graphs.nodes.execute import prompt_messages
-from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import AnswerFrom, verify_node
+from skill_plugin.graphs.regions import Region
 from skill_plugin.graphs.rewiring import Segment
 from skill_plugin.graphs.state import (
     SkillKeys,
@@ -59,6 +58,7 @@ def add_skills(
     messages_key: str = "messages",
     show_in: ShowIn = "system",
     on_store_error: OnStoreError = "skip",
+    name: str = "",
     **options: Unpack[RetrievalOptions],
 ) -> Builder:
     """Wires skills around the agent in a builder that has its edges and is not compiled yet; returns the builder.
@@ -87,6 +87,8 @@ def add_skills(
             `human`, in front of the last human message, for a node that puts a system message of its own first, or that counts
             its messages.
         on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
+        name: Tells this region from others of the same graph: call again with another name for another agent. Our nodes and keys
+            have it in theirs (`skillp_retrieve_writer`).
         **options: Those of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
@@ -97,15 +99,21 @@ def add_skills(
         raise ConfigurationError(
             f"{type(builder).__name__} is not a StateGraph; pass the builder, before it is compiled (graph.builder has it)"
         )
-    if RETRIEVE in builder.nodes:
+    region = Region(name)
+    if region.of(RETRIEVE) in builder.nodes:
         raise ConfigurationError(
-            "this graph has skills already, and two would write the same keys; make a subgraph of each agent"
+            f"this graph has skills already{f' under the name {name!r}' if name else ''}, and two would write the same keys; give "
+            "this region another name="
         )
     if show_in not in get_args(ShowIn):
         raise ConfigurationError(f"show_in is {show_in!r:.80}; give 'system' or 'human'")
     section = Segment(builder, before, before if after is None else after)
+    if ours := sorted(node for node in section.nodes if node.startswith("skillp_")):
+        raise ConfigurationError(
+            f"between {before!r} and {section.last!r} lies another region with skills ({ours[0]}); two regions cannot overlap"
+        )
     schema = builder.state_schema
-    _check_keys(builder, task_from, answer_from, messages_key)
+    _check_keys(builder, region, task_from, answer_from, messages_key)
     if messages_key != "messages":
         task_from = task_from or (lambda state: _task_in(_with_messages(state, messages_key)))
         answer_from = answer_from or (lambda state: _answer_in(_with_messages(state, messages_key)))
@@ -120,7 +128,7 @@ def add_skills(
         on_store_error=on_store_error,
         **options,
     )
-    verify = _if_run(
+    verify = region.node(
         verify_node(
             verifier,
             adherence=adherence,
@@ -130,36 +138,32 @@ def add_skills(
             watch=watch,
         )
     )
-    for name in sorted(section.nodes):
-        _show_guidance(builder, name, messages_key, show_in if name == before else None, watch)
-    builder.add_node(RETRIEVE, retrieve)
-    section.enter_through(RETRIEVE)
-    recorded = _if_run(record_node(store, on_store_error=on_store_error))
-    for name, target in section.leave_through(VERIFY):
-        record = name.replace(VERIFY, RECORD)
-        builder.add_node(name, verify)
-        builder.add_node(record, recorded)
-        builder.add_edge(name, record)
-        builder.add_edge(record, target)
-    if section.leave_by_command_through(name := VERIFY if VERIFY not in builder.nodes else f"{VERIFY}_command"):
-        record = name.replace(VERIFY, RECORD)
-        builder.add_node(name, verify)
-        builder.add_node(record, recorded)
-        builder.add_node(GO_ON, go_on, input_schema=SkillKeys)
-        builder.add_edge(name, record)
-        builder.add_edge(record, GO_ON)
+    for node in sorted(section.nodes):
+        _show_guidance(
+            builder, region, node, watch, messages_key=messages_key, show_in=show_in if node == before else None
+        )
+    builder.add_node(region.of(RETRIEVE), region.entrance(retrieve))
+    section.enter_through(region.of(RETRIEVE))
+    recorded = region.node(record_node(store, on_store_error=on_store_error))
+
+    def judge_and_record(verifies: str) -> str:
+        """Adds the two nodes, one behind the other; returns the second one's name."""
+        records = verifies.replace(VERIFY, RECORD)
+        builder.add_node(verifies, verify)
+        builder.add_node(records, recorded)
+        builder.add_edge(verifies, records)
+        return records
+
+    verifies = region.of(VERIFY)
+    for node, target in section.leave_through(verifies):
+        builder.add_edge(judge_and_record(node), target)
+    verifies = verifies if verifies not in builder.nodes else f"{verifies}_command"
+    if section.leave_by_command_through(verifies, region.of("skillp_goto")):
+        builder.add_node(
+            region.of(GO_ON), partial(go_on, key=region.of("skillp_goto")), input_schema=region.reads(SkillKeys)
+        )
+        builder.add_edge(judge_and_record(verifies), region.of(GO_ON))
     return builder
-
-
-def _if_run(node: SkillNode) -> SkillNode:
-    """Returns a node that does nothing where the host's input was no task."""
-
-    def body(state: Mapping[str, Any], config: RunnableConfig) -> Generator[Step, Any, dict[str, Any]]:
-        if "skillp_run" in state and state["skillp_run"] is None:
-            return {}
-        return (yield from node.body(state, config))
-
-    return SkillNode(node.name, body, node.reads)
 
 
 def _task_in(state: Mapping[str, Any]) -> Task | None:
@@ -177,8 +181,10 @@ def _with_messages(state: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {**state, "messages": messages_of(state, key)}
 
 
-def _check_keys(builder: StateGraph[Any, Any, Any, Any], task_from: Any, answer_from: Any, messages_key: str) -> None:
-    for key in get_type_hints(SkillKeys):
+def _check_keys(
+    builder: StateGraph[Any, Any, Any, Any], region: Region, task_from: Any, answer_from: Any, messages_key: str
+) -> None:
+    for key in map(region.of, get_type_hints(SkillKeys)):
         channel = builder.channels.get(key)
         if channel is not None and not isinstance(channel, LastValue):
             raise ConfigurationError(
@@ -197,14 +203,20 @@ def _check_keys(builder: StateGraph[Any, Any, Any, Any], task_from: Any, answer_
 
 
 def _show_guidance(
-    builder: StateGraph[Any, Any, Any, Any], name: str, messages_key: str, show_in: ShowIn | None, watch: SkillWatch
+    builder: StateGraph[Any, Any, Any, Any],
+    region: Region,
+    name: str,
+    watch: SkillWatch,
+    *,
+    messages_key: str,
+    show_in: ShowIn | None,
 ) -> None:
     """Lets a node see the skill: it gets a state whose messages hold it, and nothing of that is written back. With None it is only
     watched what its model calls see.
     """
     schema = builder.nodes[name].input_schema
     keys = builder.schemas[schema].keys()
-    reads_skills = "skillp_skills" in keys  # it reads them itself
+    reads_skills = region.of("skillp_skills") in keys  # it reads them itself
     if show_in is not None and not reads_skills and messages_key not in keys:
         raise ConfigurationError(
             f"the node {name!r} reads no {messages_key}, so it would not see the skill; pass messages_key=, or let its state declare "
@@ -214,20 +226,20 @@ def _show_guidance(
     as_host: Callable[..., Any] = dict if is_typeddict(schema) else schema
 
     def show(state: Any) -> Any:
-        if not isinstance(state, Mapping) or "skillp_run" not in state:  # the argument of a Send
+        if not isinstance(state, Mapping) or region.of("skillp_run") not in state:  # the argument of a Send
             return state
         given = {key: value for key, value in state.items() if key in keys}
-        if shows and (guidance := skill_guidance(state)):
+        if shows and (guidance := skill_guidance(region.inside(state))):
             given[messages_key] = _shown(given.get(messages_key) or [], guidance, show_in)
         return as_host(**given)
 
     def watched(state: Any) -> list[BaseCallbackHandler]:
-        run = state.get("skillp_run") if isinstance(state, Mapping) else None
-        skills = (state.get("skillp_skills") or []) if isinstance(state, Mapping) else []
+        plain = region.inside(state) if isinstance(state, Mapping) else {}
+        run, skills = plain.get("skillp_run"), plain.get("skillp_skills") or []
         return [watch.handler(run["run_id"], [skill["ref"] for skill in skills])] if run and skills else []
 
     behind = partial(_hide, messages_key=messages_key) if shows else same
-    wrap(builder, name, show, behind, watch=watched, input_schema=reads_with(schema))
+    wrap(builder, name, show, behind, watch=watched, input_schema=region.reads(reads_with(schema)))
 
 
 def _shown(messages: Sequence[Any], guidance: str, show_in: ShowIn | None) -> list[Any]:

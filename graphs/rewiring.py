@@ -3,14 +3,19 @@
 `nodes`, `edges`, `waiting_edges` and `branches` of a `StateGraph` are public attributes.
 """
 
+import logging
 from collections.abc import Collection, Iterator
 from functools import partial
 from typing import Any
 
+from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
+from langgraph.types import Send
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.graphs.steering import leave, redirect, same, wrap
+
+logger = logging.getLogger(__name__)
 
 
 class Segment:
@@ -22,7 +27,7 @@ class Segment:
 
     def __init__(self, builder: StateGraph[Any, Any, Any, Any], first: str, last: str) -> None:
         self._builder = builder
-        self.first = first
+        self.first, self.last = first, last
         for name in (first, last):
             if name not in builder.nodes:
                 raise ConfigurationError(f"the graph has no node {name!r}; it has {', '.join(sorted(builder.nodes))}")
@@ -67,12 +72,15 @@ class Segment:
                 wrap(builder, name, same, partial(redirect, other={self.first: node}), ends=ends)
         builder.add_edge(node, self.first)
 
-    def leave_by_command_through(self, node: str) -> bool:
-        """Who leaves by a Command, or by having no edge, goes to `node`; returns whether there is such a node."""
+    def leave_by_command_through(self, node: str, key: str) -> bool:
+        """Who leaves by a Command, or by having no edge, goes to `node`; returns whether there is such a node.
+
+        Where it was going is kept in the state under `key`.
+        """
         inside = frozenset(self.nodes)
         for name in self.leaving:
             ends = dict.fromkeys([*(one for one in self._commands(name) if one in inside), node], "")
-            behind = partial(leave, inside=inside, through=node, is_leaf=self.is_leaf(name))
+            behind = partial(leave, inside=inside, through=node, key=key, is_leaf=self.is_leaf(name))
             wrap(self._builder, name, same, behind, ends=tuple(ends))
         return bool(self.leaving)
 
@@ -90,6 +98,7 @@ class Segment:
                 builder.edges.add((start, names[end]))
         for name in self.nodes:
             self._redirect_branches(name, names)
+            self._tell_of_sends(name)
         yield from ((name, target) for target, name in names.items())
 
     def _entries(self) -> list[tuple[str, str]]:
@@ -134,6 +143,26 @@ class Segment:
         for key, branch in branches.items():
             ends = branch.ends or {node: node for node in [*self._builder.nodes, END]}
             branches[key] = branch._replace(ends={label: other.get(end, end) for label, end in ends.items()})
+
+    def _tell_of_sends(self, name: str) -> None:
+        """Has a run that leaves by a `Send` of a conditional edge, which has no way through us, say so."""
+        inside = frozenset(self.nodes)
+
+        def look(places: Any) -> Any:
+            for one in places if isinstance(places, list | tuple) else [places]:
+                if isinstance(one, Send) and one.node not in inside:
+                    logger.warning(
+                        "the agent left %r by a Send of a conditional edge to %r, so its run was not judged and not recorded; leave "
+                        "from the node itself: return Command(goto=[Send(...)])",
+                        name,
+                        one.node,
+                    )
+                    break
+            return places
+
+        branches = self._builder.branches.get(name, {})
+        for key, branch in branches.items():
+            branches[key] = branch._replace(path=branch.path | RunnableLambda(look))
 
     def _leads(self, name: str) -> set[str]:
         """Where a node leads, as far as the builder says."""

@@ -67,45 +67,48 @@ def redirect(output: Any, other: Mapping[str, str]) -> Any:
     return _each_command(output, lambda command: [_going(command, [_place(one, other) for one in _places(command)])])
 
 
-def leave(output: Any, inside: frozenset[str], through: str, *, is_leaf: bool) -> Any:
+def leave(output: Any, inside: frozenset[str], through: str, *, key: str, is_leaf: bool) -> Any:
     """Returns a node's output such that whoever leaves the agent by a Command goes `through` a node of ours first.
 
-    Where it was going is kept under `skillp_goto`, for `go_on`. A `Send` to a node outside is not redirected.
+    Where it was going, by name or by `Send`, is kept under `key`, for `go_on`.
 
     Args:
         output: What the node returned.
         inside: The agent's nodes.
         through: Our node.
+        key: The state's key.
         is_leaf: No edge leads on from the node, so a graph ends there unless a Command says otherwise.
     """
 
     def split(command: Command[Any]) -> list[Command[Any]]:
         if command.graph == Command.PARENT:
-            kept = {"parent": True, "goto": _places(command), "update": command.update}
+            to_parent = {"parent": True, "goto": _places(command), "update": command.update}
             # The verdict is on what the update holds, so it is written here too; the parent gets it when we go on.
-            return [Command(update=command.update, goto=through), Command(update={"skillp_goto": [kept]})]
+            return [Command(update=command.update, goto=through), Command(update={key: [to_parent]})]
         places = _places(command)
-        out = [one for one in places if isinstance(one, str) and one not in inside]
+        out = [one for one in places if (one.node if isinstance(one, Send) else one) not in inside]
         if not out and (places or not is_leaf):
             return [command]
         stay = [one for one in places if one not in out]
-        return [_going(command, [*stay, through]), Command(update={"skillp_goto": out})]
+        kept = [{"node": one.node, "arg": one.arg} if isinstance(one, Send) else one for one in out]
+        return [_going(command, [*stay, through]), Command(update={key: kept})]
 
     commands = [one for one in _as_list(output) if isinstance(one, Command)]
     if commands:
         return _each_command(output, split)
     if is_leaf and not any(isinstance(one, Send) for one in _as_list(output)):
-        return [*_as_list(output), Command(update={"skillp_goto": []}, goto=through)]
+        return [*_as_list(output), Command(update={key: []}, goto=through)]
     return output
 
 
-def go_on(state: Mapping[str, Any]) -> Any:
-    """Goes where the agent was going when it left."""
-    kept = state.get("skillp_goto") or []
-    done = {"skillp_goto": None}
-    if kept and isinstance(kept[0], Mapping):
+def go_on(state: Mapping[str, Any], key: str = "skillp_goto") -> Any:
+    """Goes where the agent was going when it left, which the state has under `key`."""
+    kept = state.get(key) or []
+    done = {key: None}
+    if kept and isinstance(kept[0], Mapping) and "parent" in kept[0]:
         return Command(graph=Command.PARENT, goto=kept[0]["goto"], update=kept[0]["update"])
-    return Command(update=done, goto=list(kept))
+    places = [Send(one["node"], one["arg"]) if isinstance(one, Mapping) else one for one in kept]
+    return Command(update=done, goto=places)
 
 
 def wrap(
