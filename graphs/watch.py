@@ -29,7 +29,7 @@ class SkillWatch:
         self._lock = threading.Lock()
         self._calls: OrderedDict[str, int] = OrderedDict()
         self._seen: dict[str, set[str]] = {}
-        self._warned = False
+        self._warned = self._told_of_two = False
 
     def handler(self, run_id: str, refs: Sequence[str]) -> BaseCallbackHandler:
         """Returns a callback that looks into every prompt for the skills of a run."""
@@ -43,6 +43,17 @@ class SkillWatch:
             if len(self._calls) > REMEMBERED:
                 oldest, _ = self._calls.popitem(last=False)
                 self._seen.pop(oldest, None)
+
+    def note_systems(self, count: int) -> None:
+        """Tells once that a model is sent several system messages, which the templates of some families refuse."""
+        if count > 1 and not self._told_of_two:
+            self._told_of_two = True
+            _log.warning(
+                "a model call in %s has %d system messages, the host's and the skill's; several open models refuse that, and "
+                'show_in="human" leaves it at one',
+                self._where,
+                count,
+            )
 
     def unseen(self, run_id: str, refs: Sequence[str]) -> list[str] | None:
         """Returns which of a run's skills no model call has seen; None where no call was watched. Forgets the run.
@@ -76,6 +87,7 @@ class _Handler(BaseCallbackHandler):
     ) -> None:
         del serialized, run_id
         self._look(str(message.content) for batch in messages for message in batch)
+        self._watch.note_systems(max((sum(one.type == "system" for one in batch) for batch in messages), default=0))
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **_: Any) -> None:
         del serialized, run_id
