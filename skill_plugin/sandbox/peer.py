@@ -36,6 +36,7 @@ class Peer:
         reads: int,
         writes: int,
         handle: Callable[[tuple[Any, ...]], Any],
+        *,
         refer: wire.Refer | None = None,
         resolve: Callable[[Any], Any] | None = None,
         revive: Callable[..., BaseException] | None = None,
@@ -72,7 +73,7 @@ class Peer:
     def _serve_until_told(self) -> tuple[Any, ...]:
         while True:
             said = self._receive()
-            if not isinstance(said, tuple) or len(said) < 2 or said[0] not in ("ask", "gave", "failed"):  # noqa: PLR2004
+            if not isinstance(said, tuple) or len(said) < 2 or said[0] not in ("ask", "gave", "failed"):
                 raise self._end("it sent what is not an answer")
             if said[0] != "ask":
                 return said
@@ -139,7 +140,9 @@ def _kept(mine: Any, theirs: Any) -> Any:
     """Returns my own object, brought up to date, where it can be; a test may hold it under another name."""
     if isinstance(mine, (list, tuple, dict, set, bytearray)) and type(mine) is type(theirs):
         if isinstance(mine, tuple):
-            return tuple(_kept(*pair) for pair in zip(mine, theirs, strict=True)) if len(mine) == len(theirs) else theirs
+            return (
+                tuple(_kept(*pair) for pair in zip(mine, theirs, strict=True)) if len(mine) == len(theirs) else theirs
+            )
         _restore(mine, theirs)
         return mine
     return theirs
@@ -185,11 +188,10 @@ def mirror(kinds: list[tuple[str, str]]) -> type[BaseException]:
         return RuntimeError
     (module, name), *others = kinds
     # Only what is here already: the other process must not have us import. And nothing that a test framework takes for a skipped test.
-    known = getattr(builtins if module == "builtins" else sys.modules.get(str(module)), str(name), None)
-    if str(module).partition(".")[0] in _OURS or not (isinstance(known, type) and issubclass(known, BaseException)):
-        known = None
-    if known is not None:
-        return known
+    if str(module).partition(".")[0] not in _OURS:
+        known = getattr(builtins if module == "builtins" else sys.modules.get(str(module)), str(name), None)
+        if isinstance(known, type) and issubclass(known, BaseException):
+            return known
     key = tuple((str(one), str(other)) for one, other in kinds)
     if key not in _mirrors:
         text = lambda self: getattr(self, "_text", None) or BaseException.__str__(self)  # noqa: E731
@@ -197,7 +199,9 @@ def mirror(kinds: list[tuple[str, str]]) -> type[BaseException]:
     return _mirrors[key]
 
 
-def revived(name: str, kinds: list[tuple[str, str]], args: tuple[Any, ...], text: str, attributes: dict[str, Any]) -> Any:  # noqa: ARG001
+def revived(
+    name: str, kinds: list[tuple[str, str]], args: tuple[Any, ...], text: str, attributes: dict[str, Any]
+) -> Any:
     """Returns an exception of another process as one of the same type here."""
     kind = mirror(kinds)
     if issubclass(kind, (StopIteration, StopAsyncIteration, GeneratorExit)):

@@ -8,10 +8,12 @@ import builtins
 import operator
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from skill_plugin.sandbox import wire
 from skill_plugin.sandbox.peer import Peer, mirror, reported, revived
+
+_Plain = TypeVar("_Plain")
 
 
 class NotPlainError(BaseException):
@@ -72,7 +74,7 @@ class Remote:
     def __enter__(self) -> Any:
         return self.__ask("enter")
 
-    def __exit__(self, kind: Any, exc: BaseException | None, trace: Any) -> bool:
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> bool:
         swallow = self.__ask("leave", exc)
         # A failed test says so by an exception, and the answer may not make it vanish.
         return bool(swallow) and exc is not None and _is_of_python(exc)
@@ -119,7 +121,7 @@ def _is_of_python(exc: BaseException) -> bool:
     return plain and type(exc) not in (Exception, BaseException)
 
 
-def _of(kind: type, value: Any) -> Any:
+def _of(kind: type[_Plain], value: Any) -> _Plain:
     if type(value) is not kind:
         raise NotPlainError(f"the answer gave {type(value).__name__} where {kind.__name__} is due")
     return value
@@ -173,7 +175,7 @@ class Link:
     """The tests' end of the pipe: the answer's names, and the functions of the tests that were handed to it."""
 
     def __init__(self, reads: int, writes: int) -> None:
-        self.peer = Peer(reads, writes, self._handle, self._refer, self._resolve)
+        self.peer = Peer(reads, writes, self._handle, refer=self._refer, resolve=self._resolve)
         self._given: list[Any] = []
         self._seen: dict[int, Any] = {}
         self._classes: dict[type, int] = {}

@@ -18,7 +18,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from skill_plugin.errors import SandboxError
 from skill_plugin.sandbox import kernel, wire
@@ -163,7 +163,11 @@ class Sandbox:
         self._process.start(theirs, say)
         self._process.request(mine)
         self._peer = Peer(answers.fileno(), mine.fileno(), _refuse, revive=_as_error)
-        self._ask("run", source, "program")
+        try:
+            self._ask("run", source, "program")
+        except BaseException:
+            self.close()
+            raise
 
     def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Returns what a function gives.
@@ -183,7 +187,7 @@ class Sandbox:
         self._peer.ended = self._peer.ended or "it was closed"
         self._open.close()
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -203,14 +207,16 @@ class Sandbox:
         except PeerEndedError as exc:
             why = f"it ran over {self._limits.seconds:g} s" if late.is_set() else self._process.end().over or str(exc)
             self.close()
-            raise SandboxError(f"the code in the sandbox is stopped: {why}; make it do less, or raise the limit") from exc
+            raise SandboxError(
+                f"the code in the sandbox is stopped: {why}; make it do less, or raise the limit"
+            ) from exc
         except wire.WireError as exc:
             raise SandboxError(f"{exc}; a sandbox takes plain data") from exc
         finally:
             timer.cancel()
 
 
-def _refuse(request: tuple[Any, ...]) -> Any:
+def _refuse(_: tuple[Any, ...]) -> Any:
     raise PermissionError("nothing can be called here")
 
 
@@ -223,13 +229,15 @@ class _Process:
 
     def __init__(self, request: dict[str, Any], limits: SandboxLimits) -> None:
         self._limits, self._stack = limits, ExitStack()
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="skill-plugin-", ignore_cleanup_errors=True))
+        folder = self._stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="skill-plugin-", ignore_cleanup_errors=True)
+        )
         inner = Path(folder, "work")
         inner.mkdir()
         # Files, not pipes: what never stops printing then meets the limit of file size, not our memory. Without a name where that
         # can be, so that nobody else can open them.
         self._files = [self._stack.enter_context(_file(folder, name)) for name in ("out", "err", "report")]
-        self._seconds = request.get("seconds", limits.seconds)
+        self._seconds = limits.seconds
         self._request = {
             **asdict(limits),
             "use": list(_USE),
@@ -255,7 +263,9 @@ class _Process:
             start_new_session=True,
             pass_fds=[file.fileno() for file in self._files] if os.name == "posix" else (),
         )
-        stdin.close()
+        for channel in (stdin, stdout):
+            if not isinstance(channel, int):
+                channel.close()  # the process alone may hold it, or its end would not be heard
 
     def request(self, to: IO[bytes]) -> None:
         """Sends what to do; where nobody reads it, `wait` says why."""
@@ -265,12 +275,18 @@ class _Process:
     def wait(self) -> Result:
         """Waits until it has ended, by itself or by its limits."""
         # Where it cannot watch itself (Windows), this is the limit; elsewhere it comes into play only if the watcher is stopped.
-        most = None if self._seconds is None else self._seconds + (_GRACE_S if hasattr(os, "fork") else 0)
-        try:
-            self._process.wait(most)
-        except subprocess.TimeoutExpired:
-            return self._end(f"it ran over {self._seconds:g} s")
-        return self._end("")
+        most = self._seconds + (_GRACE_S if hasattr(os, "fork") else 0)
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = threading.Timer(most, end)
+        timer.start()
+        self._process.wait()  # with a time limit it would look ever more rarely, up to 50 ms late
+        timer.cancel()
+        return self._end(f"it ran over {self._seconds:g} s" if late.is_set() else "")
 
     def end(self) -> Result:
         """Ends it and whatever it started."""
@@ -280,11 +296,10 @@ class _Process:
         with self._turn:
             if self._result is None:
                 self._process.terminate()
-                try:
-                    self._process.wait(_GRACE_S)
-                except subprocess.TimeoutExpired:
-                    self._process.kill()
-                    self._process.wait()
+                timer = threading.Timer(_GRACE_S, self._process.kill)
+                timer.start()
+                self._process.wait()
+                timer.cancel()
                 self._result = self._read(over)
             return self._result
 
@@ -300,7 +315,7 @@ class _Process:
                 else:
                     self.said.append((what, *rest))
         return Result(
-            ended.get("returncode", self._process.returncode),
+            int(ended["returncode"] if ended else self._process.returncode or 0),
             out,
             err,
             timed_out=bool(over) or ended.get("timed_out", False),
@@ -312,7 +327,7 @@ class _Process:
         file.seek(0)
         return file.read(self._limits.output_bytes).decode("utf-8", "replace")
 
-    def __enter__(self) -> "_Process":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -39,7 +39,7 @@ class Server:
     """Holds the objects of the code that it runs, each under a number."""
 
     def __init__(self, reads: int, writes: int) -> None:
-        self._peer = Peer(reads, writes, self._handle, self._refer, self._resolve)
+        self._peer = Peer(reads, writes, self._handle, refer=self._refer, resolve=self._resolve)
         self._objects: list[Any] = []
         self._numbers: dict[int, int] = {}
         self._names: dict[str, Any] = {}
@@ -78,7 +78,7 @@ class Server:
             return ("yours", value._number)  # noqa: SLF001
         if isinstance(value, BaseException):
             return ("raised", reported(value))
-        if isinstance(value, type) and getattr(builtins, value.__name__, None) is value:
+        if isinstance(value, type) and value in vars(builtins).values():
             return ("builtin", value.__name__)
         if value is Ellipsis or value is NotImplemented:
             return ("builtin", str(value))

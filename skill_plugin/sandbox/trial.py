@@ -44,7 +44,7 @@ def run(answer: str, tests: list[str], reads: int, writes: int, report: int) -> 
     try:
         link.peer.ask("run", answer, "answer")
     except BaseException as exc:  # noqa: BLE001 - whatever the answer ends with
-        wire.send(report, wire.dumps(("broken", link.peer.ended and "it ended early" or _line(exc))))
+        wire.send(report, wire.dumps(("broken", link.peer.ended or _line(exc))))
         return
     names = _Names(link)
     for place, test in enumerate(tests):
@@ -59,7 +59,7 @@ def run(answer: str, tests: list[str], reads: int, writes: int, report: int) -> 
         else:
             told = ("passed", place)
         if link.peer.ended:
-            wire.send(report, wire.dumps(("broken", "it ended early")))
+            wire.send(report, wire.dumps(("broken", link.peer.ended)))
             return
         wire.send(report, wire.dumps(told))
 

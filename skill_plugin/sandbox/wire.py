@@ -4,6 +4,7 @@ Not pickle, which runs what it reads; not JSON, which has no tuples, sets, bytes
 than a trivial program to run. Runs on both sides of a sandbox, so it imports the standard library alone.
 """
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -12,14 +13,6 @@ from typing import Any
 MAX_FRAME = 16_000_000
 _MAX_DEPTH = 200
 _MAX_FIELDS = 100
-
-_PLAIN = ("Counter", "OrderedDict", "deque")
-_DATES = {
-    "date": ("year", "month", "day"),
-    "time": ("hour", "minute", "second", "microsecond", "tzinfo"),
-    "datetime": ("year", "month", "day", "hour", "minute", "second", "microsecond", "tzinfo"),
-    "timedelta": ("days", "seconds", "microseconds"),
-}
 
 
 class WireError(ValueError):
@@ -43,68 +36,71 @@ def _write(out: bytearray, value: Any, refer: Refer | None, depth: int) -> None:
     kind = type(value)
     if value is None or value is True or value is False:
         out += b"N" if value is None else b"T" if value else b"F"
-    elif kind is int:
-        _put(out, b"i", b"%x" % value)
-    elif kind is float:
-        _put(out, b"f", float.hex(value).encode())
-    elif kind is str:
-        _put(out, b"s", value.encode("utf-8", "surrogatepass"))
-    elif kind in (bytes, bytearray):
-        _put(out, b"b" if kind is bytes else b"B", bytes(value))
-    elif (tag := _CONTAINERS.get(kind)) is not None:
+    elif (scalar := _TELL_SCALAR.get(kind)) is not None:
+        tag, text = scalar[0], scalar[1](value)
+        out += b"%b%d:%b" % (tag, len(text), text)
+    elif (container := _CONTAINERS.get(kind)) is not None:
         many = [one for pair in dict.items(value) for one in pair] if kind is dict else list(value)
-        _put(out, tag, b"%d" % len(many))
+        count = b"%d" % len(many)
+        out += b"%b%d:%b" % (container, len(count), count)
         for one in many:
             _write(out, one, refer, depth + 1)
-    elif (told := _tell(value, kind)) is not None:
-        out += b"x"
-        _write(out, told, refer, depth + 1)
-    elif refer is not None:
-        out += b"r"
-        _write(out, refer(value), None, depth + 1)
     else:
-        raise WireError(f"a value of the type {kind.__name__} is not plain data")
+        told = _tell(value, kind)
+        if told is None and refer is None:
+            raise WireError(f"a value of the type {kind.__name__} is not plain data")
+        out += b"r" if told is None else b"x"
+        _write(out, refer(value) if told is None and refer else told, None if told is None else refer, depth + 1)
     if len(out) > MAX_FRAME:
         raise WireError(f"the value takes more than {MAX_FRAME // 1_000_000} MB")
 
 
+_TELL_SCALAR: dict[type, tuple[bytes, Callable[[Any], bytes]]] = {
+    int: (b"i", lambda value: b"%x" % value),
+    float: (b"f", lambda value: float.hex(value).encode()),
+    str: (b"s", lambda value: value.encode("utf-8", "surrogatepass")),
+    bytes: (b"b", bytes),
+    bytearray: (b"B", bytes),
+}
 _CONTAINERS: dict[type, bytes] = {list: b"l", tuple: b"t", set: b"S", frozenset: b"Z", dict: b"d"}
 
 
-def _put(out: bytearray, tag: bytes, text: bytes) -> None:
-    out += b"%b%d:%b" % (tag, len(text), text)
+def _parts(*names: str) -> Callable[[Any], tuple[Any, ...]]:
+    return lambda value: tuple(getattr(value, name) for name in names)
 
 
-def _tell(value: Any, kind: type) -> tuple[Any, ...] | None:  # noqa: PLR0911 - one line a type
+_DAY, _HOUR = ("year", "month", "day"), ("hour", "minute", "second", "microsecond", "tzinfo")
+
+_TELL: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {
+    ("builtins", "complex"): _parts("real", "imag"),
+    ("builtins", "range"): _parts("start", "stop", "step"),
+    ("collections", "Counter"): lambda value: (dict(value),),
+    ("collections", "OrderedDict"): lambda value: (list(value.items()),),
+    ("collections", "defaultdict"): lambda value: (dict(value),),
+    ("collections", "deque"): lambda value: (list(value), value.maxlen),
+    ("decimal", "Decimal"): lambda value: (str(value),),
+    ("fractions", "Fraction"): _parts("numerator", "denominator"),
+    ("datetime", "date"): _parts(*_DAY),
+    ("datetime", "time"): _parts(*_HOUR),
+    ("datetime", "datetime"): _parts(*_DAY, *_HOUR),
+    ("datetime", "timedelta"): _parts("days", "seconds", "microseconds"),
+    ("datetime", "timezone"): lambda value: (value.utcoffset(None),),
+}
+
+
+def _tell(value: Any, kind: type) -> tuple[Any, ...] | None:
     """Returns the name and the parts of a value of the standard library's own types, and of numpy's."""
     module, name = kind.__module__, kind.__name__
-    if getattr(sys.modules.get(module), name, None) is not kind:
-        return _named(value, kind)
-    if kind in (complex, range):
-        return (name, value.real, value.imag) if kind is complex else (name, value.start, value.stop, value.step)
-    if module == "collections" and name in _PLAIN:
-        return (name, dict(value)) if name == "Counter" else (name, list(value.items() if name[0] == "O" else value))
-    if module == "collections" and name == "defaultdict":
-        return ("dict", dict(value))
-    if module == "decimal" and name == "Decimal":
-        return (name, str(value))
-    if module == "fractions" and name == "Fraction":
-        return (name, value.numerator, value.denominator)
-    if module == "datetime" and name in _DATES:
-        return (name, *(getattr(value, part) for part in _DATES[name]))
-    if module == "datetime" and name == "timezone":
-        return (name, value.utcoffset(None))
-    if module == "numpy" and name == "ndarray" and value.dtype.kind in "biufcU":
-        return (name, value.tolist(), str(value.dtype))
-    if module == "numpy" and hasattr(value, "item"):
-        return ("item", value.item())
-    return _named(value, kind)
-
-
-def _named(value: Any, kind: type) -> tuple[Any, ...] | None:
+    if getattr(sys.modules.get(module), name, None) is kind:
+        if (tell := _TELL.get((module, name))) is not None:
+            return (name, *tell(value))
+        if module == "numpy" and name == "ndarray" and value.dtype.kind in "biufcU":
+            return (name, value.tolist(), str(value.dtype))
+        if module == "numpy" and hasattr(value, "item") and name != "ndarray":
+            return ("scalar", value.item())
     fields = getattr(kind, "_fields", None)
     if kind.__bases__ == (tuple,) and type(fields) is tuple:
-        return ("namedtuple", kind.__name__, fields, tuple(tuple.__iter__(value)))
+        return ("namedtuple", name, fields, tuple(tuple.__iter__(value)))
     return None
 
 
@@ -130,7 +126,7 @@ def _read(data: bytes, at: int, resolve: Callable[[Any], Any] | None, depth: int
     if tag in (b"x", b"r"):
         told, at = _read(data, at, resolve, depth + 1)
         if tag == b"x":
-            return _make(*told), at
+            return _MAKE[told[0]](*told[1:]), at
         if resolve is None:
             raise WireError("it is an object, not plain data")
         return resolve(told), at
@@ -166,39 +162,35 @@ _MAKERS: dict[bytes, Callable[[list[Any]], Any]] = {
 }
 
 
-def _make(name: str, *parts: Any) -> Any:
-    """Makes a value of a known type: nothing here is looked up by a name that was sent."""
-    if name in ("complex", "range", "dict", "item"):
-        return {"complex": complex, "range": range, "dict": dict, "item": lambda one: one}[name](*parts)
-    if name in _PLAIN:
-        import collections  # noqa: PLC0415 - each is imported where a value needs it
+def _named(kind: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    if len(fields) > _MAX_FIELDS:
+        raise WireError("too many fields")
+    return _from("collections").namedtuple(kind, fields)(*values)  # it checks the names
 
-        made = {"Counter": collections.Counter, "OrderedDict": collections.OrderedDict, "deque": collections.deque}
-        return made[name](*parts)
-    if name == "Decimal":
-        import decimal  # noqa: PLC0415
 
-        return decimal.Decimal(str(parts[0]))
-    if name == "Fraction":
-        import fractions  # noqa: PLC0415
+def _from(module: str) -> Any:
+    return importlib.import_module(module)  # only where a value needs it
 
-        return fractions.Fraction(int(parts[0]), int(parts[1]))
-    if name in _DATES or name == "timezone":
-        import datetime  # noqa: PLC0415
 
-        return getattr(datetime, name)(*parts)
-    if name == "namedtuple":
-        import collections  # noqa: PLC0415
-
-        kind, fields, values = parts
-        if len(fields) > _MAX_FIELDS:
-            raise WireError("too many fields")
-        return collections.namedtuple(kind, fields)(*values)  # noqa: PYI024 - made at run time; it checks the names
-    if name == "ndarray":
-        import numpy  # noqa: ICN001, PLC0415
-
-        return numpy.array(parts[0], dtype=str(parts[1]))
-    raise WireError(f"an unknown type {name!r}")
+_MAKE: dict[str, Callable[..., Any]] = {
+    "complex": complex,
+    "range": range,
+    "defaultdict": dict,
+    "scalar": lambda one: one,
+    "namedtuple": _named,
+    "Counter": lambda one: _from("collections").Counter(one),
+    "OrderedDict": lambda pairs: _from("collections").OrderedDict(pairs),
+    "deque": lambda many, most: _from("collections").deque(many, most),
+    "Decimal": lambda text: _from("decimal").Decimal(str(text)),
+    "Fraction": lambda above, below: _from("fractions").Fraction(int(above), int(below)),
+    "date": lambda *parts: _from("datetime").date(*parts),
+    "time": lambda *parts: _from("datetime").time(*parts),
+    "datetime": lambda *parts: _from("datetime").datetime(*parts),
+    "timedelta": lambda *parts: _from("datetime").timedelta(*parts),
+    "timezone": lambda offset: _from("datetime").timezone(offset),
+    "ndarray": lambda many, kind: _from("numpy").array(many, dtype=str(kind)),
+}
+"""Nothing is looked up by a name that was sent, but in this table."""
 
 
 def send(pipe: int, data: bytes) -> None:
