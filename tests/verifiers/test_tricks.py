@@ -10,6 +10,7 @@ import pytest
 
 from skill_plugin import Task, verifiers
 from skill_plugin.sandbox import missing
+from skill_plugin.verifiers.numbers import last_score
 
 TASK = Task("double a number", reference="def f(x): return 2 * x")
 TESTS = ["assert f(1) == 2", "assert f(-3) == -6"]
@@ -297,3 +298,29 @@ def test_a_database_in_wal_mode_is_read(database):
         connection.execute("INSERT INTO sale VALUES (4, 'd')")
         connection.commit()
         assert verifier.verify(task, "SELECT id FROM sale WHERE id < 4").reward == 0
+
+
+SLOW = {  # each held the host for minutes, or raised and so escaped the 0
+    "tags that nothing closes": (verifiers.exact_match(), "<think>" * 20_000),
+    "a fence of tags that nothing closes": (verifiers.json_schema({}), "<think>a" * 20_000 + "</thinking>["),
+    "brackets that nothing closes": (verifiers.json_schema({}), ("[" + "1," * 40) * 900 + "x"),
+    "a pattern that explodes": (verifiers.json_schema({"pattern": "^(a|aa)+$"}), '"' + "a" * 60 + 'b"'),
+    "many items to compare": (verifiers.json_schema({"uniqueItems": True}), str([{"a": i} for i in range(20_000)]).replace("'", '"')),
+    "a number that is too large to divide": (verifiers.json_schema({"multipleOf": 0.1}), "1" + "0" * 4000),
+    "a power without end": (verifiers.numeric(), "1e999999999"),
+    "a power of many digits": (verifiers.numeric(), "1e" + "9" * 5000),
+    "groups without end": (verifiers.numeric(), "111 " * 20_000 + "1111x"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_an_answer_that_is_slow_to_judge_is_a_0_in_time(name):
+    verifier, answer = SLOW[name]
+    verdict = verifiers.run(verifier, Task("t", reference="3"), answer)
+
+    assert verdict.reward == 0
+    assert 0 < len(verdict.feedback) <= 1000
+
+
+def test_a_judges_reply_of_stars_is_read_in_time():
+    assert last_score("score " + "*" * 80_000) == (None, "")
