@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Task, Verdict
 from skill_plugin.sandbox import SandboxLimits, judge
 from skill_plugin.verifiers.fences import unfence
@@ -29,6 +30,8 @@ class PythonTests:
     name: ClassVar[str] = "python_tests"
 
     def __post_init__(self) -> None:
+        if not self.tests:
+            raise ConfigurationError("python_tests has no tests; give at least one")
         self._limits()
 
     @property

@@ -174,6 +174,24 @@ def test_source_that_fails_and_limits_that_cannot_be_say_so_in_one_line():
         SandboxLimits(memory_mb=1)
 
 
+def test_where_processes_cannot_fork_the_deadline_holds(monkeypatch):
+    """As on Windows: the sandbox's one process runs the code, and nothing watches it but the host."""
+    monkeypatch.setattr(runner, "_START", "import os\ndel os.fork\n" + runner._START)
+    monkeypatch.setattr(runner, "_GRACE_S", 0)
+
+    result = run_python("print('x'); raise SystemExit(3)")
+    assert (result.returncode, result.stdout, set(result.missing)) == (
+        3,
+        "x\n",
+        {"network", "processes", "files", "memory"},
+    )
+    assert run_python("while True: pass", SandboxLimits(seconds=1)).timed_out
+    judgement = runner.judge("def f(x): return 2 * x", ["assert f(1) == 2", "assert f(1) == 3"])
+    assert (judgement.passed, judgement.broken) == ({0}, "")
+    with Sandbox("def f(x): return x") as box:
+        assert box.call("f", 1) == 1
+
+
 def test_no_descriptor_and_no_folder_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = len(list(Path("/proc/self/fd").iterdir())) if sys.platform == "linux" else 0

@@ -301,7 +301,7 @@ def test_a_database_in_wal_mode_is_read(database):
 
 
 SLOW = {  # each held the host for minutes, or raised and so escaped the 0
-    "tags that nothing closes": (verifiers.exact_match(), "<think>" * 20_000),
+    "tags that nothing closes": (verifiers.json_schema({}), "<think>" * 20_000),
     "a fence of tags that nothing closes": (verifiers.json_schema({}), "<think>a" * 20_000 + "</thinking>["),
     "brackets that nothing closes": (verifiers.json_schema({}), ("[" + "1," * 40) * 900 + "x"),
     "a pattern that explodes": (verifiers.json_schema({"pattern": "^(a|aa)+$"}), '"' + "a" * 60 + 'b"'),
