@@ -8,6 +8,7 @@
     ├── InvalidHistoryError (ValueError)     a file of recorded runs, or a row of one, that cannot be taken in
     ├── ModelError (RuntimeError)            a model whose reply is empty, cut off or unreadable
     ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
+    ├── SandboxError (RuntimeError)          code in a sandbox that raised, or passed a limit
     ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
     ├── TrainingError (RuntimeError)         a trainer that died
     └── StoreError
@@ -69,6 +70,10 @@ class ModelError(SkillPluginError, RuntimeError):
 
 class VerifierError(SkillPluginError, RuntimeError):
     """A verifier crashed, hung, or returned something that is not a verdict. Never a reward of 0."""
+
+
+class SandboxError(SkillPluginError, RuntimeError):
+    """Code in a sandbox raised, gave what is not plain data, or passed a limit."""
 
 
 class GeneratorError(SkillPluginError, RuntimeError):

@@ -22,6 +22,7 @@ MOVED = {
     "skill_plugin.skill_md": "skill_plugin.skills.skill_md",
     "skill_plugin.task_files": "skill_plugin.tasks.files",
     "skill_plugin.training.off_policy": "skill_plugin.gates.off_policy",
+    "skill_plugin.verifiers.sandbox": "skill_plugin.sandbox.runner",
 }
 
 

@@ -4,7 +4,9 @@ import re
 
 from skill_plugin.errors import InvalidSkillError
 
-_THOUGHT = re.compile(r"<(think|thinking|reasoning|thought)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_THOUGHTS = ("think", "thinking", "reasoning", "thought")
+_BEGIN = re.compile(f"<({'|'.join(_THOUGHTS)})>", re.IGNORECASE)
+_END = {name: re.compile(f"</{name}>", re.IGNORECASE) for name in _THOUGHTS}
 _OPEN_THOUGHT = re.compile(r"\A.*</(?:think|thinking|reasoning|thought)>", re.DOTALL | re.IGNORECASE)
 """A chat template may have written the opening tag, so that the reply begins inside."""
 
@@ -20,7 +22,19 @@ _EDITS = re.compile(r"^=== (?:replace|add|delete):.*?^=== end[ \t]*$", re.DOTALL
 
 def without_thinking(reply: str) -> str:
     """Returns a reply without the thinking that a reasoning model writes in front of it."""
-    return _OPEN_THOUGHT.sub("", _THOUGHT.sub("", reply)).strip()
+    kept, at, endless = [], 0, set()
+    # Not one pattern with a lazy middle: that looks to the end for each of 20,000 tags that nothing closes.
+    for begin in _BEGIN.finditer(reply):
+        name = begin[1].lower()
+        if begin.start() < at or name in endless:
+            continue
+        end = _END[name].search(reply, begin.end())
+        if end is None:
+            endless.add(name)
+            continue
+        kept.append(reply[at : begin.start()])
+        at = end.end()
+    return _OPEN_THOUGHT.sub("", "".join(kept) + reply[at:]).strip()
 
 
 def document_in(reply: str) -> str:

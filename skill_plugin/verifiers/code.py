@@ -1,19 +1,27 @@
-"""A verifier of Python code: the answer's code passes its tests in a limited subprocess."""
+"""A verifier of Python code: the answer's code passes its tests, which run in another process."""
 
-import secrets
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Task, Verdict
+from skill_plugin.sandbox import SandboxLimits, judge
 from skill_plugin.verifiers.fences import unfence
-from skill_plugin.verifiers.sandbox import run_python
+
+_MAX_FEEDBACK = 1000
 
 
 @dataclass(frozen=True)
 class PythonTests:
     """Runs the answer, then each test (statements that raise when it fails); the reward is the share that passes.
 
-    The tests see the answer's names. The limits of the subprocess are in `skill_plugin.verifiers.sandbox`.
+    The tests see the answer's names, but run in a process of their own: they call what the answer defines, and compare what comes
+    back as plain data. docs/verifiers.md says what follows from that, and what is contained.
+
+    Args:
+        tests: Each is Python statements.
+        seconds: Time for the answer and all its tests.
+        memory_mb: Memory of the answer's processes together, and of the tests'.
     """
 
     tests: list[str] | str
@@ -21,33 +29,21 @@ class PythonTests:
     memory_mb: int = 512
     name: ClassVar[str] = "python_tests"
 
+    def __post_init__(self) -> None:
+        if not self.tests:
+            raise ConfigurationError("python_tests has no tests; give at least one")
+        self._limits()
+
     @property
     def params(self) -> dict[str, Any]:
         return {"tests": self.tests, "seconds": self.seconds, "memory_mb": self.memory_mb}
 
     def verify(self, task: Task, answer: str) -> Verdict:  # noqa: ARG002 - the tests say what is right
         tests = [self.tests] if isinstance(self.tests, str) else list(self.tests)
-        # Only our own last lines know the word, so an answer that prints "passed" or exits early gains nothing.
-        word = secrets.token_hex(16)
-        program = _HARNESS.format(answer=unfence(answer, "python", "py"), tests=tests, word=word)
-        result = run_python(program, seconds=self.seconds, memory_mb=self.memory_mb)
-        lines = result.stdout.splitlines()
-        failures = [line.removeprefix(f"{word} failed ") for line in lines if line.startswith(f"{word} failed ")]
-        passed = lines.count(f"{word} passed")
-        if passed + len(failures) < len(tests):
-            ended = f"it ran over {self.seconds:g} s" if result.timed_out else result.last_error
-            return Verdict(0, feedback=f"the code did not run to the end: {ended}")
-        return Verdict(passed / len(tests), feedback="; ".join(failures)[:1000])
+        result = judge(unfence(answer, "python", "py"), tests, self._limits())
+        if result.broken:
+            return Verdict(0, feedback=f"the code did not run to the end: {result.broken}"[:_MAX_FEEDBACK])
+        return Verdict(len(result.passed) / len(tests), feedback="; ".join(result.failures)[:_MAX_FEEDBACK])
 
-
-_HARNESS = """
-names = {{"__name__": "answer"}}
-exec(compile({answer!r}, "answer.py", "exec"), names)
-for test in {tests!r}:
-    try:
-        exec(compile(test, "test.py", "exec"), names)
-    except BaseException as exc:
-        print("\\n{word} failed", " ".join(f"{{test.strip()[:200]}}: {{type(exc).__name__}} {{exc}}".split()))
-    else:
-        print("\\n{word} passed")
-"""
+    def _limits(self) -> SandboxLimits:
+        return SandboxLimits(seconds=self.seconds, memory_mb=self.memory_mb)

@@ -28,7 +28,7 @@ class ExactMatch:
     def verify(self, task: Task, answer: str) -> Verdict:
         expected = gold_answer(task)
         same = answer.strip() == expected.strip()
-        return Verdict(same, feedback="" if same else f"expected {expected!r}, got {answer[:200]!r}")
+        return Verdict(same, feedback="" if same else f"expected {expected[:500]!r}, got {answer[:200]!r}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class NormalizedText:
 
     def verify(self, task: Task, answer: str) -> Verdict:
         same = self._normalize(answer) == self._normalize(gold_answer(task))
-        return Verdict(same, feedback="" if same else f"expected {gold_answer(task)!r}, got {answer[:200]!r}")
+        return Verdict(same, feedback="" if same else f"expected {gold_answer(task)[:500]!r}, got {answer[:200]!r}")
 
     def _normalize(self, text: str) -> str:
         text = unicodedata.normalize("NFKC", text).casefold()

@@ -118,6 +118,9 @@ def test_a_regular_expression_that_explodes_is_stopped(monkeypatch):
     [
         lambda: verifiers.regex("("),
         lambda: verifiers.json_schema({"type": "no such type"}),
+        lambda: verifiers.python_tests([]),
+        lambda: verifiers.python_tests("assert f", seconds=0),
+        lambda: verifiers.sql_rows("x.db", seconds=-1),
         lambda: verifiers.weighted([]),
         lambda: verifiers.weighted([(0, verifiers.exact_match())]),
         lambda: verifiers.load("no-such"),

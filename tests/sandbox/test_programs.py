@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from skill_plugin.verifiers.sandbox import run_python
+from skill_plugin.sandbox import SandboxLimits, run_python
 
 
 def test_a_program_runs_and_says_what_it_printed():
@@ -19,7 +19,7 @@ def test_a_program_that_fails_says_its_last_line():
 def test_a_program_that_hangs_is_ended(program):
     started = time.monotonic()
 
-    assert run_python(program, seconds=1).timed_out
+    assert run_python(program, SandboxLimits(seconds=1)).timed_out
     assert time.monotonic() - started < 30
 
 
@@ -28,7 +28,7 @@ def test_what_a_program_started_is_ended_with_it(tmp_path):
     child = f"import time; time.sleep(2); open({str(mark)!r}, 'w')"
     program = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
 
-    assert run_python(program, seconds=1).timed_out
+    assert run_python(program, SandboxLimits(seconds=1)).timed_out
     time.sleep(2.5)
     assert not mark.exists()
 
@@ -46,7 +46,7 @@ def test_limits_hold(program, says):
 
 
 def test_endless_output_is_cut():
-    result = run_python("while True: print('x' * 1000)", seconds=5)
+    result = run_python("while True: print('x' * 1000)", SandboxLimits(seconds=5))
 
     assert len(result.stdout) <= 1_000_000
     assert result.returncode != 0

@@ -1,0 +1,7 @@
+"""Processes with limits, for code that somebody else wrote."""
+
+from skill_plugin.sandbox.limits import SandboxLimits
+from skill_plugin.sandbox.pool import SandboxPool
+from skill_plugin.sandbox.runner import Judgement, Result, Sandbox, judge, missing, run_python
+
+__all__ = ["Judgement", "Result", "Sandbox", "SandboxLimits", "SandboxPool", "judge", "missing", "run_python"]
