@@ -8,6 +8,7 @@ import uuid
 
 from typing_extensions import TypedDict
 
+from skill_plugin import prompts
 from skill_plugin.errors import (
     ConfigurationError,
     DuplicateSkillError,
@@ -40,7 +41,7 @@ class SearchResult(TypedDict):
 
 
 class SkillText(TypedDict):
-    """A live skill; `ref` is its `skill_id@version`, `text` the whole SKILL.md."""
+    """A live skill; `ref` is its `skill_id@version`, `text` its procedure between fences, as `prompts.guidance` shows it."""
 
     name: str
     ref: str
@@ -78,7 +79,7 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
             SkillSummary(
                 name=hit.name,
                 ref=hit.ref,
-                description=hit.description,
+                description=prompts.one_line(hit.description),
                 score=round(hit.score, 4),
                 utility=hit.utility,
             )
@@ -89,7 +90,9 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
 
 
 def get_skill(store: SkillStore, name: str) -> SkillText:
-    """Returns the text of a live skill, by name, id, `name@2` or `id@2`.
+    """Returns the procedure of a live skill, for a model to read, by name, id, `name@2` or `id@2`.
+
+    The SKILL.md to the letter is `store.get(name).text`.
 
     Raises:
         SkillNotFoundError: there is none, or it is not live.
@@ -98,10 +101,10 @@ def get_skill(store: SkillStore, name: str) -> SkillText:
     return SkillText(
         name=skill.name,
         ref=skill.ref,
-        description=skill.description,
+        description=prompts.one_line(skill.description),
         utility=skill.utility,
         uses=skill.uses,
-        text=skill.text,
+        text=prompts.guidance([(skill.ref, skill.name, skill.text)]),
     )
 
 

@@ -179,7 +179,7 @@ def _add_reading(server: Any, store: SkillStore) -> None:
     # Not read-only: with a task it notes a run.
     @_add_tool(server, "Get a skill", read_only=False, idempotent=False)
     async def get_skill(name: Name, task: TaskText = None) -> SkillInUse:
-        """Read a skill's text, a SKILL.md with a procedure to follow.
+        """Read a skill's text, a procedure to follow, between tags that mark it as guidance.
 
         Give the task too if you are going to use the skill: then `run_id` is what report_outcome wants afterwards.
         """

@@ -15,6 +15,7 @@ from fakes import TopicEmbedder, skill_text
 from mcp_clients import SERVE, environment, in_memory, over_stdio
 from skill_plugin.integrations.mcp import sdk, server
 from skill_plugin.integrations.mcp.server import create_server
+from skill_plugin.prompts import guidance
 
 only_extensions = pytest.mark.skipif(
     not sdk.HAS_EXTENSIONS, reason="release 1 of the MCP SDK cannot declare extensions"
@@ -89,7 +90,7 @@ async def test_a_skill_that_was_used_is_credited_with_what_the_client_reports(st
         first = await peer.call("report_outcome", **report)
         again = await peer.call("report_outcome", **report)
 
-    assert got["text"] == skill.text
+    assert got["text"] == guidance([(skill.ref, "adding", skill.text)])
     assert (first["counted"], again["counted"]) == (True, False)
     assert (store.get("adding").utility, store.get("adding").uses) == (0.8, 1)
     assert [rollout.skill for rollout in store.runs.rollouts(got["run_id"])] == [skill.ref]
