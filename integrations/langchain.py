@@ -89,7 +89,8 @@ class SkillRetriever(BaseRetriever):
 def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseTool]:
     """Makes an agent's `search_skills`, `get_skill` and `report_outcome`; with `allow_write` also `propose_skill`.
 
-    What an agent proposes is staged: the gate or a person makes it live. An error is a line that the model reads.
+    What an agent proposes is staged: the gate or a person makes it live. A run whose id an agent made up is kept, and counts for
+    nothing unless `allow_write` says that agents are believed. An error is a line that the model reads.
     """
 
     def search_skills(
@@ -113,7 +114,7 @@ def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseToo
         task: Annotated[str | None, Field(description="What was to be done, if you made up the run_id.")] = None,
     ) -> tools.OutcomeReport:
         """Report how a task went that was done with a skill, so that good skills are found more often."""
-        return tools.report_outcome(store, run_id, reward, feedback, skill=skill, task=task)
+        return tools.report_outcome(store, run_id, reward, feedback, skill=skill, task=task, believed=allow_write)
 
     def propose_skill(
         text: Annotated[

@@ -16,7 +16,7 @@ from skill_plugin.errors import (
     SkillNotFoundError,
     VerifierError,
 )
-from skill_plugin.records import Rollout, Skill, Task, Verdict
+from skill_plugin.records import CLAIMED, Rollout, Skill, Task, Verdict
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 
@@ -52,9 +52,12 @@ class SkillText(TypedDict):
 
 
 class OutcomeReport(TypedDict):
-    """An answer to feedback; `counted` is false if the same feedback on the same run exists."""
+    """An answer to feedback. `recorded` is false if the same feedback on the same run exists; `counted` says whether the skill was
+    credited, which it is not for a run that a client made up, unless clients may write.
+    """
 
     run_id: str
+    recorded: bool
     counted: bool
 
 
@@ -116,8 +119,10 @@ def report_outcome(
     *,
     skill: str | None = None,
     task: str | None = None,
+    source: str = "agent",
+    believed: bool = False,
 ) -> OutcomeReport:
-    """Takes feedback on a run; the utility of its skill follows.
+    """Takes feedback on a run; the utility of its skill follows, unless the run is one that a client made up.
 
     Args:
         store: The library.
@@ -127,6 +132,8 @@ def report_outcome(
         feedback: Why.
         skill: The live skill that was used, by name or ref.
         task: The work that was to be done, in words.
+        source: Who says so; of one source the newest report of a run counts.
+        believed: Whether a run that this report makes counts like a graph's; see `begin_run`.
 
     Raises:
         RunNotFoundError: no such run, and `skill` or `task` is missing.
@@ -138,19 +145,28 @@ def report_outcome(
     except VerifierError as exc:
         raise ConfigurationError(f"the reward is {reward!r:.80}; give a number from 0 to 1") from exc
     try:
-        return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+        return _reported(store, run_id, reward, feedback, source)
     except RunNotFoundError as exc:
         if skill is None or task is None:
             raise RunNotFoundError(
                 f"no run {run_id!r} in namespace {store.namespace!r}; pass the run_id that the graph returned, or for work "
                 "outside a graph also the skill and the task"
             ) from exc
-    begin_run(store, skill, task, run_id=run_id)
-    return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+    begin_run(store, skill, task, run_id=run_id, believed=believed)
+    return _reported(store, run_id, reward, feedback, source)
 
 
-def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None) -> str:
+def _reported(store: SkillStore, run_id: str, reward: float, feedback: str, source: str) -> OutcomeReport:
+    recorded = store.record_outcome(run_id, reward, feedback, source=source)
+    claimed = any(rollout.purpose == "claim" for rollout in store.runs.rollouts(run_id))
+    return OutcomeReport(run_id=run_id, recorded=recorded, counted=recorded and not claimed)
+
+
+def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None, believed: bool = False) -> str:
     """Notes that a live skill is used on a task outside a graph; returns the run's id, for `report_outcome`.
+
+    Nobody saw the run. Unless it is `believed` it is kept as a claim: no report on it moves a utility, and with it neither search,
+    pruning nor the fall-back to an earlier version; nothing is trained on it.
 
     Raises:
         SkillNotFoundError: `skill` is not a live skill.
@@ -158,8 +174,9 @@ def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = 
     """
     run_id = run_id or f"run_{uuid.uuid4().hex}"
     # Without a reward of its own: the feedback brings it, and the same feedback counts once.
-    used = Rollout(generation=0, answer="", skill=_live(store, skill).ref)
-    store.runs.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
+    used = Rollout(generation=0, answer="", skill=_live(store, skill).ref, purpose="run" if believed else "claim")
+    work = Task(task, split="train") if believed else Task(task, family=CLAIMED, split="train")
+    store.runs.record(work, [used], run_id=run_id, chosen=used)
     return run_id
 
 

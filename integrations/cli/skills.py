@@ -188,6 +188,11 @@ def import_skills(
         if names
     ]
     print_table(f"imported from {path}", rows, {"what": "what", "skills": "skills", "names": "names"})
+    if report.unsigned:
+        many = "1 skill starts" if len(report.unsigned) == 1 else f"{len(report.unsigned)} skills start"
+        out.print(
+            Text(f"{many} fresh: the utility and the uses that a file brings count only if this store signed them")
+        )
     if report.left_out_files:
         out.print(Text(f"{report.left_out_files} other files were left out: a skill is its SKILL.md"))
 

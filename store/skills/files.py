@@ -13,6 +13,7 @@ from skill_plugin.skills.folders import SkillFile
 from skill_plugin.skills.record import SkillRecord, with_record, without_record
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.signing import signing_key
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.library import Library
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
@@ -23,13 +24,17 @@ _BATCH = 64
 
 @dataclass
 class SkillImport:
-    """The result of an import for each skill, by name; `refused` says why, by place."""
+    """The result of an import for each skill, by name; `refused` says why, by place.
+
+    `unsigned` are those of the added and staged ones that brought a record that this store did not write.
+    """
 
     read: int = 0
     added: list[str] = field(default_factory=list)
     staged: list[str] = field(default_factory=list)
     already_there: list[str] = field(default_factory=list)
     for_people: list[str] = field(default_factory=list)
+    unsigned: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     left_out_files: int = 0
 
@@ -57,8 +62,9 @@ class SkillExchange(Library):
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
         text or a content that exists is left out; a skill that its author keeps from models (`disable-model-invocation: true`) is
-        staged, until a person promotes it. What `export_skills` wrote comes back with its id, its version
-        number and its utility.
+        staged, until a person promotes it. What `export_skills` of this database wrote comes back with its id, its version
+        number and its utility. A record that this database did not sign is left aside, and the skill starts fresh: anybody can
+        write one.
 
         Args:
             path: A SKILL.md, a folder of skill folders, a .zip or a .tar.gz.
@@ -71,7 +77,8 @@ class SkillExchange(Library):
         """
         found = folders.read_skills(path)
         report = SkillImport(read=len(found.skills), left_out_files=found.left_out)
-        ready = [made for skill in found.skills if (made := self._ready(skill, report, fresh=fresh)) is not None]
+        key = signing_key(self._partition.database)
+        ready = [made for skill in found.skills if (made := self._ready(skill, key, report)) is not None]
         if report.refused and not skip_invalid:
             where, reason = next(iter(report.refused.items()))
             more = f" (and {len(report.refused) - 1} more)" if len(report.refused) > 1 else ""
@@ -83,7 +90,7 @@ class SkillExchange(Library):
         with self._partition.write() as session:
             contents = self._contents(session)
             for made, vector in zip(ready, vectors, strict=True):
-                self._take(session, made, vector, contents, report)
+                self._take(session, made, vector, contents, report, fresh=fresh)
             crashpoint("import.middle")
         crashpoint("import.after")
         return report
@@ -91,7 +98,7 @@ class SkillExchange(Library):
     def export_skills(
         self, path: str | Path, names: Sequence[str] | None = None, *, replace: bool = False
     ) -> list[Skill]:
-        """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`; into a folder or a .zip.
+        """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`, signed; into a folder or a .zip.
 
         Args:
             path: A folder without folders of the same names, or a .zip.
@@ -106,7 +113,8 @@ class SkillExchange(Library):
         skills = self.list("live") if names is None else [self.get(name) for name in names]
         if not skills:
             raise ConfigurationError("there is no live skill to export; name those you mean, whatever their status")
-        texts = {skill.name: with_record(skill) for skill in skills}
+        key = signing_key(self._partition.database)
+        texts = {skill.name: with_record(skill, key) for skill in skills}
         if len(texts) < len(skills):
             raise ConfigurationError(
                 f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
@@ -114,11 +122,11 @@ class SkillExchange(Library):
         folders.write_skills(path, texts, replace=replace)
         return skills
 
-    def _ready(self, skill: SkillFile, report: SkillImport, *, fresh: bool) -> _Ready | None:
+    def _ready(self, skill: SkillFile, key: bytes | None, report: SkillImport) -> _Ready | None:
         try:
             if skill.error is not None:
                 raise InvalidSkillError(skill.error)
-            text, record = without_record(skill.text)
+            text, record = without_record(skill.text, key)
             document = skill_md.parse(text)
             if skill.folder and document.name != skill.folder:
                 raise InvalidSkillError(
@@ -127,7 +135,7 @@ class SkillExchange(Library):
         except InvalidSkillError as exc:
             report.refused[skill.where] = str(exc)
             return None
-        return _Ready(skill.where, text, document, None if fresh else record)
+        return _Ready(skill.where, text, document, record)
 
     def _embed(self, texts: list[str]) -> list[Vector]:
         vectors: list[Vector] = []
@@ -147,7 +155,14 @@ class SkillExchange(Library):
         return {_Ready("", text, skill_md.parse(text), None).content: name for name, text in rows}
 
     def _take(
-        self, session: Session, made: _Ready, vector: Vector, contents: dict[str, str], report: SkillImport
+        self,
+        session: Session,
+        made: _Ready,
+        vector: Vector,
+        contents: dict[str, str],
+        report: SkillImport,
+        *,
+        fresh: bool,
     ) -> None:
         name = made.document.name
         known = session.exec(
@@ -160,7 +175,10 @@ class SkillExchange(Library):
             report.already_there.append(name)
             return
         skill = known or versions.new_skill(session, self._namespace, made.document, author="import")
-        record = made.record if known is None else None
+        record = made.record if known is None and not fresh else None
+        if record is not None and not record.is_ours:
+            report.unsigned.append(name)
+            record = None
         if record is not None:
             skill = versions.take_record(session, skill, record)
         version = versions.new_version(

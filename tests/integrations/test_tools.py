@@ -58,19 +58,20 @@ def test_what_is_not_live_is_not_shown(store, skill):
 def test_an_outcome_of_a_graphs_run_counts_once(store, skill):
     run_id = loop(store, verifier=None, writer=None).compile().invoke({"task": "add 2 and 2"})["run_id"]
 
-    assert report_outcome(store, run_id, 0.5, "nearly") == {"run_id": run_id, "counted": True}
-    assert report_outcome(store, run_id, 0.5, "nearly") == {"run_id": run_id, "counted": False}
+    for new in (True, False):
+        report = report_outcome(store, run_id, 0.5, "nearly")
+        assert report == {"run_id": run_id, "recorded": new, "counted": new}
     assert store.get("adding").utility == 0.5
 
 
 def test_work_done_outside_a_graph_makes_a_run_that_counts_once(store, skill):
-    for counted in (True, False):
-        report = report_outcome(store, "mine", 1, skill="adding", task="add 2 and 2")
-        assert report == {"run_id": "mine", "counted": counted}
+    for new in (True, False):
+        report = report_outcome(store, "mine", 1, skill="adding", task="add 2 and 2", believed=True)
+        assert report == {"run_id": "mine", "recorded": new, "counted": new}
 
     assert (store.get("adding").utility, store.get("adding").uses, store.get("adding").wins) == (1.0, 1, 1)
     assert report_outcome(store, "mine", 0, "it was wrong after all")["counted"]
-    assert (store.get("adding").utility, store.get("adding").uses) == (0.5, 1)
+    assert (store.get("adding").utility, store.get("adding").uses, store.get("adding").wins) == (0.0, 1, 0)
 
 
 @pytest.mark.parametrize(
