@@ -293,10 +293,7 @@ class TaskEmbeddingRow(Table, table=True):
 
 
 class OutcomeRow(Table, table=True):
-    """Feedback that came after the run. `digest` is unique, so the same feedback counts once.
-
-    `source` says who gave it; of one source the newest counts.
-    """
+    """Feedback that came after the run; `digest` is unique, so the same is kept once. Of one `source` the newest counts."""
 
     __tablename__ = f"{PREFIX}outcome"
     __table_args__ = (UniqueConstraint("namespace", "run_id", "digest"),)
