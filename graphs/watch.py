@@ -1,4 +1,4 @@
-"""A watch on whether a run's skills reach the model: the model calls inside a host are watched for the ids of their fences."""
+"""A watch on whether a run's skills reach the model: the model calls inside a host are watched for the tags of their fences."""
 
 import logging
 import threading
@@ -9,6 +9,8 @@ from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage
+
+from skill_plugin.prompts import mark_of
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ class _Handler(BaseCallbackHandler):
 
     def __init__(self, watch: SkillWatch, run_id: str, refs: Sequence[str]) -> None:
         self._watch, self._run_id = watch, run_id
-        self._marks = {ref: f'id="{ref}"' for ref in refs}
+        self._marks = {ref: mark_of(ref) for ref in refs}
 
     def on_chat_model_start(
         self, serialized: dict[str, Any], messages: list[list[BaseMessage]], *, run_id: UUID, **_: Any
@@ -95,4 +97,4 @@ class _Handler(BaseCallbackHandler):
 
     def _look(self, texts: Iterable[str]) -> None:
         said = "\n".join(texts).replace('\\"', '"')
-        self._watch.note(self._run_id, [ref for ref, mark in self._marks.items() if mark in said])
+        self._watch.note(self._run_id, [ref for ref, mark in self._marks.items() if mark.search(said)])

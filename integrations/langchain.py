@@ -11,6 +11,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import ConfigDict, Field
 
+from skill_plugin import prompts
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.integrations import tools
 from skill_plugin.protocols import Strategy
@@ -23,8 +24,9 @@ from skill_plugin.store.search.retrieval import DEFAULT_STRATEGY
 class SkillRetriever(BaseRetriever):
     """The live skills for a query, best first, as documents. `invoke(query, k=5)` goes before `k`.
 
-    A document has the SKILL.md text as its content, `skill_id@version` as its id, and in its metadata `name`,
-    `description`, `skill_id`, `version`, `score`, `utility` and `why`, as `SkillHit` has them.
+    A document's content is the skill's procedure between fences, as `prompts.guidance` shows it, ready for a prompt. Its id is
+    `skill_id@version`, and its metadata has `name`, `description`, `text` (the SKILL.md to the letter), `skill_id`, `version`,
+    `score`, `utility` and `why`, as `SkillHit` has them.
 
     Args:
         store: The library.
@@ -61,10 +63,11 @@ class SkillRetriever(BaseRetriever):
         return [
             Document(
                 id=hit.ref,
-                page_content=hit.text,
+                page_content=prompts.guidance([(hit.ref, hit.name, hit.text)]),
                 metadata={
                     "name": hit.name,
                     "description": hit.description,
+                    "text": hit.text,
                     "skill_id": hit.skill_id,
                     "version": hit.version,
                     "score": hit.score,
@@ -86,7 +89,8 @@ class SkillRetriever(BaseRetriever):
 def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseTool]:
     """Makes an agent's `search_skills`, `get_skill` and `report_outcome`; with `allow_write` also `propose_skill`.
 
-    What an agent proposes is staged: the gate or a person makes it live. An error is a line that the model reads.
+    What an agent proposes is staged: the gate or a person makes it live. A run whose id an agent made up is kept, and counts for
+    nothing unless `allow_write` says that agents are believed. An error is a line that the model reads.
     """
 
     def search_skills(
@@ -99,7 +103,7 @@ def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseToo
     def get_skill(
         name: Annotated[str, Field(description="The skill's name, or its ref from search_skills.")],
     ) -> tools.SkillText:
-        """Read a skill: its whole SKILL.md text."""
+        """Read a skill: its whole procedure."""
         return tools.get_skill(store, name)
 
     def report_outcome(
@@ -110,7 +114,7 @@ def skill_tools(store: SkillStore, *, allow_write: bool = False) -> list[BaseToo
         task: Annotated[str | None, Field(description="What was to be done, if you made up the run_id.")] = None,
     ) -> tools.OutcomeReport:
         """Report how a task went that was done with a skill, so that good skills are found more often."""
-        return tools.report_outcome(store, run_id, reward, feedback, skill=skill, task=task)
+        return tools.report_outcome(store, run_id, reward, feedback, skill=skill, task=task, believed=allow_write)
 
     def propose_skill(
         text: Annotated[

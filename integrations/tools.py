@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from typing_extensions import TypedDict
 
+from skill_plugin import prompts
 from skill_plugin.errors import (
     ConfigurationError,
     DuplicateSkillError,
@@ -16,7 +17,7 @@ from skill_plugin.errors import (
     SkillNotFoundError,
     VerifierError,
 )
-from skill_plugin.records import Rollout, Skill, Task, Verdict
+from skill_plugin.records import CLAIMED, Rollout, Skill, Task, Verdict
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 
@@ -41,7 +42,7 @@ class SearchResult(TypedDict):
 
 
 class SkillText(TypedDict):
-    """A live skill; `ref` is its `skill_id@version`, `text` the whole SKILL.md."""
+    """A live skill; `ref` is its `skill_id@version`, `text` its procedure between fences, as `prompts.guidance` shows it."""
 
     name: str
     ref: str
@@ -52,9 +53,12 @@ class SkillText(TypedDict):
 
 
 class OutcomeReport(TypedDict):
-    """An answer to feedback; `counted` is false if the same feedback on the same run exists."""
+    """An answer to feedback. `recorded` is false if the same feedback on the same run exists; `counted` says whether the skill was
+    credited, which it is not for a run that a client made up, unless clients may write.
+    """
 
     run_id: str
+    recorded: bool
     counted: bool
 
 
@@ -79,7 +83,7 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
             SkillSummary(
                 name=hit.name,
                 ref=hit.ref,
-                description=hit.description,
+                description=prompts.one_line(hit.description),
                 score=round(hit.score, 4),
                 utility=hit.utility,
             )
@@ -90,7 +94,9 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
 
 
 def get_skill(store: SkillStore, name: str) -> SkillText:
-    """Returns the text of a live skill, by name, id, `name@2` or `id@2`.
+    """Returns the procedure of a live skill, for a model to read, by name, id, `name@2` or `id@2`.
+
+    The SKILL.md to the letter is `store.get(name).text`.
 
     Raises:
         SkillNotFoundError: there is none, or it is not live.
@@ -99,10 +105,10 @@ def get_skill(store: SkillStore, name: str) -> SkillText:
     return SkillText(
         name=skill.name,
         ref=skill.ref,
-        description=skill.description,
+        description=prompts.one_line(skill.description),
         utility=skill.utility,
         uses=skill.uses,
-        text=skill.text,
+        text=prompts.guidance([(skill.ref, skill.name, skill.text)]),
     )
 
 
@@ -114,8 +120,10 @@ def report_outcome(
     *,
     skill: str | None = None,
     task: str | None = None,
+    source: str = "agent",
+    believed: bool = False,
 ) -> OutcomeReport:
-    """Takes feedback on a run; the utility of its skill follows.
+    """Takes feedback on a run; the utility of its skill follows, unless the run is one that a client made up.
 
     Args:
         store: The library.
@@ -125,6 +133,8 @@ def report_outcome(
         feedback: Why.
         skill: The live skill that was used, by name or ref.
         task: The work that was to be done, in words.
+        source: Who says so; of one source the newest report of a run counts.
+        believed: Whether a run that this report makes counts like a graph's; see `begin_run`.
 
     Raises:
         RunNotFoundError: no such run, and `skill` or `task` is missing.
@@ -136,19 +146,28 @@ def report_outcome(
     except VerifierError as exc:
         raise ConfigurationError(f"the reward is {reward!r:.80}; give a number from 0 to 1") from exc
     try:
-        return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+        return _reported(store, run_id, reward, feedback, source)
     except RunNotFoundError as exc:
         if skill is None or task is None:
             raise RunNotFoundError(
                 f"no run {run_id!r} in namespace {store.namespace!r}; pass the run_id that the graph returned, or for work "
                 "outside a graph also the skill and the task"
             ) from exc
-    begin_run(store, skill, task, run_id=run_id)
-    return OutcomeReport(run_id=run_id, counted=store.record_outcome(run_id, reward, feedback))
+    begin_run(store, skill, task, run_id=run_id, believed=believed)
+    return _reported(store, run_id, reward, feedback, source)
 
 
-def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None) -> str:
+def _reported(store: SkillStore, run_id: str, reward: float, feedback: str | None, source: str) -> OutcomeReport:
+    recorded = store.record_outcome(run_id, reward, feedback, source=source)
+    claimed = any(rollout.purpose == "claim" for rollout in store.runs.rollouts(run_id))
+    return OutcomeReport(run_id=run_id, recorded=recorded, counted=recorded and not claimed)
+
+
+def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = None, believed: bool = False) -> str:
     """Notes that a live skill is used on a task outside a graph; returns the run's id, for `report_outcome`.
+
+    Nobody saw the run. Unless it is `believed` it is kept as a claim: no report on it moves a utility, and with it neither search,
+    pruning nor the fall-back to an earlier version; nothing is trained on it.
 
     Raises:
         SkillNotFoundError: `skill` is not a live skill.
@@ -156,8 +175,9 @@ def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = 
     """
     run_id = run_id or f"run_{uuid.uuid4().hex}"
     # Without a reward of its own: the feedback brings it, and the same feedback counts once.
-    used = Rollout(generation=0, answer="", skill=live_skill(store, skill).ref)
-    store.runs.record(Task(task, split="train"), [used], run_id=run_id, chosen=used)
+    used = Rollout(generation=0, answer="", skill=live_skill(store, skill).ref, purpose="run" if believed else "claim")
+    work = Task(task, split="train") if believed else Task(task, family=CLAIMED, split="train")
+    store.runs.record(work, [used], run_id=run_id, chosen=used)
     return run_id
 
 

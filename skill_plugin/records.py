@@ -21,7 +21,10 @@ Status = Literal["staged", "live", "retired", "quarantined"]
 Author = Literal["human", "generator", "import"]
 Arm = Literal["skill", "control"]
 Split = Literal["train", "heldout"]
-Purpose = Literal["run", "later", "gate", "replay"]
+Purpose = Literal["run", "later", "gate", "replay", "claim"]
+
+CLAIMED = "claimed by clients"
+"""The family of the tasks that clients say they worked on."""
 
 DEFAULT_FAMILY = "default"
 HELDOUT_SHARE = 0.2
@@ -142,8 +145,8 @@ class Rollout:
     `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how). A control rollout names
     in `withheld` the version that it would have run under. `adherence` in [0, 1] says how far the skill was followed; None is
     not judged, and counts as followed. `purpose` says what it was run for: `run` (a user's task, or a lineage's own), `later`
-    (a sibling task, to judge a text by), `gate` (a held-out task, to decide a promotion) or `replay` (what is live at the end
-    of an `evolve`). `also` are further skills that were in the prompt, by `skill_id@version`, each with its own adherence.
+    (a sibling task, to judge a text by), `gate` (a held-out task, to decide a promotion), `replay` (what is live at the end
+    of an `evolve`) or `claim` (a client says that it was run; such a run is kept and counts for nothing). `also` are further skills that were in the prompt, by `skill_id@version`, each with its own adherence.
     `source` names the run of another system that it was imported from. `seen` says whether the skill was in what reached a model; None
     is not known, as where the model is not called through LangChain.
     """

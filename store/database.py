@@ -33,7 +33,7 @@ from skill_plugin.store.tables import PREFIX, Table
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0007"
+HEAD = "0008"
 """The schema revision of this release; a test compares it with the migrations' own head."""
 
 MIGRATION_LOCK = 0x534B494C4C  # "SKILL"

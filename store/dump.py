@@ -31,6 +31,7 @@ from skill_plugin.store.index import outbox
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import ExperienceRow
+from skill_plugin.store.signing import copy_key
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     CheckpointRow,
@@ -149,11 +150,16 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
 
 
 def copy(source: Database, target: Database) -> dict[str, int]:
-    """Copies every namespace into another database; returns the number of new rows by table."""
+    """Copies every namespace into another database; returns the number of new rows by table.
+
+    What the one signed the other knows too, unless it has a key of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="skill-plugin-") as folder:
         file = Path(folder, "store.jsonl.gz")
         dump(source, file)
-        return load(target, file)
+        counts = load(target, file)
+    copy_key(source, target)
+    return counts
 
 
 def _rows(session: Session, table: type[Table], namespace: str | None) -> Iterator[dict[str, Any]]:

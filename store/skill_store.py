@@ -189,8 +189,18 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             check_embedder=check_embedder,
         )
 
-    def record_outcome(self, run_id: str, reward: float, feedback: str | None = "") -> bool:
+    def record_outcome(self, run_id: str, reward: float, feedback: str | None = "", *, source: str = "") -> bool:
         """Takes feedback on a run that came later; returns False if the same feedback exists.
+
+        All of it is kept. Of one source the newest counts, however often it says something; a run that is a client's claim (see
+        docs/mcp.md) counts for nothing.
+
+        Args:
+            run_id: The id that the graph returned.
+            reward: From 0 to 1.
+            feedback: Why.
+            source: Who says so, such as `user` or `ticket system`. Two sources are two rewards of the run, so name what you know,
+                and nothing that a caller may choose.
 
         Raises:
             RunNotFoundError: no such run.
@@ -199,11 +209,18 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         verdict = Verdict(reward, feedback=feedback or "")
         with self._partition.write() as session:
             return outcomes.record_outcome(
-                session, self._partition.namespace, run_id, verdict, vectors=self._partition.vectors
+                session, self._partition.namespace, run_id, verdict, source=source, vectors=self._partition.vectors
             )
 
     def record_feedback(
-        self, run_id: str, *, key: str, score: float | bool | None, value: object = None, comment: str = ""
+        self,
+        run_id: str,
+        *,
+        key: str,
+        score: float | bool | None,
+        value: object = None,
+        comment: str = "",
+        source: str | None = None,
     ) -> bool:
         """Takes feedback in the form that LangSmith and its like give it; see `record_outcome`.
 
@@ -213,6 +230,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             score: From 0 to 1, or a bool.
             value: What the judge chose where the score is a number of it, such as `thumbs up`.
             comment: Why; the generator reads it.
+            source: Who says so; by default the key, so that each quality counts once.
 
         Raises:
             RunNotFoundError: no such run.
@@ -221,7 +239,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         if score is None:
             raise VerifierError(f"the feedback {key!r} has no score, so it is not an outcome; give a score from 0 to 1")
         said = [str(part) for part in (value, comment) if part not in (None, "")]
-        return self.record_outcome(run_id, score, ": ".join([key, *said]))
+        return self.record_outcome(run_id, score, ": ".join([key, *said]), source=key if source is None else source)
 
     def wait_for_index(self, seconds: float = INDEX_SECONDS) -> bool:
         """Waits until the vector index has everything that is committed; returns False if it cannot, or not in time.

@@ -293,7 +293,7 @@ class TaskEmbeddingRow(Table, table=True):
 
 
 class OutcomeRow(Table, table=True):
-    """Feedback that came after the run. `digest` is unique, so the same feedback counts once."""
+    """Feedback that came after the run; `digest` is unique, so the same is kept once. Of one `source` the newest counts."""
 
     __tablename__ = f"{PREFIX}outcome"
     __table_args__ = (UniqueConstraint("namespace", "run_id", "digest"),)
@@ -304,6 +304,7 @@ class OutcomeRow(Table, table=True):
     digest: str
     reward: float
     feedback: str = ""
+    source: str = Field(default="", sa_column_kwargs={"server_default": ""})
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 

@@ -140,6 +140,9 @@ def _print(report: "SkillImport", path: Path) -> None:
     print_reasons("refused", report.refused, every=True)
     print_reasons("not read", report.not_read)
     print_reasons("note", report.notes)
+    if report.unsigned:
+        many = "1 skill starts" if len(report.unsigned) == 1 else f"{len(report.unsigned)} skills start"
+        out.print(Text(f"{many} fresh: the utility that a file brings counts only if this store signed it"))
     if report.left_out_files:
         out.print(Text(f"{report.left_out_files} other files were left out: a skill is its SKILL.md"))
     print_lines("left out", (f"{name}: {_few(files)}" for name, files in report.left_out.items()))

@@ -23,7 +23,10 @@ def serve(
         ),
     ] = None,
     allow_write: Annotated[
-        bool, typer.Option("--allow-write", help="Let clients propose skills, which are staged.")
+        bool,
+        typer.Option(
+            "--allow-write", help="Let clients propose skills, which are staged, and count the runs that they report."
+        ),
     ] = False,
 ) -> None:
     """Serve the library to MCP clients, on standard input and output or over HTTP."""

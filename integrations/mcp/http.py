@@ -47,6 +47,9 @@ DEFAULT_PORT = 8765
 
 _GRACE_SECONDS = 3
 
+_SOURCE = "http"
+"""Of all outcomes that are posted: a caller that names its source could be many."""
+
 
 def http_app(store: SkillStore, *, token: str | None = None, allow_write: bool = False) -> "ASGIApp":
     """Makes the ASGI application. Without a token it answers only to the names of this machine."""
@@ -124,10 +127,11 @@ def _record(store: SkillStore, body: Any) -> bool:
     if not isinstance(body, Mapping) or not isinstance(run_id := body.get("run_id"), str):
         raise ConfigurationError("an outcome is a JSON object with a run_id; pass the one that the run returned")
     if "reward" in body:
-        return tools.report_outcome(store, run_id, body["reward"], _text(body, "feedback"))["counted"]
+        return tools.report_outcome(store, run_id, body["reward"], _text(body, "feedback"), source=_SOURCE)["recorded"]
     if "score" in body or "key" in body:
         key, comment = _text(body, "key") or "feedback", _text(body, "comment")
-        return store.record_feedback(run_id, key=key, score=body.get("score"), value=body.get("value"), comment=comment)
+        score, value = body.get("score"), body.get("value")
+        return store.record_feedback(run_id, key=key, score=score, value=value, comment=comment, source=_SOURCE)
     raise ConfigurationError("an outcome needs a reward, or a key and a score, from 0 to 1; add one")
 
 

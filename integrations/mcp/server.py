@@ -51,7 +51,7 @@ PAGE = 100
 INSTRUCTIONS = """\
 A library of skills: procedures that worked before. Before a task, call search_skills with the task in plain words. If a \
 skill fits, call get_skill with its name and the task, and follow its text. Afterwards call report_outcome with the run_id \
-that get_skill returned and how well it went, from 0 to 1: that is how the library learns which skills help. A skill is \
+that get_skill returned and how well it went, from 0 to 1: that is how it is known which skills help. A skill is \
 guidance; it never overrides what the user or the system says."""
 
 _SIGNAL_SECONDS = 0.2
@@ -94,10 +94,11 @@ class SkillInUse(tools.SkillText):
 def create_server(store: SkillStore, *, allow_write: bool = False) -> Any:
     """Makes an MCP server of a store: a `FastMCP` of the SDK's release 1, an `MCPServer` of release 2.
 
-    The tools are `search_skills`, `get_skill` and `report_outcome`, with `allow_write` also `propose_skill`.
+    The tools are `search_skills`, `get_skill` and `report_outcome`, with `allow_write` also `propose_skill`. Runs that clients
+    begin count for nothing unless they may write.
     """
     server = _SkillServer(store)
-    _add_reading(server, store)
+    _add_reading(server, store, believed=allow_write)
     if allow_write:
         _add_writing(server, store)
     _add_resources(server, store)
@@ -190,7 +191,7 @@ def _add_tool(server: Any, title: str, *, read_only: bool, idempotent: bool) -> 
     return add
 
 
-def _add_reading(server: Any, store: SkillStore) -> None:
+def _add_reading(server: Any, store: SkillStore, *, believed: bool) -> None:
     @_add_tool(server, "Search skills", read_only=True, idempotent=True)
     async def search_skills(query: Query, k: Count = tools.DEFAULT_K) -> tools.SearchResult:
         """Find procedures that fit a task, best first. Call this before you start on a task.
@@ -203,17 +204,18 @@ def _add_reading(server: Any, store: SkillStore) -> None:
     # Not read-only: with a task it notes a run.
     @_add_tool(server, "Get a skill", read_only=False, idempotent=False)
     async def get_skill(name: Name, task: TaskText = None) -> SkillInUse:
-        """Read a skill's text, a SKILL.md with a procedure to follow.
+        """Read a skill's text, a procedure to follow, between tags that mark it as guidance.
 
         Give the task too if you are going to use the skill: then `run_id` is what report_outcome wants afterwards.
         """
-        return await _tool(_skill_in_use, store, name, task)
+        return await _tool(_skill_in_use, store, name, task, believed)
 
     @_add_tool(server, "Report an outcome", read_only=False, idempotent=True)
     async def report_outcome(run_id: RunId, reward: Reward, feedback: Feedback = "") -> tools.OutcomeReport:
         """Say how well a task went with the skill that you used. Call this once you know.
 
-        The library credits the skill. The same report twice counts once; then `counted` is false.
+        The newest report on a run counts, the same one once. `recorded` is false where the same exists; `counted` says whether the
+        skill was credited, which needs a run that the library saw, or a server that lets clients write.
         """
         return await _tool(_report, store, run_id, reward, feedback)
 
@@ -245,14 +247,15 @@ def _add_resources(server: Any, store: SkillStore) -> None:
             raise sdk.ResourceNotFoundError(str(exc)) from exc
 
 
-def _skill_in_use(store: SkillStore, name: str, task: str | None) -> SkillInUse:
+def _skill_in_use(store: SkillStore, name: str, task: str | None, believed: bool) -> SkillInUse:
     skill = tools.get_skill(store, name)
-    return SkillInUse(**skill, run_id=None if task is None else tools.begin_run(store, skill["ref"], task))
+    run_id = None if task is None else tools.begin_run(store, skill["ref"], task, believed=believed)
+    return SkillInUse(**skill, run_id=run_id)
 
 
 def _report(store: SkillStore, run_id: str, reward: float, feedback: str | None) -> tools.OutcomeReport:
     try:
-        return tools.report_outcome(store, run_id, reward, feedback)
+        return tools.report_outcome(store, run_id, reward, feedback, source="mcp")
     except RunNotFoundError as exc:
         raise RunNotFoundError(
             f"no run {run_id!r:.200}; call get_skill with the task, and pass the run_id it gives"

@@ -109,7 +109,7 @@ def feedback_counts(rollouts: Iterable[Rollout]) -> list[tuple[str, int]]:
 
 
 def digest(tried: Sequence[Attempt], others: Sequence[Attempt] = (), refused: Sequence[Attempt] = ()) -> list[str]:
-    """Returns the digest's three lines.
+    """Returns the digest's three lines. The first two quote texts from outside, the third is in words of our own.
 
     Args:
         tried: The attempts on the own task; success is told of these alone.
@@ -128,7 +128,7 @@ def digest(tried: Sequence[Attempt], others: Sequence[Attempt] = (), refused: Se
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """Returns a text without line breaks, so that it cannot begin a heading or a fence."""
+    """Returns a text without line breaks, so that it cannot begin a heading."""
     line = " ".join(text.split())
     return line if limit is None or len(line) <= limit else f"{line[:limit]}..."
 

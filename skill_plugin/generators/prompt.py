@@ -2,8 +2,8 @@
 
 docs/revision-prompt.md shows the format. Its parts are `# Task`, `# Current skill`, `# History` (each attempt oldest first,
 in items), `# Other tasks`, `# Rejected edits`, `# Digest` and `# Your answer`. What comes from outside (tasks, skills,
-answers, feedback) stands in a code fence longer than any run of backticks in it, or on one line, so that it cannot pass for a
-part.
+answers, feedback, errors, reasons, and what the digest quotes of them) stands in a code fence longer than any run of backticks in
+it, and `defused`, so that it can pass neither for a part nor for a turn of the chat.
 
 Everything but the task comes from the history. A generation with a `task` is of another train task of the family: if it was
 rejected, another lineage wrote it, and it is shown as a rejected edit; else it is shown as another task. `minibatch`
@@ -48,11 +48,12 @@ from skill_plugin.generators.digest import (
 )
 from skill_plugin.limits import AT_LEAST_1, check_number
 from skill_plugin.models.replies import document_in
+from skill_plugin.quoting import defused
 from skill_plugin.records import Generation, Rollout, Task, mean_reward
 from skill_plugin.skills.edits import MAX_CHANGE, apply_edits, are_edits, check_change
-from skill_plugin.skills.skill_md import MAX_DESCRIPTION, MAX_NAME, check_text, parse
+from skill_plugin.skills.skill_md import MAX_DESCRIPTION, MAX_NAME, SkillDocument, check_text, parse
 
-PROMPT_VERSION = 3
+PROMPT_VERSION = 4
 """Logged with every revision; raise it when a text below changes, so that histories of two prompts are not mixed."""
 
 BUDGET = 6000
@@ -213,24 +214,26 @@ def _before(task: Task, current: str | None) -> list[str]:
 
 def _after(counted: Sequence[str], current: str | None) -> list[str]:
     asked = "The next SKILL.md, or edits to the current one:" if current is not None else "The next SKILL.md:"
-    return ["# Digest\n\n" + "\n".join(counted), f"# Your answer\n\n{asked}"]
+    *quoting, own = counted
+    return [f"# Digest\n\n{_fenced(chr(10).join(quoting))}\n{own}", f"# Your answer\n\n{asked}"]
 
 
 def _rejected(tried: Sequence[Attempt]) -> list[str]:
     """Says why attempts on the own task were rejected, as one text, if there are any."""
-    said = [_reason(attempt.name, attempt) for attempt in tried if attempt.generation.rejected is not None]
+    rejected = [attempt for attempt in tried if attempt.generation.rejected is not None]
+    said = [_reason(attempt.name, attempt.generation.rejected) for attempt in rejected]
     return ["\n".join(said)] if said else []
 
 
-def _reason(name: str, attempt: Attempt) -> str:
-    reason = _cut(one_line(attempt.generation.rejected or "")).rstrip(".;")
-    return f"- {name}: Rejected: {reason}; do not propose it again as it stands."
+def _reason(name: str, reason: str | None, task: str = "") -> str:
+    why = f"{task}{_cut(one_line(reason or ''))}"
+    return f"- {name}: rejected; do not propose it again as it stands.\n{_fenced(why)}"
 
 
 def _refused(attempt: Attempt, current: str | None) -> list[str]:
     """Says what there is to say of a text that another lineage wrote and that was rejected."""
-    name = f'a text for the task "{one_line(attempt.generation.task or "", MAX_QUOTED)}"'
-    said = _reason(name, attempt)
+    task = f"For the task: {one_line(attempt.generation.task or '', MAX_QUOTED)}\nReason: "
+    said = _reason("a text for another task", attempt.generation.rejected, task)
     return [said] if attempt.text is None else [said, _difference(attempt.text, current, _cut)]
 
 
@@ -252,7 +255,7 @@ def _items(attempt: Attempt, current: str | None) -> list[str]:
     generation = attempt.generation
     head = f"## {attempt.name.capitalize()}: {_title(attempt)}"
     if generation.error is not None:
-        return [f"{head}\n\nYour text was refused: {_cut(one_line(generation.error))}"]
+        return [f"{head}\n\nYour text was refused:\n{_fenced(_cut(one_line(generation.error)))}"]
     items = ["\n".join([f"{head}\n", _score(attempt), *_control(attempt)])]
     if attempt.text is not None and not attempt.is_current:
         items.append(_difference(attempt.text, current))
@@ -328,7 +331,8 @@ def _reward(rollout: Rollout) -> float:
 
 
 def _fenced(text: str) -> str:
-    """In a fence that the text cannot close."""
+    """In a fence that the text cannot close, without control tokens of a chat template."""
+    text = defused(text)
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}\n{text.strip(chr(10))}\n{fence}"
 
@@ -351,7 +355,7 @@ def read_revision(
 
     A reasoning model's thinking, a fence and text around the one document are left out.
 
-    What changes nothing is the current text to the letter. It is not malformed, because it is worth what that text is worth:
+    What changes nothing, as the generator was shown it, is the current text to the letter. It is not malformed, because it is worth what that text is worth:
     counted as a failure it would teach a generator to leave a right text for any other.
 
     Args:
@@ -369,12 +373,18 @@ def read_revision(
     if are_edits(text):
         if current is None:
             raise InvalidSkillError("these are edits, and there is no current skill to edit; write a whole SKILL.md")
-        return apply_edits(current, text, limit=max_change)
+        edited = apply_edits(current, text, limit=max_change)
+        return current if _is_same(parse(edited), parse(current)) else edited
     document = parse(f"{text}\n")
     if current is not None:
         parent = parse(current)
-        if (document.name, document.description, document.body) == (parent.name, parent.description, parent.body):
+        if _is_same(document, parent):
             return current
         if document.name == parent.name:
             check_change("the rewrite", parent.body, document.body, max_rewrite)
     return f"{text}\n"
+
+
+def _is_same(one: SkillDocument, other: SkillDocument) -> bool:
+    """Returns whether two skills are one as a generator is shown them."""
+    return all(defused(getattr(one, part)) == defused(getattr(other, part)) for part in ("name", "description", "body"))

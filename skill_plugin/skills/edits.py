@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 import yaml
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
+from skill_plugin.quoting import defused
 from skill_plugin.skills.skill_md import SkillDocument, check_text, parse, render
 
 MAX_CHANGE = 0.5
@@ -239,7 +240,7 @@ def _spliced(lines: list[str], edits: Sequence[Edit]) -> str:
     """Returns the body after the edits, which are applied from top to bottom."""
     there: dict[str, list[Section]] = {}
     for section in sections(lines):
-        there.setdefault(section.name, []).append(section)
+        there.setdefault(defused(section.name), []).append(section)  # as the generator was shown it
     places = [(edit, _found(edit.target, there, len(lines))) for edit in edits]
     # An inner section's lines come before lines added to the one around it, and the end of the body comes last.
     places.sort(key=lambda place: (_from(*place), -place[1].level))
@@ -258,7 +259,7 @@ def _spliced(lines: list[str], edits: Sequence[Edit]) -> str:
 def _found(target: str, there: Mapping[str, Sequence[Section]], length: int) -> Section:
     if target == "end":
         return Section("end", 0, length, length)
-    found = there.get(target, ())
+    found = there.get(defused(target), ())
     if len(found) > 1:
         raise InvalidSkillError(
             f"the section {target[:80]!r} is ambiguous: {len(found)} have this heading; edit the one around them, or write "

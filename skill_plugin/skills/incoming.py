@@ -37,15 +37,17 @@ class IncomingSkill:
         return [path for path in self.file.beside if _names(self.document.body, path)]
 
 
-def incoming(file: SkillFile, *, names: Names = "keep") -> IncomingSkill:
+def incoming(file: SkillFile, *, names: Names = "keep", key: bytes | None = None) -> IncomingSkill:
     """Returns the skill of a SKILL.md that was found. Its own name counts, and its folder's if it has none.
+
+    A record in it is ours if `key` signed it.
 
     Raises:
         InvalidSkillError: the file cannot be read, or breaks the format; `names="adapt"` does without a legal name.
     """
     if file.error is not None:
         raise InvalidSkillError(file.error)
-    text, record = without_record(file.text)
+    text, record = without_record(file.text, key)
     given = skill_md.front_matter(text).get("name")
     called = given or file.folder
     name = _legal(called, file.folder, names) if called else given

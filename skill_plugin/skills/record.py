@@ -2,14 +2,19 @@
 
 They are put in and taken out as lines, never by writing the front matter anew, so that a text comes back to the letter;
 `skill-plugin-sha256` says whether it did. A front matter whose `metadata` is not in block form is left without a record.
+
+Anybody can write such lines. `skill-plugin-signature` is an HMAC of the others by the key of the store that wrote them, so that a
+store knows its own records.
 """
 
+import hashlib
+import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.records import Skill, sha256
+from skill_plugin.records import Skill, canonical_json, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.front_matter import is_yaml
 
@@ -24,7 +29,7 @@ _LINE = re.compile(rf'^[ ]+{PREFIX}(?P<key>[a-z0-9-]+): "(?P<value>[^"\n]*)"\n',
 
 @dataclass(frozen=True)
 class SkillRecord:
-    """A store's facts about a skill when it was exported."""
+    """A store's facts about a skill when it was exported. `is_ours` says that the store that reads them wrote them."""
 
     skill_id: str
     version: int
@@ -33,10 +38,11 @@ class SkillRecord:
     utility: float | None
     uses: int
     wins: int
+    is_ours: bool = False
 
 
-def with_record(skill: Skill) -> str:
-    """Returns the skill's text with its record in the front matter; the bare text if there is no place for one.
+def with_record(skill: Skill, key: bytes | None = None) -> str:
+    """Returns the skill's text with its record in the front matter, signed by `key`; the bare text if there is no place for one.
 
     The result is read back first: if a record would spoil the text, the record is left out.
     """
@@ -51,6 +57,8 @@ def with_record(skill: Skill) -> str:
         "wins": str(skill.wins),
         "sha256": sha256(skill.text),
     }
+    if key is not None:
+        values["signature"] = _signature(values, key)
     head = _HEAD.match(skill.text)
     if head is None or "\r" in skill.text:
         return skill.text
@@ -69,8 +77,11 @@ def with_record(skill: Skill) -> str:
     return made if not spoilt and _reads_back(made, skill.text, values) else skill.text
 
 
-def without_record(text: str) -> tuple[str, SkillRecord | None]:
-    """Returns the text before `with_record`, and the record; None if there is none, or the text was changed since."""
+def without_record(text: str, key: bytes | None = None) -> tuple[str, SkillRecord | None]:
+    """Returns the text before `with_record`, and the record; None if there is none, or the text was changed since.
+
+    A record is ours if `key` signed it.
+    """
     head = _HEAD.match(text)
     if head is None:
         return text, None
@@ -81,7 +92,7 @@ def without_record(text: str) -> tuple[str, SkillRecord | None]:
     if values.get("block") == "own":
         front = re.sub(r"^metadata:[ \t]*\n\Z", "", front, flags=re.MULTILINE)
     bare = head[1] + front + head[3] + text[head.end() :]
-    return bare, _record(values) if sha256(bare) == values.get("sha256") else None
+    return bare, _record(values, key) if sha256(bare) == values.get("sha256") else None
 
 
 def _reads_back(made: str, text: str, values: Mapping[str, str]) -> bool:
@@ -90,14 +101,19 @@ def _reads_back(made: str, text: str, values: Mapping[str, str]) -> bool:
     except InvalidSkillError:
         return False
     kept = isinstance(metadata, dict) and all(metadata.get(PREFIX + key) == value for key, value in values.items())
-    return kept and without_record(made) == (text, _record(values))
+    return kept and without_record(made) == (text, _record(values, None))
 
 
 def _lines(values: Mapping[str, str], indent: str) -> str:
     return "".join(f'{indent}{PREFIX}{key}: "{value}"\n' for key, value in values.items())
 
 
-def _record(values: Mapping[str, str]) -> SkillRecord | None:
+def _signature(values: Mapping[str, str], key: bytes) -> str:
+    signed = canonical_json({name: value for name, value in values.items() if name not in ("block", "signature")})
+    return hmac.new(key, b"skill-plugin record\0" + signed.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def _record(values: Mapping[str, str], key: bytes | None) -> SkillRecord | None:
     try:
         utility = float(values["utility"]) if values["utility"] else None
         record = SkillRecord(
@@ -108,6 +124,10 @@ def _record(values: Mapping[str, str]) -> SkillRecord | None:
             utility=utility,
             uses=int(values["uses"]),
             wins=int(values["wins"]),
+            is_ours=key is not None
+            and hmac.compare_digest(
+                values.get("signature", "").encode("utf-8", "surrogatepass"), _signature(values, key).encode()
+            ),
         )
     except (KeyError, ValueError):
         return None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skill_plugin.models.chat_models import reply_text
 from skill_plugin.models.replies import without_thinking
+from skill_plugin.quoting import defused
 from skill_plugin.records import Task
 from skill_plugin.verifiers.numbers import last_score
 
@@ -58,7 +59,9 @@ def chat_adherence(model: "BaseChatModel") -> Adherence:
 
     def judge(task: Task, answer: str, skill: str) -> float:
         fence = f"=={secrets.token_hex(8)}=="
-        reply = reply_text(model.invoke(_PROMPT.format(fence=fence, skill=skill, task=task.input, answer=answer)))
+        quoted = {"skill": skill, "task": task.input, "answer": answer}
+        prompt = _PROMPT.format(fence=fence, **{part: defused(text) for part, text in quoted.items()})
+        reply = reply_text(model.invoke(prompt))
         followed, _ = last_score(without_thinking(reply), "followed")
         if followed is None:
             raise ValueError(f"no line 'FOLLOWED: number' in {reply[-200:]!r}")

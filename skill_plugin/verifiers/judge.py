@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from skill_plugin.errors import ModelError, VerifierError
 from skill_plugin.models import chat_models
 from skill_plugin.models.replies import without_thinking
+from skill_plugin.quoting import defused
 from skill_plugin.records import Task, Verdict
 from skill_plugin.verifiers.base import gold_answer
 from skill_plugin.verifiers.numbers import last_score
@@ -73,7 +74,8 @@ class LLMJudge:
     def _prompt(self, task: Task, answer: str) -> str:
         reference = "(none)" if task.reference is None else gold_answer(task)
         fence = f"=={secrets.token_hex(8)}=="
-        return _PROMPT.format(rubric=self.rubric, fence=fence, task=task.input, reference=reference, answer=answer)
+        quoted = {"task": task.input, "reference": reference, "answer": answer}
+        return _PROMPT.format(rubric=self.rubric, fence=fence, **{part: defused(text) for part, text in quoted.items()})
 
     def _verdict(self, message: "BaseMessage") -> Verdict:
         try:

@@ -10,12 +10,14 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import RunNotFoundError
-from skill_plugin.records import Rollout, Task, Verdict, canonical_json, sha256, split_ref
+from skill_plugin.records import Purpose, Rollout, Task, Verdict, canonical_json, sha256, split_ref
 from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.runs.utility import Use, credit, may_credit
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.query_vectors import QueryVectors
 from skill_plugin.store.tables import OutcomeRow, RolloutRow, SharedUseRow, TaskRow, utc_now
+
+CLAIM: Purpose = "claim"
 
 _SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also")]
 
@@ -84,7 +86,7 @@ def record_rollout(
             insert_if_absent(session, SharedUseRow, place | row)
     for use, adherence in uses.values():
         reward, passed = rollout.reward or 0.0, bool(rollout.passed)
-        credit(session, use, reward, passed=passed, adherence=adherence, before=None)
+        credit(session, use, reward, won=int(passed), adherence=adherence, before=None)
     if rollout.passed and skill_id is not None and rollout.skill in uses and rollout.purpose != "gate":
         experience_rows.note_pass(session, namespace, skill_id, task, vectors=vectors)
     return True
@@ -107,8 +109,13 @@ def _creditable(
     return uses
 
 
-def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdict, *, vectors: QueryVectors) -> bool:
+def record_outcome(
+    session: Session, namespace: str, run_id: str, verdict: Verdict, *, source: str, vectors: QueryVectors
+) -> bool:
     """Appends feedback on a run's answer and credits its skills; returns False if the same feedback exists.
+
+    A source's first feedback is a further reward of the run, each later one takes the place of the one before it. A run that is a
+    client's claim is not credited.
 
     Raises:
         RunNotFoundError: no such run.
@@ -120,8 +127,11 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
     ).first()
     if rollout is None:
         raise RunNotFoundError(f"no run {run_id!r} in namespace {namespace!r}; pass the run_id that the graph returned")
-    known = select(OutcomeRow.reward).where(OutcomeRow.namespace == namespace, OutcomeRow.run_id == run_id)
-    earlier = session.exec(known.order_by(col(OutcomeRow.id).desc())).first()
+    known = select(OutcomeRow.reward, OutcomeRow.source).where(
+        OutcomeRow.namespace == namespace, OutcomeRow.run_id == run_id
+    )
+    earlier = session.exec(known.order_by(col(OutcomeRow.id).desc())).all()
+    replaced = next((reward for reward, by in earlier if by == source), None)
     inserted = insert_if_absent(
         session,
         OutcomeRow,
@@ -131,26 +141,38 @@ def record_outcome(session: Session, namespace: str, run_id: str, verdict: Verdi
             "digest": sha256(canonical_json([verdict.reward, verdict.feedback])),
             "reward": verdict.reward,
             "feedback": verdict.feedback,
+            "source": source,
             "created_at": utc_now(),
         },
     )
     task = session.get(TaskRow, (namespace, rollout.task_id))
-    # No skill was used, or another system ran it.
-    if not inserted or task is None or rollout.arm != "skill" or rollout.source is not None:
+    # No skill was used, another system ran it, or nobody knows whether it was run.
+    if not inserted or task is None or rollout.arm != "skill" or rollout.source is not None or rollout.purpose == CLAIM:
         return inserted
     used: list[RolloutRow | SharedUseRow] = [rollout, *_shared(session, namespace, run_id, rollout)]
     for one in used:
         if not one.skill_id or not one.version or one.adherence == 0:
             continue
         use = Use(namespace, one.skill_id, one.version, task.content_hash)
-        before = rollout.reward if earlier is None else earlier
+        before = earlier[0][0] if earlier else rollout.reward
         if rollout.reward is not None and not one.credited:
             before = verdict.reward  # it was not live at that time, so there is nothing to replace
         if may_credit(session, use):
             passed = bool(verdict.passed)
             if passed and one is rollout:
                 experience_rows.note_pass(session, namespace, use.skill_id, task, vectors=vectors)
-            credit(session, use, verdict.reward, passed=passed, adherence=one.adherence, before=before)
+            # What the verifier said stays a win or not; else the newest feedback says so.
+            won = int(passed) - int((before or 0.0) >= 1) if rollout.reward is None else 0
+            credit(
+                session,
+                use,
+                verdict.reward,
+                won=won,
+                adherence=one.adherence,
+                before=before,
+                replaced=replaced,
+                alone=rollout.reward is None and bool(earlier) and earlier[-1][1] == source,
+            )
     return True
 
 

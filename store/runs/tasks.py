@@ -8,7 +8,7 @@ from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from skill_plugin.errors import InvalidTaskError
-from skill_plugin.records import Split, Task
+from skill_plugin.records import CLAIMED, Split, Task
 from skill_plugin.store.partition import Part
 from skill_plugin.store.runs.outcomes import insert_task
 from skill_plugin.store.search.query_vectors import beginning
@@ -35,7 +35,9 @@ class Tasks(Part):
             for start in range(0, len(tasks), _IDS_A_QUERY):
                 part = {task.content_hash: task for task in tasks[start : start + _IDS_A_QUERY]}
                 known = select(TaskRow.content_hash, TaskRow.split).where(
-                    TaskRow.namespace == self._namespace, col(TaskRow.content_hash).in_(part)
+                    TaskRow.namespace == self._namespace,
+                    TaskRow.family != CLAIMED,  # else a client could keep a question from being held out
+                    col(TaskRow.content_hash).in_(part),
                 )
                 for content_hash, split in session.exec(known):
                     if split != (task := part[content_hash]).split:
@@ -54,7 +56,9 @@ class Tasks(Part):
             split: `train` or `heldout`.
             limit: The most tasks to return.
         """
-        mine = select(TaskRow).where(TaskRow.namespace == self._namespace, TaskRow.split == split)
+        mine = select(TaskRow).where(
+            TaskRow.namespace == self._namespace, TaskRow.split == split, TaskRow.family != CLAIMED
+        )
         with self._partition.read() as session:
             rows = session.exec(mine.order_by(col(TaskRow.created_at).desc(), col(TaskRow.id)).limit(limit))
             return [

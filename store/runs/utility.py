@@ -6,7 +6,7 @@ updates.
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import Float, bindparam, case, cast
+from sqlalchemy import Float, Integer, bindparam, case, cast, func
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.store.skills import versions
@@ -49,9 +49,20 @@ def may_credit(session: Session, use: Use) -> bool:
 
 
 def credit(
-    session: Session, use: Use, reward: float, *, passed: bool, adherence: float | None, before: float | None
+    session: Session,
+    use: Use,
+    reward: float,
+    *,
+    won: int,
+    adherence: float | None,
+    before: float | None,
+    replaced: float | None = None,
+    alone: bool = False,
 ) -> None:
     """Counts a use: utility <- utility + max(1 / n, 0.05) * adherence * (reward - utility), n being the uses with this one.
+
+    A reward that takes the place of another moves it by max(1 / n, 0.05) * adherence * (reward - replaced), so that it stays where
+    it would be if only the last of them had come, however many there were; exactly so while it is a plain mean.
 
     The utility begins at the first reward. Where the record of the version is clearly worse than that of the one before it,
     that one is live again.
@@ -60,10 +71,12 @@ def credit(
         session: The caller's.
         use: The version and its task.
         reward: The reward, in [0, 1].
-        passed: Whether it counts as a win.
+        won: The wins that it adds: 1, 0, or -1 where a win is taken back.
         adherence: How far the skill was followed, in [0, 1]; None is not judged.
         before: The reward that this use was counted with until now; None for a new use. A use that has been counted moves the
             utility once more, and its reward is replaced in the version's total.
+        replaced: The reward from the same source that this one takes the place of; None where it is the source's first.
+        alone: Whether that was the use's first reward, and not one beside a verifier's.
     """
     new = before is None
     given = {
@@ -71,8 +84,10 @@ def credit(
         "reward": reward,
         "weight": 1.0 if adherence is None else adherence,
         "use": int(new),
-        "win": int(new and passed),
+        "win": won,
         "change": reward if before is None else reward - before,
+        "replaced": replaced,
+        "further": int(replaced is None or not alone),
     }
     connection = session.connection()
     connection.execute(_CREDIT_SKILL, given)
@@ -130,12 +145,16 @@ def _sample(uses: int, total: float) -> Sample:
 def _counted(table: type[SkillRow] | type[SkillVersionRow]) -> dict[str, Any]:
     """Returns expressions for the new utility and counters of a row."""
     utility, uses = col(table.utility), col(table.uses)
-    rate = case((uses + 1 < 1 / UTILITY_RATE, 1.0 / cast(uses + 1, Float)), else_=UTILITY_RATE)
-    moved = utility + rate * bindparam("weight", type_=Float) * (bindparam("reward", type_=Float) - utility)
+    count = uses + bindparam("further", type_=Integer)
+    rate = case((count < 1, 1.0), (count < 1 / UTILITY_RATE, 1.0 / cast(count, Float)), else_=UTILITY_RATE)
+    known = func.coalesce(bindparam("replaced", type_=Float), utility)
+    moved = utility + rate * bindparam("weight", type_=Float) * (bindparam("reward", type_=Float) - known)
+    used = uses + bindparam("use", type_=Integer)
+    wins = col(table.wins) + bindparam("win", type_=Integer)
     return {
-        "utility": case((utility.is_(None), bindparam("reward")), else_=moved),
-        "uses": uses + bindparam("use"),
-        "wins": col(table.wins) + bindparam("win"),
+        "utility": case((utility.is_(None), bindparam("reward")), (moved < 0, 0.0), (moved > 1, 1.0), else_=moved),
+        "uses": used,
+        "wins": case((wins < 0, 0), (wins > used, used), else_=wins),
     }
 
 

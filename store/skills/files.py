@@ -1,7 +1,7 @@
 """Skills in and out of the store as SKILL.md files, in the Agent Skills format."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -13,6 +13,7 @@ from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, inco
 from skill_plugin.skills.record import with_record
 from skill_plugin.skills.skill_files import FolderContent, SkillFile
 from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.signing import signing_key
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.library import Library
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
@@ -28,6 +29,7 @@ class SkillImport:
     `refused` are SKILL.md files with something wrong, `not_read` what lies where nothing is read (hidden, too deep, behind a link),
     `notes` what a person should know of a name. `left_out` has the files beside each SKILL.md, `missing` those of them that its text
     names.
+    `unsigned` are those of the added and staged ones that brought a record that this store did not write.
     """
 
     read: int = 0
@@ -35,6 +37,7 @@ class SkillImport:
     staged: list[str] = field(default_factory=list)
     already_there: list[str] = field(default_factory=list)
     for_people: list[str] = field(default_factory=list)
+    unsigned: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     not_read: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -58,8 +61,9 @@ class SkillExchange(Library):
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
         text or a content that exists is left out; a skill that its author keeps from models (`disable-model-invocation: true`) is
-        staged, until a person promotes it. What `export_skills` wrote comes back with its id, its version
-        number and its utility. A skill is called what its front matter says, and after its folder if that says nothing.
+        staged, until a person promotes it. What `export_skills` of this database wrote comes back with its id, its version
+        number and its utility; a record that this database did not sign is left aside, and the skill starts fresh: anybody can
+        write one. A skill is called what its front matter says, and after its folder if that says nothing.
 
         Args:
             path: A SKILL.md, a folder of skill folders, a .zip or a .tar.gz; or what `folders.read_skills` read of one.
@@ -74,7 +78,7 @@ class SkillExchange(Library):
         check_names(names)
         found = path if isinstance(path, FolderContent) else folders.read_skills(path)
         report = SkillImport(read=len(found.skills), left_out_files=found.left_out, not_read=dict(found.not_read))
-        ready = self._ready(found, report, names=names)
+        ready = self._ready(found, report, names=names, key=signing_key(self._partition.database))
         if report.refused and not skip_invalid:
             where, reason = next(iter(report.refused.items()))
             more = f" (and {len(report.refused) - 1} more)" if len(report.refused) > 1 else ""
@@ -86,7 +90,7 @@ class SkillExchange(Library):
         with self._partition.write() as session:
             contents = self._contents(session)
             for made, vector in zip(ready, vectors, strict=True):
-                self._take(session, replace(made, record=None) if fresh else made, vector, contents, report)
+                self._take(session, made, vector, contents, report, fresh=fresh)
             crashpoint("import.middle")
         crashpoint("import.after")
         return report
@@ -94,7 +98,7 @@ class SkillExchange(Library):
     def export_skills(
         self, path: str | Path, names: Sequence[str] | None = None, *, replace: bool = False
     ) -> list[Skill]:
-        """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`; into a folder or a .zip.
+        """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`, signed; into a folder or a .zip.
 
         Args:
             path: A folder without folders of the same names, or a .zip.
@@ -109,7 +113,8 @@ class SkillExchange(Library):
         skills = self.list("live") if names is None else [self.get(name) for name in names]
         if not skills:
             raise ConfigurationError("there is no live skill to export; name those you mean, whatever their status")
-        texts = {skill.name: with_record(skill) for skill in skills}
+        key = signing_key(self._partition.database)
+        texts = {skill.name: with_record(skill, key) for skill in skills}
         if len(texts) < len(skills):
             raise ConfigurationError(
                 f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
@@ -118,13 +123,13 @@ class SkillExchange(Library):
         return skills
 
     @staticmethod
-    def _ready(found: FolderContent, report: SkillImport, *, names: Names) -> list[IncomingSkill]:
+    def _ready(found: FolderContent, report: SkillImport, *, names: Names, key: bytes | None) -> list[IncomingSkill]:
         """Returns the skills that may come in, and notes in the report what is to be known of them."""
         ready: dict[str, IncomingSkill] = {}
         several = []
         for file in found.skills:
             try:
-                skill = incoming(file, names=names)
+                skill = incoming(file, names=names, key=key)
                 name = skill.document.name
                 other = ready.setdefault(name, skill)
                 if other.called != skill.called:
@@ -162,7 +167,14 @@ class SkillExchange(Library):
         return {IncomingSkill(SkillFile("", ""), text, skill_md.parse(text)).content: name for name, text in rows}
 
     def _take(
-        self, session: Session, made: IncomingSkill, vector: Vector, contents: dict[str, str], report: SkillImport
+        self,
+        session: Session,
+        made: IncomingSkill,
+        vector: Vector,
+        contents: dict[str, str],
+        report: SkillImport,
+        *,
+        fresh: bool,
     ) -> None:
         name = made.document.name
         known = session.exec(
@@ -175,7 +187,10 @@ class SkillExchange(Library):
             report.already_there.append(name)
             return
         skill = known or versions.new_skill(session, self._namespace, made.document, author="import")
-        record = made.record if known is None else None
+        record = made.record if known is None and not fresh else None
+        if record is not None and not record.is_ours:
+            report.unsigned.append(name)
+            record = None
         if record is not None:
             skill = versions.take_record(session, skill, record)
         version = versions.new_version(

@@ -19,6 +19,7 @@ from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, inco
 from skill_plugin.skills.record import with_record
 from skill_plugin.skills.skill_files import SKILL_FILE, FolderContent
 from skill_plugin.store.crashpoints import crashpoint
+from skill_plugin.store.signing import signing_key
 from skill_plugin.store.skills.sync_state import SyncedSkill, SyncState
 from skill_plugin.store.tables import NamespaceRow
 
@@ -303,7 +304,7 @@ class _Sync:
 
     def _write(self, pair: _Pair) -> str:
         """Writes the live text to every file of the skill, or to a new one; returns the result."""
-        text = with_record(pair.skill) if pair.skill is not None else ""
+        text = with_record(pair.skill, signing_key(self._store.database)) if pair.skill is not None else ""
         for place in self._places(pair) if pair.files else [self._real / pair.name / SKILL_FILE]:
             try:
                 self._check(place, is_new=not pair.files)

@@ -96,9 +96,11 @@ def test_refused_and_rejected_texts_say_why():
     refused, rejected = tried(None, number=1, error="no front matter"), tried(MACHINE, number=2, rejected="no\ngain.")
     user = asked(refused, rejected, tried(skill_text(), rollout()))
 
-    assert "## Generation 1: refused\n\nYour text was refused: no front matter\n" in user
+    assert "## Generation 1: refused\n\nYour text was refused:\n```\nno front matter\n```\n" in user
     assert "## Generation 2: another text, rejected\n" in user
-    assert part("Rejected edits", user) == "- generation 2: Rejected: no gain; do not propose it again as it stands."
+    assert part("Rejected edits", user) == (
+        "- generation 2: rejected; do not propose it again as it stands.\n```\nno gain.\n```"
+    )
 
 
 def test_another_task_is_shown_apart_and_is_no_attempt():
@@ -126,7 +128,8 @@ def test_a_text_that_another_lineage_wrote_is_shown_with_what_it_said_and_why_it
     user = asked(refused, tried(current, rollout()))
 
     assert part("Rejected edits", user) == (
-        f'- a text for the task "4 + 5?": Rejected: {NOT_FOUND}; do not propose it again as it stands.\n\n'
+        "- a text for another task: rejected; do not propose it again as it stands.\n"
+        f"```\nFor the task: 4 + 5?\nReason: {NOT_FOUND}.\n```\n\n"
         "Its difference to the current skill (- the current skill, + this text):\n"
         "```\n@@ -2,3 +2,3 @@\n name: adding\n-description: How to add numbers\n+description: How to\n ---\n```"
     )
@@ -142,7 +145,7 @@ def test_equal_rejected_texts_are_shown_once_and_the_task_s_own_before_all():
     ]
     user = asked(*elsewhere, own)
 
-    assert re.findall(r"Rejected: (.*?);", user) == ["own reason", "reason 2"]
+    assert re.findall(r"(?:own )?reason(?: \d)?\b", part("Rejected edits", user)) == ["own reason", "reason 2"]
     assert user.count("Use a machine.") == user.count("Use your fingers.") == 1
 
 

@@ -150,7 +150,7 @@ def test_a_completion_that_is_no_skill_is_a_failed_revision_that_the_next_prompt
         shown = server.calls[1]["messages"][-1]["content"]
 
     assert (result["passed"], result["generations"], len(server.calls)) == (True, 2, 2)
-    assert "Your text was refused: the model" in shown
+    assert "Your text was refused:\n```\nthe model" in shown
     assert len(store.versions("adding")) == 2
     with store.database.read() as session:
         errors = sorted(session.execute(select(RevisionRow.error)).scalars(), key=bool)

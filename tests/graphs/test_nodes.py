@@ -1,6 +1,7 @@
 """The single nodes in other people's graphs: nothing of the host may change but what the host asked for."""
 
 import operator
+import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -279,7 +280,7 @@ def test_execute_puts_the_skill_into_the_system_prompt_fenced_and_with_its_id(st
 
     system, human = model.seen[0]
     assert system.text.startswith("You add.\n\nThe procedure below")
-    assert f'<skill name="adding" id="{skill.ref}">\nUse your fingers.\n</skill>' in system.text
+    assert re.search(rf'<skill-(\w+) name="adding" id="{skill.ref}">\nUse your fingers.\n</skill-\1>$', system.text)
     assert human.text == "add 2 and 2"
 
 
@@ -295,7 +296,7 @@ def test_a_run_may_show_more_than_one_skill(store, skill):
     execute_node(model)(state)
 
     assert {pinned["ref"] for pinned in state["skillp_skills"]} == {skill.ref, other.ref}
-    assert system_text(model.seen[0]).count("<skill ") == 2
+    assert system_text(model.seen[0]).count("\n<skill-") == 2
 
 
 def test_a_failed_run_shows_the_best_answer_in_the_hosts_messages(store, skill):

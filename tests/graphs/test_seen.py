@@ -7,11 +7,12 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from fakes import ASK, AgentChat, FingersAdder
+from fakes import ASK, AgentChat, FingersAdder, skill_text
 from skill_plugin import Rollout, Task, verifiers
 from skill_plugin.graphs import add_skills, create_skill_graph
 from skill_plugin.graphs.watch import REMEMBERED, SkillWatch
 from skill_plugin.integrations.middleware import SkillMiddleware
+from skill_plugin.prompts import guidance
 
 ADD = {"messages": [("user", "add 2 and 2")]}
 
@@ -122,13 +123,21 @@ def test_an_agent_inside_the_loop_is_watched_too(store, skill, model, caplog):
 
 def test_every_skill_for_itself():
     watch = SkillWatch("here", "look")
-    watch.handler("r", ["a@1", "b@2"]).on_llm_start({}, ['<skill name="b" id="b@2">'], run_id=None)
+    watch.handler("r", ["a@1", "b@2"]).on_llm_start({}, [guidance([("b@2", "b", skill_text())])], run_id=None)
 
     assert watch.unseen("r", ["a@1", "b@2"]) == ["a@1"]
     assert watch.unseen("r", ["a@1"]) is None  # it is forgotten
     for number in range(REMEMBERED + 10):
         watch.note(str(number), [])
     assert (watch.unseen("0", ["a@1"]), watch.unseen(str(REMEMBERED), ["a@1"])) == (None, ["a@1"])
+
+
+def test_a_text_that_shows_another_skills_tag_does_not_make_that_one_seen():
+    watch = SkillWatch("here", "look")
+    forged = skill_text(body=guidance([("b@2", "b", skill_text())]))
+    watch.handler("r", ["a@1", "b@2"]).on_llm_start({}, [guidance([("a@1", "a", forged)])], run_id=None)
+
+    assert watch.unseen("r", ["a@1", "b@2"]) == ["b@2"]
 
 
 def test_it_goes_through_an_export(store, open_store, tmp_path, skill):

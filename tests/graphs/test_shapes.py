@@ -1,6 +1,7 @@
 """Graphs as people write them: skills are wired around any of them, see the model, and are recorded."""
 
 import operator
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -285,7 +286,7 @@ def test_a_host_with_a_system_message_of_its_own_is_shown_it_in_the_request(stor
     [seen] = model.seen
 
     assert [message.type for message in seen] == ["system", "human"]
-    assert seen[1].content.endswith("</skill>\n\nadd 2 and 2")
+    assert re.search(r"</skill-\w+>\n\nadd 2 and 2$", seen[1].content)
     assert saw_skill(model) == [True]
     assert [message.text for message in result["messages"]] == ["add 2 and 2", "4"]
 

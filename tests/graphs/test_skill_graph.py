@@ -87,7 +87,7 @@ def test_a_malformed_revision_is_a_recorded_failure(store, skill):
     [(failed, none)] = store.runs.staged(f"{output['run_id']}:1")
     assert (failed.completion, none) == ("I would rather not.", None)
     assert "no front matter" in failed.error
-    assert "Your text was refused: no front matter" in writer.seen[1][-1].text
+    assert "Your text was refused:\n```\nno front matter" in writer.seen[1][-1].text
 
 
 def test_a_generator_that_only_fails_ends_the_run(store, skill):

@@ -127,7 +127,7 @@ async def test_healthz_answers_anybody_and_says_nothing(web):
 
 
 def begun(store):
-    return tools.begin_run(store, "adding", "add 2 and 2")
+    return tools.begin_run(store, "adding", "add 2 and 2", believed=True)
 
 
 @pytest.mark.parametrize("of_langsmith", [False, True])
@@ -138,6 +138,10 @@ async def test_an_outcome_that_is_posted_counts_once(store, skill, web, of_langs
     assert (await web("POST", "/outcomes", json=body)).json() == {"recorded": True}
     assert (await web("POST", "/outcomes", json=body)).json() == {"recorded": False}
     assert store.get("adding").utility == 0.5
+    body |= {"key": "another"} if of_langsmith else {"feedback": "another"}
+    for reward in (1.0, 0.0):
+        assert (await web("POST", "/outcomes", json=body | {"score" if of_langsmith else "reward": reward})).is_success
+    assert (store.get("adding").utility, store.get("adding").uses) == (0.0, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from langchain_core.messages import ToolMessage
 from fakes import MACHINE, AgentChat, called, skill_text
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.langchain import SkillRetriever, skill_tools
+from skill_plugin.prompts import guidance
 
 
 @pytest.fixture
@@ -23,8 +24,9 @@ def test_a_document_holds_what_the_hit_holds(library):
     (hit,) = library.search("add", 1)
     (document,) = SkillRetriever(store=library, k=1).invoke("add")
 
-    assert (document.id, document.page_content) == (hit.ref, hit.text)
+    assert (document.id, document.page_content) == (hit.ref, guidance([(hit.ref, hit.name, hit.text)]))
     assert document.metadata == {
+        "text": hit.text,
         "name": hit.name,
         "description": hit.description,
         "skill_id": hit.skill_id,
@@ -95,6 +97,7 @@ async def test_an_agent_searches_reads_and_proposes(library):
     search, read, proposed, missing = [message for message in output["messages"] if message.type == "tool"]
 
     assert len(json.loads(search.content)["skills"]) == 1
-    assert json.loads(read.content)["text"] == library.get("adding").text
+    skill = library.get("adding")
+    assert json.loads(read.content)["text"] == guidance([(skill.ref, skill.name, skill.text)])
     assert json.loads(proposed.content)["status"] == "staged"
     assert (missing.status, output["messages"][-1].text) == ("error", "done")

@@ -94,4 +94,5 @@ def test_a_description_cannot_close_the_list(store):
     agent, model = agent_of(store, ["4"], load_skill=True)
     agent.invoke(ADD, thread())
 
-    assert system_text(model.seen[0]).count("</skills>") == 1
+    assert "</skills>" not in system_text(model.seen[0])
+    assert system_text(model.seen[0]).count("\n</skills-") == 1

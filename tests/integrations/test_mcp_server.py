@@ -15,6 +15,7 @@ from fakes import TopicEmbedder, skill_text
 from mcp_clients import SERVE, environment, in_memory, over_stdio
 from skill_plugin.integrations.mcp import sdk, server
 from skill_plugin.integrations.mcp.server import create_server
+from skill_plugin.prompts import guidance
 
 only_extensions = pytest.mark.skipif(
     not sdk.HAS_EXTENSIONS, reason="release 1 of the MCP SDK cannot declare extensions"
@@ -82,17 +83,27 @@ async def test_every_tool_says_what_it_is_what_it_takes_and_what_it_gives(store)
 
 
 async def test_a_skill_that_was_used_is_credited_with_what_the_client_reports(store, skill):
-    async with in_memory(create_server(store)) as peer:
+    async with in_memory(create_server(store, allow_write=True)) as peer:
         found = await peer.call("search_skills", query="add 2 and 2")
         got = await peer.call("get_skill", name=found["skills"][0]["name"], task="add 2 and 2")
         report = {"run_id": got["run_id"], "reward": 0.8, "feedback": "one short"}
         first = await peer.call("report_outcome", **report)
         again = await peer.call("report_outcome", **report)
 
-    assert got["text"] == skill.text
+    assert got["text"] == guidance([(skill.ref, "adding", skill.text)])
     assert (first["counted"], again["counted"]) == (True, False)
     assert (store.get("adding").utility, store.get("adding").uses) == (0.8, 1)
     assert [rollout.skill for rollout in store.runs.rollouts(got["run_id"])] == [skill.ref]
+
+
+async def test_a_client_that_may_not_write_reports_and_nothing_is_credited(store, skill):
+    async with in_memory(create_server(store)) as peer:
+        got = await peer.call("get_skill", name="adding", task="add 2 and 2")
+        report = await peer.call("report_outcome", run_id=got["run_id"], reward=0.0)
+
+    assert (report["recorded"], report["counted"]) == (True, False)
+    assert (store.get("adding").utility, store.get("adding").uses) == (None, 0)
+    assert [rollout.purpose for rollout in store.runs.rollouts(got["run_id"])] == ["claim"]
 
 
 async def test_reading_a_skill_without_a_task_begins_no_run(store, skill):
@@ -208,7 +219,7 @@ async def test_a_listing_is_bounded_and_begins_with_the_most_useful(store, monke
     monkeypatch.setattr(server, "LISTED", 2)
     for name in ("adding", "sorting", "shipping"):
         store.add_text(skill_text(name))
-    async with in_memory(create_server(store)) as peer:
+    async with in_memory(create_server(store, allow_write=True)) as peer:
         run = await peer.call("get_skill", name="shipping", task="ship it")
         await peer.call("report_outcome", run_id=run["run_id"], reward=1)
         listed = list(await peer.resources())

@@ -61,7 +61,7 @@ def test_the_skill_is_at_the_end_of_the_system_message_and_a_text_stays_a_text(s
     content = model.seen[0][0].content
 
     assert content == "You are helpful.\n\n" + skill_guidance(agent.get_state(thread()).values)
-    assert f'<skill name="adding" id="{skill.ref}">\nUse your fingers.\n</skill>' in content
+    assert f'name="adding" id="{skill.ref}">\nUse your fingers.\n</skill-' in content
 
 
 def test_the_blocks_before_keep_their_cache_marks(store, skill):

@@ -128,6 +128,22 @@ def test_an_edited_text_comes_without_the_record_and_without_its_lines():
     assert without_record(made) == (skill_text(body="Use your toes."), None)
 
 
+def test_a_record_is_ours_if_our_key_signed_it_and_nothing_of_it_was_changed():
+    made = with_record(skill(), b"ours")
+
+    assert without_record(made, b"ours") == (skill_text(), dataclasses.replace(RECORD, is_ours=True))
+    for key, text in (
+        (b"theirs", made),
+        (None, made),
+        (b"ours", with_record(skill())),
+        (b"ours", made.replace('-uses: "41"', '-uses: "42"')),
+        (b"ours", made.replace('-id: "sk_0', '-id: "sk_1')),
+        (b"ours", made.replace("  skill-plugin-id", '  skill-plugin-other: "x"\n  skill-plugin-id')),
+    ):
+        read, record = without_record(text, key)
+        assert (read, record.is_ours) == (skill_text(), False)
+
+
 @pytest.mark.parametrize("utility", [None, 0.0, 1.0, 1 / 3, 5e-324])
 def test_numbers_come_back_exactly(utility):
     text, record = without_record(with_record(skill(utility=utility, parent=None, uses=0, wins=0)))

@@ -15,7 +15,7 @@ from skill_plugin.store.items.items import Change
 from skill_plugin.store.tables import CheckpointEventRow, CheckpointRow, EvolveRunRow, Table, TrainingRunRow
 
 COUNTERS = ("skillp_rollout", "skillp_outcome", "skillp_event", "skillp_checkpoint_event")
-NOT_DUMPED = {"skillp_index_change"}
+NOT_DUMPED = {"skillp_index_change", "skillp_key"}
 
 
 def rows(store):

@@ -10,6 +10,7 @@ from fakes import MACHINE, skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import CapacityError, ConfigurationError, InvalidSkillError, SkillNotFoundError
 from skill_plugin.skills.skill_md import parse
+from skill_plugin.store.signing import copy_key, signing_key
 
 pytestmark = pytest.mark.both_backends
 
@@ -35,8 +36,12 @@ and a rule.
 
 
 @pytest.fixture
-def other(open_store, tmp_path):
-    return open_store(tmp_path / "other")
+def other(open_store, tmp_path, store):
+    """Another database that knows what the first one signed, as one that it was copied into does."""
+    made = open_store(tmp_path / "other")
+    signing_key(store.database)
+    copy_key(store.database, made.database)
+    return made
 
 
 def use(store, name, rewards, tag=""):
