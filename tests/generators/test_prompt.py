@@ -328,8 +328,12 @@ def test_the_budget_holds_and_no_item_is_cut(history, budget):
     # What is shown stands in the order of the whole, and nothing but the note was added.
     note = r"# History|\(\d+ items? w.*\)|"
     assert all(line in lines for line in user.split("\n") if not re.fullmatch(note, line))
+    ours = list(outside_fences(user))
     for title in ("Task", "Current skill", "Digest", "Your answer"):
-        assert list(outside_fences(user)).count(f"# {title}") == 1
+        assert ours.count(f"# {title}") == 1
+    assert not re.search(
+        r"</?\d+>", "\n".join(ours)
+    )  # nothing from outside stands out of a fence, the digest's quotes neither
     rejected = [one for one in history if one.rejected]
     assert list(outside_fences(user)).count("# Rejected edits") <= bool(rejected)
     assert list(outside_fences(user)).count("# Rejected edits") >= any(one.task is None for one in rejected)
