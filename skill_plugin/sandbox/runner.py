@@ -9,6 +9,7 @@ What is and is not contained is in docs/verifiers.md; `missing()` says which of 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -229,9 +230,9 @@ class _Process:
 
     def __init__(self, request: dict[str, Any], limits: SandboxLimits) -> None:
         self._limits, self._stack = limits, ExitStack()
-        folder = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="skill-plugin-", ignore_cleanup_errors=True)
-        )
+        # Not TemporaryDirectory, which a forked process would remove from under its parent.
+        folder = tempfile.mkdtemp(prefix="skill-plugin-")
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         inner = Path(folder, "work")
         inner.mkdir()
         # Files, not pipes: what never stops printing then meets the limit of file size, not our memory. Without a name where that
