@@ -165,7 +165,7 @@ class Sandbox:
         self._process.request(mine)
         self._peer = Peer(answers.fileno(), mine.fileno(), _refuse, revive=_as_error)
         try:
-            self._ask("run", source, "program")
+            self._ask(self._limits.seconds + _GRACE_S, "run", source, "program")  # Python has to start first
         except BaseException:
             self.close()
             raise
@@ -176,7 +176,7 @@ class Sandbox:
         Raises:
             SandboxError: it raises, gives what is not plain data, or passes a limit; after that last one the process has ended.
         """
-        return self._ask("invoke", name, args, kwargs)
+        return self._ask(self._limits.seconds, "invoke", name, args, kwargs)
 
     @property
     def ended(self) -> bool:
@@ -194,19 +194,19 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, *request: Any) -> Any:
+    def _ask(self, seconds: float, *request: Any) -> Any:
         late = threading.Event()
 
         def end() -> None:
             late.set()
             self._process.end()
 
-        timer = threading.Timer(self._limits.seconds, end)
+        timer = threading.Timer(seconds, end)
         timer.start()
         try:
             return self._peer.ask(*request)
         except PeerEndedError as exc:
-            why = f"it ran over {self._limits.seconds:g} s" if late.is_set() else self._process.end().over or str(exc)
+            why = f"it ran over {seconds:g} s" if late.is_set() else self._process.end().over or str(exc)
             self.close()
             raise SandboxError(
                 f"the code in the sandbox is stopped: {why}; make it do less, or raise the limit"
