@@ -9,6 +9,7 @@ What is and is not contained is in docs/verifiers.md; `missing()` says which of 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -164,7 +165,7 @@ class Sandbox:
         self._process.request(mine)
         self._peer = Peer(answers.fileno(), mine.fileno(), _refuse, revive=_as_error)
         try:
-            self._ask("run", source, "program")
+            self._ask(self._limits.seconds + _GRACE_S, "run", source, "program")  # Python has to start first
         except BaseException:
             self.close()
             raise
@@ -175,7 +176,7 @@ class Sandbox:
         Raises:
             SandboxError: it raises, gives what is not plain data, or passes a limit; after that last one the process has ended.
         """
-        return self._ask("invoke", name, args, kwargs)
+        return self._ask(self._limits.seconds, "invoke", name, args, kwargs)
 
     @property
     def ended(self) -> bool:
@@ -193,19 +194,19 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, *request: Any) -> Any:
+    def _ask(self, seconds: float, *request: Any) -> Any:
         late = threading.Event()
 
         def end() -> None:
             late.set()
             self._process.end()
 
-        timer = threading.Timer(self._limits.seconds, end)
+        timer = threading.Timer(seconds, end)
         timer.start()
         try:
             return self._peer.ask(*request)
         except PeerEndedError as exc:
-            why = f"it ran over {self._limits.seconds:g} s" if late.is_set() else self._process.end().over or str(exc)
+            why = f"it ran over {seconds:g} s" if late.is_set() else self._process.end().over or str(exc)
             self.close()
             raise SandboxError(
                 f"the code in the sandbox is stopped: {why}; make it do less, or raise the limit"
@@ -229,9 +230,9 @@ class _Process:
 
     def __init__(self, request: dict[str, Any], limits: SandboxLimits) -> None:
         self._limits, self._stack = limits, ExitStack()
-        folder = self._stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="skill-plugin-", ignore_cleanup_errors=True)
-        )
+        # Not TemporaryDirectory, which a forked process would remove from under its parent.
+        folder = tempfile.mkdtemp(prefix="skill-plugin-")
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         inner = Path(folder, "work")
         inner.mkdir()
         # Files, not pipes: what never stops printing then meets the limit of file size, not our memory. Without a name where that

@@ -27,7 +27,7 @@ os.wait()
 
 def alive(mark):
     """Returns the processes whose command line holds a text."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-axww", "-o", "pid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if mark in line]
 
 

@@ -1,6 +1,9 @@
 """Tricks that gain a reward where an answer and its tests share a process, or a query and its host. Here each gains 0.
 
 Each case says why it should fail. Those marked "was 1" did gain the whole reward before the tests had a process of their own.
+Taken out one at a time, these defences each made the cases of their name fail: the refusal to compare, to swallow, to hand over
+functions and exceptions of test frameworks; RuntimeError for StopIteration; Python's names and modules before the answer's; Landlock;
+the refusal of sockets.
 """
 
 import sqlite3
@@ -112,9 +115,15 @@ TRICKS = {
         "def f(check):\n    try: check(1)\n    except BaseException: pass",
         ["def check(x):\n    assert x == 2\nf(check)"],
     ),
-    "exec handed to a function of the tests": (
-        "classes alone cross, and no names of the tests",
-        "def f(call):\n    return call(exec, 'import sys; sys.modules[\"__main__\"].__dict__.clear(); raise SystemExit')",
+    "eval handed to a function of the tests": (
+        "classes alone cross",
+        (
+            "import sys\nframe = sys._getframe()\nwhile 'Server' not in type(frame.f_locals.get('self')).__name__:\n    frame = frame.f_back\n"
+            "peer = frame.f_locals['self']._peer\nold = peer._refer\n"
+            "peer._refer = lambda value: ('builtin', 'eval') if value is eval else old(value)\n"
+            "find = 'next(k for s in __import__(\"inspect\").stack() if s.filename == \"test.py\" for k in s.frame.f_code.co_consts if type(k) is int)'\n"
+            "def f(call): return call(eval, find)"
+        ),
         ["assert f(lambda one, text: one(text)) == 2"],
     ),
     "the garbage collector's objects": (
