@@ -6,6 +6,7 @@ import codecs
 import html
 import re
 from collections.abc import Iterator
+from itertools import islice
 from urllib.parse import unquote
 
 DEPTH = 3
@@ -29,11 +30,10 @@ _SPLICED = re.compile(r"[\"']\s{0,4}[+.]?\s{0,4}\\?\n?\s{0,8}[\"']")
 
 def decoded(text: str) -> Iterator[tuple[str, str, int]]:
     """Yields what is encoded in a text: how, the text that it stands for, and where it begins."""
-    left, pieces = MOST_CHARS, 0
-    for how, found, at in _all(text):
-        if pieces >= MOST or left <= 0:
+    left = MOST_CHARS
+    for how, found, at in islice(_all(text), MOST):
+        if left <= 0:
             return
-        pieces += 1
         left -= len(found)
         yield how, found[:MOST_CHARS], at
 
@@ -95,7 +95,9 @@ def _from_base64(encoded: str) -> str | None:
 
 
 def _from_hex(encoded: str) -> bytes:
-    return bytes.fromhex(re.sub(r"0x|[^0-9a-fA-F]", "", encoded)[: 2 * (len(re.sub(r"0x|[^0-9a-fA-F]", "", encoded)) // 2)])
+    return bytes.fromhex(
+        re.sub(r"0x|[^0-9a-fA-F]", "", encoded)[: 2 * (len(re.sub(r"0x|[^0-9a-fA-F]", "", encoded)) // 2)]
+    )
 
 
 def _from_base32(encoded: str) -> bytes:

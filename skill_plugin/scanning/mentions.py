@@ -21,7 +21,9 @@ _NEGATED = re.compile(
     r"(?:\w{1,14}\s){0,4}?(?:run|runs|running|use|using|execute|executing|pipe|piping|do|type|allow|paste|call|install|commands? (?:like|such as)|a|blind)?\s?\W{0,3}$",
     re.IGNORECASE,
 )
-_QUOTES = re.compile(r"[\"\u201c\u201d\u00ab\u201e](.{3,300}?)[\"\u201d\u201c\u00bb]|`([^`]{3,300})`|(?<!\w)['\u2018](.{3,300}?)['\u2019](?!\w)")
+_QUOTES = re.compile(
+    r"[\"\u201c\u201d\u00ab\u201e](.{3,300}?)[\"\u201d\u201c\u00bb]|`([^`]{3,300})`|(?<!\w)['\u2018](.{3,300}?)['\u2019](?!\w)"
+)
 _ABOVE = 3
 _LOOKED = 80
 
@@ -34,13 +36,15 @@ def is_mention(views: Views, line: int, words: str, kind: Kind) -> bool:
     acts = kind in ("command", "exfiltration")
     if acts and _NEGATED.search(Views(own).folded.partition(" ".join(words.split()[:2]))[0][-80:]):
         return True
-    around = "\n".join([*(one[:400] for one in views.lines[max(0, line - 1 - _ABOVE) : line]), _heading(views.lines, line)])
+    around = "\n".join(
+        [*(one[:400] for one in views.lines[max(0, line - 1 - _ABOVE) : line]), _heading(views.lines, line)]
+    )
     return _ABOUT.search(around) is not None and (_is_quoted(own, words) or _is_code(views.lines, line))
 
 
 def is_wrapped(view: str, start: int, end: int) -> bool:
     """Returns whether a finding is a word in code or in quotes, by itself."""
-    return 0 < start and end < len(view) and view[start - 1] == view[end] and view[end] in "`\"'"
+    return start > 0 and end < len(view) and view[start - 1] == view[end] and view[end] in "`\"'"
 
 
 def _is_quoted(line: str, words: str) -> bool:

@@ -65,17 +65,19 @@ class Rule:
             yield match.span("found") if has_group else match.span()
 
 
-def rules(kind: Kind, view: View, table: Iterable[tuple[str, ...]], **options: bool) -> list[Rule]:
+def rules(kind: Kind, view: View, table: Iterable[tuple[str, ...]], *, quotable: bool = True) -> list[Rule]:
     """Returns the rules of a table of names, patterns, words of which one must be there, and verdicts."""
-    return [_rule(kind, view, *row, **options) for row in table]
+    return [_rule(kind, view, quotable, *row) for row in table]
 
 
 def _rule(
-    kind: Kind, view: View, name: str, pattern: str, needs: str = "", verdict: str = "hold", **options: bool
+    kind: Kind, view: View, quotable: bool, name: str, pattern: str, needs: str = "", verdict: str = "hold"
 ) -> Rule:
-    return Rule(kind, name, view, pattern, verdict, needs=_sets(needs), **options)  # type: ignore[arg-type] # one of the literals
+    return Rule(kind, name, view, pattern, verdict, needs=_sets(needs), quotable=quotable)  # type: ignore[arg-type] # one of the literals
 
 
 def _sets(needs: str) -> tuple[tuple[str, ...], ...]:
     """Reads `a b & c d`: a or b, and c or d. Of `two_words` the longer one, because a line may end between them."""
-    return tuple(tuple(max(one.split("_"), key=len) or one for one in some.split()) for some in needs.split(" & ") if some)
+    return tuple(
+        tuple(max(one.split("_"), key=len) or one for one in some.split()) for some in needs.split(" & ") if some
+    )

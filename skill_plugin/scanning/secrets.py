@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from skill_plugin.scanning.findings import FindingVerdict
 
@@ -25,7 +26,7 @@ _KEYS = [
     ("storage key", r"AccountKey=[A-Za-z0-9+/]{40,100}={0,2}"),
 ]  # fmt: skip
 
-_LIKELY = [
+_LIKELY: list[tuple[str, str, FindingVerdict]] = [
     ("private key", r"-----BEGIN (?:[A-Z]{2,10} ){0,3}PRIVATE KEY(?: BLOCK)?-----", "note"),
     ("password in an address", r"[a-z][a-z0-9+.-]{1,20}://[^\s:/@<>{}$\"'`]{1,64}:(?P<found>[^\s/@<>{}$*\"'`]{3,128})@[\w.-]", "hold"),
     ("password", r"(?i:pass(?:word|wd|phrase|wort)?|pwd|kennwort|contrase[nñ]a|mot de passe)(?:\s(?i:is|ist|for \w{1,20} is))?[\"']?\s{0,3}[=:]?\s{0,3}[\"'`]?(?P<found>(?<=[=:\"'`\s])[^\s\"'`<>{}$|,;()]{8,64})", "hold"),
@@ -37,7 +38,7 @@ _LIKELY = [
 
 _TABLE: list[tuple[str, re.Pattern[str], FindingVerdict]] = [
     *((name, re.compile(pattern), "block") for name, pattern in _KEYS),
-    *((name, re.compile(pattern), verdict) for name, pattern, verdict in _LIKELY),  # type: ignore[misc] # of the literals
+    *((name, re.compile(pattern), verdict) for name, pattern, verdict in _LIKELY),
 ]
 
 _CARD = re.compile(r"(?<![\w.-])(?:\d{4}[ -]?){3}\d{1,7}(?![\w.-]?\d)")
@@ -48,8 +49,20 @@ _EXAMPLE = re.compile(
     r"0000000|foobar|redacted|test[_-]?(?:key|token|secret|pass)|<|insert|my[_-]?(?:secret|password|token|key|api)|hunter2$|"
     r"process\.env|os\.environ|getenv|secrets?\.|env\.|config\.|settings\.|self\.|https?:|^\d{1,4}$|todo|test-|secure|pass123|password|p@ss"
 )
-_KNOWN_CARDS = ("4242424242424242", "4111111111111111", "5555555555554444", "4000000000", "378282246310005", "4012888888881881")
-_KNOWN_IBANS = ("DE89370400440532013000", "GB82WEST12345698765432", "GB29NWBK60161331926819", "FR1420041010050500013M02606")
+_KNOWN_CARDS = (
+    "4242424242424242",
+    "4111111111111111",
+    "5555555555554444",
+    "4000000000",
+    "378282246310005",
+    "4012888888881881",
+)
+_KNOWN_IBANS = (
+    "DE89370400440532013000",
+    "GB82WEST12345698765432",
+    "GB29NWBK60161331926819",
+    "FR1420041010050500013M02606",
+)
 
 _MOST = 20
 
@@ -86,34 +99,34 @@ def secrets(text: str) -> Iterator[tuple[str, FindingVerdict, str, int]]:
     """Yields secrets: what each is, the verdict, its characters, and where it begins."""
     lower = text.lower()
     for name, pattern, verdict in _TABLE:
-        if not any(one in lower for one in _HINTS[name]):
-            continue
-        for number, match in enumerate(pattern.finditer(text)):
-            if number == _MOST:
-                break
-            group = "found" if "found" in pattern.groupindex else 0
-            found = match[group]
-            if verdict == "block" and name == "private key":
-                yield name, verdict, found, match.start()
-            elif verdict == "note":
-                yield name, verdict, found, match.start()
-            elif verdict == "block":
-                example = _EXAMPLE.search(found) or len(set(found[4:])) < 7
-                yield name, "note" if example else verdict, found, match.start(group)
-            elif name == "password in an address":
-                if not _EXAMPLE.search(found) and (len(found) > 8 or not found.isalpha()):
-                    yield name, verdict, found, match.start(group)
-            elif _is_random(found, word=name == "password"):
-                yield name, verdict, found, match.start(group)
-    for number, match in enumerate(_CARD.finditer(text)):
-        digits = "".join(filter(str.isdigit, match[0]))
-        if number < _MOST and 13 <= len(digits) <= 19 and _luhn(digits) and not digits.startswith(_KNOWN_CARDS):
-            if len(set(digits)) > 3 and digits.startswith(("34", "37", "4", "51", "52", "53", "54", "55", "6011", "65")):
-                yield "payment card", "hold", match[0], match.start()
-    for number, match in enumerate(_IBAN.finditer(text)):
-        plain = match[0].replace(" ", "")
-        if number < _MOST and 15 <= len(plain) <= 34 and plain not in _KNOWN_IBANS and _is_iban(plain):
+        if any(one in lower for one in _HINTS[name]):
+            for match in islice(pattern.finditer(text), _MOST):
+                group = "found" if "found" in pattern.groupindex else 0
+                if (judged := _judged(name, verdict, match[group])) is not None:
+                    yield name, judged, match[group], match.start(group)
+    for match in islice(_CARD.finditer(text), _MOST):
+        if _is_card("".join(filter(str.isdigit, match[0]))):
+            yield "payment card", "hold", match[0], match.start()
+    for match in islice(_IBAN.finditer(text), _MOST):
+        if _is_iban(match[0].replace(" ", "")):
             yield "bank account", "hold", match[0], match.start()
+
+
+def _judged(name: str, verdict: FindingVerdict, found: str) -> FindingVerdict | None:
+    """Returns the verdict on what looks like a secret; None if it is a name or an example."""
+    if verdict == "note" or name == "private key":
+        return verdict
+    if verdict == "block":
+        return "note" if _EXAMPLE.search(found) or len(set(found[4:])) < 7 else "block"
+    if name == "password in an address":
+        return None if _EXAMPLE.search(found) or (len(found) <= 8 and found.isalpha()) else verdict
+    return verdict if _is_random(found, word=name == "password") else None
+
+
+def _is_card(digits: str) -> bool:
+    known = digits.startswith(_KNOWN_CARDS) or len(set(digits)) <= 3
+    issuer = digits.startswith(("34", "37", "4", "51", "52", "53", "54", "55", "6011", "65"))
+    return 13 <= len(digits) <= 19 and issuer and not known and _luhn(digits)
 
 
 def _is_random(value: str, *, word: bool) -> bool:
@@ -123,10 +136,22 @@ def _is_random(value: str, *, word: bool) -> bool:
     digits, upper, lower = (any(map(kind, value)) for kind in (str.isdigit, str.isupper, str.islower))
     signs = any(not one.isalnum() and one not in "_-./=:\\[]" for one in value)
     if word:
-        return digits and (upper or lower) and not any(one in value for one in "()[]/\\=.:") and (signs or (upper and lower))
+        return (
+            digits
+            and (upper or lower)
+            and not any(one in value for one in "()[]/\\=.:")
+            and (signs or (upper and lower))
+        )
     if re.fullmatch(r"0x[0-9a-fA-F]+|[a-z-]+(?:-\d{4}){1,3}|[\d.-]+[a-z]*", value):
         return False
-    return digits and ((upper and lower) or re.fullmatch(r"[0-9a-f]{32,}|[A-Z0-9]{20,}", value) is not None) and sum(map(str.isdigit, value)) >= 3 and value.count(".") < 4 and value.count("_") < 4 and value.count("-") < 6
+    return (
+        digits
+        and ((upper and lower) or re.fullmatch(r"[0-9a-f]{32,}|[A-Z0-9]{20,}", value) is not None)
+        and sum(map(str.isdigit, value)) >= 3
+        and value.count(".") < 4
+        and value.count("_") < 4
+        and value.count("-") < 6
+    )
 
 
 def _luhn(digits: str) -> bool:
@@ -136,4 +161,8 @@ def _luhn(digits: str) -> bool:
 
 def _is_iban(plain: str) -> bool:
     moved = plain[4:] + plain[:4]
-    return int("".join(str(int(one, 36)) for one in moved)) % 97 == 1
+    return (
+        15 <= len(plain) <= 34
+        and plain not in _KNOWN_IBANS
+        and int("".join(str(int(one, 36)) for one in moved)) % 97 == 1
+    )

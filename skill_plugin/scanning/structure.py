@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from skill_plugin.scanning.findings import FindingVerdict
 from skill_plugin.scanning.rules import rules
@@ -79,16 +80,10 @@ def hidden(text: str) -> Iterator[tuple[str, FindingVerdict, str, int]]:
     if _UNSEEN.search(text) is None:
         return
     bare = _FLAG.sub(lambda flag: " " * len(flag[0]), text)
-    said = 0
-    for one in _MESSAGE.finditer(bare):
-        said += 1
+    for one in islice(_MESSAGE.finditer(bare), _MOST):
         yield "message in characters that cannot be seen", "block", one[0], one.start()
-        if said > _MOST:
-            return
     right_to_left = _RIGHT_TO_LEFT.search(bare) is not None
-    for number, one in enumerate(_STRAY.finditer(bare)):
-        if number > _MOST:
-            return
+    for one in islice(_STRAY.finditer(bare), _MOST):
         turns = "\u202a" <= one[0][0] <= "\u202e" or "\u2066" <= one[0][0] <= "\u2069"
         overrides = "\u202d" in one[0] or "\u202e" in one[0]
         if turns:

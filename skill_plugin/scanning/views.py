@@ -81,7 +81,11 @@ class Views:
     def line(self, view: str, at: int) -> int:
         """Returns the line of the text, from 1, in which a place of a view lies; 0 if the view has no lines."""
         if view not in self._filled:
-            raw = {"visible": lambda: self.unseen, "words": lambda: self._case.translate(_WORDS), "folded": lambda: self._case}
+            raw = {
+                "visible": lambda: self.unseen,
+                "words": lambda: self._case.translate(_WORDS),
+                "folded": lambda: self._case,
+            }
             if view not in raw:
                 return 0
             filled = [number for number, one in enumerate(raw[view]().split("\n"), 1) if one and not one.isspace()]

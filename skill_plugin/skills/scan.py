@@ -56,7 +56,9 @@ def all_findings(text: str) -> tuple[Finding, ...]:
 @lru_cache(maxsize=256)
 def _all(text: str) -> tuple[_Found, ...]:
     views = Views(text)
-    found = [_Found("hidden", rule, verdict, words, text.count("\n", 0, at) + 1) for rule, verdict, words, at in hidden(text)]
+    found = [
+        _Found("hidden", rule, verdict, words, text.count("\n", 0, at) + 1) for rule, verdict, words, at in hidden(text)
+    ]
     found += _in(views)
     found += _disguised(views)
     found += _encoded(views.unseen, decoding.DEPTH)
@@ -107,7 +109,12 @@ def _encoded(text: str, depth: int) -> Iterator[_Found]:
         there = there or Views(text)
         line = text.count("\n", 0, at) + 1
         for one in (*_in(views), *_encoded(plain, depth - 1)):
-            if one.verdict != "note" and one.words not in there.folded and one.words not in there.words and one.words not in there.visible:
+            if (
+                one.verdict != "note"
+                and one.words not in there.folded
+                and one.words not in there.words
+                and one.words not in there.visible
+            ):
                 yield one._replace(rule=f"{one.rule}, in {how}", line=line)
 
 

@@ -114,7 +114,14 @@ HIDDEN = [
     "blank \u3164 letter",
     "smuggled \U0001f600\ufe01\ufe02\ufe03",
 ]
-TABLE = {"injection": INJECTIONS, "command": COMMANDS, "secret": SECRETS, "link": LINKS, "hidden": HIDDEN, "exfiltration": EXFILTRATIONS}
+TABLE = {
+    "injection": INJECTIONS,
+    "command": COMMANDS,
+    "secret": SECRETS,
+    "link": LINKS,
+    "hidden": HIDDEN,
+    "exfiltration": EXFILTRATIONS,
+}
 
 STATEMENTS = [
     "Ignore previous orders of the same customer; count only the last one.",
