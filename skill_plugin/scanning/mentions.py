@@ -6,7 +6,6 @@ teach people to release without reading.
 
 import re
 
-from skill_plugin.scanning.findings import Kind
 from skill_plugin.scanning.views import Views
 
 _ABOUT = re.compile(
@@ -17,8 +16,8 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
-    r"(?:never|do not|don't|dont|avoid|must not|mustn't|cannot|shouldn't|should not|refuse to|instead of|rather than|block|blocks|deny|no)\s"
-    r"(?:\w{1,14}\s){0,4}?(?:run|runs|running|use|using|execute|executing|pipe|piping|do|type|allow|paste|call|install|commands? (?:like|such as)|a|blind)?\s?\W{0,3}$",
+    r"(?:never|do not|don't|dont|avoid|must not|mustn't|should not|shouldn't|refuse to|block|deny|instead of|rather than)\s(?:ever\s|blindly\s|just\s)?"
+    r"(?:run|running|use|using|execute|executing|pipe|piping|type|allow|paste|call|write|accept|commands? like|commands? such as)?\s?\W{0,3}$",
     re.IGNORECASE,
 )
 _QUOTES = re.compile(
@@ -26,15 +25,15 @@ _QUOTES = re.compile(
 )
 _ABOVE = 3
 _LOOKED = 80
+_BEHIND = 16
 
 
-def is_mention(views: Views, line: int, words: str, kind: Kind) -> bool:
+def is_mention(views: Views, line: int, words: str) -> bool:
     """Returns whether a finding is quoted (or code) where the text speaks of attacks, or a command that it warns of."""
     if not 0 < line <= len(views.lines):
         return False
     own = views.lines[line - 1][:2000]
-    acts = kind in ("command", "exfiltration")
-    if acts and _NEGATED.search(Views(own).folded.partition(" ".join(words.split()[:2]))[0][-80:]):
+    if _NEGATED.search(Views(own).folded.partition(" ".join(words.split()[:2]))[0][-80:]):
         return True
     around = "\n".join(
         [*(one[:400] for one in views.lines[max(0, line - 1 - _ABOVE) : line]), _heading(views.lines, line)]
@@ -43,8 +42,12 @@ def is_mention(views: Views, line: int, words: str, kind: Kind) -> bool:
 
 
 def is_wrapped(view: str, start: int, end: int) -> bool:
-    """Returns whether a finding is a word in code or in quotes, by itself."""
-    return start > 0 and end < len(view) and view[start - 1] == view[end] and view[end] in "`\"'"
+    """Returns whether a finding is a word in code or in quotes, by itself or with a few letters behind it."""
+    return (
+        start > 0
+        and view[start - 1] in "`\"'"
+        and view[start - 1] in view[end : end + _BEHIND].split("\n", maxsplit=1)[0]
+    )
 
 
 def _is_quoted(line: str, words: str) -> bool:

@@ -28,6 +28,7 @@ class Rule:
         verdict: What follows; where the words are only talked about it is `note` instead.
         needs: Sets of words; one of each must be in the view, else the pattern is not tried.
         quotable: Whether texts about attacks quote it.
+        also: A second pattern, which has to be somewhere in the find.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class Rule:
         *,
         needs: tuple[tuple[str, ...], ...] = (),
         quotable: bool = True,
+        also: re.Pattern[str] | None = None,
     ) -> None:
         self.kind, self.name, self.view, self.verdict = kind, name, view, verdict
         self.quotable = quotable
+        self._also = also
         self._needs = tuple(tuple(map(fold, some)) for some in needs)
         self._pattern = pattern
 
@@ -58,22 +61,26 @@ class Rule:
         for some in self._needs:
             if not any(one in text for one in some):
                 return
-        has_group = "found" in self._compiled.groupindex
-        for number, match in enumerate(self._compiled.finditer(text)):
-            if number == MOST:
-                return
-            yield match.span("found") if has_group else match.span()
+        group = "found" if "found" in self._compiled.groupindex else 0
+        for match in self._compiled.finditer(text):
+            if self._also is None or self._also.search(match[group]):
+                yield match.span(group)
 
 
-def rules(kind: Kind, view: View, table: Iterable[tuple[str, ...]], *, quotable: bool = True) -> list[Rule]:
+def rules(
+    kind: Kind,
+    view: View,
+    table: Iterable[tuple[str, ...]],
+    *,
+    quotable: bool = True,
+    also: re.Pattern[str] | None = None,
+) -> list[Rule]:
     """Returns the rules of a table of names, patterns, words of which one must be there, and verdicts."""
-    return [_rule(kind, view, quotable, *row) for row in table]
 
+    def rule(name: str, pattern: str, needs: str = "", verdict: FindingVerdict = "hold") -> Rule:
+        return Rule(kind, name, view, pattern, verdict, needs=_sets(needs), quotable=quotable, also=also)
 
-def _rule(
-    kind: Kind, view: View, quotable: bool, name: str, pattern: str, needs: str = "", verdict: str = "hold"
-) -> Rule:
-    return Rule(kind, name, view, pattern, verdict, needs=_sets(needs), quotable=quotable)  # type: ignore[arg-type] # one of the literals
+    return [rule(*row) for row in table]  # type: ignore[arg-type] # a verdict is one of the literals
 
 
 def _sets(needs: str) -> tuple[tuple[str, ...], ...]:

@@ -31,21 +31,23 @@ STRUCTURE += rules(
     ],
 )  # fmt: skip
 
-_ORDER = (
+_ORDER = re.compile(
     r"(?:\byou\b|\byour\b|assistant|\bmodel|\bagent|\bllm|\bai\b|instruction|ignore|system prompt|user)[^<]{0,200}?"
     r"(?:\bmust\b|\bshould\b|always|never|\bdo not\b|don't|\bsend\b|include|instead|append|add |run |execute|reply|answer|output|ignore|disregard|upload|obey|say)"
 )
+"""What is not shown is an order if it speaks to whoever reads and says what to do."""
 
 HIDDEN_ORDERS = rules(
     "hidden",
     "folded",
     [
-        ("order in a comment", rf"<!--(?: ?>)?(?P<found>(?:(?!-->).){{0,300}}?{_ORDER})"),
-        ("order in a comment", rf"\n\[(?://|comment|_)\]: ?# ?[\"'(](?P<found>[^\n]{{0,300}}?{_ORDER})"),
-        ("order in text that is not shown", rf"<(?:span|div|p|font|section|td|b|i|a|small)\b[^>]{{0,120}}(?:display: ?none|visibility: ?hidden|font-size: ?0|opacity: ?0(?![.\d])|color: ?(?:white|#fff\b|#ffffff|transparent|rgba?\(255, ?255, ?255)|color=[\"']?(?:white|#fff)|\bhidden\b)[^>]{{0,120}}>(?P<found>[^<]{{0,300}}?{_ORDER})"),
-        ("order in text that is not shown", rf"(?:\\color\{{white\}}|\\textcolor\{{white\}}|\$\\color\{{white\}})(?P<found>[^\n]{{0,200}}?{_ORDER})"),
+        ("order in a comment", r"<!--(?P<found>[^>]{1,600})", "<!--"),
+        ("order in a comment", r"\n\[(?://|comment|_)\]: ?# ?[\"'(](?P<found>[^\n]{1,600})", "]:"),
+        ("order in text that is not shown", r"<(?:span|div|details|p|font|section|td|b|i|a|small)\b(?=[^>]{0,120}(?:display: ?none|visibility: ?hidden|font-size: ?0|opacity: ?0(?![.\d])|color: ?(?:white|#fff\b|#ffffff|transparent|rgba?\(255, ?255, ?255)|color=[\"']?(?:white|#fff)|\bhidden\b))[^>]{0,240}>(?P<found>[^<]{1,600})", "<"),
+        ("order in text that is not shown", r"(?:\\color\{white\}|\\textcolor\{white\})(?P<found>[^\n]{1,400})", "white"),
     ],
     quotable=False,
+    also=_ORDER,
 )  # fmt: skip
 
 _LATIN = "A-Za-z\u00c0-\u024f"

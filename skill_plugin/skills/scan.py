@@ -7,8 +7,10 @@ over lines, encodings. It is a net with holes, not a proof; what goes live also 
 Each finding has a verdict (`scanning.findings`). Words that are only quoted, where a text is about attacks, are a note.
 """
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from skill_plugin.records import sha256
@@ -16,7 +18,7 @@ from skill_plugin.scanning import decoding
 from skill_plugin.scanning.acts import COMMANDS, EXFILTRATION, LINKS
 from skill_plugin.scanning.findings import SHOWN, Finding, FindingVerdict, Kind
 from skill_plugin.scanning.mentions import is_mention, is_wrapped
-from skill_plugin.scanning.rules import Rule
+from skill_plugin.scanning.rules import MOST, Rule
 from skill_plugin.scanning.secrets import secrets
 from skill_plugin.scanning.structure import HIDDEN_ORDERS, STRUCTURE, hidden
 from skill_plugin.scanning.views import Views
@@ -24,7 +26,14 @@ from skill_plugin.scanning.wording import CORE, SQUEEZED, STEMS, WORDING
 
 __all__ = ["Finding", "all_findings", "findings", "new_findings"]
 
+_SPLICE = re.compile(r"[a-z](?:''|\"\"|\\)[a-z]|(?<![a-z])[a-z]{1,6}['\"][a-z]['\"][a-z]")
+_SPLICES = re.compile(r"(?<=[a-z])(?:''|\"\"|\\|'|\")(?=[a-z])")
+
 _RULES = [*WORDING, *STRUCTURE, *HIDDEN_ORDERS, *COMMANDS, *EXFILTRATION, *LINKS]
+
+
+LOOKED = 50
+"""Finds of one rule of which it is asked whether they are only quoted."""
 
 
 class _Found(NamedTuple):
@@ -61,6 +70,7 @@ def _all(text: str) -> tuple[_Found, ...]:
     ]
     found += _in(views)
     found += _disguised(views)
+    found += _spliced(views)
     found += _encoded(views.unseen, decoding.DEPTH)
     return tuple(found)
 
@@ -75,28 +85,43 @@ def _in(views: Views) -> Iterator[_Found]:
 
 def _by(rule: Rule, views: Views) -> Iterator[_Found]:
     view: str = getattr(views, rule.view)
-    for start, end in rule.matches(view):
+    serious = 0
+    for number, (start, end) in enumerate(rule.matches(view)):
         words, verdict, line = view[start:end], rule.verdict, views.line(rule.view, start)
-        if verdict != "note":
-            harmless = is_mention(views, line, words, rule.kind) if rule.quotable else is_wrapped(view, start, end)
+        if verdict != "note" and number < LOOKED:  # so many quotes of attacks are not looked at one by one: they count
+            harmless = is_mention(views, line, words) if rule.quotable else is_wrapped(view, start, end)
             verdict = "note" if harmless else verdict
         yield _Found(rule.kind, rule.name, verdict, words, line)
+        serious += verdict != "note"
+        if serious == MOST or number == LOOKED:
+            return
 
 
 def _disguised(views: Views) -> Iterator[_Found]:
     """Yields orders whose letters stand apart, are digits, or are turned round. What also stands there as it is was found already."""
-    there = len(set(SQUEEZED.matches(views.squeezed)))
-    if there > sum(1 for rule in CORE[:2] for _ in rule.matches(views.words)):
-        for start, end in SQUEEZED.matches(views.squeezed):
+    squeezed = list(islice(SQUEEZED.matches(views.squeezed), LOOKED))
+    if squeezed and len(squeezed) > sum(1 for rule in CORE[:2] for _ in islice(rule.matches(views.words), LOOKED)):
+        for start, end in squeezed[:MOST]:
             yield _Found(SQUEEZED.kind, SQUEEZED.name, SQUEEZED.verdict, views.squeezed[start:end], 0)
     turned = ((decoding.rot13(views.words), "rot13"), (views.words[::-1], "backwards"))
     for view, how in ((views.leet, "digits for letters"), *turned) if views.has_digits_in_words else turned:
         if not any(view.count(stem) > views.words.count(stem) for stem in STEMS):
             continue
         for rule in CORE:
-            for start, end in rule.matches(view):
+            for start, end in islice(rule.matches(view), MOST):
                 if view[start:end] not in views.words:
                     yield _Found(rule.kind, f"{rule.name}, {how}", rule.verdict, view[start:end], 0)
+
+
+def _spliced(views: Views) -> Iterator[_Found]:
+    """Yields commands whose words are broken by quotes or strokes that a shell takes away."""
+    if _SPLICE.search(views.folded) is None:
+        return
+    whole = _SPLICES.sub("", views.folded)
+    for rule in (*COMMANDS, *EXFILTRATION):
+        for start, end in islice(rule.matches(whole), MOST):
+            if whole[start:end] not in views.folded:
+                yield _Found(rule.kind, f"{rule.name}, words broken", rule.verdict, whole[start:end], 0)
 
 
 def _encoded(text: str, depth: int) -> Iterator[_Found]:
@@ -130,3 +155,8 @@ def _shown(kind: Kind, words: str) -> str:
         return f"{words[: min(8, len(words) // 3)]}... ({len(words)} characters)"
     words = " ".join(words.split())
     return words if len(words) <= SHOWN else f"{words[:SHOWN]}..."
+
+
+def forget() -> None:
+    """Forgets the texts that were looked at, so that a benchmark can look again."""
+    _all.cache_clear()
