@@ -22,6 +22,8 @@ from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 
 T = TypeVar("T")
 
+_OUT_OF_USE = ("retired", "quarantined")
+
 
 def gate_version(
     store: SkillStore,
@@ -79,8 +81,8 @@ def gate_versions(
         raise ConfigurationError(
             f"the gate chooses among versions of one skill, got {list(refs)}; call it for each skill"
         )
-    status = store.get(refs[0]).status
-    if status in ("retired", "quarantined"):
+    status = next((status for ref in refs if (status := store.get(ref).status) in _OUT_OF_USE), None)
+    if status is not None:
         raise StoreError(
             f"skill {split_ref(refs[0])[0]!r} is {status}; only a person restores it: skill-plugin skills restore"
         )

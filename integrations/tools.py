@@ -18,6 +18,7 @@ from skill_plugin.errors import (
     VerifierError,
 )
 from skill_plugin.records import CLAIMED, Rollout, Skill, Task, Verdict
+from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 
@@ -63,12 +64,16 @@ class OutcomeReport(TypedDict):
 
 
 class Proposal(TypedDict):
-    """The result of a proposed text: a version of the skill `name` that waits for the gate or a person."""
+    """The result of a proposed text: a version of the skill `name` that waits for the gate or a person.
+
+    Where the scanner holds it (`quarantined`), `reason` says which rule does.
+    """
 
     name: str
     ref: str
     version: int
     status: str
+    reason: str
 
 
 def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchResult:
@@ -185,13 +190,20 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
     """Takes a SKILL.md text that an agent wrote: a new skill, or the next version of the one with its name. It is staged.
 
     Raises:
-        InvalidSkillError: the text breaks the rules of SKILL.md, or is the same as a version that exists.
+        InvalidSkillError: the text breaks the rules of SKILL.md, is the same as a version that exists, or the scanner refuses it.
     """
     try:
         proposed = store.add_text(text, author="generator")
     except DuplicateSkillError:
         proposed = store.revise_text(skill_md.parse(text).name, text, author="generator")
-    return Proposal(name=proposed.name, ref=proposed.ref, version=proposed.version, status=proposed.status)
+    found = of("hold", store.scan(text)) if proposed.held else []
+    return Proposal(
+        name=proposed.name,
+        ref=proposed.ref,
+        version=proposed.version,
+        status=proposed.status,
+        reason=f"held for a person: {sentence(found, words=False)}" if found else "",
+    )
 
 
 def live_skill(store: SkillStore, name: str) -> Skill:

@@ -261,6 +261,7 @@ class Skill:
 
     `status` is that of the version seen: a version waiting behind a live one is `staged`.
     `utility` is the exponential moving average of reward, in [0, 1]; None before the first observation.
+    `held` says why the scanner holds the version seen; it is empty if it does not.
     """
 
     id: str
@@ -280,6 +281,7 @@ class Skill:
     trust: str
     pinned: bool
     created_at: datetime
+    held: str = ""
 
     @property
     def ref(self) -> str:

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     """The partition to work in; nothing is ever read across it."""
     capacity: int = Field(default=5000, ge=0)
     """Live skills that a namespace may hold."""
+    scanners: list[str] | None = None
+    """What looks at every text before it is written: `built-in`, an installed scanner's name, `package.module:function`; by default
+    `built-in` and all that are installed. An empty list looks at nothing."""
     embedder: str = "minilm"
     """`minilm`, `minilm:FOLDER` or `hashing`."""
     model: str | None = None

@@ -23,6 +23,7 @@ from sqlmodel import Session
 from skill_plugin.checkpoints import LIVE
 from skill_plugin.disk import whole_file
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
+from skill_plugin.scanning.scanners import Screen
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
@@ -32,6 +33,7 @@ from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import ExperienceRow
 from skill_plugin.store.signing import copy_key
+from skill_plugin.store.skills.screening import hold_loaded
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     CheckpointRow,
@@ -117,10 +119,10 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
     return counts
 
 
-def load(database: Database, path: str | Path) -> dict[str, int]:
+def load(database: Database, path: str | Path, *, screen: Screen | None = None) -> dict[str, int]:
     """Takes in what `dump` wrote, in one transaction; returns the number of new rows by table.
 
-    A row that exists stays as it is.
+    A row that exists stays as it is. A skill with a text that `screen` (by default all scanners) would not let in is quarantined.
 
     Raises:
         StoreError: the file cannot be read, is not a dump, is of another schema, or holds a skill whose name another skill
@@ -136,6 +138,7 @@ def load(database: Database, path: str | Path) -> dict[str, int]:
                     counts[name] = counts.get(name, 0) + 1
             crashpoint("load.middle")
             for namespace, ids in new.skills.items():
+                hold_loaded(session, screen or Screen(), ids)
                 outbox.mark_changed(session, namespace, ids)
             for namespace in sorted(new.experience):
                 experience_rows.mark_all_changed(session, namespace)
@@ -157,7 +160,7 @@ def copy(source: Database, target: Database) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="skill-plugin-") as folder:
         file = Path(folder, "store.jsonl.gz")
         dump(source, file)
-        counts = load(target, file)
+        counts = load(target, file, screen=Screen([]))
     copy_key(source, target)
     return counts
 

@@ -8,6 +8,7 @@ from functools import partial
 from sqlmodel import Session
 
 from skill_plugin import workers
+from skill_plugin.scanning.scanners import Screen
 from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.index.chroma import ChromaIndex
@@ -29,6 +30,7 @@ class Partition:
         indexer: Indexer | None,
         *,
         capacity: int,
+        screen: Screen | None = None,
     ) -> None:
         self.database = database
         self.namespace = namespace
@@ -36,6 +38,7 @@ class Partition:
         self.index = index
         self.indexer = indexer
         self.capacity = capacity
+        self.screen = screen or Screen()
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

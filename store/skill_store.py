@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -10,6 +11,7 @@ from skill_plugin import embedders
 from skill_plugin.errors import ConfigurationError, NamespaceError, StoreError, VerifierError
 from skill_plugin.notebook import html_table
 from skill_plugin.records import Verdict
+from skill_plugin.scanning.scanners import Scanner, Screen
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.registry import Checkpoints
@@ -121,6 +123,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         embedder: "str | Embedder | Embeddings" = DEFAULT_EMBEDDER,
         chroma: str | Path | Literal[False] | None = None,
         capacity: int = CAPACITY,
+        scanners: Sequence[str | Scanner] | None = None,
         create: bool = True,
         check_embedder: bool = True,
     ) -> Self:
@@ -134,6 +137,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             chroma: The index's folder, or the URL of a Chroma server (`http://host:8000`); by default a folder beside the
                 database. False does without: search uses the vectors in SQL.
             capacity: Live skills that the namespace may hold.
+            scanners: What looks at every text before it is written: names and functions (see `scanning.scanners`); by default our
+                own and those of installed packages. An empty list looks at nothing.
             create: Make a store or a namespace that does not exist; off, both are errors.
             check_embedder: Refuse another embedder than the namespace's; off for `reembed`.
 
@@ -144,6 +149,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             EmbedderMismatchError: the namespace's vectors were made by another embedder than the one given here.
         """
         namespaces.check_namespace(namespace)
+        screen = Screen(scanners)
         made = embedders.load(embedder)
         url, folder = places(location)
         database = Database(url, create=create)
@@ -151,7 +157,9 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         if chroma is not False and database.read_only is None:
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
             indexer = Indexer(database, index, owner_of(database, index))
-        store = cls(Partition(database, namespace, QueryVectors(made), index, indexer, capacity=capacity))
+        store = cls(
+            Partition(database, namespace, QueryVectors(made), index, indexer, capacity=capacity, screen=screen)
+        )
         try:
             store._check(create=create, embedder=check_embedder and embedder != DEFAULT_EMBEDDER)
         except BaseException:
@@ -185,6 +193,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             embedder=settings.embedder,
             chroma=settings.chroma if index else False,
             capacity=settings.capacity,
+            scanners=settings.scanners,
             create=create,
             check_embedder=check_embedder,
         )

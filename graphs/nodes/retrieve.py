@@ -7,11 +7,11 @@ from typing import Any, Unpack
 
 from langchain_core.runnables import RunnableConfig
 
-from skill_plugin.errors import ConfigurationError
+from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
-from skill_plugin.records import Arm, SkillHits, Task, split_ref
+from skill_plugin.records import Arm, Skill, SkillHits, Task, split_ref
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
 
@@ -66,7 +66,7 @@ def retrieve_node(
         arm: Arm = state.get("arm") or "skill"
         withheld, reason = None, ""
         if arm == "skill" and (pin := state.get("pin")):
-            skill = yield Step(lambda: store.get(pin))
+            skill = yield Step(lambda: _shown(store, pin))
             skills = [pinned(skill, pinned=True)]
         else:
             hits = yield from ask(guard, lambda: _search(store, task, retrieval), lambda why: SkillHits(reason=why))
@@ -103,6 +103,15 @@ def retrieve_node(
         }
 
     return SkillNode("retrieve", body, reads_with(state_schema))
+
+
+def _shown(store: SkillStore, pin: str) -> Skill:
+    skill = store.get(pin)
+    if skill.held or skill.status == "quarantined":
+        raise StoreError(
+            f"skill {pin!r} is quarantined, so no model sees it; look at it and release it: skill-plugin skills restore {pin}"
+        )
+    return skill
 
 
 def _search(store: SkillStore, task: Task, retrieval: Retrieval) -> SkillHits:

@@ -53,7 +53,9 @@ def import_skills(
     found = read_skills(path)  # what is wrong with it must not make a store
     with open_store(settings, create=True) as store:
         report = store.import_skills(found, skip_invalid=skip_invalid or not strict, fresh=fresh, names=names)  # type: ignore[arg-type] # the store says what it may be
-    taken = len(report.added) + len(report.staged) + len(report.for_people) + len(report.already_there)
+    taken = (
+        len(report.added) + len(report.staged) + len(report.for_people) + len(report.already_there) + len(report.held)
+    )
     if as_json:
         print_json(report)
     else:
@@ -124,6 +126,7 @@ def _print(report: "SkillImport", path: Path) -> None:
             ("added", report.added),
             ("staged, a version of a known name", report.staged),
             ("staged, for people only", report.for_people),
+            ("quarantined: the scanner holds it", list(report.held)),
             ("already there", report.already_there),
         )
         if names
@@ -132,12 +135,14 @@ def _print(report: "SkillImport", path: Path) -> None:
         print_table(f"imported from {path}", rows, {"what": "what", "skills": "skills", "names": "names"})
     imported = len(report.added) + len(report.staged) + len(report.for_people)
     counts = {
+        "held": len(report.held),
         "already there": len(report.already_there),
         "refused": len(report.refused),
         "not read": len(report.not_read),
     }
     out.print(Text(", ".join([f"{imported} imported", *(f"{n} {what}" for what, n in counts.items() if n)])))
     print_reasons("refused", report.refused, every=True)
+    print_reasons("held", report.held, every=True)
     print_reasons("not read", report.not_read)
     print_reasons("note", report.notes)
     if report.unsigned:

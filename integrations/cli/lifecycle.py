@@ -28,7 +28,7 @@ Reason = Annotated[str, typer.Option(help="Why; it is kept in the skill's histor
 
 @command(skills, "promote")
 def promote(settings: Settings, name: Name, as_json: Json = False) -> None:
-    """Make a version live: the one named, else the newest."""
+    """Make a version live: the one named, else the newest that the scanner does not hold. Naming a held one (NAME@2) releases it."""
     _change(settings, lambda store: store.promote(name), "promoted", as_json=as_json)
 
 
@@ -54,7 +54,7 @@ def retire(settings: Settings, name: Name, reason: Reason = "", as_json: Json = 
 
 @command(skills, "restore")
 def restore(settings: Settings, name: Name, reason: Reason = "", as_json: Json = False) -> None:
-    """Bring a retired or quarantined skill back."""
+    """Bring a retired or quarantined skill back; NAME@2 releases a version that the scanner holds."""
     _change(settings, lambda store: store.restore(name, reason=reason), "restored", as_json=as_json)
 
 

@@ -17,6 +17,7 @@ from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.integrations.cli.texts import edited, read_skill, remove
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Skill, Status, split_ref
+from skill_plugin.scanning.findings import sentence
 from skill_plugin.settings import Settings
 from skill_plugin.skills import skill_md
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from skill_plugin.store import SkillStore
 
 skills = typer.Typer(help="Look at the library and change it.", no_args_is_help=True)
+
+_RELEASE = "skill-plugin skills promote"
 
 Name = Annotated[str, typer.Argument(help="A skill's name or id; with @2 its second version.", show_default=False)]
 
@@ -107,6 +110,9 @@ def list_skills(
     else:
         columns = ("status", "name", "version", "utility", "uses", "wins", "author", "description")
         print_table("skills", rows, dict(zip(columns, columns, strict=True)), alone=True)
+        for row in rows:
+            if row["held"]:
+                note(f"{row['name']}@{row['version']} is held: {row['held']}")
         if rows:
             counts = Counter(row["status"] for row in rows)
             note(", ".join(f"{counts[one]} {one}" for one in get_args(Status) if counts[one]))
@@ -120,12 +126,26 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     with open_store(settings, create=False, index=False) as store:
         skill, versions, lift = store.get(name), store.versions(split_ref(name)[0]), store.lift(split_ref(name)[0])
         seen = store.runs.sightings(name)
+        scanned = store.scan(skill.text)
     if as_json:
-        found = {"versions": versions, "lift": asdict(lift), "helps": lift.sentence, "seen": asdict(seen)}
+        found = {
+            "scan": [one._asdict() for one in scanned],
+            "versions": versions,
+            "lift": asdict(lift),
+            "helps": lift.sentence,
+            "seen": asdict(seen),
+        }
         print_json(asdict(skill) | found)
         return
     out.print(Text(f"{skill.name}  {skill.ref}  {skill.status}{'  pinned' if skill.pinned else ''}", style="bold"))
     out.print(Text(skill.description))
+    if skill.held:
+        out.print(
+            Text(f"held by the scanner: {skill.held}; to release it: {_RELEASE} {skill.name}@{skill.version}"),
+            style="red",
+        )
+    elif scanned:
+        out.print(Text(f"the scanner finds: {sentence(scanned)}"))
     used = (
         "never used"
         if skill.utility is None
@@ -152,7 +172,7 @@ def add(
     body: Annotated[str | None, typer.Option(help="Instead of a file: the procedure.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a skill; it is live at once."""
+    """Add a skill; it is live at once, unless the scanner holds it."""
     parts = (name, description, body)
     if (path is None) == all(part is None for part in parts):
         raise ConfigurationError("give either a SKILL.md file, or --name, --description and --body")
@@ -252,3 +272,5 @@ def _told(skill: Skill, done: str, *, as_json: bool) -> None:
         print_json(asdict(skill))
     else:
         out.print(Text(f"{done} {skill.name} version {skill.version} ({skill.ref}), {skill.status}"))
+        if skill.held:
+            out.print(Text(f"held by the scanner: {skill.held}; look at it, and if it is sound release it: {_RELEASE} {skill.name}@{skill.version}"), soft_wrap=True)  # fmt: skip

@@ -89,11 +89,12 @@ def import_store(
     ],
     as_json: Json = False,
 ) -> None:
-    """Take in a whole store; rows that exist stay as they are."""
+    """Take in a whole store; rows that exist stay as they are, and what the scanner would not let in is quarantined."""
+    from skill_plugin.scanning.scanners import Screen  # noqa: PLC0415
     from skill_plugin.store.dump import load  # noqa: PLC0415
 
     with as_file(path) as source, open_store(settings, create=True, check_embedder=False) as store:
-        counts = load(store.database, source)
+        counts = load(store.database, source, screen=Screen(settings.scanners))
     _counted(f"imported from {path}", counts, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from langgraph.store.base import Item, SearchItem, SearchOp
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillNotFoundError
 from skill_plugin.integrations.tools import propose_skill
 from skill_plugin.records import Skill
+from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
 from skill_plugin.store.items.reading import Keep
@@ -72,6 +73,10 @@ class SkillFiles:
         if found is None:
             raise ConfigurationError(f"{what} is not a skill's file; put it at '/<name>/SKILL.md' in {at!r}")
         name = skill_md.parse(_content(value)).name
+        if blocked := of("block", self._store.scan(_content(value))):
+            raise InvalidSkillError(
+                f"{what} is refused by the scanner: {sentence(blocked, words=False)}; leave that out"
+            )
         if name != found[1]:
             raise InvalidSkillError(f"{what} holds the skill {name!r}; a skill's folder has its name")
 

@@ -224,7 +224,7 @@ def _content(candidate: Sequence[Revision]) -> GateCheck:
     if not any(found):
         return GateCheck("content", True, f"nothing forbidden in {len(candidate)} texts")
     first = list(dict.fromkeys(chain.from_iterable(found)))[:3]
-    shown = ", ".join(f"{kind} {excerpt!r}" for kind, excerpt in first)
+    shown = ", ".join(f"{kind} {excerpt!r}" for kind, excerpt, *_ in first)
     return GateCheck(
         "content", False, f"{sum(map(bool, found))} of {len(candidate)} texts hold what is forbidden: {shown}"
     )

@@ -9,12 +9,14 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.records import Revision, Skill, Task
+from skill_plugin.scanning.scanners import Screen
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.runs.outcomes import insert_task
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.names import own_name
+from skill_plugin.store.skills.screening import known_text, screened, settle
 from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector
 
@@ -22,7 +24,7 @@ T = TypeVar("T")
 
 
 class StagedRevision(NamedTuple):
-    """A revision and the staged version it became; `skill` is None if the text was refused (`revision.error`)."""
+    """A revision and the staged version it became; `skill` is None if the text was refused or is held (`revision.error`)."""
 
     revision: Revision
     skill: Skill | None
@@ -85,6 +87,7 @@ def write_group(
     candidates: Sequence[ParsedRevision],
     *,
     embed: Callable[[str], Vector],
+    screen: Screen,
     signature: str,
 ) -> list[StagedRevision]:
     """Appends candidates of one prompt; each well-formed one becomes a staged version."""
@@ -99,11 +102,15 @@ def write_group(
     newest: dict[str, int] = {}
     texts: dict[tuple[str, str], SkillVersionRow] = {}
     vectors: list[tuple[SkillVersionRow, Vector]] = []
+    held: dict[tuple[str, str], str] = {}
+    known = known_text(session, *group.parent)
     staged = []
-    for number, (revision, document) in enumerate(named(session, group, candidates), group.first):
+    for number, (given, parsed) in enumerate(named(session, group, candidates), group.first):
         version, skill, is_new = None, None, False
         revision_id = f"rev_{secrets.token_hex(8)}"
-        if document is not None and (text := revision.text) is not None:
+        judged = screened(screen, given.text or "", known)
+        document, stopped = (None, judged.refusal) if judged.blocked else (parsed, "")
+        if document is not None and (text := given.text) is not None:
             skill = skills[document.name] = skills.get(document.name) or _skill(session, group.namespace, document)
             version = texts.get((skill.id, text)) or versions.version_with_text(session, skill, text)
             if is_new := version is None:
@@ -124,8 +131,15 @@ def write_group(
                 vectors.append((version, embed(document.embedded_text)))
                 kind = "staged" if version.number == 1 else "revised"
                 versions.log_event(session, skill, kind, by="generator", version=version.number)
+                settle(session, skill, version, judged.held, is_first=version.number == 1)
+                stopped = judged.refusal if judged.held else ""
+                held |= {(skill.id, text): stopped} if stopped else {}
+            else:
+                is_held = version.number in versions.held(session, skill)
+                stopped = held.get((skill.id, text)) or (judged.refusal if is_held else "")
+        revision = replace(given, text=None, error=stopped) if stopped else given
         session.add(_row(group, revision_id, number, revision, version))
-        seen = versions.view(session, skill, version, is_new=is_new) if skill and version else None
+        seen = versions.view(session, skill, version, is_new=is_new) if skill and version and not stopped else None
         staged.append(StagedRevision(revision, seen))
     session.flush()
     for version, vector in vectors:
@@ -174,7 +188,7 @@ def _read(session: Session, row: RevisionRow) -> tuple[Revision, Skill | None]:
     revision = Revision(
         completion=row.completion,
         prompt=tuple(row.prompt),
-        text=version.text if version else None,
+        text=version.text if version and not row.error else None,
         error=row.error,
         model=row.model,
         sampling=row.sampling,
@@ -186,7 +200,7 @@ def _read(session: Session, row: RevisionRow) -> tuple[Revision, Skill | None]:
         output_tokens=row.output_tokens,
         source=row.source,
     )
-    return revision, versions.view(session, skill, version) if skill and version else None
+    return revision, versions.view(session, skill, version) if skill and version and not row.error else None
 
 
 def _list(values: tuple[T, ...] | None) -> list[T] | None:

@@ -113,6 +113,8 @@ class Runs(Part):
     ) -> list[StagedRevision]:
         """Appends what the generator wrote from one prompt; each well-formed text becomes a staged version.
 
+        A text that the scanner refuses counts as malformed; one that it holds is stored for a person, and counts as refused, too.
+
         A group may be written in parts: `first` says how many candidates of it there were, and the part is numbered from
         there. A part that exists is returned as it is, so sending it twice is sending it once.
 
@@ -148,6 +150,7 @@ class Runs(Part):
                 group,
                 candidates,
                 embed=self._partition.vectors,
+                screen=self._partition.screen,
                 signature=self._partition.claim_signature(session),
             )
 
@@ -193,9 +196,11 @@ class Runs(Part):
             return waiting(session, self._namespace, since)
 
     def _embed_ahead(self, group: PromptGroup, candidates: Sequence[ParsedRevision]) -> None:
-        """Embeds the texts under the names that they are about to get, so that no writer waits for a model meanwhile."""
+        """Embeds and scans the texts under the names that they are about to get, so that no writer waits for it meanwhile."""
         with self._partition.read() as session:
             named = revisions.named(session, group, candidates)
         for candidate in named:
+            if candidate.revision.text is not None:
+                self._partition.screen(candidate.revision.text)
             if candidate.document is not None:
                 self._partition.vectors(candidate.document.embedded_text)

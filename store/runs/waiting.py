@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
-from skill_plugin.store.skills.versions import WENT_LIVE
+from skill_plugin.store.skills.versions import HELD, WENT_LIVE
 from skill_plugin.store.tables import EventRow, OutcomeRow, RevisionRow, RolloutRow, SkillRow, SkillVersionRow
 
 
@@ -17,7 +17,7 @@ class Waiting:
     Args:
         rollouts: Rollouts that were recorded since the last night.
         revisions: Revisions that a generator has written since then.
-        staged: Versions that are newer than what is live, and that neither a gate nor a person has decided on, as `name@2`; the
+        staged: Versions that are newer than what is live, and that neither a gate nor a person nor the scanner has decided on, as `name@2`; the
             newest first.
         without_reward: Runs under a skill that nobody has judged yet.
     """
@@ -39,7 +39,7 @@ def waiting(session: Session, namespace: str, since: datetime | None) -> Waiting
         EventRow.namespace == namespace,
         col(EventRow.skill_id) == col(SkillVersionRow.skill_id),
         col(EventRow.version) == col(SkillVersionRow.number),
-        col(EventRow.kind).in_([*WENT_LIVE, "refused"]),
+        col(EventRow.kind).in_([*WENT_LIVE, "refused", HELD]),
     )
     staged = (
         select(SkillRow.name, SkillVersionRow.number)

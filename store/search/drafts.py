@@ -15,7 +15,7 @@ from skill_plugin.skills.skill_md import searchable_text
 from skill_plugin.store.database import fetch
 from skill_plugin.store.search.lexical import Lexicon
 from skill_plugin.store.search.ranking import RankedSkill
-from skill_plugin.store.skills import versions
+from skill_plugin.store.skills import screening, versions
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
 from skill_plugin.store.vectors import Vector, from_bytes
 
@@ -104,6 +104,7 @@ def from_store(session: Session, namespace: str, ref: str, *, signature: str) ->
         )
     skill, version = versions.resolve(session, namespace, ref)
     _usable(skill)
+    screening.check_open(session, skill, version.number)
     blob = fetch(session, _VECTOR, skill_id=skill.id, number=version.number, signature=signature)
     if not blob:
         raise StoreError(f"{ref} has no vector of this store's embedder; run: skill-plugin reindex")

@@ -8,14 +8,16 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.records import Skill
+from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import folders, skill_md
 from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, incoming
 from skill_plugin.skills.record import with_record
 from skill_plugin.skills.skill_files import FolderContent, SkillFile
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.signing import signing_key
-from skill_plugin.store.skills import versions
+from skill_plugin.store.skills import screening, versions
 from skill_plugin.store.skills.library import Library
+from skill_plugin.store.skills.screening import Screening
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, unit_vector
 
@@ -27,7 +29,7 @@ class SkillImport:
     """The result of an import for each skill, by name; `refused`, `not_read` and `notes` say why, by place.
 
     `refused` are SKILL.md files with something wrong, `not_read` what lies where nothing is read (hidden, too deep, behind a link),
-    `notes` what a person should know of a name. `left_out` has the files beside each SKILL.md, `missing` those of them that its text
+    `notes` what a person should know of a name or a text, `held` by name why the scanner holds a text: it waits in quarantine. `left_out` has the files beside each SKILL.md, `missing` those of them that its text
     names.
     `unsigned` are those of the added and staged ones that brought a record that this store did not write.
     """
@@ -41,6 +43,7 @@ class SkillImport:
     refused: dict[str, str] = field(default_factory=dict)
     not_read: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     left_out_files: int = 0
     left_out: dict[str, list[str]] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
@@ -60,7 +63,7 @@ class SkillExchange(Library):
         """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
 
         A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
-        text or a content that exists is left out; a skill that its author keeps from models (`disable-model-invocation: true`) is
+        text or a content that exists is left out; what the scanner holds is quarantined, what it refuses is invalid; a skill that its author keeps from models (`disable-model-invocation: true`) is
         staged, until a person promotes it. What `export_skills` of this database wrote comes back with its id, its version
         number and its utility; a record that this database did not sign is left aside, and the skill starts fresh: anybody can
         write one. A skill is called what its front matter says, and after its folder if that says nothing.
@@ -122,8 +125,9 @@ class SkillExchange(Library):
         folders.write_skills(path, texts, replace=replace)
         return skills
 
-    @staticmethod
-    def _ready(found: FolderContent, report: SkillImport, *, names: Names, key: bytes | None) -> list[IncomingSkill]:
+    def _ready(
+        self, found: FolderContent, report: SkillImport, *, names: Names, key: bytes | None
+    ) -> list[IncomingSkill]:
         """Returns the skills that may come in, and notes in the report what is to be known of them."""
         ready: dict[str, IncomingSkill] = {}
         several = []
@@ -131,6 +135,8 @@ class SkillExchange(Library):
             try:
                 skill = incoming(file, names=names, key=key)
                 name = skill.document.name
+                scanned = self._partition.screen(skill.text)
+                Screening(of("block", scanned), ()).check()
                 other = ready.setdefault(name, skill)
                 if other.called != skill.called:
                     raise InvalidSkillError(
@@ -141,8 +147,11 @@ class SkillExchange(Library):
                 report.refused[file.where] = str(exc)
                 continue
             several.append(skill)
-            if skill.note:
-                report.notes[skill.file.where] = skill.note
+            said = [skill.note] if skill.note else []
+            if noted := of("note", scanned):
+                said.append(f"the scanner notes {sentence(noted)}")
+            if said:
+                report.notes[skill.file.where] = "; ".join(said)
             if skill.file.beside:
                 report.left_out[name] = [*report.left_out.get(name, []), *skill.file.beside]
             if missing := skill.missing:
@@ -186,6 +195,8 @@ class SkillExchange(Library):
         if known is not None and versions.version_with_text(session, known, made.text) is not None:
             report.already_there.append(name)
             return
+        beside = screening.known_text(session, known.id, known.live_version) if known is not None else None
+        held = screening.screened(self._partition.screen, made.text, beside).held
         skill = known or versions.new_skill(session, self._namespace, made.document, author="import")
         record = made.record if known is None and not fresh else None
         if record is not None and not record.is_ours:
@@ -208,7 +219,16 @@ class SkillExchange(Library):
         contents[made.content] = name
         if known is not None:
             versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.file.where)
-            report.staged.append(name)
+            screening.settle(session, skill, version, held, is_first=False)
+            if held:
+                report.held[name] = sentence(held)
+            else:
+                report.staged.append(name)
+            return
+        if held:
+            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.file.where)
+            screening.settle(session, skill, version, held, is_first=True)
+            report.held[name] = sentence(held)
             return
         if made.document.is_for_people:
             versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.file.where)

@@ -6,6 +6,7 @@ from skill_plugin.errors import StoreError
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.protocols import Strategy
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
+from skill_plugin.scanning.findings import Finding
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.crashpoints import crashpoint
@@ -14,13 +15,14 @@ from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, DEFAULT_STRATEGY
 from skill_plugin.store.search.search import DEFAULT_K, Search
-from skill_plugin.store.skills import pruning, versions
+from skill_plugin.store.skills import pruning, screening, versions
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
 # The class has a method called `list`, which hides the type inside it.
 Skills = list[Skill]
 Versions = list[SkillVersion]
 Events = list[Event]
+Findings = list[Finding]
 
 
 class Library(Part):
@@ -31,10 +33,10 @@ class Library(Part):
         self._search = Search(partition.database, partition.namespace, partition.index, partition.vectors)
 
     def add(self, *, name: str, description: str, body: str, author: Author = "human") -> Skill:
-        """Adds a skill. What a person adds is live at once; what a generator writes is staged.
+        """Adds a skill. What a person adds is live at once; what a generator writes is staged; what the scanner holds is quarantined.
 
         Raises:
-            InvalidSkillError: a part breaks the rules of SKILL.md.
+            InvalidSkillError: a part breaks the rules of SKILL.md, or the scanner refuses it.
             DuplicateSkillError: the name is taken.
             CapacityError: the namespace is full of protected skills.
         """
@@ -43,6 +45,7 @@ class Library(Part):
     def add_text(self, text: str, *, author: Author = "human") -> Skill:
         """Adds a skill from a whole SKILL.md text, which is kept to the letter; see `add`."""
         document = skill_md.parse(text)
+        held = screening.screened(self._partition.screen, text).check()
         vector = self._partition.vectors(document.embedded_text)
         crashpoint("add.before")
         with self._partition.write() as session:
@@ -59,10 +62,11 @@ class Library(Part):
                 parent=None,
             )
             crashpoint("add.middle")
-            if author != "generator":
+            if author != "generator" and not held:
                 self._go_live(session, skill, version)
-            kind = "staged" if author == "generator" else "added"
+            kind = "staged" if author == "generator" or held else "added"
             versions.log_event(session, skill, kind, by=author, version=version.number)
+            screening.settle(session, skill, version, held, is_first=True)
             added = versions.view(session, skill, version)
         crashpoint("add.after")
         return added
@@ -85,6 +89,8 @@ class Library(Part):
         crashpoint("revise.before")
         with self._partition.write() as session:
             skill, parent = versions.resolve(session, self._namespace, name, lock=True)
+            known = screening.known_text(session, skill.id, parent.number)
+            held = screening.screened(self._partition.screen, text, known).check()
             version = versions.new_version(
                 session,
                 skill,
@@ -98,6 +104,7 @@ class Library(Part):
             )
             crashpoint("revise.middle")
             versions.log_event(session, skill, "revised", by=author, version=version.number)
+            screening.settle(session, skill, version, held, is_first=False)
             revised = versions.view(session, skill, version)
         crashpoint("revise.after")
         return revised
@@ -105,9 +112,12 @@ class Library(Part):
     def promote(
         self, name: str, version: int | None = None, *, by: str = "human", decision: GateDecision | None = None
     ) -> Skill:
-        """Makes a version live: the one named (`name@2`, or `version=2`), else the newest.
+        """Makes a version live: the one named (`name@2`, or `version=2`), else the newest that is not held.
 
-        The gate passes its `decision` along; a person needs none.
+        The gate passes its `decision` along; a person needs none. A person who names a held version releases it.
+
+        Raises:
+            StoreError: the version is held, and it was not a person who named it.
         """
         return self._make_live(name, version, "promoted", by=by, decision=decision)
 
@@ -157,6 +167,10 @@ class Library(Part):
                 statement = statement.where(SkillRow.status == status)
             rows = session.exec(statement).all()
             return [versions.view(session, row, versions.find_version(session, row, None)) for row in rows]
+
+    def scan(self, text: str) -> Findings:
+        """Returns what the store's scanners find in a text, each thing once; nothing is written."""
+        return list(dict.fromkeys(self._partition.screen(text)))
 
     def versions(self, name: str) -> Versions:
         """Returns every version of a skill, oldest first."""
@@ -222,10 +236,14 @@ class Library(Part):
         crashpoint("promote.before")
         with self._partition.write() as session:
             skill, row = self._version_meant(session, name, version)
+            is_named = version is not None or split_ref(name)[1] is not None
+            if not (by == "human" and is_named):
+                screening.check_open(session, skill, row.number)
             if by != "human" and skill.status in ("retired", "quarantined"):
                 raise StoreError(
                     f"skill {skill.name!r} is {skill.status}; only a person restores it: skill-plugin skills restore"
                 )
+            screening.release(session, skill, row.number, reason=f"{kind} by a person")
             if not (skill.status == "live" and skill.live_version == row.number):
                 self._go_live(session, skill, row)
                 crashpoint("promote.middle")
@@ -240,10 +258,10 @@ class Library(Part):
         pruning.make_room(session, self._namespace, capacity=self._partition.capacity, newcomer=skill.id)
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
-        """Returns the skill, and the version named in `name@2` or in `version`, else its newest."""
+        """Returns the skill, and the version named in `name@2` or in `version`, else its newest that is not held."""
         name, named = split_ref(name)
         skill = versions.find_skill(session, self._namespace, name, lock=True)
         number = named if version is None else version
         return skill, versions.find_version(
-            session, skill, versions.newest_version(session, skill.id) if number is None else number
+            session, skill, versions.newest_open(session, skill) if number is None else number
         )

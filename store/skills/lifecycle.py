@@ -3,11 +3,11 @@
 from sqlmodel import Session
 
 from skill_plugin.limits import AT_LEAST_0, check_number
-from skill_plugin.records import Skill
+from skill_plugin.records import Skill, split_ref
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.partition import Part
-from skill_plugin.store.skills import pruning, versions
+from skill_plugin.store.skills import pruning, screening, versions
 from skill_plugin.store.skills.pruning import Decision
 from skill_plugin.store.tables import SkillRow
 
@@ -45,13 +45,20 @@ class Lifecycle(Part):
         return self._set_status(name, "quarantined", "quarantined", reason)
 
     def restore(self, name: str, *, reason: str = "") -> Skill:
-        """Brings a retired or quarantined skill back: live if it ever was, else staged.
+        """Brings a retired or quarantined skill back: live if it ever was, else staged. What the scanner held of it is released.
+
+        Of a skill that is in use, `name@2` releases that version.
 
         Raises:
             CapacityError: the namespace is full of protected skills.
         """
+        name, number = split_ref(name)
         with self._partition.write() as session:
             skill = versions.find_skill(session, self._namespace, name, lock=True)
+            stopped = versions.held(session, skill)
+            shown = versions.find_version(session, skill, number).number
+            if number is not None or skill.status == "quarantined":
+                screening.release(session, skill, shown, reason=reason)
             if skill.status in ("retired", "quarantined"):
                 skill.status = "staged" if skill.live_version is None else "live"
                 skill.low_audits, skill.audited_uses = 0, skill.uses
@@ -61,6 +68,8 @@ class Lifecycle(Part):
                 if skill.status == "live":
                     pruning.make_room(session, self._namespace, capacity=self._partition.capacity, newcomer=skill.id)
                 versions.log_event(session, skill, "restored", by="human", version=skill.live_version, reason=reason)
+            if stopped and number is not None:
+                return versions.view(session, skill, versions.find_version(session, skill, number))
             return self._view(session, skill)
 
     def pin(self, name: str) -> Skill:

@@ -298,6 +298,7 @@ class _Sync:
             ("live", report.added),
             ("staged", report.staged),
             ("staged, for people only", report.for_people),
+            ("quarantined: the scanner holds it", report.held),
             ("already there", report.already_there),
         )
         return {name: result for result, names in results for name in names}

@@ -24,6 +24,9 @@ MAX_VERSION = 2**31 - 1
 
 WENT_LIVE = ("added", "promoted", "rolled back")
 
+HELD, RELEASED = "held", "released"
+"""Events of a version that the scanner holds, and that a person has let go."""
+
 
 def find_skill(session: Session, namespace: str, name: str, *, lock: bool = False) -> SkillRow:
     """Returns the skill with this name or id.
@@ -60,6 +63,19 @@ def version_with_text(session: Session, skill: SkillRow, text: str) -> SkillVers
     return session.exec(select(SkillVersionRow).where(same)).first()
 
 
+def newest_open(session: Session, skill: SkillRow) -> int:
+    """Returns the newest version that is not held; the newest if all are."""
+    stopped = held(session, skill)
+    statement = select(SkillVersionRow.number).where(SkillVersionRow.skill_id == skill.id)
+    numbers = session.exec(statement.order_by(col(SkillVersionRow.number).desc())).all()
+    return next((number for number in numbers if number not in stopped), numbers[0])
+
+
+def held(session: Session, skill: SkillRow) -> dict[int, str]:
+    """Returns the versions that the scanner holds, each with the reason."""
+    return _life(session, skill)[1]
+
+
 def newest_version(session: Session, skill_id: str) -> int:
     statement = select(func.max(SkillVersionRow.number)).where(SkillVersionRow.skill_id == skill_id)
     return session.exec(statement).one() or 0
@@ -78,14 +94,14 @@ def before_live(session: Session, skill: SkillRow) -> int:
 
 
 def before(session: Session, skill: SkillRow, number: int) -> Iterator[int]:
-    """Yields the versions before one: its parent, and the one that was live when it first went live."""
-    parent = find_version(session, skill, number).parent
-    if parent is not None:
+    """Yields the versions before one: its parent, and the one that was live when it first went live; none that is held."""
+    parent, stopped = find_version(session, skill, number).parent, held(session, skill)
+    if parent is not None and parent not in stopped:
         yield parent
     went_live = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(WENT_LIVE))
     lives = session.exec(went_live.order_by(col(EventRow.id))).all()
     earlier = lives[: lives.index(number)] if number in lives else lives
-    if earlier and earlier[-1] is not None and earlier[-1] != parent:
+    if earlier and earlier[-1] is not None and earlier[-1] != parent and earlier[-1] not in stopped:
         yield earlier[-1]
 
 
@@ -269,7 +285,7 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
     """Returns every version, oldest first."""
     statement = select(SkillVersionRow).where(SkillVersionRow.skill_id == skill.id)
     rows = session.exec(statement.order_by(col(SkillVersionRow.number))).all()
-    were_live = _were_live(session, skill)
+    were_live, stopped = _life(session, skill)
     return [
         SkillVersion(
             skill_id=skill.id,
@@ -279,7 +295,7 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
             text=row.text,
             sha256=row.sha256,
             author=row.author,  # type: ignore[arg-type] # only Author values are written
-            status=_status(skill, row.number, were_live),
+            status=_status(skill, row.number, were_live, stopped),
             revision_id=row.revision_id,
             created_at=row.created_at,
         )
@@ -289,14 +305,15 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
 
 def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new: bool = False) -> Skill:
     """Returns a skill seen at one version; a new one never was live, so its life need not be looked up."""
-    never = is_new or skill.live_version == version.number
+    never = is_new or (skill.live_version == version.number and skill.status == "live")
+    were_live, stopped = (set(), {}) if never else _life(session, skill)
     return Skill(
         id=skill.id,
         namespace=skill.namespace,
         name=skill.name,
         description=version.description,
         version=version.number,
-        status=_status(skill, version.number, set() if never else _were_live(session, skill)),
+        status=_status(skill, version.number, were_live, stopped),
         utility=skill.utility,
         uses=skill.uses,
         wins=skill.wins,
@@ -308,6 +325,7 @@ def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new:
         trust=skill.trust,
         pinned=skill.pinned,
         created_at=version.created_at,
+        held=stopped.get(version.number, ""),
     )
 
 
@@ -316,15 +334,30 @@ def check_status(status: str | None) -> None:
         raise ConfigurationError(f"{status!r} is not a status; use one of {', '.join(STATUSES)}")
 
 
-def _were_live(session: Session, skill: SkillRow) -> set[int | None]:
-    statement = select(EventRow.version).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(WENT_LIVE))
-    return set(session.exec(statement).all())
+def _life(session: Session, skill: SkillRow) -> tuple[set[int | None], dict[int, str]]:
+    """Returns the versions that were live, and those that are held, each with the reason."""
+    kinds = (*WENT_LIVE, HELD, RELEASED)
+    statement = select(EventRow.version, EventRow.kind, EventRow.reason).where(
+        EventRow.skill_id == skill.id, col(EventRow.kind).in_(kinds)
+    )
+    were_live: set[int | None] = set()
+    stopped: dict[int, str] = {}
+    for number, kind, reason in session.exec(statement.order_by(col(EventRow.id))).all():
+        if kind in WENT_LIVE:
+            were_live.add(number)
+        elif kind == HELD and number is not None:
+            stopped[number] = reason
+        else:
+            stopped.pop(number or 0, None)
+    return were_live, stopped
 
 
-def _status(skill: SkillRow, number: int, were_live: set[int | None]) -> Status:
-    """Returns a version's status: live, retired if it was live, else staged; or its skill's, if out of use."""
+def _status(skill: SkillRow, number: int, were_live: set[int | None], stopped: Mapping[int, str]) -> Status:
+    """Returns a version's status: live, retired if it was live, quarantined if it is held, else staged; or its skill's, if out of use."""
     if skill.status in ("retired", "quarantined"):
         return skill.status  # type: ignore[return-value] # narrowed by the line above
     if skill.live_version == number:
         return "live"
+    if number in stopped:
+        return "quarantined"
     return "retired" if number in were_live else "staged"

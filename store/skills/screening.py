@@ -1,0 +1,138 @@
+"""What the scanner says of versions: refused, held or let through. Within the caller's transaction.
+
+A held version is `quarantined`: it is stored, no model sees it, and a person releases it. Which ones are is told by events, `held`
+and `released`, so a release holds for exactly that text. A skill of which every version is held is quarantined as a whole.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlmodel import Session, col, select
+
+from skill_plugin.errors import InvalidSkillError, StoreError
+from skill_plugin.scanning.findings import Finding, fresh, of, sentence
+from skill_plugin.scanning.scanners import Screen
+from skill_plugin.store.skills import versions
+from skill_plugin.store.skills.versions import HELD, RELEASED
+from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
+
+BY = "scanner"
+
+MANY = 50
+"""Findings that an event keeps."""
+
+
+class Screening(NamedTuple):
+    """What the scanner said of a text: what refuses it, and what holds it."""
+
+    blocked: Sequence[Finding]
+    held: Sequence[Finding]
+
+    def check(self) -> Sequence[Finding]:
+        """Returns what holds the text.
+
+        Raises:
+            InvalidSkillError: it cannot be stored.
+        """
+        if self.blocked:
+            raise InvalidSkillError(
+                f"the scanner refuses the text: {sentence(self.blocked)}; take that out and try again"
+            )
+        return self.held
+
+    @property
+    def refusal(self) -> str:
+        """Why the text is not used, without its own words: its writer is a model, which must not be given orders by it."""
+        if self.blocked:
+            return f"the scanner refuses the text: {sentence(self.blocked, words=False)}; leave that out"
+        return f"the scanner holds the text for a person: {sentence(self.held, words=False)}; leave that out"
+
+
+def screened(screen: Screen, text: str, known: str | None = None) -> Screening:
+    """Looks at a text; of a revision only at what it adds to `known`, its parent's text."""
+    found = [one for one in screen(text) if one.verdict != "note"]
+    if found and known is not None:
+        found = fresh(found, screen(known))
+    return Screening(of("block", found), of("hold", found))
+
+
+def known_text(session: Session, skill_id: str | None, number: int | None) -> str | None:
+    """Returns the text that a revision is judged beside: its parent's, unless that is held itself or its skill is out of use."""
+    skill = session.get(SkillRow, skill_id) if skill_id else None
+    version = session.get(SkillVersionRow, (skill_id, number)) if skill is not None and number else None
+    if skill is None or version is None or skill.status == "quarantined" or number in versions.held(session, skill):
+        return None
+    return version.text
+
+
+def settle(
+    session: Session, skill: SkillRow, version: SkillVersionRow, held: Sequence[Finding], *, is_first: bool
+) -> None:
+    """Notes that a version that was just written is held; or that its skill has one now that is not."""
+    if held:
+        hold(session, skill, version, held, whole=is_first)
+    elif skill.status == "quarantined" and skill.live_version is None and not _by_a_person(session, skill):
+        skill.status = "staged"
+        session.add(skill)
+
+
+def hold(session: Session, skill: SkillRow, version: SkillVersionRow, found: Sequence[Finding], *, whole: bool) -> None:
+    """Holds a version; `whole` takes its skill out of use, too."""
+    if whole:
+        skill.status = "quarantined"
+        session.add(skill)
+    evidence = {"findings": [one._asdict() for one in found[:MANY]], "sha256": version.sha256}
+    versions.log_event(session, skill, HELD, by=BY, version=version.number, reason=sentence(found), evidence=evidence)
+
+
+def release(session: Session, skill: SkillRow, number: int | None, *, reason: str = "") -> None:
+    """Lets a held version go, for good: a person has looked at it."""
+    if number is not None and number in versions.held(session, skill):
+        versions.log_event(session, skill, RELEASED, by="human", version=number, reason=reason)
+
+
+def check_open(session: Session, skill: SkillRow, number: int) -> None:
+    """Checks that a version is not held.
+
+    Raises:
+        StoreError: it is; only a person releases it.
+    """
+    if (why := versions.held(session, skill).get(number)) is not None:
+        raise StoreError(
+            f"version {number} of {skill.name!r} is held by the scanner: {why}; look at it (skill-plugin skills show "
+            f"{skill.name}@{number}), and if it is sound release it: skill-plugin skills promote {skill.name}@{number}"
+        )
+
+
+def hold_loaded(session: Session, screen: Screen, skill_ids: Sequence[str]) -> list[str]:
+    """Looks at skills that were taken in as rows, and holds what would not have come in; returns their names.
+
+    Releases that came with them do not count: whoever made the file wrote those. Nothing is refused, as that would make a copy
+    useless for one text in it.
+    """
+    names = []
+    for skill_id in skill_ids:
+        skill = session.get(SkillRow, skill_id)
+        rows = session.exec(select(SkillVersionRow).where(col(SkillVersionRow.skill_id) == skill_id)).all()
+        if skill is None:
+            continue
+        already = versions.held(session, skill)
+        found = {row.number: [*judged.blocked, *judged.held] for row in rows if (judged := screened(screen, row.text))}
+        bad = {number: one for number, one in found.items() if one}
+        for row in rows:
+            if row.number in bad:
+                whole = row.number == skill.live_version or (skill.live_version is None and len(bad) == len(rows))
+                if row.number not in already:
+                    hold(session, skill, row, bad[row.number], whole=False)
+                if whole and skill.status != "retired":
+                    skill.status = "quarantined"
+                    session.add(skill)
+        names += [skill.name] if bad else []
+    return names
+
+
+def _by_a_person(session: Session, skill: SkillRow) -> bool:
+    """Returns whether a person put the skill into quarantine."""
+    kinds = ("quarantined", "restored", *versions.WENT_LIVE)
+    statement = select(EventRow.kind).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(kinds))
+    return session.exec(statement.order_by(col(EventRow.id).desc())).first() == "quarantined"
