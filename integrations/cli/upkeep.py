@@ -7,18 +7,27 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import out, print_json, print_table
+from skill_plugin.integrations.cli.console import note, out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json
 from skill_plugin.integrations.cli.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 
 
-def doctor(settings: Settings, as_json: Json = False) -> None:
+def doctor(
+    settings: Settings,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First make missing and broken vectors anew, and an index that differs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check the store; ends with status 1 if something is wrong."""
     with open_store(settings, create=False, check_embedder=False) as store:
+        done = store.repair() if fix else {}
         checks = store.check()
         where = store.database.where
+    if fix:
+        note("; ".join(f"{what}: {count}" for what, count in done.items()) or "nothing to repair: the store is empty")
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -87,13 +96,14 @@ def import_store(
         Path,
         typer.Argument(help="A file that `skill-plugin export` wrote, or - for standard input.", show_default=False),
     ],
+    everything: Annotated[bool, typer.Option("--all", help="Every namespace in it, not only this one.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take in a whole store; rows that exist stay as they are."""
+    """Take in a whole store; rows that exist stay as they are, and one that no store writes refuses the file."""
     from skill_plugin.store.dump import load  # noqa: PLC0415
 
     with as_file(path) as source, open_store(settings, create=True, check_embedder=False) as store:
-        counts = load(store.database, source)
+        counts = load(store.database, source, namespace=None if everything else store.namespace)
     _counted(f"imported from {path}", counts, as_json=as_json)
 
 

@@ -245,7 +245,7 @@ SKILL_ROW = {"id": "sk_1", "namespace": "default", "name": "x"}
         ),
         (
             f'{HEADER}\n["skillp_namespace", {{"name": null, "signature": null, "epoch": 0, "experience": 0, "created_at": null}}]',
-            "NOT NULL",
+            "None as its name",
         ),
     ],
 )
