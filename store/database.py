@@ -30,6 +30,7 @@ from skill_plugin.errors import (
 )
 from skill_plugin.store import forks, read_only_file
 from skill_plugin.store.tables import PREFIX, Table
+from skill_plugin.store.ways_back import is_damage, was_emptied, ways_back
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,10 @@ class Database:
 
     def _unavailable(self, exc: DBAPIError) -> StoreUnavailableError:
         reason = " ".join(str(exc.orig).split())
+        if is_damage(exc.orig):
+            return StoreUnavailableError(
+                f"the database {self.where} is damaged: {reason}; {ways_back(Path(self.path))}"
+            )
         return StoreUnavailableError(f"the database {self.where} cannot be used: {reason}; see skill-plugin doctor")
 
     @staticmethod
@@ -173,7 +178,11 @@ class Database:
             raise NoStoreError(f"there is no store at {path}; make one with: skill-plugin skills add")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            if was_emptied(path):
+                raise StoreUnavailableError(f"{path} is empty, and a store was here; {ways_back(path)}")
             refusal = read_only_file.refusal(path)
+        except StoreUnavailableError:
+            raise
         except OSError as exc:
             raise StoreUnavailableError(
                 f"{path} cannot be written: {exc.strerror}; choose another home folder"

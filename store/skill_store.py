@@ -247,6 +247,22 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         """Returns what `skill-plugin doctor` says of this namespace; never raises."""
         return Upkeep(self._partition).check()
 
+    def repair(self) -> dict[str, int]:
+        """Makes vectors that are missing or broken anew, and the index if it differs from SQL; returns what was done.
+
+        A text that was changed behind the store's back cannot be made again: `check` names it.
+
+        Raises:
+            EmbedderMismatchError: the namespace's vectors are another embedder's; see `reembed`.
+            StoreUnavailableError: the store cannot be written.
+        """
+        upkeep = Upkeep(self._partition)
+        done = upkeep.fix()
+        self._partition.notify()
+        if self._indexer is not None and not upkeep.index_is_sound():
+            done["index rebuilt"] = int(self.rebuild_index())
+        return done
+
     def erase(self, *, confirm: str) -> dict[str, int]:
         """Deletes the whole namespace for good, from SQL and from the index, and gives its room on disk back.
 
