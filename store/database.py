@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
@@ -17,6 +18,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
@@ -41,6 +43,12 @@ MIGRATION_LOCK = 0x534B494C4C  # "SKILL"
 
 VERSION_TABLE = f"{PREFIX}alembic_version"
 BUSY_SECONDS = 30
+
+POOL_SECONDS = 10.0
+"""How long a call waits for a connection of PostgreSQL's pool."""
+
+POOL_SIZE, WRITERS = 5, 10
+"""PostgreSQL's pool keeps five connections and has up to fifteen; writes have ten of them at most, so that search goes on."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -75,6 +83,13 @@ class Database:
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             self.read_only = self._check_file(parsed.database, create=create) if self.is_sqlite else None
             self.engine = create_engine(parsed, **_engine_options(parsed, read_only=self.read_only is not None))
+            self._turns = None
+            self._watched = parsed.get_driver_name() == "psycopg"
+            if self._watched:
+                from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+
+                postgres.watch(self.engine)
+                self._turns = threading.BoundedSemaphore(WRITERS)
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
                 f"{url!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
@@ -116,6 +131,8 @@ class Database:
     def after_fork(self) -> None:
         """Drops the parent's connections in a fork without closing them, which would let go of SQLite's locks."""
         self.engine.dispose(close=False)
+        if self._turns is not None:
+            self._turns = threading.BoundedSemaphore(WRITERS)  # the parent's writers are not the child's
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -125,11 +142,12 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, *, wait: bool = True) -> Iterator[Session]:
+    def write(self, *, wait: bool = True, bulk: bool = False) -> Iterator[Session]:
         """Opens a session that is one transaction: committed at the end, rolled back on any error.
 
         Args:
             wait: Off, SQLite gives up at once if another process writes (`StoreUnavailableError`).
+            bulk: Its statements may take long: PostgreSQL's deadlines are lifted.
         """
         self._check_same_file()
         if self.read_only is not None:
@@ -137,8 +155,33 @@ class Database:
                 f"{self.path} is open for reading only, because it cannot be written: {self.read_only}; use a copy that can be"
             )
         engine = self.engine.execution_options(write=True, wait=wait)
-        with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with self._turn(), self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+            if bulk:
+                self._lift_deadlines(session.connection())
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits until there is a connection to write with; on PostgreSQL some are left to those who read."""
+        turns = self._turns
+        if turns is None:
+            yield
+            return
+        if not turns.acquire(timeout=POOL_SECONDS):
+            raise StoreUnavailableError(
+                f"the database {self.where} cannot be written: {WRITERS} writes of this process have waited for {POOL_SECONDS:g} s; "
+                "try again, and look for a transaction that holds a lock"
+            )
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def _lift_deadlines(self, connection: Connection) -> None:
+        if self._watched:
+            from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+
+            postgres.be_patient(connection)
 
     def vacuum(self) -> None:
         """Overwrites what was deleted, and gives its room back. PostgreSQL does so by itself in its own time."""
@@ -159,6 +202,10 @@ class Database:
             raise  # our own mistake, not the database's state
         except DBAPIError as exc:
             raise self._unavailable(exc) from exc
+        except PoolTimeoutError as exc:
+            raise StoreUnavailableError(
+                f"the database {self.where} cannot be used: no connection of this process was free for {POOL_SECONDS:g} s; try again"
+            ) from exc
 
     def _unavailable(self, exc: DBAPIError) -> StoreUnavailableError:
         reason = " ".join(str(exc.orig).split())
@@ -220,6 +267,7 @@ class Database:
         # that is killed in the middle leaves the old schema.
         with self.engine.execution_options(write=True).begin() as connection:
             if not self.is_sqlite:
+                self._lift_deadlines(connection)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             current = schema_revision(connection)
             if current not in (None, HEAD) and self.is_sqlite:
@@ -325,7 +373,7 @@ def _engine_options(url: URL, *, read_only: bool) -> dict[str, Any]:
         return {"creator": lambda: read_only_file.connect(path, timeout=BUSY_SECONDS)}
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
-    return {"pool_pre_ping": True}
+    return {"pool_timeout": POOL_SECONDS, "pool_size": POOL_SIZE, "max_overflow": WRITERS}
 
 
 def _tune_sqlite(engine: Engine, *, read_only: bool) -> None:

@@ -30,7 +30,7 @@ from skill_plugin.store.tables import PREFIX, EmbeddingRow, NamespaceRow, SkillR
 from skill_plugin.store.vectors import is_live, is_unit, to_bytes, unit_vector
 from skill_plugin.store.ways_back import ways_back
 
-CHECK_SECONDS = 60.0
+CHECK_SECONDS, REBUILD_SECONDS = 60.0, 120.0
 _BATCH = 64
 _NAMED = 5
 """Broken rows that a check names."""
@@ -48,8 +48,8 @@ class Check:
 class Upkeep(Part):
     """Looks after one namespace."""
 
-    def check(self) -> list[Check]:
-        """Runs every check. None raises, or changes anything but a lagging index."""
+    def check(self, *, fix: bool = False) -> list[Check]:
+        """Runs every check. None raises; without `fix` none changes anything but a lagging index."""
         checks: dict[str, Callable[[], tuple[bool, str]]] = {
             "database": self._check_database,
             "skills": self._check_skills,
@@ -59,6 +59,8 @@ class Upkeep(Part):
             "items": self._check_items,
             "checkpoint": self._check_checkpoint,
         }
+        if fix:
+            checks = {"repair": self._repair, **checks}
         return [Check(name, *_safely(check)) for name, check in checks.items()]
 
     def reembed(self) -> int:
@@ -98,12 +100,16 @@ class Upkeep(Part):
                 mark_changed(session, namespace, ids)
         return done
 
-    def fix(self) -> dict[str, int]:
-        """Repairs what can be made anew: vectors that are missing or broken; returns how many of each there were.
+    def _repair(self) -> tuple[bool, str]:
+        """Makes vectors that are missing or broken anew, and then the index if it differs."""
+        done = self._repair_vectors()
+        self._partition.notify()
+        indexer = self._partition.indexer
+        if indexer is not None and not _safely(self._check_index)[0]:
+            done["index rebuilt" if indexer.rebuild(REBUILD_SECONDS) else "index not rebuilt"] = 1
+        return True, "; ".join(f"{what}: {count}" for what, count in done.items()) or "nothing to repair"
 
-        Raises:
-            EmbedderMismatchError: the namespace's vectors are another embedder's.
-        """
+    def _repair_vectors(self) -> dict[str, int]:
         signature, namespace = self._partition.vectors.signature, self._namespace
         with self._partition.read() as session:
             space = session.get(NamespaceRow, namespace)
@@ -129,7 +135,8 @@ class Upkeep(Part):
             ids = session.exec(select(SkillRow.id).where(SkillRow.namespace == namespace)).all()
             mark_changed(session, namespace, ids)
             experience_rows.mark_all_changed(session, namespace)
-        return {f"broken {name} vectors": count for name, count in broken.items() if count} | {"vectors made": made}
+        made_anew = {"vectors made": made} if made else {}
+        return {f"broken {name} vectors": count for name, count in broken.items() if count} | made_anew
 
     def _unembedded(self, signature: str) -> list[SkillVersionRow]:
         with self._partition.read() as session:
@@ -267,10 +274,6 @@ class Upkeep(Part):
             return True, f"{index.place}: {reason}"
         return _compare(indexer, index.place)
 
-    def index_is_sound(self) -> bool:
-        """Returns whether the check of the index finds nothing."""
-        return _safely(self._check_index)[0]
-
     def _check_items(self) -> tuple[bool, str]:
         wanted = len(self._unembedded_items(signature)) if (signature := self._signature()) is not None else 0
         with self._partition.read() as session:
@@ -327,7 +330,7 @@ def _safely(check: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
 def _compare(indexer: Indexer, place: str) -> tuple[bool, str]:
     try:
         agreement = indexer.compare()
-        if agreement.wrong:  # somebody may have written in between
+        if agreement.wrong or agreement.found < agreement.canaries:  # somebody may have written in between
             indexer.wait(CHECK_SECONDS)
             agreement = indexer.compare()
     except WorkerError as exc:

@@ -137,7 +137,7 @@ def load(database: Database, path: str | Path, *, namespace: str | None = None) 
     """
     counts: dict[str, int] = {}
     try:
-        with database.write() as session:
+        with database.write(bulk=True) as session:
             new = _New(RowCheck(session, namespace))
             for name, row in _lines(path):
                 if _take(session, name, row, new):

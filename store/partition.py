@@ -80,7 +80,7 @@ class Partition:
         """Deletes every row of the namespace, and its index; returns how many rows, by table."""
         if self.indexer is not None:
             self.indexer.drop()
-        with self.database.write() as session:
+        with self.database.write(bulk=True) as session:
             namespaces.lock(session, self.namespace)
             counts = namespaces.erase(session, self.namespace)
         self._exists = False

@@ -243,25 +243,14 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         self._partition.notify()
         return embedded
 
-    def check(self) -> list[Check]:
-        """Returns what `skill-plugin doctor` says of this namespace; never raises."""
-        return Upkeep(self._partition).check()
+    def check(self, *, fix: bool = False) -> list[Check]:
+        """Returns what `skill-plugin doctor` says of this namespace; never raises.
 
-    def repair(self) -> dict[str, int]:
-        """Makes vectors that are missing or broken anew, and the index if it differs from SQL; returns what was done.
-
-        A text that was changed behind the store's back cannot be made again: `check` names it.
-
-        Raises:
-            EmbedderMismatchError: the namespace's vectors are another embedder's; see `reembed`.
-            StoreUnavailableError: the store cannot be written.
+        Args:
+            fix: First make missing and broken vectors anew, and an index that differs from SQL. A text that was changed behind the
+                store's back cannot be made again.
         """
-        upkeep = Upkeep(self._partition)
-        done = upkeep.fix()
-        self._partition.notify()
-        if self._indexer is not None and not upkeep.index_is_sound():
-            done["index rebuilt"] = int(self.rebuild_index())
-        return done
+        return Upkeep(self._partition).check(fix=fix)
 
     def erase(self, *, confirm: str) -> dict[str, int]:
         """Deletes the whole namespace for good, from SQL and from the index, and gives its room on disk back.

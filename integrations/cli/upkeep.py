@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import note, out, print_json, print_table
+from skill_plugin.integrations.cli.console import out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json
 from skill_plugin.integrations.cli.texts import as_file
 from skill_plugin.integrations.wiring import open_store
@@ -23,11 +23,8 @@ def doctor(
 ) -> None:
     """Check the store; ends with status 1 if something is wrong."""
     with open_store(settings, create=False, check_embedder=False) as store:
-        done = store.repair() if fix else {}
-        checks = store.check()
+        checks = store.check(fix=fix)
         where = store.database.where
-    if fix:
-        note("; ".join(f"{what}: {count}" for what, count in done.items()) or "nothing to repair: the store is empty")
     if as_json:
         print_json([asdict(check) for check in checks])
     else:

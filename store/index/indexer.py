@@ -20,6 +20,7 @@ from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.worker import WorkerError
 from skill_plugin.store.locks import Owner
 from skill_plugin.store.tables import NamespaceRow
+from skill_plugin.store.vectors import Entry
 
 logger = logging.getLogger(__name__)
 
@@ -312,9 +313,13 @@ class Indexer:
             found = 0
             for entry in entries:
                 ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(expected)), signature=signature)
-                same = outbox.entries(session, self._index.namespace, signature, ids[:1])
-                found += entry.skill_id in ids or any(float(one.vector @ entry.vector) > SAME for one in same)
+                found += entry.skill_id in ids or self._has_same(entry, ids, signature)
         return found, len(entries)
+
+    def _has_same(self, entry: Entry, ids: list[str], signature: str) -> bool:
+        with self._database.read() as session:  # as it is now: the index may be newer than the sample
+            near = outbox.entries(session, self._index.namespace, signature, ids)
+        return any(float(one.vector @ entry.vector) > SAME for one in near)
 
     def _failed(self, exc: WorkerError) -> None:
         """Tries again, later each time; a folder that failed twice in a row is put aside once."""
