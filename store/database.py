@@ -6,7 +6,6 @@ lock into a write lock, so two writers that began as readers would fail at once 
 
 import logging
 import os
-import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +29,14 @@ from skill_plugin.errors import (
     SchemaTooNewError,
     StoreUnavailableError,
 )
+from skill_plugin.secrets_found import Redactor
 from skill_plugin.store import forks, read_only_file
+from skill_plugin.store.location import DATABASE_FILE
+from skill_plugin.store.private_files import make_private
+from skill_plugin.store.stored_texts import Redaction, without_unstorable
 from skill_plugin.store.tables import PREFIX, Table
 from skill_plugin.store.ways_back import is_damage, was_emptied, ways_back
+from skill_plugin.url_passwords import masked
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +53,6 @@ POOL_SECONDS = 10.0
 
 POOL_SIZE, WRITERS = 5, 10
 """PostgreSQL's pool keeps five connections and has up to fifteen; writes have ten of them at most, so that search goes on."""
-
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -69,6 +71,7 @@ class Database:
     Args:
         url: A SQLAlchemy URL, `sqlite:///...` or `postgresql+psycopg://...`.
         create: Make the database if it is not there.
+        redactor: Takes secrets out of what is written; by default those that `Redactor` knows.
 
     Raises:
         StoreUnavailableError: it cannot be opened, or is not there and `create` is off.
@@ -77,7 +80,7 @@ class Database:
         MissingExtraError: the driver is not installed.
     """
 
-    def __init__(self, url: str | URL, *, create: bool = True) -> None:
+    def __init__(self, url: str | URL, *, create: bool = True, redactor: Redactor | None = None) -> None:
         try:
             parsed = _with_driver(make_url(url))
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -92,11 +95,11 @@ class Database:
                 self._turns = threading.BoundedSemaphore(WRITERS)
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
-                f"{url!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
+                f"{str(url)!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
             ) from exc
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
-        self.where = parsed.render_as_string(hide_password=True)
+        self.where = masked(parsed.render_as_string(hide_password=True))
         self._reading = (
             self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
         )
@@ -104,7 +107,9 @@ class Database:
         if self.is_sqlite:
             _tune_sqlite(self.engine, read_only=self.read_only is not None)
         self._closed = False
-        event.listen(self.engine, "before_cursor_execute", _storable, retval=True)
+        event.listen(self.engine, "before_cursor_execute", without_unstorable, retval=True)
+        self.redactor = redactor or Redactor()
+        event.listen(self.engine, "before_execute", Redaction(self.redactor), retval=True)
         event.listen(self.engine, "checkin", self._given_back)
         try:
             with forks.no_fork():
@@ -156,6 +161,7 @@ class Database:
             )
         engine = self.engine.execution_options(write=True, wait=wait)
         with self._turn(), self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+            session.info["redactor"] = self.redactor
             if bulk:
                 self._lift_deadlines(session.connection())
             yield session
@@ -224,9 +230,9 @@ class Database:
         if not create and not path.exists():
             raise NoStoreError(f"there is no store at {path}; make one with: skill-plugin skills add")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             if was_emptied(path):
                 raise StoreUnavailableError(f"{path} is empty, and a store was here; {ways_back(path)}")
+            make_private(path, is_home=path.name == DATABASE_FILE)
             refusal = read_only_file.refusal(path)
         except StoreUnavailableError:
             raise
@@ -281,7 +287,7 @@ class Database:
             return
         try:
             with whole_file(copy) as unfinished:
-                unfinished.unlink(missing_ok=True)  # of a process that was killed
+                make_private(unfinished, is_home=False)
                 with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(unfinished)) as target:
                     source.backup(target)
         except (OSError, sqlite3.Error) as exc:
@@ -325,11 +331,6 @@ def insert_all_if_absent(session: Session, table: type[Table], rows: Sequence[Ma
         connection.execute(_insert_or_ignore(table, connection.dialect.name), [dict(row) for row in rows])
 
 
-def storable(text: str) -> str:
-    """Returns a text as it will be read back; see `_storable`."""
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
 @lru_cache
 def _insert_or_ignore(table: type[Table], dialect: str) -> Insert:
     """Builds a table's insert, once: building a statement costs more than running it."""
@@ -346,25 +347,6 @@ def _with_driver(url: URL) -> URL:
     if backend not in ("sqlite", "postgresql"):
         raise ConfigurationError(f"a store cannot be in {backend}; use sqlite:///FILE or postgresql+psycopg://...")
     return url
-
-
-def _storable(*arguments: Any) -> tuple[str, Any]:
-    """Replaces in every text what PostgreSQL or UTF-8 has no place for: NUL, and halves of surrogate pairs.
-
-    Answers and feedback come from models and tools; one such character must not cost a run, nor mean one thing on SQLite
-    and another on PostgreSQL.
-    """
-    _, _, statement, parameters, _, _ = arguments
-    rows_of_many = isinstance(parameters, list)
-    return statement, [_clean(row) for row in parameters] if rows_of_many else _clean(parameters)
-
-
-def _clean(row: Any) -> Any:
-    values = row.values() if isinstance(row, dict) else row
-    if not any(isinstance(value, str) and _UNSTORABLE.search(value) for value in values):
-        return row
-    made = [_UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else value for value in values]
-    return dict(zip(row, made, strict=True)) if isinstance(row, dict) else tuple(made)
 
 
 def _engine_options(url: URL, *, read_only: bool) -> dict[str, Any]:

@@ -267,12 +267,12 @@ class Upkeep(Part):
             return True, "nothing to index yet"
         caught_up = indexer.wait(CHECK_SECONDS)
         if not indexer.owned and not index.is_server:
-            return True, f"{index.place}: {index.problem}; search uses the vectors in SQL"
+            return True, f"{index.shown}: {index.problem}; search uses the vectors in SQL"
         if index.problem is not None or not caught_up:
-            return False, f"{index.place}: {index.problem or 'behind'}; run skill-plugin reindex"
+            return False, f"{index.shown}: {index.problem or 'behind'}; run skill-plugin reindex"
         if reason := index.declined.get(signature):
-            return True, f"{index.place}: {reason}"
-        return _compare(indexer, index.place)
+            return True, f"{index.shown}: {reason}"
+        return _compare(indexer, index.shown)
 
     def _check_items(self) -> tuple[bool, str]:
         wanted = len(self._unembedded_items(signature)) if (signature := self._signature()) is not None else 0

@@ -108,6 +108,7 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
         raise StoreError(f"{str(place)!r} exists; choose another name, or remove it")
     try:
         with whole_file(place, parents=False) as unfinished:
+            unfinished.touch(mode=0o600)
             with gzip.open(unfinished, "wt", encoding="utf-8") as file, database.read() as session:
                 file.write(f"{json.dumps({'format': FORMAT, 'schema': HEAD, 'namespace': namespace})}\n")
                 for table in TABLES:

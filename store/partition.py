@@ -46,9 +46,9 @@ class Partition:
         return self.database.read()
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
+    def write(self, *, bulk: bool = False) -> Iterator[Session]:
         """Opens one transaction in the namespace, made if need be; then tells the indexer if entries have changed."""
-        with self.database.write() as session:
+        with self.database.write(bulk=bulk) as session:
             if not self._exists:
                 namespaces.ensure(session, self.namespace)
             namespaces.lock(session, self.namespace)

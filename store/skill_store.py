@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -10,6 +11,7 @@ from skill_plugin import embedders
 from skill_plugin.errors import ConfigurationError, NamespaceError, StoreError, VerifierError
 from skill_plugin.notebook import html_table
 from skill_plugin.records import Verdict
+from skill_plugin.secrets_found import Redact, Redactor
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.registry import Checkpoints
@@ -123,6 +125,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         capacity: int = CAPACITY,
         create: bool = True,
         check_embedder: bool = True,
+        redact: Redact = True,
+        redact_patterns: Mapping[str, str] | None = None,
     ) -> Self:
         """Opens a store, making it if it does not exist. One whose file cannot be written is opened for reading, without an index.
 
@@ -136,6 +140,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             capacity: Live skills that the namespace may hold.
             create: Make a store or a namespace that does not exist; off, both are errors.
             check_embedder: Refuse another embedder than the namespace's; off for `reembed`.
+            redact: Put `[redacted:KIND]` in place of secrets in what is recorded; `"all"` also of e-mail addresses and telephone numbers.
+            redact_patterns: Regular expressions of your own to redact, by their kind.
 
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
@@ -146,7 +152,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         namespaces.check_namespace(namespace)
         made = embedders.load(embedder)
         url, folder = places(location)
-        database = Database(url, create=create)
+        database = Database(url, create=create, redactor=Redactor(redact, redact_patterns))
         index = indexer = None
         if chroma is not False and database.read_only is None:
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
@@ -179,7 +185,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             raise ConfigurationError(
                 f"{settings.database!r} is not a SQL URL; use sqlite:///FILE or postgresql+psycopg://..."
             )
-        return cls.open(
+        store = cls.open(
             settings.database or settings.home,
             namespace=settings.namespace,
             embedder=settings.embedder,
@@ -187,7 +193,12 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             capacity=settings.capacity,
             create=create,
             check_embedder=check_embedder,
+            redact=settings.redact,
+            redact_patterns=settings.redact_patterns,
         )
+        if settings.retention_days is not None and store.database.read_only is None:
+            store.runs.empty_old(settings.retention_days)
+        return store
 
     def record_outcome(self, run_id: str, reward: float, feedback: str | None = "") -> bool:
         """Takes feedback on a run that came later; returns False if the same feedback exists.

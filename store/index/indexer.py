@@ -273,7 +273,7 @@ class Indexer:
         if found < sample and self._index.marked_alike(signature=signature) != len(live):
             logger.warning(
                 "the Chroma index at %s finds %d of %d skills by their own vectors; building it anew",
-                self._index.place,
+                self._index.shown,
                 found,
                 sample,
             )
