@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Executable, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -30,9 +30,10 @@ from skill_plugin.errors import (
     StoreUnavailableError,
 )
 from skill_plugin.secrets_found import Redactor
-from skill_plugin.store import forks, read_only_file
+from skill_plugin.store import forks, read_only_file, reserve
 from skill_plugin.store.location import DATABASE_FILE
 from skill_plugin.store.private_files import make_private
+from skill_plugin.store.sqlite_connections import BUSY_SECONDS, tune
 from skill_plugin.store.stored_texts import Redaction, without_unstorable
 from skill_plugin.store.tables import PREFIX, Table
 from skill_plugin.store.ways_back import is_damage, was_emptied, ways_back
@@ -46,21 +47,12 @@ HEAD = "0007"
 MIGRATION_LOCK = 0x534B494C4C  # "SKILL"
 
 VERSION_TABLE = f"{PREFIX}alembic_version"
-BUSY_SECONDS = 30
 
 POOL_SECONDS = 10.0
 """How long a call waits for a connection of PostgreSQL's pool."""
 
 POOL_SIZE, WRITERS = 5, 10
 """PostgreSQL's pool keeps five connections and has up to fifteen; writes have ten of them at most, so that search goes on."""
-
-_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",  # no acknowledged write is lost when the power goes; a commit is nothing beside an LLM call
-    "foreign_keys=ON",
-    f"busy_timeout={BUSY_SECONDS * 1000}",
-    "temp_store=MEMORY",
-)
 
 
 class Database:
@@ -85,14 +77,12 @@ class Database:
             parsed = _with_driver(make_url(url))
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             self.read_only = self._check_file(parsed.database, create=create) if self.is_sqlite else None
-            self.engine = create_engine(parsed, **_engine_options(parsed, read_only=self.read_only is not None))
-            self._turns = None
+            self._url = parsed
             self._watched = parsed.get_driver_name() == "psycopg"
-            if self._watched:
-                from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
-
-                postgres.watch(self.engine)
-                self._turns = threading.BoundedSemaphore(WRITERS)
+            self._turns = threading.BoundedSemaphore(WRITERS) if self._watched else None
+            self._closed = False
+            self.redactor = redactor or Redactor()
+            self._make_engine()
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
                 f"{str(url)!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
@@ -100,20 +90,17 @@ class Database:
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
         self.where = masked(parsed.render_as_string(hide_password=True))
-        self._reading = (
-            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
-        )
         self.path = parsed.database or ""
-        if self.is_sqlite:
-            _tune_sqlite(self.engine, read_only=self.read_only is not None)
-        self._closed = False
-        event.listen(self.engine, "before_cursor_execute", without_unstorable, retval=True)
-        self.redactor = redactor or Redactor()
-        event.listen(self.engine, "before_execute", Redaction(self.redactor), retval=True)
-        event.listen(self.engine, "checkin", self._given_back)
+        self._is_full = False
         try:
             with forks.no_fork():
-                self._upgrade(create=create)
+                try:
+                    self._upgrade(create=create)
+                except DBAPIError as exc:
+                    if self.read_only is not None or not read_only_file.is_short_of_room(exc.orig):
+                        raise
+                    self._open_for_reading(str(exc.orig))
+                    self._upgrade(create=create)
         except DBAPIError as exc:
             self.engine.dispose()
             raise self._unavailable(exc) from exc
@@ -121,7 +108,38 @@ class Database:
             self.engine.dispose()
             raise
         self._file = _identity(self.path) if self.is_sqlite else None
+        if self.is_sqlite and self.read_only is None:
+            reserve.make(Path(self.path))
         forks.tell(self)
+
+    def _make_engine(self) -> None:
+        self.engine = create_engine(self._url, **_engine_options(self._url, read_only=self.read_only is not None))
+        self._reading = (
+            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+        if self.is_sqlite:
+            tune(self.engine, read_only=self.read_only is not None)
+        if self._watched:
+            from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+
+            postgres.watch(self.engine)
+        event.listen(self.engine, "before_cursor_execute", without_unstorable, retval=True)
+        event.listen(self.engine, "before_execute", Redaction(self.redactor), retval=True)
+        event.listen(self.engine, "checkin", self._given_back)
+
+    def _open_for_reading(self, why: str) -> None:
+        """Opens the file for reading where SQLite has no room for its own beside it."""
+        self.engine.dispose()
+        self.read_only, self._is_full = why, True
+        logger.warning("%s is open for reading only, because there is no room beside it: %s", self.path, why)
+        self._make_engine()
+
+    def make_room(self) -> None:
+        """Gives the reserve up if the disk is full, so that what makes room can write."""
+        if self.is_sqlite and reserve.free(Path(self.path)) and self._is_full:
+            self.engine.dispose()
+            self.read_only, self._is_full = None, False
+            self._make_engine()
 
     def close(self) -> None:
         self._closed = True
@@ -356,27 +374,3 @@ def _engine_options(url: URL, *, read_only: bool) -> dict[str, Any]:
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
     return {"pool_timeout": POOL_SECONDS, "pool_size": POOL_SIZE, "max_overflow": WRITERS}
-
-
-def _tune_sqlite(engine: Engine, *, read_only: bool) -> None:
-    pragmas = [pragma for pragma in _PRAGMAS if not (read_only and pragma.startswith(("journal_mode", "synchronous")))]
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-        # SQLite's own knows the letters a to z only.
-        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if options.get("wait", True):
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
-            return
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")

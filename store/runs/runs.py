@@ -131,7 +131,7 @@ class Runs(Part):
             )
         check_number("older_than", older_than or 0, AT_LEAST_0, whole=False)
         self.spool.flush()
-        with self._partition.write(bulk=True) as session:
+        with self._partition.write(bulk=True, frees=True) as session:
             if text is not None:
                 counts = forgetting.forget_text(session, self._namespace, text)
             elif older_than is not None:
