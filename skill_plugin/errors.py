@@ -29,14 +29,19 @@ error it replaces, so that `except LookupError` works. To add one: put it here, 
 with a message of that form; the command line prints it as one line.
 """
 
+from skill_plugin.url_passwords import masked
+
 LONGEST = 1000
 
 
 class SkillPluginError(Exception):
-    """Base of all errors of this library. A message is one line; a long value loses its middle, not the advice after it."""
+    """Base of all errors of this library.
+
+    A message is one line; a long value loses its middle, not the advice after it, and a URL its password.
+    """
 
     def __init__(self, message: object = "") -> None:
-        line = " ".join(str(message).splitlines())
+        line = masked(" ".join(str(message).splitlines()))
         half = LONGEST // 2
         super().__init__(line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}")
 

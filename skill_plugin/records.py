@@ -18,6 +18,7 @@ from skill_plugin.errors import InvalidTaskError, VerifierError
 from skill_plugin.notebook import html_table, html_text
 
 Status = Literal["staged", "live", "retired", "quarantined"]
+Trust = Literal["unvetted", "reviewed"]
 Author = Literal["human", "generator", "import"]
 Arm = Literal["skill", "control"]
 Split = Literal["train", "heldout"]

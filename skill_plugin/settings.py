@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -83,6 +83,12 @@ class Settings(BaseSettings):
     """Number of revisions that a task may cost."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """The token that callers of `skill-plugin serve --http` must send; never printed."""
+    redact: bool | Literal["all"] = True
+    """Put `[redacted:KIND]` in place of secrets in what is recorded; `all` also of e-mail addresses and telephone numbers."""
+    redact_patterns: dict[str, str] = Field(default_factory=dict)
+    """Regular expressions of your own to redact, by their kind."""
+    retention_days: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """Days after which the answers, feedback and errors of runs are emptied, when the store is opened; by default never."""
     debug: bool = False
     """Show a traceback for an unexpected error."""
 

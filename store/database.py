@@ -6,17 +6,18 @@ lock into a write lock, so two writers that began as readers would fail at once 
 
 import logging
 import os
-import re
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Executable, Insert, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Executable, Insert, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
@@ -28,8 +29,15 @@ from skill_plugin.errors import (
     SchemaTooNewError,
     StoreUnavailableError,
 )
-from skill_plugin.store import forks, read_only_file
+from skill_plugin.secrets_found import Redactor
+from skill_plugin.store import forks, read_only_file, reserve
+from skill_plugin.store.location import DATABASE_FILE
+from skill_plugin.store.private_files import make_private
+from skill_plugin.store.sqlite_connections import BUSY_SECONDS, tune
+from skill_plugin.store.stored_texts import Redaction, without_unstorable
 from skill_plugin.store.tables import PREFIX, Table
+from skill_plugin.store.ways_back import is_damage, was_emptied, ways_back
+from skill_plugin.url_passwords import masked
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +47,12 @@ HEAD = "0008"
 MIGRATION_LOCK = 0x534B494C4C  # "SKILL"
 
 VERSION_TABLE = f"{PREFIX}alembic_version"
-BUSY_SECONDS = 30
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+POOL_SECONDS = 10.0
+"""How long a call waits for a connection of PostgreSQL's pool."""
 
-_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",  # no acknowledged write is lost when the power goes; a commit is nothing beside an LLM call
-    "foreign_keys=ON",
-    f"busy_timeout={BUSY_SECONDS * 1000}",
-    "temp_store=MEMORY",
-)
+POOL_SIZE, WRITERS = 5, 10
+"""PostgreSQL's pool keeps five connections and has up to fifteen; writes have ten of them at most, so that search goes on."""
 
 
 class Database:
@@ -60,6 +63,7 @@ class Database:
     Args:
         url: A SQLAlchemy URL, `sqlite:///...` or `postgresql+psycopg://...`.
         create: Make the database if it is not there.
+        redactor: Takes secrets out of what is written; by default those that `Redactor` knows.
 
     Raises:
         StoreUnavailableError: it cannot be opened, or is not there and `create` is off.
@@ -68,31 +72,35 @@ class Database:
         MissingExtraError: the driver is not installed.
     """
 
-    def __init__(self, url: str | URL, *, create: bool = True) -> None:
+    def __init__(self, url: str | URL, *, create: bool = True, redactor: Redactor | None = None) -> None:
         try:
             parsed = _with_driver(make_url(url))
             self.is_sqlite = parsed.get_backend_name() == "sqlite"
             self.read_only = self._check_file(parsed.database, create=create) if self.is_sqlite else None
-            self.engine = create_engine(parsed, **_engine_options(parsed, read_only=self.read_only is not None))
+            self._url = parsed
+            self._watched = parsed.get_driver_name() == "psycopg"
+            self._turns = threading.BoundedSemaphore(WRITERS) if self._watched else None
+            self._closed = False
+            self.redactor = redactor or Redactor()
+            self._make_engine()
         except (ArgumentError, NoSuchModuleError) as exc:
             raise ConfigurationError(
-                f"{url!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
+                f"{str(url)!r} is not a SQL URL: {exc}; use sqlite:///FILE or postgresql+psycopg://..."
             ) from exc
         except ModuleNotFoundError as exc:
             raise MissingExtraError(f"the database {parsed.render_as_string(hide_password=True)}", "postgres") from exc
-        self.where = parsed.render_as_string(hide_password=True)
-        self._reading = (
-            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
-        )
+        self.where = masked(parsed.render_as_string(hide_password=True))
         self.path = parsed.database or ""
-        if self.is_sqlite:
-            _tune_sqlite(self.engine, read_only=self.read_only is not None)
-        self._closed = False
-        event.listen(self.engine, "before_cursor_execute", _storable, retval=True)
-        event.listen(self.engine, "checkin", self._given_back)
+        self._is_full = False
         try:
             with forks.no_fork():
-                self._upgrade(create=create)
+                try:
+                    self._upgrade(create=create)
+                except DBAPIError as exc:
+                    if self.read_only is not None or not read_only_file.is_short_of_room(exc.orig):
+                        raise
+                    self._open_for_reading(str(exc.orig))
+                    self._upgrade(create=create)
         except DBAPIError as exc:
             self.engine.dispose()
             raise self._unavailable(exc) from exc
@@ -100,7 +108,38 @@ class Database:
             self.engine.dispose()
             raise
         self._file = _identity(self.path) if self.is_sqlite else None
+        if self.is_sqlite and self.read_only is None:
+            reserve.make(Path(self.path))
         forks.tell(self)
+
+    def _make_engine(self) -> None:
+        self.engine = create_engine(self._url, **_engine_options(self._url, read_only=self.read_only is not None))
+        self._reading = (
+            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
+        if self.is_sqlite:
+            tune(self.engine, read_only=self.read_only is not None)
+        if self._watched:
+            from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+
+            postgres.watch(self.engine)
+        event.listen(self.engine, "before_cursor_execute", without_unstorable, retval=True)
+        event.listen(self.engine, "before_execute", Redaction(self.redactor), retval=True)
+        event.listen(self.engine, "checkin", self._given_back)
+
+    def _open_for_reading(self, why: str) -> None:
+        """Opens the file for reading where SQLite has no room for its own beside it."""
+        self.engine.dispose()
+        self.read_only, self._is_full = why, True
+        logger.warning("%s is open for reading only, because there is no room beside it: %s", self.path, why)
+        self._make_engine()
+
+    def make_room(self) -> None:
+        """Gives the reserve up if the disk is full, so that what makes room can write."""
+        if self.is_sqlite and reserve.free(Path(self.path)) and self._is_full:
+            self.engine.dispose()
+            self.read_only, self._is_full = None, False
+            self._make_engine()
 
     def close(self) -> None:
         self._closed = True
@@ -115,6 +154,8 @@ class Database:
     def after_fork(self) -> None:
         """Drops the parent's connections in a fork without closing them, which would let go of SQLite's locks."""
         self.engine.dispose(close=False)
+        if self._turns is not None:
+            self._turns = threading.BoundedSemaphore(WRITERS)  # the parent's writers are not the child's
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -124,11 +165,12 @@ class Database:
             yield session
 
     @contextmanager
-    def write(self, *, wait: bool = True) -> Iterator[Session]:
+    def write(self, *, wait: bool = True, bulk: bool = False) -> Iterator[Session]:
         """Opens a session that is one transaction: committed at the end, rolled back on any error.
 
         Args:
             wait: Off, SQLite gives up at once if another process writes (`StoreUnavailableError`).
+            bulk: Its statements may take long: PostgreSQL's deadlines are lifted.
         """
         self._check_same_file()
         if self.read_only is not None:
@@ -136,8 +178,34 @@ class Database:
                 f"{self.path} is open for reading only, because it cannot be written: {self.read_only}; use a copy that can be"
             )
         engine = self.engine.execution_options(write=True, wait=wait)
-        with self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with self._turn(), self.errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+            session.info["redactor"] = self.redactor
+            if bulk:
+                self._lift_deadlines(session.connection())
             yield session
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits until there is a connection to write with; on PostgreSQL some are left to those who read."""
+        turns = self._turns
+        if turns is None:
+            yield
+            return
+        if not turns.acquire(timeout=POOL_SECONDS):
+            raise StoreUnavailableError(
+                f"the database {self.where} cannot be written: {WRITERS} writes of this process have waited for {POOL_SECONDS:g} s; "
+                "try again, and look for a transaction that holds a lock"
+            )
+        try:
+            yield
+        finally:
+            turns.release()
+
+    def _lift_deadlines(self, connection: Connection) -> None:
+        if self._watched:
+            from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+
+            postgres.be_patient(connection)
 
     def vacuum(self) -> None:
         """Overwrites what was deleted, and gives its room back. PostgreSQL does so by itself in its own time."""
@@ -158,9 +226,17 @@ class Database:
             raise  # our own mistake, not the database's state
         except DBAPIError as exc:
             raise self._unavailable(exc) from exc
+        except PoolTimeoutError as exc:
+            raise StoreUnavailableError(
+                f"the database {self.where} cannot be used: no connection of this process was free for {POOL_SECONDS:g} s; try again"
+            ) from exc
 
     def _unavailable(self, exc: DBAPIError) -> StoreUnavailableError:
         reason = " ".join(str(exc.orig).split())
+        if is_damage(exc.orig):
+            return StoreUnavailableError(
+                f"the database {self.where} is damaged: {reason}; {ways_back(Path(self.path))}"
+            )
         return StoreUnavailableError(f"the database {self.where} cannot be used: {reason}; see skill-plugin doctor")
 
     @staticmethod
@@ -172,8 +248,12 @@ class Database:
         if not create and not path.exists():
             raise NoStoreError(f"there is no store at {path}; make one with: skill-plugin skills add")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if was_emptied(path):
+                raise StoreUnavailableError(f"{path} is empty, and a store was here; {ways_back(path)}")
+            make_private(path, is_home=path.name == DATABASE_FILE)
             refusal = read_only_file.refusal(path)
+        except StoreUnavailableError:
+            raise
         except OSError as exc:
             raise StoreUnavailableError(
                 f"{path} cannot be written: {exc.strerror}; choose another home folder"
@@ -211,6 +291,7 @@ class Database:
         # that is killed in the middle leaves the old schema.
         with self.engine.execution_options(write=True).begin() as connection:
             if not self.is_sqlite:
+                self._lift_deadlines(connection)
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             current = schema_revision(connection)
             if current not in (None, HEAD) and self.is_sqlite:
@@ -224,7 +305,7 @@ class Database:
             return
         try:
             with whole_file(copy) as unfinished:
-                unfinished.unlink(missing_ok=True)  # of a process that was killed
+                make_private(unfinished, is_home=False)
                 with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(unfinished)) as target:
                     source.backup(target)
         except (OSError, sqlite3.Error) as exc:
@@ -268,11 +349,6 @@ def insert_all_if_absent(session: Session, table: type[Table], rows: Sequence[Ma
         connection.execute(_insert_or_ignore(table, connection.dialect.name), [dict(row) for row in rows])
 
 
-def storable(text: str) -> str:
-    """Returns a text as it will be read back; see `_storable`."""
-    return _UNSTORABLE.sub("\ufffd", text)
-
-
 @lru_cache
 def _insert_or_ignore(table: type[Table], dialect: str) -> Insert:
     """Builds a table's insert, once: building a statement costs more than running it."""
@@ -291,53 +367,10 @@ def _with_driver(url: URL) -> URL:
     return url
 
 
-def _storable(*arguments: Any) -> tuple[str, Any]:
-    """Replaces in every text what PostgreSQL or UTF-8 has no place for: NUL, and halves of surrogate pairs.
-
-    Answers and feedback come from models and tools; one such character must not cost a run, nor mean one thing on SQLite
-    and another on PostgreSQL.
-    """
-    _, _, statement, parameters, _, _ = arguments
-    rows_of_many = isinstance(parameters, list)
-    return statement, [_clean(row) for row in parameters] if rows_of_many else _clean(parameters)
-
-
-def _clean(row: Any) -> Any:
-    values = row.values() if isinstance(row, dict) else row
-    if not any(isinstance(value, str) and _UNSTORABLE.search(value) for value in values):
-        return row
-    made = [_UNSTORABLE.sub("\ufffd", value) if isinstance(value, str) else value for value in values]
-    return dict(zip(row, made, strict=True)) if isinstance(row, dict) else tuple(made)
-
-
 def _engine_options(url: URL, *, read_only: bool) -> dict[str, Any]:
     if read_only:
         path = Path(str(url.database))
         return {"creator": lambda: read_only_file.connect(path, timeout=BUSY_SECONDS)}
     if url.get_backend_name() == "sqlite":
         return {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
-    return {"pool_pre_ping": True}
-
-
-def _tune_sqlite(engine: Engine, *, read_only: bool) -> None:
-    pragmas = [pragma for pragma in _PRAGMAS if not (read_only and pragma.startswith(("journal_mode", "synchronous")))]
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-        # SQLite's own knows the letters a to z only.
-        connection.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Connection) -> None:
-        options = connection.get_execution_options()
-        if options.get("wait", True):
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
-            return
-        connection.exec_driver_sql("PRAGMA busy_timeout=0")
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        finally:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    return {"pool_timeout": POOL_SECONDS, "pool_size": POOL_SIZE, "max_overflow": WRITERS}

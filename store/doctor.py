@@ -3,14 +3,17 @@
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from sqlalchemy import String, cast, func, text
-from sqlmodel import col, select
+from sqlalchemy import String, and_, cast, func, text
+from sqlalchemy import select as sa_select
+from sqlmodel import Session, col, select
 
-from skill_plugin.errors import SkillPluginError
+from skill_plugin.errors import InvalidSkillError, SkillPluginError
 from skill_plugin.models.adapter_files import verify_adapter
-from skill_plugin.skills.skill_md import parse
+from skill_plugin.records import sha256
+from skill_plugin.skills.skill_md import check_name, parse
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint
@@ -23,11 +26,14 @@ from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.partition import Part
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.languages import language_group
-from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow
-from skill_plugin.store.vectors import Vector, from_bytes, is_live, to_bytes, unit_vector
+from skill_plugin.store.tables import PREFIX, EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow, TaskEmbeddingRow
+from skill_plugin.store.vectors import is_live, is_unit, to_bytes, unit_vector
+from skill_plugin.store.ways_back import ways_back
 
-CHECK_SECONDS = 60.0
+CHECK_SECONDS, REBUILD_SECONDS = 60.0, 120.0
 _BATCH = 64
+_NAMED = 5
+"""Broken rows that a check names."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,8 @@ class Check:
 class Upkeep(Part):
     """Looks after one namespace."""
 
-    def check(self) -> list[Check]:
-        """Runs every check. None raises, or changes anything but a lagging index."""
+    def check(self, *, fix: bool = False) -> list[Check]:
+        """Runs every check. None raises; without `fix` none changes anything but a lagging index."""
         checks: dict[str, Callable[[], tuple[bool, str]]] = {
             "database": self._check_database,
             "skills": self._check_skills,
@@ -53,6 +59,8 @@ class Upkeep(Part):
             "items": self._check_items,
             "checkpoint": self._check_checkpoint,
         }
+        if fix:
+            checks = {"repair": self._repair, **checks}
         return [Check(name, *_safely(check)) for name, check in checks.items()]
 
     def reembed(self) -> int:
@@ -91,6 +99,44 @@ class Upkeep(Part):
                 ids = session.exec(select(SkillRow.id).where(SkillRow.namespace == namespace)).all()
                 mark_changed(session, namespace, ids)
         return done
+
+    def _repair(self) -> tuple[bool, str]:
+        """Makes vectors that are missing or broken anew, and then the index if it differs."""
+        done = self._repair_vectors()
+        self._partition.notify()
+        indexer = self._partition.indexer
+        if indexer is not None and not _safely(self._check_index)[0]:
+            done["index rebuilt" if indexer.rebuild(REBUILD_SECONDS) else "index not rebuilt"] = 1
+        return True, "; ".join(f"{what}: {count}" for what, count in done.items()) or "nothing to repair"
+
+    def _repair_vectors(self) -> dict[str, int]:
+        signature, namespace = self._partition.vectors.signature, self._namespace
+        with self._partition.read() as session:
+            space = session.get(NamespaceRow, namespace)
+        if space is None or space.signature is None:
+            return {}
+        namespaces.check_signature(namespace, space.signature, signature)
+        dimension = self._dimension(signature)
+        broken: dict[str, int] = {}
+        with self._partition.write() as session:
+            for table in (EmbeddingRow, TaskEmbeddingRow, ItemVectorRow):
+                columns = table.metadata.tables[str(table.__tablename__)]
+                of_ours = (columns.c.namespace == namespace) & (columns.c.signature == signature)
+                # An item is embedded as a whole, so all its vectors go with a broken one.
+                keys = [key for key in columns.primary_key.columns if key.name != "number" or table is EmbeddingRow]
+                rows = session.connection().execute(sa_select(*keys, columns.c.vector).where(of_ours)).all()
+                bad = {tuple(row[:-1]) for row in rows if not is_unit(row[-1], dimension)}
+                for values in bad:
+                    this = and_(*(key == value for key, value in zip(keys, values, strict=True)))
+                    session.connection().execute(columns.delete().where(this))
+                broken[str(table.__tablename__).removeprefix(PREFIX)] = len(bad)
+        made = self.reembed()
+        with self._partition.write() as session:
+            ids = session.exec(select(SkillRow.id).where(SkillRow.namespace == namespace)).all()
+            mark_changed(session, namespace, ids)
+            experience_rows.mark_all_changed(session, namespace)
+        made_anew = {"vectors made": made} if made else {}
+        return {f"broken {name} vectors": count for name, count in broken.items() if count} | made_anew
 
     def _unembedded(self, signature: str) -> list[SkillVersionRow]:
         with self._partition.read() as session:
@@ -150,6 +196,8 @@ class Upkeep(Part):
                 return True, f"{self._partition.database.where}, schema {revision}"
             verdict = session.connection().execute(text("PRAGMA quick_check")).scalar()
         detail = f"{self._partition.database.where}, schema {revision}, SQLite {sqlite3.sqlite_version}, quick_check {verdict}"
+        if verdict != "ok":
+            detail += f"; {ways_back(Path(self._partition.database.path))}"
         if (why := self._partition.database.read_only) is not None:
             detail += f", for reading only ({why})"
         return verdict == "ok", detail
@@ -158,7 +206,16 @@ class Upkeep(Part):
         with self._partition.read() as session:
             statement = select(SkillRow.status, func.count()).where(SkillRow.namespace == self._namespace)
             counts = dict(session.exec(statement.group_by(SkillRow.status)).all())
-        return True, ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet"
+            broken = _broken_skills(session, self._namespace)
+        detail = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet"
+        if broken:
+            named = ", ".join(f"{name} ({why})" for name, why in list(broken.items())[:_NAMED])
+            more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+            detail += (
+                f"; broken: {named}{more}; take them out of search (skill-plugin skills quarantine NAME), or bring the "
+            )
+            detail += "last export back into a new home"
+        return not broken, detail
 
     def _check_embedder(self) -> tuple[bool, str]:
         stored, own = self._signature(), self._partition.vectors.signature
@@ -183,13 +240,23 @@ class Upkeep(Part):
         )
 
     def _check_vectors(self) -> tuple[bool, str]:
-        with self._partition.read() as session:
-            live = select(func.count()).where(SkillRow.namespace == self._namespace, SkillRow.status == "live")
-            wanted = session.exec(live).one()
-        vectors = self._live_vectors()
-        bad = [skill_id for skill_id, vector in vectors if not abs(float(np.linalg.norm(vector)) - 1) < 1e-3]
-        detail = f"{len(vectors)} of {wanted} live skills have a vector, {len(bad)} of them broken"
-        return len(vectors) == wanted and not bad, detail
+        with self._partition.read() as session:  # one state: a skill that is written meanwhile has both or neither
+            live = select(SkillRow.id, SkillRow.name).where(
+                SkillRow.namespace == self._namespace, SkillRow.status == "live"
+            )
+            names: dict[str, str] = dict(session.exec(live).all())
+            space = session.get(NamespaceRow, self._namespace)
+            statement = select(SkillRow.id, EmbeddingRow.vector).where(
+                *is_live(self._namespace, (space and space.signature) or "")
+            )
+            vectors = dict(session.exec(statement).all())
+        dimension = self._dimension(space.signature if space else None)
+        bad = [names[one] for one, blob in vectors.items() if not is_unit(blob, dimension)]
+        detail = f"{len(vectors)} of {len(names)} live skills have a vector, {len(bad)} of them broken"
+        bad += [name for one, name in names.items() if one not in vectors]
+        if bad:
+            detail += f": {', '.join(sorted(bad)[:_NAMED])}; run: skill-plugin doctor --fix"
+        return not bad, detail
 
     def _check_index(self) -> tuple[bool, str]:
         """Compares entries, and asks for skills by their own vectors: a damaged index counts right and finds nothing."""
@@ -200,12 +267,12 @@ class Upkeep(Part):
             return True, "nothing to index yet"
         caught_up = indexer.wait(CHECK_SECONDS)
         if not indexer.owned and not index.is_server:
-            return True, f"{index.place}: {index.problem}; search uses the vectors in SQL"
+            return True, f"{index.shown}: {index.problem}; search uses the vectors in SQL"
         if index.problem is not None or not caught_up:
-            return False, f"{index.place}: {index.problem or 'behind'}; run skill-plugin reindex"
+            return False, f"{index.shown}: {index.problem or 'behind'}; run skill-plugin reindex"
         if reason := index.declined.get(signature):
-            return True, f"{index.place}: {reason}"
-        return _compare(indexer, index.place)
+            return True, f"{index.shown}: {reason}"
+        return _compare(indexer, index.shown)
 
     def _check_items(self) -> tuple[bool, str]:
         wanted = len(self._unembedded_items(signature)) if (signature := self._signature()) is not None else 0
@@ -226,13 +293,29 @@ class Upkeep(Part):
             row = session.get(NamespaceRow, self._namespace)
             return row.signature if row else None
 
-    def _live_vectors(self) -> list[tuple[str, Vector]]:
-        signature = self._signature()
-        if signature is None:
-            return []
-        with self._partition.read() as session:
-            statement = select(SkillRow.id, EmbeddingRow.vector).where(*is_live(self._namespace, signature))
-            return [(skill_id, from_bytes(blob)) for skill_id, blob in session.exec(statement)]
+    def _dimension(self, signature: str | None) -> int | None:
+        """Returns the dimension of the namespace's vectors, as the open embedder says it."""
+        own = self._partition.vectors
+        return len(own("a canary")) if signature == own.signature else None
+
+
+def _broken_skills(session: Session, namespace: str) -> dict[str, str]:
+    """Returns the skills whose name breaks the rules, or of whose texts one was changed since it was written, with the reason."""
+    broken = {}
+    for name in session.exec(select(SkillRow.name).where(SkillRow.namespace == namespace)).all():
+        try:
+            check_name(name)
+        except InvalidSkillError:
+            broken[repr(name[:40])] = "its name breaks the rules"
+    statement = (
+        select(SkillRow.name, SkillVersionRow.number, SkillVersionRow.text, SkillVersionRow.sha256)
+        .where(SkillRow.namespace == namespace, col(SkillVersionRow.skill_id) == col(SkillRow.id))
+        .execution_options(yield_per=1000)
+    )
+    for name, number, skill, digest in session.exec(statement):
+        if sha256(skill) != digest:
+            broken[f"{name[:40]}@{number}"] = "its text is not what was written"
+    return broken
 
 
 def _safely(check: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
@@ -240,12 +323,14 @@ def _safely(check: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
         return check()
     except SkillPluginError as exc:
         return False, str(exc)
+    except Exception as exc:  # noqa: BLE001 - whatever a broken row does, the other checks are wanted all the more
+        return False, " ".join(f"cannot be checked: {type(exc).__name__}: {exc}".split())[:500]
 
 
 def _compare(indexer: Indexer, place: str) -> tuple[bool, str]:
     try:
         agreement = indexer.compare()
-        if agreement.wrong:  # somebody may have written in between
+        if agreement.wrong or agreement.found < agreement.canaries:  # somebody may have written in between
             indexer.wait(CHECK_SECONDS)
             agreement = indexer.compare()
     except WorkerError as exc:

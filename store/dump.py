@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import Table as SQLTable
 from sqlalchemy import select
@@ -28,6 +28,7 @@ from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.database import HEAD, Database, insert_if_absent
+from skill_plugin.store.dump_rows import RowCheck
 from skill_plugin.store.index import outbox
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.search import experience_rows
@@ -91,6 +92,9 @@ _OWN: dict[type[Table], str] = {
 
 _CHUNK = 1000
 
+MAX_LINE = 128 * 2**20
+"""Bytes that one row may have."""
+
 _DAMAGED = (OSError, EOFError, AttributeError, LookupError, TypeError, ValueError, OverflowError, zlib.error)
 """The errors that a damaged file raises on its way from bytes to rows."""
 
@@ -107,6 +111,7 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
         raise StoreError(f"{str(place)!r} exists; choose another name, or remove it")
     try:
         with whole_file(place, parents=False) as unfinished:
+            unfinished.touch(mode=0o600)
             with gzip.open(unfinished, "wt", encoding="utf-8") as file, database.read() as session:
                 file.write(f"{json.dumps({'format': FORMAT, 'schema': HEAD, 'namespace': namespace})}\n")
                 for table in TABLES:
@@ -119,33 +124,44 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
     return counts
 
 
-def load(database: Database, path: str | Path, *, screen: Screen | None = None) -> dict[str, int]:
+def load(
+    database: Database, path: str | Path, *, namespace: str | None = None, screen: Screen | None = None
+) -> dict[str, int]:
     """Takes in what `dump` wrote, in one transaction; returns the number of new rows by table.
 
-    A row that exists stays as it is. A skill with a text that `screen` (by default all scanners) would not let in is quarantined.
+    A row that exists stays as it is. A skill with a text that `screen` (by default all scanners) would not let in is quarantined. The file is not trusted: each row must be one that a store would have written.
+
+    Args:
+        database: Takes the rows in.
+        path: The file.
+        namespace: The only namespace that its rows may name; None for any.
+        screen: The scanners.
 
     Raises:
-        StoreError: the file cannot be read, is not a dump, is of another schema, or holds a skill whose name another skill
-            has here; then nothing is taken in.
+        StoreError: the file cannot be read, is not a dump, is of another schema, holds a row that no store writes or that is
+            of another namespace, or a skill whose name another skill has here; then nothing is taken in.
         EmbedderMismatchError: a namespace exists with the vectors of another embedder; nothing is taken in.
     """
     counts: dict[str, int] = {}
     try:
-        with database.write() as session:
-            new = _New()
+        with database.write(bulk=True) as session:
+            new = _New(RowCheck(session, namespace))
             for name, row in _lines(path):
                 if _take(session, name, row, new):
                     counts[name] = counts.get(name, 0) + 1
+            new.check_live(session)
             crashpoint("load.middle")
-            for namespace, ids in new.skills.items():
+            for taken, ids in new.skills.items():
                 hold_loaded(session, screen or Screen(), ids)
-                outbox.mark_changed(session, namespace, ids)
-            for namespace in sorted(new.experience):
-                experience_rows.mark_all_changed(session, namespace)
+                outbox.mark_changed(session, taken, ids)
+            for taken in sorted(new.experience):
+                experience_rows.mark_all_changed(session, taken)
     except StoreError as exc:
         if isinstance(exc, StoreUnavailableError):
             raise
         raise type(exc)(f"{str(path)!r}: {exc}; nothing was taken in") from exc
+    except RecursionError as exc:
+        raise StoreError(f"{str(path)!r} cannot be read: its JSON is nested too deeply; nothing was taken in") from exc
     except (StatementError, *_DAMAGED) as exc:
         reason = getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
         raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
@@ -180,27 +196,42 @@ def _rows(session: Session, table: type[Table], namespace: str | None) -> Iterat
 
 
 def _lines(path: str | Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with gzip.open(Path(path), "rt", encoding="utf-8") as file:
-        header = json.loads(file.readline() or "null")
+    with gzip.open(Path(path), "rb") as file:
+        lines = iter(lambda: file.readline(MAX_LINE + 1), b"")
+        header = json.loads(_text(next(lines, b"null")))
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise StoreError("it is not a dump of a store; make one with: skill-plugin export")
         if header.get("schema") != HEAD:
             raise StoreError(
                 f"it has schema {header.get('schema')!r}, this release has {HEAD!r}; export it with this release"
             )
-        for line in file:
-            name, row = json.loads(line)
+        for line in lines:
+            name, row = json.loads(_text(line))
             yield name, row
+
+
+def _text(line: bytes) -> str:
+    if len(line) > MAX_LINE:
+        raise ValueError(f"a line has more than {MAX_LINE >> 20} MiB; a dump of a store has none so long")
+    return line.decode("utf-8")
 
 
 @dataclass
 class _New:
-    """The keys of a load whose further rows are wanted: skills by namespace, checkpoints, items, experience."""
+    """The check of a load, and the keys whose further rows are wanted: skills by namespace, checkpoints, items, experience."""
 
+    check: RowCheck
     skills: dict[str, list[str]] = field(default_factory=dict)
     checkpoints: set[tuple[str, str]] = field(default_factory=set)
     items: set[tuple[str, str, str]] = field(default_factory=set)
     experience: set[str] = field(default_factory=set)
+    live: dict[str, int] = field(default_factory=dict)
+
+    def check_live(self, session: Session) -> None:
+        """Checks that the live version of every new skill came with it."""
+        for skill_id, number in self.live.items():
+            if session.get(SkillVersionRow, (skill_id, number)) is None:
+                raise StoreError(f"version {number} of its skill {skill_id} is live, and is not in it")
 
 
 def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
@@ -208,7 +239,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
     table = _BY_NAME.get(name)
     if table is None:
         raise StoreError(f"it holds the unknown table {name!r}; it was written by another release")
-    typed = _typed(table, row)
+    typed = new.check.typed(table, row, _OWN.get(table))
     if (
         (table is EventRow and row["skill_id"] not in new.skills.get(row["namespace"], ()))
         or (table is CheckpointEventRow and (row["namespace"], row["checkpoint_id"]) not in new.checkpoints)
@@ -227,6 +258,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
     if table is SkillRow:
         if inserted:
             new.skills.setdefault(row["namespace"], []).append(row["id"])
+            new.live.update({} if row["live_version"] is None else {row["id"]: row["live_version"]})
         elif session.get(SkillRow, row["id"]) is None:
             raise DuplicateSkillError(
                 f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
@@ -240,22 +272,6 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
 
 def _item(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["namespace"], row["path"], row["key"]
-
-
-def _typed(table: type[Table], row: dict[str, Any]) -> dict[str, Any]:
-    """Converts a row's JSON values to the types of its columns. The dump is of the same schema, so it has them all."""
-    columns = _columns(table).c
-    if set(row) != set(columns.keys()) - {_OWN.get(table)}:
-        raise ValueError(f"a row of {table.__tablename__} has other columns")
-    return {key: _value(table.model_fields[key].annotation, value) for key, value in row.items()}
-
-
-def _value(annotation: Any, value: Any) -> Any:
-    # The field's own type: what a column says of its Python type differs between releases of SQLModel.
-    kinds = (annotation, *get_args(annotation))
-    if value is not None and datetime in kinds:
-        return datetime.fromisoformat(value)
-    return base64.b64decode(value) if value is not None and bytes in kinds else value
 
 
 def _columns(table: type[Table]) -> SQLTable:

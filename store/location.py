@@ -25,6 +25,11 @@ def places(location: str | Path | None) -> tuple[str | URL, Path]:
     return _url(path_given / DATABASE_FILE), path_given / INDEX_FOLDER
 
 
+def index_folder(database: Path) -> Path:
+    """Returns the index's folder of a database file."""
+    return database.parent / INDEX_FOLDER if database.name == DATABASE_FILE else _beside(database)
+
+
 def _file_in(url: str) -> str | None:
     """Returns the file that a SQLite URL names; None for one that cannot be read, which is said where it is opened."""
     try:

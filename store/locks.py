@@ -92,7 +92,7 @@ class FileOwner:
         if self._taken_by != os.getpid():
             if self._lock is not None:
                 self._inherited.append(self._lock)
-            self._lock = FileLock(self._path, timeout=0, is_singleton=self._shared, thread_local=False)
+            self._lock = FileLock(self._path, mode=0o600, timeout=0, is_singleton=self._shared, thread_local=False)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()

@@ -49,9 +49,16 @@ class Partition:
         return self.database.read()
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """Opens one transaction in the namespace, made if need be; then tells the indexer if entries have changed."""
-        with self.database.write() as session:
+    def write(self, *, bulk: bool = False, frees: bool = False) -> Iterator[Session]:
+        """Opens one transaction in the namespace, made if need be; then tells the indexer if entries have changed.
+
+        Args:
+            bulk: See `Database.write`.
+            frees: It is there to make room, so on a full disk it gets what is kept in reserve.
+        """
+        if frees:
+            self.database.make_room()
+        with self.database.write(bulk=bulk) as session:
             if not self._exists:
                 namespaces.ensure(session, self.namespace)
             namespaces.lock(session, self.namespace)
@@ -83,7 +90,8 @@ class Partition:
         """Deletes every row of the namespace, and its index; returns how many rows, by table."""
         if self.indexer is not None:
             self.indexer.drop()
-        with self.database.write() as session:
+        self.database.make_room()
+        with self.database.write(bulk=True) as session:
             namespaces.lock(session, self.namespace)
             counts = namespaces.erase(session, self.namespace)
         self._exists = False

@@ -22,6 +22,12 @@ def refusal(path: Path) -> OSError | None:
             return exc
 
 
+def is_short_of_room(exc: BaseException | None) -> bool:
+    """Returns whether SQLite could not make or write its own files beside a database."""
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+
+
 def connect(path: Path, *, timeout: float) -> sqlite3.Connection:
     """Opens a database for reading, whether or not SQLite may make its own files beside it.
 
@@ -35,7 +41,7 @@ def connect(path: Path, *, timeout: float) -> sqlite3.Connection:
         log = path.with_name(f"{path.name}-wal")
         if log.exists() and log.stat().st_size:
             raise StoreUnavailableError(
-                f"{path} cannot be read here: its last changes are in {log.name}; open it once where it can be written"
+                f"{path} cannot be read here: its last changes are in {log.name}; open it once where it can be written, and where there is room"
             ) from None
         return _opened(f"{uri}&immutable=1", timeout)  # nobody can write, so nobody has to be kept from it
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -12,6 +12,7 @@ from skill_plugin.errors import ConfigurationError, NamespaceError, StoreError, 
 from skill_plugin.notebook import html_table
 from skill_plugin.records import Verdict
 from skill_plugin.scanning.scanners import Scanner, Screen
+from skill_plugin.secrets_found import Redact, Redactor
 from skill_plugin.settings import Settings
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.registry import Checkpoints
@@ -126,6 +127,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         scanners: Sequence[str | Scanner] | None = None,
         create: bool = True,
         check_embedder: bool = True,
+        redact: Redact = True,
+        redact_patterns: Mapping[str, str] | None = None,
     ) -> Self:
         """Opens a store, making it if it does not exist. One whose file cannot be written is opened for reading, without an index.
 
@@ -141,6 +144,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
                 own and those of installed packages. An empty list looks at nothing.
             create: Make a store or a namespace that does not exist; off, both are errors.
             check_embedder: Refuse another embedder than the namespace's; off for `reembed`.
+            redact: Put `[redacted:KIND]` in place of secrets in what is recorded; `"all"` also of e-mail addresses and telephone numbers.
+            redact_patterns: Regular expressions of your own to redact, by their kind.
 
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
@@ -152,7 +157,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         screen = Screen(scanners)
         made = embedders.load(embedder)
         url, folder = places(location)
-        database = Database(url, create=create)
+        database = Database(url, create=create, redactor=Redactor(redact, redact_patterns))
         index = indexer = None
         if chroma is not False and database.read_only is None:
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
@@ -187,7 +192,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             raise ConfigurationError(
                 f"{settings.database!r} is not a SQL URL; use sqlite:///FILE or postgresql+psycopg://..."
             )
-        return cls.open(
+        store = cls.open(
             settings.database or settings.home,
             namespace=settings.namespace,
             embedder=settings.embedder,
@@ -196,7 +201,12 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             scanners=settings.scanners,
             create=create,
             check_embedder=check_embedder,
+            redact=settings.redact,
+            redact_patterns=settings.redact_patterns,
         )
+        if settings.retention_days is not None and store.database.read_only is None:
+            store.runs.empty_old(settings.retention_days)
+        return store
 
     def record_outcome(self, run_id: str, reward: float, feedback: str | None = "", *, source: str = "") -> bool:
         """Takes feedback on a run that came later; returns False if the same feedback exists.
@@ -270,9 +280,14 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         self._partition.notify()
         return embedded
 
-    def check(self) -> list[Check]:
-        """Returns what `skill-plugin doctor` says of this namespace; never raises."""
-        return Upkeep(self._partition).check()
+    def check(self, *, fix: bool = False) -> list[Check]:
+        """Returns what `skill-plugin doctor` says of this namespace; never raises.
+
+        Args:
+            fix: First make missing and broken vectors anew, and an index that differs from SQL. A text that was changed behind the
+                store's back cannot be made again.
+        """
+        return Upkeep(self._partition).check(fix=fix)
 
     def erase(self, *, confirm: str) -> dict[str, int]:
         """Deletes the whole namespace for good, from SQL and from the index, and gives its room on disk back.

@@ -67,6 +67,7 @@ command(app, "reindex")(upkeep.reindex)
 command(app, "migrate")(upkeep.migrate)
 command(app, "export")(upkeep.export)
 command(app, "import")(upkeep.import_store)
+command(app, "forget")(upkeep.forget)
 command(app, "erase")(upkeep.erase)
 
 

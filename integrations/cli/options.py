@@ -15,6 +15,7 @@ from skill_plugin.errors import SkillPluginError
 from skill_plugin.integrations.cli import progress
 from skill_plugin.integrations.cli.console import fail
 from skill_plugin.settings import ENV_PREFIX, Settings
+from skill_plugin.url_passwords import masked
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -103,7 +104,7 @@ def with_errors(call: Callable[[], None], *, home: Path | None = None) -> None:
     except Exception as exc:
         if _debugs(home):
             raise
-        reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:500]
+        reason = masked(" ".join(f"{type(exc).__name__}: {exc}".split())[:500])
         fail(f"{reason}; for a traceback set {ENV_PREFIX}DEBUG=1")
 
 

@@ -1,5 +1,6 @@
 """`skill-plugin doctor | reindex | migrate | export | import | erase`: the store as a whole."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -7,17 +8,23 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import out, print_json, print_table
+from skill_plugin.integrations.cli.console import note, out, print_json, print_table
 from skill_plugin.integrations.cli.options import Json
 from skill_plugin.integrations.cli.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 
 
-def doctor(settings: Settings, as_json: Json = False) -> None:
+def doctor(
+    settings: Settings,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="First make missing and broken vectors anew, and an index that differs.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check the store; ends with status 1 if something is wrong."""
     with open_store(settings, create=False, check_embedder=False) as store:
-        checks = store.check()
+        checks = store.check(fix=fix)
         where = store.database.where
     if as_json:
         print_json([asdict(check) for check in checks])
@@ -87,15 +94,48 @@ def import_store(
         Path,
         typer.Argument(help="A file that `skill-plugin export` wrote, or - for standard input.", show_default=False),
     ],
+    everything: Annotated[bool, typer.Option("--all", help="Every namespace in it, not only this one.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take in a whole store; rows that exist stay as they are, and what the scanner would not let in is quarantined."""
+    """Take in a whole store; rows that exist stay as they are, one that no store writes refuses the file, and what the scanner would not
+    let in is quarantined.
+    """
     from skill_plugin.scanning.scanners import Screen  # noqa: PLC0415
     from skill_plugin.store.dump import load  # noqa: PLC0415
 
     with as_file(path) as source, open_store(settings, create=True, check_embedder=False) as store:
-        counts = load(store.database, source, screen=Screen(settings.scanners))
+        namespace = None if everything else store.namespace
+        counts = load(store.database, source, namespace=namespace, screen=Screen(settings.scanners))
     _counted(f"imported from {path}", counts, as_json=as_json)
+
+
+def forget(
+    settings: Settings,
+    run: Annotated[str | None, typer.Option(help="A run's id: all that it recorded.", show_default=False)] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="A text, wherever it stands; - reads it from standard input, out of sight.", show_default=False
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Every run imported from there, by its name or its beginning.", show_default=False),
+    ] = None,
+    older_than: Annotated[
+        float | None, typer.Option(help="The texts of runs that are so many days old.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Forget a run, a source, a text or old texts for good, so that nothing is left in the database and its log."""
+    if text == "-":
+        text = sys.stdin.read().rstrip("\n")
+    with open_store(settings, create=False, index=False, check_embedder=False) as store:
+        counts = store.runs.forget(run=run, text=text, source=source, older_than=older_than)
+        copies = sorted(Path(store.database.path).parent.glob(f"{Path(store.database.path).name}.before-*"))
+    if copies:
+        note(f"not reached: {copies[-1]}, the copy that a migration made; delete it if it is not needed")
+    _counted("forgot", counts, as_json=as_json)
 
 
 def erase(

@@ -4,6 +4,7 @@ Nothing falls back to the hashing embedder: it matches words, not meaning, and a
 would retrieve badly and never say why.
 """
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ __all__ = [
     "LangChainEmbedder",
     "MiniLMEmbedder",
     "SentenceTransformersEmbedder",
+    "dimension",
     "load",
 ]
 
@@ -30,6 +32,7 @@ EMBEDDERS: dict[str, Callable[..., Embedder]] = {
     "sentence-transformers": SentenceTransformersEmbedder,
     "hashing": HashingEmbedder,
 }
+_DIMENSIONS = re.compile(r"hashing-(?P<own>[1-9][0-9]{0,4}):|(?P<minilm>all-MiniLM-L6-v2)@")
 TAKE_A_MODEL = ("minilm", "sentence-transformers")
 
 
@@ -57,3 +60,9 @@ def load(embedder: "str | Embedder | Embeddings") -> Embedder:
         f"{type(embedder).__name__} is not an embedder; pass a name, a LangChain Embeddings, or an object with a signature "
         "and embed(texts)"
     )
+
+
+def dimension(signature: str) -> int | None:
+    """Returns the dimension of the vectors with this signature, as far as the signature says it; loads no model."""
+    found = _DIMENSIONS.match(signature)
+    return None if found is None else 384 if found["minilm"] else int(found["own"])

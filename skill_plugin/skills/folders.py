@@ -17,6 +17,7 @@ from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills import skill_files
 from skill_plugin.skills.archives import ARCHIVES, read_archive
 from skill_plugin.skills.skill_files import SKILL_FILE, FolderContent
+from skill_plugin.skills.skill_md import check_name
 from skill_plugin.skills.walk import Walk
 
 _DAMAGED = (
@@ -75,9 +76,11 @@ def write_skills(path: str | Path, texts: Mapping[str, str], *, replace: bool = 
     """Writes `name/SKILL.md` for each text, into a folder or, by its ending, a .zip.
 
     Raises:
-        InvalidSkillError: it cannot be written, or, without `replace`, something of that name exists.
+        InvalidSkillError: it cannot be written, a name breaks the rules, or, without `replace`, something of that name exists.
     """
     place = Path(path).expanduser()
+    for name in texts:  # wherever they come from: a name becomes a path here
+        check_name(name)
     try:
         if place.suffix == ".zip":
             if place.exists() and not replace:

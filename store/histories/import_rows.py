@@ -9,9 +9,10 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.histories.records import Episode, EpisodeRevision, EpisodeRollout, made_id
 from skill_plugin.records import Rollout, split_ref
-from skill_plugin.store.database import insert_all_if_absent, storable
+from skill_plugin.store.database import insert_all_if_absent
 from skill_plugin.store.histories.later import TRIED, as_evidence
 from skill_plugin.store.runs.outcomes import task_values
+from skill_plugin.store.stored_texts import storable
 from skill_plugin.store.tables import (
     EventRow,
     RevisionRow,
@@ -58,7 +59,7 @@ def take(session: Session, namespace: str, episodes: Sequence[Episode]) -> Impor
         for attempt in episode.rollouts:
             rollout = attempt.rollout
             key = (storable(episode.run_id), rollout.generation, rollout.k)
-            same = (rollout.reward, storable(rollout.answer))
+            same = (rollout.reward, session.info["redactor"].text(storable(rollout.answer)))
             if episode.is_ours and key[0] in recorded_here:
                 taken.already_there += 1
             elif key not in known:

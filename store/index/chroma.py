@@ -21,6 +21,7 @@ from skill_plugin.records import sha256
 from skill_plugin.store import forks
 from skill_plugin.store.index.worker import BUSY_SECONDS, QUERY_SECONDS, WRITE_SECONDS, Worker, WorkerError
 from skill_plugin.store.vectors import Entry, Vector
+from skill_plugin.url_passwords import masked
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class ChromaIndex:
 
     def __init__(self, place: str, namespace: str) -> None:
         self.place = place
+        self.shown = masked(place)
         self.namespace = namespace
         self.key = ""
         self.problem: str | None = None
@@ -78,7 +80,7 @@ class ChromaIndex:
         """Keeps the collection, but leaves every search to SQL."""
         self._serving.discard(signature)
         if self.declined.get(signature) != reason:
-            logger.warning("the Chroma index at %s: %s", self.place, reason)
+            logger.warning("the Chroma index at %s: %s", self.shown, reason)
         self.declined[signature] = reason
 
     def is_ready(self, signature: str) -> bool:
@@ -91,7 +93,7 @@ class ChromaIndex:
         """Stops answering until the indexer has brought it up again."""
         self._serving.clear()
         if self.problem != problem:
-            logger.warning("the Chroma index at %s: %s; searching SQL instead", self.place, problem)
+            logger.warning("the Chroma index at %s: %s; searching SQL instead", self.shown, problem)
         self.problem = problem
 
     def start(self) -> None:

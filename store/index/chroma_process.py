@@ -54,6 +54,7 @@ class Engine:
         self._collections: dict[str, Any] = {}
         if "://" not in location:
             # The process of a host that was killed may still be at its last write.
+            os.umask(0o077)  # the process is ours, and so is all that Chroma makes
             self._alone = FileLock(f"{location}.process.lock", timeout=LOCK_SECONDS)
             self._alone.acquire()
         if "://" in location:

@@ -20,6 +20,7 @@ from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.worker import WorkerError
 from skill_plugin.store.locks import Owner
 from skill_plugin.store.tables import NamespaceRow
+from skill_plugin.store.vectors import Entry
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Indexer:
         self._written = 0  # entries since
         self._failures = 0
         self._not_before = 0.0
+        self._unexpected = ""
         self._turns = 0
         self._begin(stopped=False)
         forks.tell(self)
@@ -98,6 +100,8 @@ class Indexer:
     def wait(self, seconds: float) -> bool:
         """Waits until the index has every change that is committed now; False if it cannot, or not in time."""
         deadline = time.monotonic() + seconds
+        with self._database.read() as session:
+            last = outbox.newest(session, self._index.namespace)
         self._not_before = 0.0
         self.notify()
         with self._turn:
@@ -109,10 +113,13 @@ class Indexer:
                 self._turn.wait(0.05)
                 if self._stop.is_set() or time.monotonic() > deadline:
                     return False
-        return self._up_to_date()
+        while not (done := self._up_to_date(last)) and not self._owned and time.monotonic() < deadline:
+            if self._stop.wait(0.05):  # another process applies the changes
+                return False
+        return done
 
     def compare(self) -> Agreement:
-        """Compares the index with SQL as it is now.
+        """Compares the index with SQL; what is written meanwhile, and what the index has yet to follow, is left out.
 
         Raises:
             WorkerError: Chroma cannot say.
@@ -120,12 +127,21 @@ class Indexer:
         signature = self._signature()
         if signature is None:
             return Agreement(0, 0, 0)
+        before, behind = self._wanted(signature)
         entries = self._index.ids(signature=signature)
+        after, behind_now = self._wanted(signature)
+        moving = (
+            behind | behind_now | {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+        )
+        settled = (entries.keys() | after.keys()) - moving
+        right = {one: after[one] for one in settled if one in after and entries.get(one) == after[one]}
+        return Agreement(len(settled) - len(right), *self._canaries(signature, right))
+
+    def _wanted(self, signature: str) -> tuple[dict[str, int], set[str]]:
+        """Returns the entries that there should be, and the skills whose entry is still to follow, in one state of SQL."""
         with self._database.read() as session:
             live = outbox.live_versions(session, self._index.namespace, signature)
-        right = {skill_id: version for skill_id, version in live.items() if entries.get(skill_id) == version}
-        wrong = len(entries.keys() | live.keys()) - len(right)
-        return Agreement(wrong, *self._canaries(signature, right))
+            return live, outbox.behind(session, self._index.namespace)
 
     def rebuild(self, seconds: float) -> bool:
         """Throws the collection away and fills it from SQL; returns whether it worked in time."""
@@ -189,6 +205,13 @@ class Indexer:
                 self._failed(exc)
             except (StoreError, OSError) as exc:
                 self._index.fail(" ".join(str(exc).split()))
+            except Exception as exc:
+                if self._stop.is_set():
+                    return
+                self._failed(WorkerError(f"unexpected {type(exc).__name__}: {exc}", no_fault=True))
+                if repr(exc) != self._unexpected:  # once, not at every try
+                    self._unexpected = repr(exc)
+                    logger.exception("the indexer met an unexpected error, and tries again later")
             with self._turn:
                 self._turns += 1
                 self._turn.notify_all()
@@ -250,7 +273,7 @@ class Indexer:
         if found < sample and self._index.marked_alike(signature=signature) != len(live):
             logger.warning(
                 "the Chroma index at %s finds %d of %d skills by their own vectors; building it anew",
-                self._index.place,
+                self._index.shown,
                 found,
                 sample,
             )
@@ -290,9 +313,13 @@ class Indexer:
             found = 0
             for entry in entries:
                 ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(expected)), signature=signature)
-                same = outbox.entries(session, self._index.namespace, signature, ids[:1])
-                found += entry.skill_id in ids or any(float(one.vector @ entry.vector) > SAME for one in same)
+                found += entry.skill_id in ids or self._has_same(entry, ids, signature)
         return found, len(entries)
+
+    def _has_same(self, entry: Entry, ids: list[str], signature: str) -> bool:
+        with self._database.read() as session:  # as it is now: the index may be newer than the sample
+            near = outbox.entries(session, self._index.namespace, signature, ids)
+        return any(float(one.vector @ entry.vector) > SAME for one in near)
 
     def _failed(self, exc: WorkerError) -> None:
         """Tries again, later each time; a folder that failed twice in a row is put aside once."""
@@ -306,13 +333,13 @@ class Indexer:
             self._not_before = 0.0
         self._wake.set()
 
-    def _up_to_date(self) -> bool:
+    def _up_to_date(self, last: int) -> bool:
         signature = self._signature()
-        return signature is None or (self._index.is_ready(signature) and not self._pending())
+        return signature is None or (self._index.is_ready(signature) and not self._pending(last))
 
-    def _pending(self) -> bool:
+    def _pending(self, last: int | None = None) -> bool:
         with self._database.read() as session:
-            return outbox.pending(session, self._index.namespace)
+            return outbox.pending(session, self._index.namespace, last)
 
     def _signature(self) -> str | None:
         with self._database.read() as session:

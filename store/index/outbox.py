@@ -4,14 +4,15 @@ A change is a skill whose entry may be out of date, not an instruction: whoever 
 entry so. It can therefore be applied twice, late, or after a crash, and is forgotten only once the index has it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete
+from sqlalchemy import delete, func
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow
-from skill_plugin.store.vectors import Entry, from_bytes, is_live
+from skill_plugin.store.vectors import Entry, from_bytes, is_live, is_unit
 
 BATCH = 2000
 
@@ -40,10 +41,24 @@ def mark_changed(session: Session, namespace: str, skill_ids: Sequence[str]) -> 
     session.info[CHANGED] = True
 
 
-def pending(session: Session, namespace: str) -> bool:
-    """Returns whether the index has changes to catch up with."""
-    statement = select(IndexChangeRow.seq).where(IndexChangeRow.namespace == namespace).limit(1)
-    return session.exec(statement).first() is not None
+def pending(session: Session, namespace: str, last: int | None = None) -> bool:
+    """Returns whether the index has changes to catch up with, of those up to a number."""
+    statement = select(IndexChangeRow.seq).where(IndexChangeRow.namespace == namespace)
+    if last is not None:
+        statement = statement.where(col(IndexChangeRow.seq) <= last)
+    return session.exec(statement.limit(1)).first() is not None
+
+
+def newest(session: Session, namespace: str) -> int:
+    """Returns the number of the newest change that is there."""
+    statement = select(func.max(IndexChangeRow.seq)).where(IndexChangeRow.namespace == namespace)
+    return session.exec(statement).one() or 0
+
+
+def behind(session: Session, namespace: str) -> set[str]:
+    """Returns the skills whose entry has yet to follow."""
+    statement = select(IndexChangeRow.skill_id).where(IndexChangeRow.namespace == namespace)
+    return set(session.exec(statement).all())
 
 
 def next_changes(session: Session, namespace: str, signature: str) -> Changes | None:
@@ -75,7 +90,7 @@ def live_versions(session: Session, namespace: str, signature: str) -> dict[str,
 
 
 def entries(session: Session, namespace: str, signature: str, skill_ids: Iterable[str]) -> list[Entry]:
-    """Returns the entries that these skills should have; none for one that is not live."""
+    """Returns the entries that these skills should have; none for one that is not live, or whose vector is broken."""
     found: list[Entry] = []
     ordered = sorted(skill_ids)
     for start in range(0, len(ordered), _PARAMETERS):  # a statement takes a limited number of parameters
@@ -83,5 +98,6 @@ def entries(session: Session, namespace: str, signature: str, skill_ids: Iterabl
             *is_live(namespace, signature, by_id=True)
         )
         rows = session.exec(statement.where(col(SkillRow.id).in_(ordered[start : start + _PARAMETERS])))
-        found.extend(Entry(skill_id, number, from_bytes(blob)) for skill_id, number, blob in rows)
-    return found
+        found.extend(Entry(skill_id, number, from_bytes(blob)) for skill_id, number, blob in rows if is_unit(blob))
+    lengths = Counter(len(entry.vector) for entry in found).most_common(1)  # Chroma takes vectors of one length only
+    return [entry for entry in found if len(entry.vector) == lengths[0][0]]

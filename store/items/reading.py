@@ -15,7 +15,7 @@ from sqlmodel import Session, col
 
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.tables import utc_now
-from skill_plugin.store.vectors import Vector
+from skill_plugin.store.vectors import Vector, sound
 
 Labels = tuple[str, ...]
 Name = tuple[str, str]
@@ -145,9 +145,10 @@ class Reading:
         scores: dict[Name, float] = {}
         rows = self.session.connection().execute(statement.execution_options(yield_per=_AT_ONCE))
         for part in rows.partitions():
-            matrix = np.frombuffer(b"".join(row[2] for row in part), dtype="<f4").reshape(len(part), -1)
+            good = sound(part, 2, len(vector))
+            matrix = np.frombuffer(b"".join(row[2] for row in good), dtype="<f4").reshape(len(good), len(vector))
             # Not `matrix @ vector`, as in ExactSearch.
-            for (path, key, _), score in zip(part, np.einsum("ij,j->i", matrix, vector).tolist(), strict=True):
+            for (path, key, _), score in zip(good, np.einsum("ij,j->i", matrix, vector).tolist(), strict=True):
                 name = (path, key)
                 if (name not in expired if allowed is None else name in allowed) and score > scores.get(name, -np.inf):
                     scores[name] = score

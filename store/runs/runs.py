@@ -1,16 +1,19 @@
 """The record of runs, as the store keeps it: rollouts, later outcomes, and what the generator wrote."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from skill_plugin.errors import BusyError, StoreError
+from skill_plugin.errors import BusyError, ConfigurationError, RunNotFoundError, StoreError, StoreUnavailableError
+from skill_plugin.limits import AT_LEAST_0, check_number
 from skill_plugin.records import Revision, Rollout, Task, split_ref
 from skill_plugin.store.locks import job_owner
 from skill_plugin.store.partition import Part, Partition
-from skill_plugin.store.runs import outcomes, revisions
+from skill_plugin.store.runs import forgetting, outcomes, revisions
 from skill_plugin.store.runs.evolve_runs import EvolveRuns
 from skill_plugin.store.runs.revisions import ParsedRevision, PromptGroup, StagedRevision
 from skill_plugin.store.runs.sightings import Sightings, sightings
@@ -19,6 +22,8 @@ from skill_plugin.store.runs.training_runs import TrainingRuns
 from skill_plugin.store.runs.waiting import Waiting, waiting
 
 _LOOK_AGAIN_S = 0.5
+_LEAST_TEXT = 4
+_log = logging.getLogger(__name__)
 
 
 class RunRollout(NamedTuple):
@@ -94,6 +99,67 @@ class Runs(Part):
         with self._partition.read() as session:
             return list(outcomes.rollouts_of(session, self._namespace, run_id))
 
+    def forget(
+        self,
+        *,
+        run: str | None = None,
+        source: str | None = None,
+        text: str | None = None,
+        older_than: float | None = None,
+    ) -> dict[str, int]:
+        """Forgets one thing for good, so that nothing of it is left in the database or its log; returns the number of rows by table.
+
+        Copies elsewhere are not reached: exports, backups, the copy that a migration made. PostgreSQL gives the room of deleted rows
+        away in its own time (VACUUM).
+
+        Args:
+            run: A run: its rollouts, outcomes and revisions, and the task if no other run has it.
+            source: Every run that was imported from there, by the full name or its beginning up to a whole word.
+            text: A text, wherever it stands, skills and items included: `[forgotten]` is in its place.
+            older_than: The answers, feedback and errors of rollouts that are so many days old.
+
+        Raises:
+            ConfigurationError: not one of them is given, or the text is shorter than 4 characters.
+            RunNotFoundError: no such run, or none from that source.
+        """
+        given = [value for value in (run, source, text, older_than) if value is not None]
+        if len(given) != 1:
+            raise ConfigurationError("name one thing to forget: a run, a source, a text or an age")
+        if text is not None and len(text.strip()) < _LEAST_TEXT:
+            raise ConfigurationError(
+                f"{text!r} is too short to forget: it stands everywhere; give {_LEAST_TEXT} characters or more"
+            )
+        check_number("older_than", older_than or 0, AT_LEAST_0, whole=False)
+        self.spool.flush()
+        with self._partition.write(bulk=True, frees=True) as session:
+            if text is not None:
+                counts = forgetting.forget_text(session, self._namespace, text)
+            elif older_than is not None:
+                emptied = forgetting.forget_old_texts(session, self._namespace, older_than)
+                counts = {"emptied": emptied} if emptied else {}
+            else:
+                runs = [str(run)] if source is None else forgetting.runs_from(session, self._namespace, source)
+                counts = forgetting.forget_runs(session, self._namespace, runs)
+                if not counts:
+                    raise RunNotFoundError(f"there is nothing of {source or run!r} in namespace {self._namespace!r}")
+        self._partition.database.vacuum()
+        return counts
+
+    def empty_old(self, days: float) -> int:
+        """Empties the texts of old rollouts like `forget(older_than=)`, in passing: a store that is busy is left for the next time."""
+        try:
+            with self._partition.database.write(wait=False) as session:
+                return forgetting.forget_old_texts(session, self._namespace, days)
+        except StoreUnavailableError as exc:
+            _log.info("the texts of old runs were not emptied: %s", exc)
+            return 0
+
+    def _without_secrets(self, revision: Revision) -> Revision:
+        """Returns a revision whose text becomes a version: its hash is of what is kept. The rest is redacted where it is written."""
+        if revision.text is None or (text := self._partition.database.redactor.text(revision.text)) == revision.text:
+            return revision
+        return replace(revision, text=text, completion=self._partition.database.redactor.text(revision.completion))
+
     def sightings(self, name: str) -> Sightings:
         """Returns in how many of its runs a model saw a skill's text; with `name@2` those under that version."""
         with self._partition.read() as session:
@@ -136,7 +202,7 @@ class Runs(Part):
         """
         revised = split_ref(parent) if parent else (None, None)
         group = PromptGroup(self._namespace, group_id, task, run_id, generation, revised, also, first)
-        candidates = [ParsedRevision.of(revision) for revision in proposed]
+        candidates = [ParsedRevision.of(self._without_secrets(revision)) for revision in proposed]
         self._embed_ahead(group, candidates)
         with self._partition.write() as session, session.no_autoflush:
             known = revisions.find_group(session, self._namespace, group_id)

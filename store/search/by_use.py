@@ -10,7 +10,7 @@ from skill_plugin.protocols import Embedder
 from skill_plugin.store.database import Database, fetch, insert_if_absent
 from skill_plugin.store.search.lexical import terms
 from skill_plugin.store.tables import RevisionRow, RolloutRow, TaskEmbeddingRow, TaskRow
-from skill_plugin.store.vectors import Vector, from_bytes, to_bytes, unit_vector
+from skill_plugin.store.vectors import Vector, from_bytes, sound, to_bytes, unit_vector
 
 RECENT = 2000
 """Rollouts that are looked back on, newest first, so that years of them do not slow a search down."""
@@ -97,7 +97,7 @@ def by_task(session: Session, namespace: str, vector: Vector, *, signature: str)
     rewards = _rewards_by_task(session, namespace)
     tasks = sorted({task_id for _, task_id in rewards})
     kept = fetch(session, _VECTORS, namespace=namespace, signature=signature, task_ids=tasks)
-    vectors = {task_id: from_bytes(blob) for task_id, blob in kept}
+    vectors = {task_id: from_bytes(blob) for task_id, blob in sound(kept, 1, len(vector))}
     found: Found = {}
     for (skill_id, task_id), seen in rewards.items():
         if task_id not in vectors:  # recorded since the tasks were embedded

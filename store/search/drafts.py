@@ -17,7 +17,7 @@ from skill_plugin.store.search.lexical import Lexicon
 from skill_plugin.store.search.ranking import RankedSkill
 from skill_plugin.store.skills import screening, versions
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
-from skill_plugin.store.vectors import Vector, from_bytes
+from skill_plugin.store.vectors import Vector, from_bytes, is_unit
 
 NEW_SKILL = "draft"
 """The id of a hit whose text would be a skill of its own; ids in a store begin with `sk_`."""
@@ -106,8 +106,8 @@ def from_store(session: Session, namespace: str, ref: str, *, signature: str) ->
     _usable(skill)
     screening.check_open(session, skill, version.number)
     blob = fetch(session, _VECTOR, skill_id=skill.id, number=version.number, signature=signature)
-    if not blob:
-        raise StoreError(f"{ref} has no vector of this store's embedder; run: skill-plugin reindex")
+    if not blob or not is_unit(blob[0][0]):
+        raise StoreError(f"{ref} has no sound vector of this store's embedder; run: skill-plugin doctor --fix")
     return StandIn(
         skill_id=skill.id,
         version=version.number,

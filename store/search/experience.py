@@ -17,7 +17,7 @@ from skill_plugin.store.database import fetch
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import KEPT, SAME_TASK, ExperienceRow, Pending
 from skill_plugin.store.tables import TaskEmbeddingRow
-from skill_plugin.store.vectors import Vector, from_bytes
+from skill_plugin.store.vectors import Vector, from_bytes, sound
 
 EXACT = 500
 """Skills up to which every task is compared in full; above, a shorter vector of each chooses whom to compare."""
@@ -120,7 +120,7 @@ class Experience:
                 found[skill_id] = Nearest(tasks[at], float(row[at]))
             return found
 
-    def follow(self, session: Session, *, key: str, signature: str, seq: int) -> None:
+    def follow(self, session: Session, *, key: str, signature: str, seq: int, dimension: int) -> None:
         """Brings what is in memory up to the session's state.
 
         Args:
@@ -128,16 +128,18 @@ class Experience:
             key: The namespace's index key, which another namespace of the same name does not have.
             signature: The embedder whose vectors to read.
             seq: The namespace's count of changes.
+            dimension: The vectors'.
         """
         with self._lock:
             if self._key != (key, signature) or seq < self._seen:
-                self._load(fetch(session, _ROWS, namespace=self._namespace, signature=signature))
+                rows = fetch(session, _ROWS, namespace=self._namespace, signature=signature)
+                self._load(sound(rows, 2, dimension))
             elif seq == self._seen:
                 return
             else:
                 changed = [one for (one,) in fetch(session, _CHANGED, namespace=self._namespace, seen=self._seen)]
                 given = {"namespace": self._namespace, "signature": signature, "skill_ids": changed}
-                self._take(_by_skill(fetch(session, _ROWS_OF, **given)), changed)
+                self._take(_by_skill(sound(fetch(session, _ROWS_OF, **given), 2, dimension)), changed)
             self._pending = experience_rows.missing(session, self._namespace, signature, CATCH_UP)
             self._key, self._seen = (key, signature), seq
 

@@ -16,7 +16,7 @@ from skill_plugin.store.search.lexical import top
 from skill_plugin.store.search.ranking import SAME_KIND, RankedSkill
 from skill_plugin.store.search.words import LiveSkills
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
-from skill_plugin.store.vectors import ExactSearch, Vector, from_bytes, is_live
+from skill_plugin.store.vectors import ExactSearch, Vector, is_live, unit_or_zero
 
 # Statements that every search runs are made once: building one costs more than running it.
 _COLUMNS: tuple[Any, ...] = (
@@ -91,8 +91,10 @@ class SearchLookup:
         facts = (
             fetch(self.session, _ALL, **where) if ids is None else fetch(self.session, _FACTS, **where, ids=list(ids))
         )
+        # Without a query's vector the first skill's says how long they are.
+        dimension = len(self.vector) if self.vector is not None else len(facts[0][-1]) // 4 if facts else 0
         candidates = [
-            RankedSkill(skill_id, version, name, description, utility, uses, from_bytes(blob))
+            RankedSkill(skill_id, version, name, description, utility, uses, unit_or_zero(blob, dimension))
             for skill_id, version, name, description, utility, uses, blob in facts
         ]
         stand_in = self.state.stand_in
@@ -125,7 +127,13 @@ class SearchLookup:
         if self.vector is None:
             return []
         state, experience = self.state, self.sources.experience
-        experience.follow(self.session, key=state.index_key, signature=state.signature, seq=state.experience)
+        experience.follow(
+            self.session,
+            key=state.index_key,
+            signature=state.signature,
+            seq=state.experience,
+            dimension=len(self.vector),
+        )
         return [*experience.nearest(self.vector, count, least=SAME_KIND)]
 
     def nearest_tasks(self, candidates: Sequence[RankedSkill]) -> dict[str, Nearest]:

@@ -28,7 +28,7 @@ class Lifecycle(Part):
         limit = self._partition.capacity if capacity is None else capacity
         check_number("capacity", limit, AT_LEAST_0)
         crashpoint("prune.before")
-        with self._partition.read() if dry_run else self._partition.write() as session:
+        with self._partition.read() if dry_run else self._partition.write(frees=True) as session:
             decisions = pruning.prune(
                 session, self._namespace, dry_run=dry_run, capacity=limit, include_human=include_human
             )
@@ -81,7 +81,7 @@ class Lifecycle(Part):
         return self._set_pinned(name, pinned=False)
 
     def _set_status(self, name: str, status: str, kind: str, reason: str) -> Skill:
-        with self._partition.write() as session:
+        with self._partition.write(frees=True) as session:
             skill = versions.find_skill(session, self._namespace, name, lock=True)
             if skill.status != status:
                 skill.status = status

@@ -1,6 +1,5 @@
 """The disk fills up, loses the end of a file, is read-only or gone; the clock goes backwards."""
 
-import multiprocessing
 import os
 import random
 import resource
@@ -16,10 +15,9 @@ import pytest
 import crash_driver
 import crash_oracle
 from crash_oracle import Reference
+from disks import add, alone, opened, refused
 from skill_plugin import Rollout, Task
 from skill_plugin.embedders import HashingEmbedder
-from skill_plugin.errors import StoreUnavailableError
-from skill_plugin.store import SkillStore
 
 STEPS = 60
 SEED = 34
@@ -68,32 +66,6 @@ def test_a_wal_that_was_cut_or_damaged_anywhere_opens_as_a_prefix_of_what_was_ac
         driver.close()
         assert list(crash_oracle.utilities_that_do_not_follow(copy)) == [], told
     assert len(reached) > 5, f"seed {seed}"
-
-
-def opened(home, **options):
-    return SkillStore.open(home, embedder=HashingEmbedder(), **{"chroma": False, **options})
-
-
-def add(store, name):
-    return store.add(name=name, description=f"How to {name}", body="Do it.")
-
-
-def refused(write):
-    """The one line that a write fails with, at once: waiting would be for a minute."""
-    started = time.monotonic()
-    with pytest.raises(StoreUnavailableError) as caught:
-        write()
-    assert time.monotonic() - started < 30
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def alone(work, *args):
-    """In a process of its own, which may give up rights and be limited."""
-    process = multiprocessing.get_context("spawn").Process(target=work, args=args)
-    process.start()
-    process.join(120)
-    assert process.exitcode == 0
 
 
 def _on_a_full_disk(home):

@@ -241,11 +241,11 @@ SKILL_ROW = {"id": "sk_1", "namespace": "default", "name": "x"}
         (f'{HEADER}\n["skillp_event", {{"kind": "x"}}]', "cannot be read"),
         (
             f'{HEADER}\n["skillp_namespace", {{"name": "x", "signature": null, "epoch": 0, "experience": 0, "created_at": "yesterday"}}]',
-            "cannot be read",
+            "'yesterday' as its created_at",
         ),
         (
             f'{HEADER}\n["skillp_namespace", {{"name": null, "signature": null, "epoch": 0, "experience": 0, "created_at": null}}]',
-            "NOT NULL",
+            "None as its name",
         ),
     ],
 )
