@@ -168,10 +168,6 @@ class Library(Part):
             rows = session.exec(statement).all()
             return [versions.view(session, row, versions.find_version(session, row, None)) for row in rows]
 
-    def scan(self, text: str) -> Findings:
-        """Returns what the store's scanners find in a text, each thing once; nothing is written."""
-        return list(dict.fromkeys(self._partition.screen(text)))
-
     def versions(self, name: str) -> Versions:
         """Returns every version of a skill, oldest first."""
         with self._partition.read() as session:

@@ -156,9 +156,8 @@ def test_export_and_import_between_homes(cli, library, tmp_path):
     assert (imported["added"], imported["refused"]) == (["adding", "sorting"], {})
     there = json.loads(cli("skills", "list", "--home", tmp_path / "other", "--json"))
     here = json.loads(cli("skills", "list", "--status", "live", "--json"))
-    assert [(row["id"], row["utility"], row["uses"]) for row in there] == [
-        (row["id"], row["utility"], row["uses"]) for row in here
-    ]
+    assert [row["name"] for row in there] == [row["name"] for row in here]
+    assert {row["uses"] for row in there} == {0}  # its record was signed by another store
     assert "already there" in cli("skills", "import", tmp_path / "out.zip", "--home", tmp_path / "other")
     cli("skills", "import", tmp_path / "out.zip", "--home", tmp_path / "fresh", "--fresh")
     assert {row["uses"] for row in json.loads(cli("skills", "list", "--home", tmp_path / "fresh", "--json"))} == {0}
