@@ -50,6 +50,7 @@ def test_every_change_of_what_is_live_reaches_the_index(store):
 
 def test_a_deleted_index_is_rebuilt_without_loss(open_store, home, store):
     fill(store, "add", "refund", "sort", "ship")
+    assert store.wait_for_index()
     store.close()
     assert (home / "chroma" / "chroma.sqlite3").is_file()
     shutil.rmtree(home / "chroma")
