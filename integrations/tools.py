@@ -19,7 +19,7 @@ from skill_plugin.errors import (
 from skill_plugin.records import Rollout, Skill, Task, Verdict
 from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
-from skill_plugin.store import SkillStore
+from skill_plugin.store import SkillStore, scan_text
 
 DEFAULT_K = 3
 
@@ -176,7 +176,7 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
         proposed = store.add_text(text, author="generator")
     except DuplicateSkillError:
         proposed = store.revise_text(skill_md.parse(text).name, text, author="generator")
-    found = of("hold", store.scan(text)) if proposed.held else []
+    found = of("hold", scan_text(store, text)) if proposed.held else []
     return Proposal(
         name=proposed.name,
         ref=proposed.ref,

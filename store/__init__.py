@@ -6,6 +6,7 @@ from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Retrieval, RetrievalOptions
 from skill_plugin.store.search.strategies import STRATEGIES
 from skill_plugin.store.skill_store import SkillStore
+from skill_plugin.store.skills.screening import scan_text
 from skill_plugin.store.skills.sync import sync_skills
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "SkillStore",
     "StagedRevision",
     "TextWorth",
+    "scan_text",
     "sync_skills",
 ]

@@ -13,7 +13,7 @@ from skill_plugin.integrations.tools import propose_skill
 from skill_plugin.records import Skill
 from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
-from skill_plugin.store import SkillStore
+from skill_plugin.store import SkillStore, scan_text
 from skill_plugin.store.items.reading import Keep
 
 _PAGE = 1000
@@ -73,7 +73,7 @@ class SkillFiles:
         if found is None:
             raise ConfigurationError(f"{what} is not a skill's file; put it at '/<name>/SKILL.md' in {at!r}")
         name = skill_md.parse(_content(value)).name
-        if blocked := of("block", self._store.scan(_content(value))):
+        if blocked := of("block", scan_text(self._store, _content(value))):
             raise InvalidSkillError(
                 f"{what} is refused by the scanner: {sentence(blocked, words=False)}; leave that out"
             )

@@ -12,6 +12,7 @@ from sqlmodel import Session, col, select
 from skill_plugin.errors import InvalidSkillError, StoreError
 from skill_plugin.scanning.findings import Finding, fresh, of, sentence
 from skill_plugin.scanning.scanners import Screen
+from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.versions import HELD, RELEASED
 from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
@@ -46,6 +47,11 @@ class Screening(NamedTuple):
         if self.blocked:
             return f"the scanner refuses the text: {sentence(self.blocked, words=False)}; leave that out"
         return f"the scanner holds the text for a person: {sentence(self.held, words=False)}; leave that out"
+
+
+def scan_text(store: Part, text: str) -> list[Finding]:
+    """Returns what a store's scanners find in a text, each thing once; nothing is written."""
+    return list(dict.fromkeys(store._partition.screen(text)))  # noqa: SLF001 - a store has as many names as one can keep in mind
 
 
 def screened(screen: Screen, text: str, known: str | None = None) -> Screening:
