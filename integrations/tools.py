@@ -6,6 +6,7 @@ writes is staged. Errors are this library's own, one line each, made to be shown
 
 import uuid
 from difflib import get_close_matches
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -73,7 +74,7 @@ class Proposal(TypedDict):
     ref: str
     version: int
     status: str
-    reason: str
+    reason: NotRequired[str]
 
 
 def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchResult:
@@ -196,14 +197,10 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
         proposed = store.add_text(text, author="generator")
     except DuplicateSkillError:
         proposed = store.revise_text(skill_md.parse(text).name, text, author="generator")
-    found = of("hold", scan_text(store, text)) if proposed.held else []
-    return Proposal(
-        name=proposed.name,
-        ref=proposed.ref,
-        version=proposed.version,
-        status=proposed.status,
-        reason=f"held for a person: {sentence(found, words=False)}" if found else "",
-    )
+    said = Proposal(name=proposed.name, ref=proposed.ref, version=proposed.version, status=proposed.status)
+    if proposed.held:
+        said["reason"] = f"held for a person: {sentence(of('hold', scan_text(store, text)), words=False)}"
+    return said
 
 
 def live_skill(store: SkillStore, name: str) -> Skill:

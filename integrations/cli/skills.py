@@ -123,7 +123,7 @@ def list_skills(
 @command(skills, "show")
 def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     """Show one skill: its text, its versions, whether it helps and how sure that is."""
-    from skill_plugin.store import scan_text  # noqa: PLC0415 - SQLModel takes half a second
+    from skill_plugin.store import scan_text  # noqa: PLC0415 - the store takes half a second to import
 
     with open_store(settings, create=False, index=False) as store:
         skill, versions, lift = store.get(name), store.versions(split_ref(name)[0]), store.lift(split_ref(name)[0])

@@ -5,6 +5,7 @@ Every repetition has a limit, so that no text is read more than a fixed number o
 
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Literal
 
@@ -46,7 +47,7 @@ class Rule:
         self.kind, self.name, self.view, self.verdict = kind, name, view, verdict
         self.quotable = quotable
         self._also = also
-        self._needs = tuple(tuple(map(fold, some)) for some in needs)
+        self.needs = tuple(frozenset(map(fold, some)) for some in needs)
         self._pattern = pattern
 
     @cached_property
@@ -56,11 +57,14 @@ class Rule:
             pattern = "".join(one if one.isascii() else fold(one).translate(LOOK_ALIKES) for one in pattern)
         return re.compile(pattern, re.DOTALL)
 
+    def may_match(self, there: AbstractSet[str]) -> bool:
+        """Returns whether a view with these of the needed words can have a find."""
+        return all(not some.isdisjoint(there) for some in self.needs)
+
     def matches(self, text: str) -> Iterator[tuple[int, int]]:
         """Yields the start and the end of each find."""
-        for some in self._needs:
-            if not any(one in text for one in some):
-                return
+        if not all(any(one in text for one in some) for some in self.needs):
+            return
         group = "found" if "found" in self._compiled.groupindex else 0
         for match in self._compiled.finditer(text):
             if self._also is None or self._also.search(match[group]):

@@ -32,6 +32,12 @@ _SPLICES = re.compile(r"(?<=[a-z])(?:''|\"\"|\\|'|\")(?=[a-z])")
 _RULES = [*WORDING, *STRUCTURE, *HIDDEN_ORDERS, *COMMANDS, *EXFILTRATION, *LINKS]
 
 
+_NEEDED = {
+    view: frozenset(word for rule in _RULES if rule.view == view for some in rule.needs for word in some)
+    for view in {rule.view for rule in _RULES}
+}
+"""The words that any rule needs: each is looked for once in a view, not once by each rule."""
+
 LOOKED = 50
 """Finds of one rule of which it is asked whether they are only quoted."""
 
@@ -77,8 +83,10 @@ def _all(text: str) -> tuple[_Found, ...]:
 
 def _in(views: Views) -> Iterator[_Found]:
     """Yields what stands in a text as it is."""
+    there = {view: {word for word in words if word in getattr(views, view)} for view, words in _NEEDED.items()}
     for rule in _RULES:
-        yield from _by(rule, views)
+        if rule.may_match(there[rule.view]):
+            yield from _by(rule, views)
     for name, verdict, words, at in secrets(views.visible):
         yield _Found("secret", name, verdict, words, views.line("visible", at))
 

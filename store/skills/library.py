@@ -6,7 +6,6 @@ from skill_plugin.errors import StoreError
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.protocols import Strategy
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
-from skill_plugin.scanning.findings import Finding
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store.crashpoints import crashpoint
@@ -22,7 +21,6 @@ from skill_plugin.store.tables import SkillRow, SkillVersionRow
 Skills = list[Skill]
 Versions = list[SkillVersion]
 Events = list[Event]
-Findings = list[Finding]
 
 
 class Library(Part):

@@ -5,19 +5,17 @@ and `released`, so a release holds for exactly that text. A skill of which every
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import InvalidSkillError, StoreError
 from skill_plugin.scanning.findings import Finding, fresh, of, sentence
 from skill_plugin.scanning.scanners import Screen
+from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.versions import HELD, RELEASED
 from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
-
-if TYPE_CHECKING:
-    from skill_plugin.store.partition import Part
 
 BY = "scanner"
 
@@ -49,6 +47,11 @@ class Screening(NamedTuple):
         if self.blocked:
             return f"the scanner refuses the text: {sentence(self.blocked, words=False)}; leave that out"
         return f"the scanner holds the text for a person: {sentence(self.held, words=False)}; leave that out"
+
+
+def scan_text(store: Part, text: str) -> list[Finding]:
+    """Returns what a store's scanners find in a text, each thing once; nothing is written."""
+    return list(dict.fromkeys(store._partition.screen(text)))  # noqa: SLF001 - a store has as many names as one can keep in mind
 
 
 def screened(screen: Screen, text: str, known: str | None = None) -> Screening:
@@ -139,8 +142,3 @@ def _by_a_person(session: Session, skill: SkillRow) -> bool:
     kinds = ("quarantined", "restored", *versions.WENT_LIVE)
     statement = select(EventRow.kind).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(kinds))
     return session.exec(statement.order_by(col(EventRow.id).desc())).first() == "quarantined"
-
-
-def scan_text(store: "Part", text: str) -> list[Finding]:
-    """Returns what a store's scanners find in a text, each thing once; nothing is written."""
-    return list(dict.fromkeys(store._partition.screen(text)))  # noqa: SLF001 - a store's own function

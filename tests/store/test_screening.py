@@ -124,7 +124,9 @@ def test_a_synced_folder_brings_nothing_held_into_use_and_is_not_read_again(stor
 
 
 def test_what_an_agent_proposes_is_held_and_says_so(store):
-    assert propose_skill(store, BAD)["status"] == "quarantined"
+    proposed = propose_skill(store, BAD)
+    assert proposed["status"] == "quarantined"
+    assert proposed["reason"] == "held for a person: injection (override of instructions) in line 8"
     files = SkillBaseStore(store, allow_write=True)
     files.put(("skills",), "/worse/SKILL.md", {"content": BAD.replace("bad", "worse")})
     assert store.get("worse").status == "quarantined"
