@@ -86,7 +86,7 @@ class SkillExchange(Library):
             where, reason = next(iter(report.refused.items()))
             more = f" (and {len(report.refused) - 1} more)" if len(report.refused) > 1 else ""
             raise InvalidSkillError(
-                f"{where}: {reason}{more}; nothing was imported. Correct it, or leave it out (--skip-invalid)"
+                f"{where}: {reason}{more}; nothing was imported. Correct it, or leave it out: skip_invalid=True, or no --strict"
             )
         vectors = self._embed([made.document.embedded_text for made in ready])
         crashpoint("import.before")

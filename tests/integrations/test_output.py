@@ -82,7 +82,7 @@ def test_an_import_that_is_refused_names_the_option_that_leaves_it_out(cli, tmp_
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "SKILL.md").write_text("no front matter")
 
-    assert "--skip-invalid" in cli("skills", "import", tmp_path, code=1)
+    assert "no --strict" in cli("skills", "import", tmp_path, "--strict", code=1)
 
 
 def test_the_text_of_a_skill_is_its_own_in_a_pipe(cli, opened):
