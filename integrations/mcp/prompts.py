@@ -15,8 +15,8 @@ def as_prompt(skill: Skill) -> Prompt:
     return Prompt.model_validate({"name": skill.name, "description": skill.description, "arguments": arguments})
 
 
-def in_words(store: SkillStore, name: str, task: str | None) -> GetPromptResult:
-    """Returns what a prompt says: the skill as guidance, and the task if one is given.
+def in_words(store: SkillStore, name: str, task: str | None, believed: bool) -> GetPromptResult:
+    """Returns what a prompt says: the skill as guidance, and the task if one is given, whose run counts if it is `believed`.
 
     Raises:
         SkillNotFoundError: no live skill has this name.
@@ -25,7 +25,7 @@ def in_words(store: SkillStore, name: str, task: str | None) -> GetPromptResult:
     skill = tools.live_skill(store, name)
     parts = [guidance([(skill.ref, skill.name, skill.text)])]
     if task and task.strip():
-        run_id = tools.begin_run(store, skill.ref, task)
+        run_id = tools.begin_run(store, skill.ref, task, believed=believed)
         parts += [task, f"Afterwards call report_outcome with run_id {run_id!r} and how well it went, from 0 to 1."]
     else:
         parts.append(

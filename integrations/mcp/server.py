@@ -97,7 +97,7 @@ def create_server(store: SkillStore, *, allow_write: bool = False) -> Any:
     The tools are `search_skills`, `get_skill` and `report_outcome`, with `allow_write` also `propose_skill`. Runs that clients
     begin count for nothing unless they may write.
     """
-    server = _SkillServer(store)
+    server = _SkillServer(store, believed=allow_write)
     _add_reading(server, store, believed=allow_write)
     if allow_write:
         _add_writing(server, store)
@@ -137,8 +137,8 @@ def serve_stdio(server: Any) -> bool:
 class _SkillServer(sdk.Server):  # type: ignore[misc] # which class it is depends on the SDK
     """The SDK's server, whose list of resources is what the store holds now."""
 
-    def __init__(self, store: SkillStore) -> None:
-        self._store = store
+    def __init__(self, store: SkillStore, *, believed: bool) -> None:
+        self._store, self._believed = store, believed
         methods = {"skills/list": self._list_skills, "skills/get": self._get_skill}
         super().__init__("skill-plugin", instructions=INSTRUCTIONS, log_level="WARNING", **sdk.server_options(methods))
 
@@ -152,7 +152,7 @@ class _SkillServer(sdk.Server):  # type: ignore[misc] # which class it is depend
 
     async def get_prompt(self, name: str, arguments: dict[str, Any] | None = None, _: Any = None) -> GetPromptResult:
         try:
-            return await _thread(prompts.in_words, self._store, name, (arguments or {}).get("task"))
+            return await _thread(prompts.in_words, self._store, name, (arguments or {}).get("task"), self._believed)
         except SkillPluginError as exc:
             raise sdk.wrong_params(str(exc)) from exc
 

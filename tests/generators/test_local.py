@@ -257,7 +257,7 @@ class TestModelsThatCannotBeUsed:
     def test_without_its_packages_the_extra_is_named(self, folder, monkeypatch, package):
         monkeypatch.setitem(sys.modules, package, None)
 
-        with pytest.raises(MissingExtraError, match=r"pip install 'skill-plugin\[train\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'skill-plugin\[local\]'"):
             writer(folder, folder / "a")
 
     def test_a_dtype_that_is_none(self, folder):

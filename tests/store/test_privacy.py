@@ -80,8 +80,8 @@ def test_secrets_are_redacted_wherever_they_are_written(open_store, home, tmp_pa
 
 
 def test_redaction_can_be_off_and_can_know_patterns_of_ones_own(open_store, home, tmp_path):
-    closed(open_store, home / "off", redact=False)
-    closed(open_store, home / "own", redact=False, redact_patterns={"zebra": "(?i)[a-z0-9]+-zebra"})
+    closed(open_store, home / "off", redact=False, scanners=[])
+    closed(open_store, home / "own", redact=False, scanners=[], redact_patterns={"zebra": "(?i)[a-z0-9]+-zebra"})
 
     assert holding(home / "off", KEY)
     assert holding(home / "own", PASSWORD) == []

@@ -118,7 +118,7 @@ def test_changes_that_cannot_be_read_are_not_left_out_in_silence(library):
 
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {copy}/skills.db cannot be read here: its last changes are in skills.db-wal; open it once where it can be written\n"
+        f"error: {copy}/skills.db cannot be read here: its last changes are in skills.db-wal; open it once where it can be written, and where there is room\n"
     )
 
 
