@@ -6,7 +6,6 @@ writes is staged. Errors are this library's own, one line each, made to be shown
 
 import uuid
 from difflib import get_close_matches
-from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -67,14 +66,14 @@ class OutcomeReport(TypedDict):
 class Proposal(TypedDict):
     """The result of a proposed text: a version of the skill `name` that waits for the gate or a person.
 
-    Where the scanner holds it (`quarantined`), `reason` says which rule does.
+    Where the scanner holds it (`quarantined`), `reason` says which rule does; else it is empty.
     """
 
     name: str
     ref: str
     version: int
     status: str
-    reason: NotRequired[str]
+    reason: str
 
 
 def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchResult:
@@ -197,10 +196,10 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
         proposed = store.add_text(text, author="generator")
     except DuplicateSkillError:
         proposed = store.revise_text(skill_md.parse(text).name, text, author="generator")
-    said = Proposal(name=proposed.name, ref=proposed.ref, version=proposed.version, status=proposed.status)
-    if proposed.held:
-        said["reason"] = f"held for a person: {sentence(of('hold', scan_text(store, text)), words=False)}"
-    return said
+    reason = f"held for a person: {sentence(of('hold', scan_text(store, text)), words=False)}" if proposed.held else ""
+    return Proposal(
+        name=proposed.name, ref=proposed.ref, version=proposed.version, status=proposed.status, reason=reason
+    )
 
 
 def live_skill(store: SkillStore, name: str) -> Skill:
