@@ -33,6 +33,10 @@ SAME = 0.9999
 
 _DROP_SECONDS = 10.0
 
+GRACE_SECONDS = 1.0
+"""How long a process lives before Chroma is started, unless somebody waits for it. Starting it costs a second of processor time,
+more than a command of the shell has need of altogether; SQL answers meanwhile, and what is to be indexed waits in the outbox."""
+
 CATCH_UP_SECONDS, END_SECONDS = 1.0, 0.5
 """What `close` waits for: the index to have everything, and then the thread to end."""
 
@@ -76,6 +80,7 @@ class Indexer:
         self._owned = False
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._asked = threading.Event()
         self._turn = threading.Condition()
         self._thread: threading.Thread | None = None
         if stopped:
@@ -103,6 +108,7 @@ class Indexer:
         with self._database.read() as session:
             last = outbox.newest(session, self._index.namespace)
         self._not_before = 0.0
+        self._asked.set()
         self.notify()
         with self._turn:
             begun, give_up = self._turns, max(PUT_ASIDE_AFTER, self._failures)
@@ -142,6 +148,11 @@ class Indexer:
         with self._database.read() as session:
             live = outbox.live_versions(session, self._index.namespace, signature)
             return live, outbox.behind(session, self._index.namespace)
+
+    def judge(self, seconds: float) -> bool:
+        """Decides now what is else decided as the library doubles: whether the index finds its skills. Waits as `wait` does."""
+        self._checked.clear()
+        return self.wait(seconds)
 
     def rebuild(self, seconds: float) -> bool:
         """Throws the collection away and fills it from SQL; returns whether it worked in time."""
@@ -187,6 +198,7 @@ class Indexer:
         if working and self._pending():
             self.wait(CATCH_UP_SECONDS)
         self._stop.set()
+        self._asked.set()
         self._wake.set()
         if self._thread is not None and self._thread.is_alive():
             self._thread.join(END_SECONDS)
@@ -195,6 +207,7 @@ class Indexer:
         self._owned = False
 
     def _run(self) -> None:
+        self._asked.wait(GRACE_SECONDS)
         while not self._stop.is_set():
             self._wake.clear()
             try:
