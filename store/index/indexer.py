@@ -91,6 +91,11 @@ class Indexer:
         """True if this process writes the index."""
         return self._owned
 
+    @property
+    def is_alive(self) -> bool:
+        """True if its thread is there."""
+        return self._thread is not None and self._thread.is_alive()
+
     def notify(self) -> None:
         """Tells the thread that there is something to do, and starts it if need be. Never waits."""
         if self._thread is None or not self._thread.is_alive():
