@@ -79,6 +79,7 @@ class Role:
         self.ledger = Ledger(Path(plan.ledger))
         self.rng = random.Random(f"{plan.seed} {time.time_ns()}")  # noqa: S311 - each start takes another way
         self.tasks = stream(Path(plan.business))
+        self.open = [task for task in self.tasks if task.split == "train"]
         self.count = 0
         self.seen: set[str] = set()
         self.start = f"{plan.name}-{time.time_ns() // 1000:x}"
@@ -159,7 +160,7 @@ class Agent(Role):
         return step
 
     def ask(self) -> None:
-        task = self.rng.choice(self.tasks)
+        task = self.rng.choice(self.open)
         output = self.graph.invoke({"task": task.input, "reference": task.reference, "verifier": task.verifier})
         if not output["answer"]:
             self.ledger.note("wrong", what="a run without an answer")
