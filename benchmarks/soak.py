@@ -241,9 +241,11 @@ class Soak:
     @contextmanager
     def fill(self) -> Iterator[None]:
         ballast = Path(str(self.disk), "ballast")
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(2**16))
+        for size in (2**20, 2**12):
+            with suppress(OSError), ballast.open("ab", buffering=0) as file:
+                while True:
+                    file.write(bytes(size))
+        time.sleep(FAULT_S)  # until the log is used up that SQLite has room in
         yield
         ballast.unlink()
 
@@ -297,7 +299,9 @@ class Soak:
 
 
 def summary(soak: Soak, report: Report, minutes: float, seed: int) -> dict[str, Any]:
-    during = [ms for ms, began in report.searches if any(a <= began <= b for _, a, b in soak.faults)]
+    during = [
+        ms for ms, began in report.searches if any(began <= b and a <= began + ms / 1000 for _, a, b in soak.faults)
+    ]
     every = [ms for ms, _ in report.searches]
     return {
         "minutes": minutes,

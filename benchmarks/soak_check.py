@@ -1,6 +1,7 @@
 """What must be true after benchmarks/soak.py: the ledgers of its processes beside what the store holds."""
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -84,7 +85,8 @@ def _judge(report: Report, kept: _Kept, namespace: str, who: str, line: dict[str
     if kind == "search":
         report.searches.append((line["ms"], line["began"]))
     elif kind == "refused":
-        report.refusals[f"{line['step']}: {line['error']}: {' '.join(line['line'].split())[:110]}"] += 1
+        said = re.sub(r"\S+://\S+|/\S+", "...", " ".join(line["line"].split()))
+        report.refusals[f"{line['step']}: {line['error']}: {said[:120]}"] += 1
         if line["lines"]:
             report.wrong.append(f"{who}: a refusal of several lines: {line['line']}")
     elif kind == "model":
@@ -125,7 +127,7 @@ def _wrong_later(ask: Callable[[str], list[list[Any]]]) -> Iterator[str]:
         mine = f"skill_id = '{skill_id}'"
         if ask(
             f"SELECT 1 FROM skillp_rollout WHERE {mine} AND credited AND reward IS NOT NULL AND run_id NOT LIKE 'later-%'"
-        ):  # noqa: S608
+        ):
             continue  # the graph used it too, so that the order of rewards cannot be told
         moved, count = None, 0
         joined = f"skillp_outcome o JOIN skillp_rollout r ON r.namespace = o.namespace AND r.run_id = o.run_id WHERE r.{mine}"

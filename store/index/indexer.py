@@ -125,7 +125,8 @@ class Indexer:
                 if self._stop.is_set() or time.monotonic() > deadline:
                     return False
         while not (done := self._up_to_date(last)) and not self._owned and time.monotonic() < deadline:
-            if self._stop.wait(0.05):  # another process applies the changes
+            # Another process applies the changes; a folder of its own will never be ready here.
+            if self._stop.wait(0.05) or not (self._index.is_server or self._pending(last)):
                 return False
         return done
 
