@@ -125,9 +125,8 @@ def _wrong_later(ask: Callable[[str], list[list[Any]]]) -> Iterator[str]:
         f"SELECT id, namespace, utility, uses FROM skillp_skill WHERE name = '{JUDGED}'"  # noqa: S608 - a constant
     ):
         mine = f"skill_id = '{skill_id}'"
-        if ask(
-            f"SELECT 1 FROM skillp_rollout WHERE {mine} AND credited AND reward IS NOT NULL AND run_id NOT LIKE 'later-%'"
-        ):
+        others = f"{mine} AND credited AND reward IS NOT NULL AND run_id NOT LIKE 'later-%'"
+        if ask(f"SELECT 1 FROM skillp_rollout WHERE {others}"):  # noqa: S608
             continue  # the graph used it too, so that the order of rewards cannot be told
         moved, count = None, 0
         joined = f"skillp_outcome o JOIN skillp_rollout r ON r.namespace = o.namespace AND r.run_id = o.run_id WHERE r.{mine}"

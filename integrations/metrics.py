@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from skill_plugin.errors import MissingExtraError, SkillPluginError
 from skill_plugin.integrations.status import status
 from skill_plugin.settings import home_folder
-from skill_plugin.store import SkillStore, store_health
+from skill_plugin.store import SkillStore
+from skill_plugin.store.health import store_health
 from skill_plugin.store.runs.waiting import outcomes
 from skill_plugin.store.skills.versions import STATUSES
 

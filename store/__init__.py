@@ -1,6 +1,5 @@
 """The store: SQL tables are the truth, Chroma is a rebuildable index."""
 
-from skill_plugin.store.health import StoreHealth, check_writable, store_health
 from skill_plugin.store.runs.evolve_runs import RecordedRollout, TextWorth
 from skill_plugin.store.runs.revisions import StagedRevision
 from skill_plugin.store.search.drafts import Draft
@@ -20,10 +19,7 @@ __all__ = [
     "RetrievalOptions",
     "SkillStore",
     "StagedRevision",
-    "StoreHealth",
     "TextWorth",
-    "check_writable",
     "scan_text",
-    "store_health",
     "sync_skills",
 ]

@@ -19,8 +19,8 @@ from skill_plugin.store.search.query_vectors import QueryVectors
 from skill_plugin.store.tables import NamespaceRow
 
 
-class Tally:
-    """How often something was done in this process, and how long it took in all. Safe for threads."""
+class SearchTally:
+    """How many searches this process has made, and how long they took in all. Safe for threads."""
 
     def __init__(self) -> None:
         self.count, self.seconds = 0, 0.0
@@ -53,7 +53,7 @@ class Partition:
         self.indexer = indexer
         self.capacity = capacity
         self.screen = screen or Screen()
-        self.searches = Tally()
+        self.searches = SearchTally()
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

@@ -91,7 +91,8 @@ def http_app(
         home: The home folder, where the training runs are that `/health` speaks of; by default the usual one.
     """
     server = create_server(store, allow_write=allow_write)
-    looks = _Looks(store, home or home_folder())
+    home = home or home_folder()
+    looks = _Looks(store, home)
 
     @server.custom_route("/outcomes", methods=["POST"])  # type: ignore[untyped-decorator]
     async def outcomes(request: Request) -> Response:
@@ -114,7 +115,7 @@ def http_app(
         except MissingExtraError as exc:
             return _refused(501, str(exc))
         try:
-            text, kind = await abounded(lambda: page(store), lambda: [HEALTH_SECONDS])
+            text, kind = await abounded(lambda: page(store, home), lambda: [HEALTH_SECONDS])
         except StoreUnavailableError as exc:
             return _refused(503, str(exc))
         return PlainTextResponse(text, media_type=kind)
