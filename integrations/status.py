@@ -1,6 +1,5 @@
 """What a namespace is doing, what it did last, and what waits for somebody."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import SkillStore
 from skill_plugin.store.runs.waiting import Waiting
+from skill_plugin.store.skills.versions import STATUSES
 from skill_plugin.training.files.metrics import FILE as METRICS
 from skill_plugin.training.files.metrics import read_metrics
 
@@ -73,7 +73,7 @@ def status(store: SkillStore, home: Path) -> StoreStatus:
         last_night=ended.get("retrain"),
         last_evolve=ended.get("evolve"),
         live_checkpoint=live.id if live else None,
-        skills=dict(Counter(skill.status for skill in store.list())),
+        skills={state: count for state in STATUSES if (count := store.query(status=state, limit=1).total)},
         waiting=store.runs.waiting(store.runs.training.trained_until()),
     )
 

@@ -15,14 +15,22 @@ from skill_plugin.errors import (
     DuplicateSkillError,
     RunNotFoundError,
     SkillNotFoundError,
+    StoreError,
     VerifierError,
 )
 from skill_plugin.records import CLAIMED, Rollout, Skill, Task, Verdict
 from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore, scan_text
+from skill_plugin.store.runs.waiting import proposals_waiting
 
 DEFAULT_K = 3
+
+MOST_WAITING = 200
+"""Proposals that may wait for a decision: more than a person looks through."""
+
+LONGEST = 100_000
+"""Characters of a query, a task or a feedback of a client."""
 
 
 class SkillSummary(TypedDict):
@@ -80,8 +88,9 @@ def search_skills(store: SkillStore, query: str, k: int = DEFAULT_K) -> SearchRe
     """Finds the live skills for a task, at most `k`, best first.
 
     Raises:
-        ConfigurationError: the query is empty, or `k` is not from 1 to 20.
+        ConfigurationError: the query is empty or too long, or `k` is not from 1 to 20.
     """
+    _check_length("query", query)
     hits = store.search(query, k)
     return SearchResult(
         skills=[
@@ -144,8 +153,9 @@ def report_outcome(
     Raises:
         RunNotFoundError: no such run, and `skill` or `task` is missing.
         SkillNotFoundError: `skill` is not a live skill.
-        ConfigurationError: the reward is not a number from 0 to 1.
+        ConfigurationError: the reward is not a number from 0 to 1, or a text is too long.
     """
+    _check_length("feedback", feedback)
     try:
         Verdict(reward)
     except VerifierError as exc:
@@ -177,7 +187,9 @@ def begin_run(store: SkillStore, skill: str, task: str, *, run_id: str | None = 
     Raises:
         SkillNotFoundError: `skill` is not a live skill.
         InvalidTaskError: the task is empty.
+        ConfigurationError: it is too long.
     """
+    _check_length("task", task)
     run_id = run_id or f"run_{uuid.uuid4().hex}"
     # Without a reward of its own: the feedback brings it, and the same feedback counts once.
     used = Rollout(generation=0, answer="", skill=live_skill(store, skill).ref, purpose="run" if believed else "claim")
@@ -191,7 +203,13 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
 
     Raises:
         InvalidSkillError: the text breaks the rules of SKILL.md, is the same as a version that exists, or the scanner refuses it.
+        StoreError: as many proposals wait for a decision as may.
     """
+    if (waiting := proposals_waiting(store)) >= MOST_WAITING:
+        raise StoreError(
+            f"{waiting} proposals wait for a decision, and no more are taken; ask a person to decide on some "
+            "(skill-plugin status), and propose this again later"
+        )
     try:
         proposed = store.add_text(text, author="generator")
     except DuplicateSkillError:
@@ -213,3 +231,8 @@ def live_skill(store: SkillStore, name: str) -> Skill:
     if skill.status != "live":
         raise SkillNotFoundError(f"skill {name!r} is {skill.status}, not live; find one that is with search_skills")
     return skill
+
+
+def _check_length(name: str, text: object) -> None:
+    if isinstance(text, str) and len(text) > LONGEST:
+        raise ConfigurationError(f"the {name} has {len(text)} characters; give at most {LONGEST}: what matters of it")

@@ -338,9 +338,9 @@ def _compare(indexer: Indexer, place: str) -> tuple[bool, str]:
             agreement = indexer.compare()
     except WorkerError as exc:
         return False, f"{place}: {exc}; run skill-plugin reindex"
-    wrong, found, canaries = agreement
+    wrong, found, canaries, alike = agreement
     detail = f"{place}: {found} of {canaries} canaries found, {wrong} entries differ from SQL"
-    if not wrong and canaries * NEARLY_ALL <= found < canaries:
+    if not wrong and found < canaries and (canaries * NEARLY_ALL <= found or found + alike == canaries):
         indexer.judge(CHECK_SECONDS)
         return True, f"{detail}: some texts are much alike, and the indexer decides again whether it serves them"
     return found == canaries and not wrong, detail

@@ -165,7 +165,9 @@ def load(
     except (StatementError, *_DAMAGED) as exc:
         reason = getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
         if isinstance(exc, IsADirectoryError):
-            reason = "it is a folder, and a store's export is one file; for a folder of skills: skill-plugin skills import"
+            reason = (
+                "it is a folder, and a store's export is one file; for a folder of skills: skill-plugin skills import"
+            )
         raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
     return counts
 

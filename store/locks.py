@@ -38,16 +38,18 @@ class Owner(Protocol):
 
 def owner_of(database: Database, index: ChromaIndex) -> Owner:
     """Returns the locks that the owner of this index must hold."""
-    owners: list[Owner] = []
-    if database.is_sqlite:
-        name = sha256(index.namespace)[:12]
-        owners.append(FileOwner(Path(f"{database.path}.index-{name}.lock")))
-    else:
-        owners.append(AdvisoryOwner(database, f"index {index.namespace}"))
+    owners: list[Owner] = [outbox_owner(database, index.namespace)]
     if not index.is_server:
         folder = Path(index.place)
         owners.append(FileOwner(folder.with_name(f"{folder.name}.lock")))
     return AllOwners(owners)
+
+
+def outbox_owner(database: Database, namespace: str, *, shared: bool = True) -> Owner:
+    """Returns the lock on a namespace's outbox; see `FileOwner` for `shared`."""
+    if database.is_sqlite:
+        return FileOwner(Path(f"{database.path}.index-{sha256(namespace)[:12]}.lock"), shared=shared)
+    return AdvisoryOwner(database, f"index {namespace}")
 
 
 def job_owner(database: Database, namespace: str, job: str) -> Owner:

@@ -1,5 +1,6 @@
 """Partition: one namespace of one database, and what the parts of a store share."""
 
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,19 @@ from skill_plugin.store.index.indexer import Indexer
 from skill_plugin.store.index.outbox import CHANGED
 from skill_plugin.store.search.query_vectors import QueryVectors
 from skill_plugin.store.tables import NamespaceRow
+
+
+class SearchTally:
+    """How many searches this process has made, and how long they took in all. Safe for threads."""
+
+    def __init__(self) -> None:
+        self.count, self.seconds = 0, 0.0
+        self._lock = threading.Lock()
+
+    def add(self, seconds: float) -> None:
+        with self._lock:
+            self.count += 1
+            self.seconds += seconds
 
 
 class Partition:
@@ -39,6 +53,7 @@ class Partition:
         self.indexer = indexer
         self.capacity = capacity
         self.screen = screen or Screen()
+        self.searches = SearchTally()
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

@@ -40,6 +40,14 @@ def make(database: Path) -> None:
             os.close(number)
 
 
+def kept(database: Path) -> int:
+    """Returns the bytes that are kept beside a database."""
+    try:
+        return _file(database).stat().st_size
+    except OSError:
+        return 0
+
+
 def free(database: Path) -> bool:
     """Gives the reserve up if the disk is full; returns whether it did."""
     try:

@@ -196,12 +196,19 @@ def _examine_index(home, finding, *, chroma):
 
 
 def utilities_that_do_not_follow(home):
-    """Each skill's and version's numbers beside a replay of its credited rollouts, in the order of their ids."""
-    if not rows(home, "SELECT 1 FROM sqlite_master WHERE name = 'skillp_rollout'"):
-        return
+    """See `wrong_utilities`; a store that was killed before it had any table has none."""
+    if rows(home, "SELECT 1 FROM sqlite_master WHERE name = 'skillp_rollout'"):
+        yield from wrong_utilities(lambda statement: rows(home, statement))
+
+
+def wrong_utilities(ask, within=0.0):
+    """Each skill's and version's numbers beside a replay of its credited rollouts, in the order of their ids.
+
+    `ask` returns the rows of a statement; utilities may differ by `within`, for a database that counts in another order.
+    """
     skills, versions = {}, {}
     credited = "SELECT skill_id, version, reward, passed, adherence FROM skillp_rollout WHERE credited ORDER BY id"
-    for skill_id, version, reward, passed, adherence in rows(home, credited):
+    for skill_id, version, reward, passed, adherence in ask(credited):
         for numbers, key in ((skills, skill_id), (versions, (skill_id, version))):
             utility, uses, wins = numbers.get(key, (None, 0, 0))
             rate = (1 / (uses + 1) if uses + 1 < 1 / UTILITY_RATE else UTILITY_RATE) * (
@@ -209,15 +216,18 @@ def utilities_that_do_not_follow(home):
             )
             moved = reward if utility is None else utility + rate * (reward - utility)
             numbers[key] = (moved, uses + 1, wins + bool(passed))
-    later = {row[0] for row in rows(home, _WITH_OUTCOMES)}
-    for skill_id, *numbers in rows(home, "SELECT id, utility, uses, wins FROM skillp_skill"):
-        if skill_id not in later and tuple(numbers) != skills.get(skill_id, (None, 0, 0)):
+    later = {row[0] for row in ask(_WITH_OUTCOMES)}
+    for skill_id, *numbers in ask("SELECT id, utility, uses, wins FROM skillp_skill"):
+        if skill_id not in later and not _same(numbers, skills.get(skill_id, (None, 0, 0)), within):
             yield f"skill {skill_id} has {numbers}, its rollouts make {skills.get(skill_id)}"
-    for skill_id, number, *numbers in rows(
-        home, "SELECT skill_id, number, utility, uses, wins FROM skillp_skill_version"
-    ):
-        if skill_id not in later and tuple(numbers) != versions.get((skill_id, number), (None, 0, 0)):
+    for skill_id, number, *numbers in ask("SELECT skill_id, number, utility, uses, wins FROM skillp_skill_version"):
+        if skill_id not in later and not _same(numbers, versions.get((skill_id, number), (None, 0, 0)), within):
             yield f"version {skill_id}@{number} has {numbers}, its rollouts make {versions.get((skill_id, number))}"
+
+
+def _same(numbers, replayed, within):
+    (utility, *counts), (moved, *counted) = numbers, replayed
+    return counts == counted and (utility == moved or (None not in (utility, moved) and abs(utility - moved) <= within))
 
 
 _WITH_OUTCOMES = "SELECT DISTINCT skill_id FROM skillp_outcome JOIN skillp_rollout USING (namespace, run_id)"

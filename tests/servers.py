@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -57,6 +58,48 @@ def postgres(programs: Path) -> Iterator[str]:
             yield f"postgresql+psycopg://skills@/postgres?host={folder}"
         finally:
             _run(user, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+
+
+@contextmanager
+def frozen(url: str) -> Iterator[None]:
+    """Stops every process of the server: it answers nothing, and its kernel goes on taking what it is sent."""
+    main = int((_folder(url) / "data" / "postmaster.pid").read_text().split()[0])
+    processes = [main, *children(main)]
+    for one in processes:
+        with suppress(ProcessLookupError):
+            os.kill(one, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in processes:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)
+
+
+@contextmanager
+def stopped(url: str, programs: Path, mode: str = "fast") -> Iterator[None]:
+    """Stops a server of `postgres`, and starts it again as it was."""
+    user, folder = _unprivileged(), _folder(url)
+    options = (folder / "data" / "postmaster.opts").read_text().partition(" ")[2].strip().replace('"', "'")
+    _run(user, programs / "pg_ctl", "-D", folder / "data", "-m", mode, "-w", "stop")
+    try:
+        yield
+    finally:
+        _run(user, programs / "pg_ctl", "-D", folder / "data", "-l", folder / "log", "-o", options, "-w", "start")
+
+
+def _folder(url: str) -> Path:
+    return Path(str(make_url(url).query["host"]))
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started, from /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == process:
+                found.append(int(entry.name))
+    return found
 
 
 class Databases:

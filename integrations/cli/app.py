@@ -14,6 +14,7 @@ from skill_plugin.integrations.cli import (
     demo,
     evolve,
     exchange,
+    health,
     histories,
     progress,
     replay,
@@ -56,6 +57,7 @@ command(app, "run")(run.run)
 command(app, "evolve")(evolve.evolve)
 command(app, "retrain")(retrain.retrain)
 command(app, "status")(status.status)
+command(app, "health", failure=2)(health.health)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)

@@ -34,10 +34,10 @@ _PROSE = 24
 """Letters that a column of sentences has at least on a terminal, unless its longest word has fewer."""
 
 
-def fail(message: str) -> NoReturn:
-    """Prints one line and ends with status 1."""
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Prints one line and ends with a status."""
     err.print(Text.assemble(("error: ", "bold red"), " ".join(message.split())), soft_wrap=True)
-    raise typer.Exit(1)
+    raise typer.Exit(status)
 
 
 def print_json(value: Any, *, compact: bool = False) -> None:

@@ -58,8 +58,10 @@ _SHARED: dict[str, tuple[Any, str, str]] = {
 }
 
 
-def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Adds `function(settings, ...)` to an app as a command."""
+def command(
+    app: typer.Typer, name: str, *, failure: int = 1, **options: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds `function(settings, ...)` to an app as a command, which ends with the status `failure` if it cannot be done."""
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function).parameters.values())[1:]
@@ -82,7 +84,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
         def run(**given: Any) -> None:
             choices = {key: given.pop(key) for key in _SHARED}
             progress.choose(quiet=given.pop("quiet"), verbose=given.pop("verbose"))
-            with_errors(lambda: function(Settings.load(**choices), **given), home=choices.get("home"))
+            with_errors(lambda: function(Settings.load(**choices), **given), home=choices.get("home"), failure=failure)
 
         keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         run.__signature__ = inspect.Signature([*keyword, *shared])  # type: ignore[attr-defined]
@@ -93,19 +95,19 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     return add
 
 
-def with_errors(call: Callable[[], None], *, home: Path | None = None) -> None:
+def with_errors(call: Callable[[], None], *, home: Path | None = None, failure: int = 1) -> None:
     """Runs a command; what goes wrong becomes one line and a non-zero exit, or with `debug` in the settings a traceback."""
     try:
         call()
     except SkillPluginError as exc:
-        fail(str(exc))
+        fail(str(exc), failure)
     except (typer.Exit, typer.Abort, KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as exc:
         if _debugs(home):
             raise
         reason = masked(" ".join(f"{type(exc).__name__}: {exc}".split())[:500])
-        fail(f"{reason}; for a traceback set {ENV_PREFIX}DEBUG=1")
+        fail(f"{reason}; for a traceback set {ENV_PREFIX}DEBUG=1", failure)
 
 
 def _debugs(home: Path | None) -> bool:

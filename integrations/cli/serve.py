@@ -28,6 +28,11 @@ def serve(
             "--allow-write", help="Let clients propose skills, which are staged, and count the runs that they report."
         ),
     ] = False,
+    connections: Annotated[int, typer.Option(min=1, help="HTTP connections of one address, at most.")] = 200,
+    requests: Annotated[int, typer.Option(min=1, help="Requests of one address that are answered at once.")] = 16,
+    writes: Annotated[
+        int, typer.Option(min=1, help="Runs begun, outcomes and proposals of one address a minute.")
+    ] = 600,
 ) -> None:
     """Serve the library to MCP clients, on standard input and output or over HTTP."""
     from skill_plugin.integrations import wiring  # noqa: PLC0415 - the store and the SDK take a second
@@ -36,10 +41,14 @@ def serve(
     settings = settings.override(token=token)
     with wiring.open_store(settings, create=True) as store:
         if http:
-            from skill_plugin.integrations.mcp.http import serve_http  # noqa: PLC0415 - the web server
+            from skill_plugin.integrations.mcp.clients import HttpLimits  # noqa: PLC0415 - the web server
+            from skill_plugin.integrations.mcp.http import serve_http  # noqa: PLC0415
 
             secret = None if settings.token is None else settings.token.get_secret_value()
-            serve_http(store, host=host, port=port, token=secret, allow_write=allow_write)
+            limits = HttpLimits(connections=connections, requests=requests, writes_a_minute=writes)
+            serve_http(
+                store, host=host, port=port, token=secret, allow_write=allow_write, limits=limits, home=settings.home
+            )
             return
         if os.isatty(0):
             err.print("speaking MCP on standard input and output; end with Ctrl-C")

@@ -1,17 +1,21 @@
-"""The MCP server over HTTP: MCP at `/mcp`, outcomes that other systems post at `/outcomes`, and `/healthz`.
+"""The MCP server over HTTP: MCP at `/mcp`, outcomes that other systems post at `/outcomes`, `/health`, `/metrics`, and `/healthz`.
 
 Without a token it answers on this machine only, and only requests whose Host and Origin are this machine's: a web page
-whose name was made to point here (DNS rebinding) is refused. With a token every path but `/healthz` wants it.
+whose name was made to point here (DNS rebinding) is refused. With a token every path wants it, but for `/healthz` and one word
+of `/health`.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import json
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -24,15 +28,27 @@ from skill_plugin.errors import (
     StoreUnavailableError,
 )
 from skill_plugin.integrations import tools
+from skill_plugin.integrations.health import Health, health
 from skill_plugin.integrations.mcp import sdk
 from skill_plugin.integrations.mcp.server import create_server
+from skill_plugin.settings import home_folder
 from skill_plugin.store import SkillStore
+from skill_plugin.store.guard import abounded
 
 try:
     import uvicorn
     from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
     from starlette.requests import ClientDisconnect, Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+    from skill_plugin.integrations.mcp.clients import (
+        ClientLimitError,
+        Clients,
+        HttpLimits,
+        LimitedProtocol,
+        place_of,
+        writes_in,
+    )
 except ImportError as exc:
     raise MissingExtraError("serving over HTTP", "mcp") from exc
 
@@ -45,15 +61,38 @@ MAX_BODY = 1024 * 1024
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
+HEALTH_SECONDS = 5.0
+"""How long a look at the health may take, and how long what it said is said again."""
+
 _GRACE_SECONDS = 3
+
+_IS_SHOWN = "skill_plugin.is_shown"
+"""Key in the scope of a request to `/health`: whether the caller may see more than one word."""
 
 _SOURCE = "http"
 """Of all outcomes that are posted: a caller that names its source could be many."""
 
 
-def http_app(store: SkillStore, *, token: str | None = None, allow_write: bool = False) -> "ASGIApp":
-    """Makes the ASGI application. Without a token it answers only to the names of this machine."""
+def http_app(
+    store: SkillStore,
+    *,
+    token: str | None = None,
+    allow_write: bool = False,
+    limits: HttpLimits | None = None,
+    home: Path | None = None,
+) -> "ASGIApp":
+    """Makes the ASGI application. Without a token it answers only to the names of this machine.
+
+    Args:
+        store: The library.
+        token: The token that callers must send.
+        allow_write: Let clients propose skills, and count the runs that they report.
+        limits: What one client may take. Those of connections and headers are the web server's: see `serve_http`.
+        home: The home folder, where the training runs are that `/health` speaks of; by default the usual one.
+    """
     server = create_server(store, allow_write=allow_write)
+    home = home or home_folder()
+    looks = _Looks(store, home)
 
     @server.custom_route("/outcomes", methods=["POST"])  # type: ignore[untyped-decorator]
     async def outcomes(request: Request) -> Response:
@@ -63,7 +102,25 @@ def http_app(store: SkillStore, *, token: str | None = None, allow_write: bool =
     async def healthz(_: Request) -> Response:
         return JSONResponse({"ok": True})
 
-    return _Guard(sdk.http_app(server), token)
+    @server.custom_route("/health", methods=["GET"])  # type: ignore[untyped-decorator]
+    async def healths(request: Request) -> Response:
+        found = await looks.look()
+        said = json.loads(json.dumps(found.to_json(), default=str)) if request.scope[_IS_SHOWN] else {}
+        return JSONResponse({**said, "status": found.status}, 503 if found.status == "down" else 200)
+
+    @server.custom_route("/metrics", methods=["GET"])  # type: ignore[untyped-decorator]
+    async def metrics(_: Request) -> Response:
+        try:
+            from skill_plugin.integrations.metrics import page  # noqa: PLC0415 - an extra
+        except MissingExtraError as exc:
+            return _refused(501, str(exc))
+        try:
+            text, kind = await abounded(lambda: page(store, home), lambda: [HEALTH_SECONDS])
+        except StoreUnavailableError as exc:
+            return _refused(503, str(exc))
+        return PlainTextResponse(text, media_type=kind)
+
+    return _Guard(sdk.http_app(server), token, limits or HttpLimits())
 
 
 def serve_http(
@@ -73,8 +130,12 @@ def serve_http(
     port: int = DEFAULT_PORT,
     token: str | None = None,
     allow_write: bool = False,
+    limits: HttpLimits | None = None,
+    home: Path | None = None,
 ) -> None:
     """Serves until a signal comes. The address is printed on standard error; port 0 is any that is free.
+
+    See `http_app` for the other arguments.
 
     Raises:
         ConfigurationError: the address is not this machine's own and there is no token, or it cannot be listened on.
@@ -83,14 +144,26 @@ def serve_http(
     address, number = listener.getsockname()[:2]
     shown = f"[{address}]" if ":" in address else address
     print(f"MCP at http://{shown}:{number}/mcp", file=sys.stderr, flush=True)  # noqa: T201 - for who started it
-    app = http_app(store, token=token, allow_write=allow_write)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_SECONDS
-    )
+    limits = limits or HttpLimits()
+    app = http_app(store, token=token, allow_write=allow_write, limits=limits, home=home)
     # Uvicorn sends itself the signal again when it is done; that must not end the process before the store is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(server_config(app, limits)).run(sockets=[listener])
+
+
+def server_config(app: "ASGIApp", limits: HttpLimits) -> uvicorn.Config:
+    """Returns the web server's settings, with the limits that are its own."""
+    return uvicorn.Config(
+        app,
+        http=LimitedProtocol.of(limits),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_keep_alive=limits.idle_s,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
 
 
 def _listen(host: str, port: int, token: str | None) -> socket.socket:
@@ -146,12 +219,32 @@ def _refused(status: int, message: str, **headers: str) -> Response:
     return JSONResponse({"error": message}, status, headers=headers)
 
 
-class _Guard:
-    """Refuses a request before the application sees it: by its Host and Origin, its token, its size."""
+class _Looks:
+    """Looks at a store's health, one at a time and not more often than every few seconds, however many ask."""
 
-    def __init__(self, app: "ASGIApp", token: str | None) -> None:
+    def __init__(self, store: SkillStore, home: Path) -> None:
+        self._store, self._home = store, home
+        self._turn = asyncio.Lock()
+        self._found: Health | None = None
+        self._at = 0.0
+
+    async def look(self) -> Health:
+        async with self._turn:
+            if self._found is None or time.monotonic() > self._at + HEALTH_SECONDS:
+                # In a thread of its own: those of the tools may all be waiting for the store.
+                look = lambda: health(lambda: self._store, self._home, timeout=HEALTH_SECONDS)  # noqa: E731
+                self._found = await abounded(look, lambda: [2 * HEALTH_SECONDS])
+                self._at = time.monotonic()
+            return self._found
+
+
+class _Guard:
+    """Refuses a request before the application sees it: by its Host and Origin, its token, its size, its client's limits."""
+
+    def __init__(self, app: "ASGIApp", token: str | None, limits: HttpLimits) -> None:
         self._app = app
-        self._expected = None if token is None else f"Bearer {token}".encode()
+        self._expected = None if token is None else token.encode()
+        self._clients = Clients(limits)
         names = ("127.0.0.1", "localhost", "[::1]")
         self._local = TransportSecurityMiddleware(
             TransportSecuritySettings(
@@ -165,32 +258,62 @@ class _Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        body: bytes | None = None
         refused = await self._refused(request)
-        if refused is None:
-            try:
-                body = await _body(request)
-            except ClientDisconnect:
-                return
-            refused = None if body is not None else _refused(413, f"the body is over {MAX_BODY} bytes; send less")
+        if scope["path"] == "/health":
+            scope[_IS_SHOWN] = refused is None
+            await self._app(scope, receive, send)
+            return
         if refused is not None:
             await refused(scope, receive, send)
             return
-        messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        client = place_of(scope["client"][0] if scope.get("client") else "")
+        try:
+            async with self._clients.turn(client):
+                body = await self._body(request)
+                if body is None:
+                    raise _RefusedError(413, f"the body is over {MAX_BODY} bytes; send less")
+                if count := writes_in(scope["path"], body):
+                    self._clients.write(client, count)
+                await self._app(scope, _replay(body, receive), send)
+        except ClientDisconnect:
+            return
+        except ClientLimitError as exc:
+            await _refused(429, str(exc), **{"Retry-After": str(exc.after_s)})(scope, receive, send)
+        except _RefusedError as exc:
+            # What is left of the body is not read, so the connection cannot be used again.
+            await _refused(exc.status, str(exc), Connection="close")(scope, receive, send)
 
-        async def replay() -> "Message":
-            return messages.pop() if messages else await receive()
-
-        await self._app(scope, replay, send)
+    async def _body(self, request: Request) -> bytes | None:
+        seconds = self._clients.limits.body_s
+        try:
+            async with asyncio.timeout(seconds):
+                return await _body(request)
+        except TimeoutError:
+            raise _RefusedError(408, f"the body did not come within {seconds:g} s; send it faster") from None
 
     async def _refused(self, request: Request) -> Response | None:
         if self._expected is None:
             return await self._local.validate_request(request)
-        given = dict(request.scope["headers"]).get(b"authorization", b"")
-        if hmac.compare_digest(given, self._expected):
+        scheme, _, given = dict(request.scope["headers"]).get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(given, self._expected):
             return None
         message = "a token is needed; send it as 'Authorization: Bearer TOKEN'"
         return _refused(401, message, **{"WWW-Authenticate": "Bearer"})
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def _replay(body: bytes, receive: "Receive") -> "Receive":
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> "Message":
+        return messages.pop() if messages else await receive()
+
+    return replay
 
 
 async def _body(request: Request) -> bytes | None:

@@ -31,6 +31,9 @@ NEIGHBOURS = 10
 SAME = 0.9999
 """Cosine from which two float32 vectors are one."""
 
+ALIKE = 0.7
+"""Cosine from which HNSW may take one text for another; what a damaged index returns is nothing, or anything."""
+
 _DROP_SECONDS = 10.0
 
 GRACE_SECONDS = 1.0
@@ -49,11 +52,14 @@ POLL_SECONDS = 5.0
 
 
 class Agreement(NamedTuple):
-    """A comparison of an index with SQL: entries missing, left over or outdated; canaries found, and asked."""
+    """A comparison of an index with SQL: entries missing, left over or outdated; canaries found, and asked; and those that were not found
+    because others much like them were.
+    """
 
     wrong: int
     found: int
     canaries: int
+    alike: int = 0
 
 
 class Indexer:
@@ -91,6 +97,11 @@ class Indexer:
         """True if this process writes the index."""
         return self._owned
 
+    @property
+    def is_alive(self) -> bool:
+        """True if its thread is there."""
+        return self._thread is not None and self._thread.is_alive()
+
     def notify(self) -> None:
         """Tells the thread that there is something to do, and starts it if need be. Never waits."""
         if self._thread is None or not self._thread.is_alive():
@@ -120,7 +131,8 @@ class Indexer:
                 if self._stop.is_set() or time.monotonic() > deadline:
                     return False
         while not (done := self._up_to_date(last)) and not self._owned and time.monotonic() < deadline:
-            if self._stop.wait(0.05):  # another process applies the changes
+            # Another process applies the changes; a folder of its own will never be ready here.
+            if self._stop.wait(0.05) or not (self._index.is_server or self._pending(last)):
                 return False
         return done
 
@@ -282,7 +294,7 @@ class Indexer:
             right = outbox.entries(session, self._index.namespace, signature, wrong)
         self._index.upsert(right, signature=signature)
         self._index.delete(sorted(entries.keys() - live.keys()), signature=signature)
-        found, sample = self._canaries(signature, live)
+        found, sample, _ = self._canaries(signature, live)
         if found < sample and self._index.marked_alike(signature=signature) != len(live):
             logger.warning(
                 "the Chroma index at %s finds %d of %d skills by their own vectors; building it anew",
@@ -294,7 +306,7 @@ class Indexer:
             with self._database.read() as session:
                 everything = outbox.entries(session, self._index.namespace, signature, live)
             self._index.upsert(everything, signature=signature)
-            found, sample = self._canaries(signature, live)
+            found, sample, _ = self._canaries(signature, live)
             if found < sample:
                 self._index.mark_alike(len(live), signature=signature)
         if found < sample:
@@ -312,8 +324,9 @@ class Indexer:
             f"the library's texts are too much alike for it ({how}), so search compares with every vector in SQL; nothing is damaged",
         )
 
-    def _canaries(self, signature: str, expected: Mapping[str, int]) -> tuple[int, int]:
-        """Counts how many of a sample of the `expected` versions the index finds by their own vectors; and the sample.
+    def _canaries(self, signature: str, expected: Mapping[str, int]) -> tuple[int, int, int]:
+        """Counts how many of a sample of the `expected` versions the index finds by their own vectors; the sample; and how many it
+        takes for others that are much like them.
 
         A damaged index counts right and finds nothing. Another skill with the same vector is as good.
         """
@@ -323,16 +336,19 @@ class Indexer:
             entries = [
                 entry for entry in entries if entry.version == expected[entry.skill_id]
             ]  # it may have changed since
-            found = 0
+            found = alike = 0
             for entry in entries:
                 ids = self._index.nearest(entry.vector, min(NEIGHBOURS, len(expected)), signature=signature)
-                found += entry.skill_id in ids or self._has_same(entry, ids, signature)
-        return found, len(entries)
+                likeness = 1.0 if entry.skill_id in ids else self._likeness(entry, ids, signature)
+                found += likeness > SAME
+                alike += SAME >= likeness > ALIKE
+        return found, len(entries), alike
 
-    def _has_same(self, entry: Entry, ids: list[str], signature: str) -> bool:
+    def _likeness(self, entry: Entry, ids: list[str], signature: str) -> float:
+        """Returns the highest cosine of an entry with these."""
         with self._database.read() as session:  # as it is now: the index may be newer than the sample
             near = outbox.entries(session, self._index.namespace, signature, ids)
-        return any(float(one.vector @ entry.vector) > SAME for one in near)
+        return max((float(one.vector @ entry.vector) for one in near), default=-1.0)
 
     def _failed(self, exc: WorkerError) -> None:
         """Tries again, later each time; a folder that failed twice in a row is put aside once."""

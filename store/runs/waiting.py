@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
+from skill_plugin.store.partition import Part
 from skill_plugin.store.skills.versions import HELD, WENT_LIVE
 from skill_plugin.store.tables import EventRow, OutcomeRow, RevisionRow, RolloutRow, SkillRow, SkillVersionRow
 
@@ -69,3 +70,39 @@ def waiting(session: Session, namespace: str, since: datetime | None) -> Waiting
         staged=[f"{name}@{number}" for name, number in session.exec(staged).all()],
         without_reward=session.exec(unjudged).one(),
     )
+
+
+def outcomes(store: Part) -> tuple[int, int, int]:
+    """Returns a namespace's credited uses, those of them that passed, and the outcomes that were reported later."""
+    namespace = store._namespace  # noqa: SLF001 - a store has as many names as one can keep in mind
+    with store._partition.read() as session:  # noqa: SLF001
+        mine = SkillRow.namespace == namespace
+        sums = session.exec(select(func.sum(SkillRow.uses), func.sum(SkillRow.wins)).where(mine)).one()
+        given = session.exec(select(func.count()).where(OutcomeRow.namespace == namespace)).one()
+    return int(sums[0] or 0), int(sums[1] or 0), given
+
+
+def proposals_waiting(store: Part) -> int:
+    """Returns how many versions that a client proposed wait for a decision, held ones too; the generator's own have a revision."""
+    namespace = store._namespace  # noqa: SLF001
+    decided = select(EventRow.id).where(
+        EventRow.namespace == namespace,
+        col(EventRow.skill_id) == col(SkillVersionRow.skill_id),
+        col(EventRow.version) == col(SkillVersionRow.number),
+        col(EventRow.kind).in_([*WENT_LIVE, "refused"]),
+    )
+    proposed = (
+        select(func.count())
+        .select_from(SkillVersionRow)
+        .join(SkillRow, col(SkillRow.id) == col(SkillVersionRow.skill_id))
+        .where(
+            SkillVersionRow.namespace == namespace,
+            SkillVersionRow.author == "generator",
+            col(SkillVersionRow.revision_id).is_(None),
+            SkillRow.status != "retired",
+            SkillVersionRow.number > func.coalesce(SkillRow.live_version, 0),
+            ~decided.exists(),
+        )
+    )
+    with store._partition.read() as session:  # noqa: SLF001
+        return session.exec(proposed).one()

@@ -164,6 +164,8 @@ class Experience:
         """Writes what skills have now into their places."""
         for skill_id in skill_ids:
             kept = _distinct(found.get(skill_id, []))
+            if not kept and skill_id not in self._slots:
+                continue  # it has lived through something, and passed nothing; of what length a vector is may not be known yet
             if kept and self._matrix.shape[1] != len(kept[0][1]):
                 self._clear(len(kept[0][1]))  # the first of all
             if skill_id not in self._slots:

@@ -1,5 +1,7 @@
 """The library as its users see it: adding, revising, promoting, looking up, searching."""
 
+import time
+
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import StoreError
@@ -211,9 +213,11 @@ class Library(Part):
             InvalidSkillError: the text of `instead` breaks the rules of SKILL.md.
             StoreError: the skill of `instead` is retired or quarantined.
         """
+        began = time.perf_counter()
         hits = self._search(
             query, k=k, min_score=min_score, strategy=strategy, family=family, instead=instead, experience=experience
         )
+        self._partition.searches.add(time.perf_counter() - began)
         self._partition.notify()
         return hits
 

@@ -95,7 +95,7 @@ def test_an_outcome_of_nothing_is_refused_and_leaves_nothing(store, skill, rewar
 def test_a_proposal_is_staged_at_the_lowest_trust_and_never_live(store, skill):
     revised, new = propose_skill(store, MACHINE), propose_skill(store, skill_text("subtracting"))
 
-    assert revised == {"name": "adding", "ref": f"{skill.id}@2", "version": 2, "status": "staged"}
+    assert revised == {"name": "adding", "ref": f"{skill.id}@2", "version": 2, "status": "staged", "reason": ""}
     assert (new["version"], new["status"], store.get("subtracting").trust) == (1, "staged", "unvetted")
     assert store.get("adding").text == skill.text
     assert [found["name"] for found in search_skills(store, "add")["skills"]] == ["adding"]

@@ -89,6 +89,23 @@ def test_every_skill_is_found_and_nothing_is_called_damaged(home, names, caplog)
     assert "building it anew" not in caplog.text  # it was tried once, when the skills came
 
 
+def test_a_skill_that_is_taken_for_one_like_it_is_not_damage(home, monkeypatch):
+    """What damage is, and that it is told: `test_damaged_index.py`."""
+    with SkillStore.open(home, embedder=EMBEDDER) as store:
+        assert store.wait_for_index(120)
+        index = store._partition.index
+        index.declined.clear()  # as on the way from one size at which it is looked at to the next
+        nearest = index.nearest
+
+        def without_itself(vector, k, **given):
+            return nearest(vector, k + 1, **given)[1:]
+
+        monkeypatch.setattr(index, "nearest", without_itself)
+        [found] = [check for check in store.check() if check.name == "index"]
+
+    assert found.ok, found.detail
+
+
 def test_chroma_answers_again_once_the_skills_differ(home, names):
     with SkillStore.open(home, embedder=EMBEDDER) as store:
         for skill in store.list()[10:]:

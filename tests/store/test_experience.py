@@ -245,3 +245,12 @@ def test_ngrams_go_by_the_words_that_tasks_have_in_common(library):
     assert [hit.name for hit in hits] == ["careful-work", "add-numbers"]
     assert hits[0].why["nearest_task"] == Task("Please ship the green parcels to Oslo").id
     assert library.search("refund", strategy="query-ngram").reason == "no live skill has served a task like this one"
+
+
+def test_a_task_that_was_passed_without_a_search_does_not_break_the_next_one(library):
+    found(library)  # from here on it follows changes one by one
+    use(library, search=False)
+
+    assert found(library) == []
+    library.search("anything else")  # its vector is made with that of a new query
+    assert found(library) == ["careful-work"]

@@ -1,7 +1,5 @@
 """PostgreSQL that holds a lock, is used up or does not answer: one line within a deadline, and search goes on."""
 
-import os
-import signal
 import threading
 import time
 from contextlib import contextmanager
@@ -149,38 +147,11 @@ def own_server():
         yield url
 
 
-@contextmanager
-def frozen(url):
-    """Stops every process of the server: it answers nothing, and its kernel goes on taking what it is sent."""
-    folder = Path(str(make_url(url).query["host"]))
-    main = int((folder / "data" / "postmaster.pid").read_text().split()[0])
-    children = [
-        int(entry.name)
-        for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and (entry / "stat").exists() and _parent(entry) == main
-    ]
-    processes = [main, *children]
-    for one in processes:
-        os.kill(one, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for one in processes:
-            os.kill(one, signal.SIGCONT)
-
-
-def _parent(entry):
-    try:
-        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds the server's processes in /proc")
 def test_a_server_that_is_frozen_is_one_line_and_afterwards_all_is_well(short, own_server):
     with SkillStore.open(own_server, embedder=TopicEmbedder(), chroma=False) as store:
         store.add_text(skill_text())
-        with frozen(own_server):
+        with servers.frozen(own_server):
             line_of(lambda: store.search("add"))
             line_of(lambda: store.add_text(skill_text("sorting")))
             line_of(lambda: SkillStore.open(own_server, embedder=TopicEmbedder(), chroma=False))
@@ -193,7 +164,7 @@ def test_a_server_that_freezes_in_the_middle_of_a_transaction_is_one_line(short,
     def halfway():
         with store.database.write() as session:
             session.connection().execute(text("SELECT 1"))
-            with frozen(own_server):
+            with servers.frozen(own_server):
                 session.connection().execute(text("SELECT 2"))
 
     with SkillStore.open(own_server, embedder=TopicEmbedder(), chroma=False) as store:
