@@ -47,6 +47,7 @@ class StoreStatus:
         last_evolve: The last `evolve` that ended.
         live_checkpoint: The checkpoint that writes; None is the base model.
         skills: Skills by their status.
+        tiers: Live skills by their trust tier.
         waiting: What waits.
     """
 
@@ -56,6 +57,7 @@ class StoreStatus:
     last_evolve: JobRun | None
     live_checkpoint: str | None
     skills: Mapping[str, int]
+    tiers: Mapping[str, int]
     waiting: Waiting
 
     def to_json(self) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class StoreStatus:
 def status(store: SkillStore, home: Path) -> StoreStatus:
     """Looks at a store, and at the folders of its training runs in the home folder; changes nothing."""
     nights, evolutions = _nights(store, home), _evolutions(store)
-    live = store.checkpoints.live()
+    live, skills = store.checkpoints.live(), store.list()
     ended = {run.job: run for run in (*nights, *evolutions) if run.state == "ended"}  # the last of each
     return StoreStatus(
         namespace=store.namespace,
@@ -73,7 +75,8 @@ def status(store: SkillStore, home: Path) -> StoreStatus:
         last_night=ended.get("retrain"),
         last_evolve=ended.get("evolve"),
         live_checkpoint=live.id if live else None,
-        skills=dict(Counter(skill.status for skill in store.list())),
+        skills=dict(Counter(skill.status for skill in skills)),
+        tiers=dict(Counter(skill.tier for skill in skills if skill.status == "live")),
         waiting=store.runs.waiting(store.runs.training.trained_until()),
     )
 
