@@ -94,7 +94,6 @@ def fill(store: SkillStore, signature: str, documents: Sequence[SkillDocument], 
                 name=document.name,
                 description=document.description,
                 status="live",
-                trust="reviewed",
                 live_version=1,
                 **common,
             )

@@ -22,6 +22,7 @@ from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
+from skill_plugin.store.skills.tiers import is_shown
 from skill_plugin.verifiers.adherence import Adherence
 
 try:
@@ -323,6 +324,6 @@ def _live(store: SkillStore, name: str) -> PinnedSkill | None:
         skill = store.get(name)
     except SkillNotFoundError:
         return None
-    if skill.status != "live":
+    if not is_shown(store, skill):
         return None
     return PinnedSkill(ref=skill.ref, name=skill.name, text=skill.text, score=None, why={"loaded": True})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.skills.tiers import TIERS
 from skill_plugin.store import SkillStore
 from skill_plugin.store.runs.waiting import Waiting
 from skill_plugin.store.skills.versions import STATUSES
@@ -47,6 +48,7 @@ class StoreStatus:
         last_evolve: The last `evolve` that ended.
         live_checkpoint: The checkpoint that writes; None is the base model.
         skills: Skills by their status.
+        tiers: Live skills by their trust tier.
         waiting: What waits.
     """
 
@@ -56,6 +58,7 @@ class StoreStatus:
     last_evolve: JobRun | None
     live_checkpoint: str | None
     skills: Mapping[str, int]
+    tiers: Mapping[str, int]
     waiting: Waiting
 
     def to_json(self) -> dict[str, Any]:
@@ -74,8 +77,19 @@ def status(store: SkillStore, home: Path) -> StoreStatus:
         last_evolve=ended.get("evolve"),
         live_checkpoint=live.id if live else None,
         skills={state: count for state in STATUSES if (count := store.query(status=state, limit=1).total)},
+        tiers=_tiers(store),
         waiting=store.runs.waiting(store.runs.training.trained_until()),
     )
+
+
+def _tiers(store: SkillStore) -> dict[str, int]:
+    """Returns how many live skills are of each trust tier."""
+    at_least = [store.query(status="live", min_tier=tier, limit=1).total for tier in TIERS]
+    return {
+        tier: here - above
+        for tier, here, above in zip(TIERS, at_least, [*at_least[1:], 0], strict=True)
+        if here > above
+    }
 
 
 def _open(runs: Sequence[JobRun]) -> list[JobRun]:

@@ -23,6 +23,7 @@ from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore, scan_text
 from skill_plugin.store.runs.waiting import proposals_waiting
+from skill_plugin.store.skills.tiers import held_back, is_shown, least_tier
 
 DEFAULT_K = 3
 
@@ -51,13 +52,14 @@ class SearchResult(TypedDict):
 
 
 class SkillText(TypedDict):
-    """A live skill; `ref` is its `skill_id@version`, `text` its procedure between fences, as `prompts.guidance` shows it."""
+    """A live skill; `ref` is its `skill_id@version`, `tier` how far it is trusted, `text` its procedure between fences, as `prompts.guidance` shows it."""
 
     name: str
     ref: str
     description: str
     utility: float | None
     uses: int
+    tier: str
     text: str
 
 
@@ -122,6 +124,7 @@ def get_skill(store: SkillStore, name: str) -> SkillText:
         description=prompts.one_line(skill.description),
         utility=skill.utility,
         uses=skill.uses,
+        tier=skill.tier,
         text=prompts.guidance([(skill.ref, skill.name, skill.text)]),
     )
 
@@ -225,11 +228,15 @@ def live_skill(store: SkillStore, name: str) -> Skill:
     try:
         skill = store.get(name)
     except SkillNotFoundError as exc:
-        near = get_close_matches(str(name), [one.name for one in store.list("live")], n=1, cutoff=0.5)
+        shown = [one.name for one in store.list("live") if is_shown(store, one)]
+        near = get_close_matches(str(name), shown, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else "find one with search_skills"
         raise SkillNotFoundError(f"no skill {name!r:.200} is live; {hint}") from exc
     if skill.status != "live":
         raise SkillNotFoundError(f"skill {name!r} is {skill.status}, not live; find one that is with search_skills")
+    if not is_shown(store, skill):
+        why = held_back(skill.tier, least_tier(store))
+        raise SkillNotFoundError(f"skill {name!r} is held back: {why}; find another with search_skills")
     return skill
 
 

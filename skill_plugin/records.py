@@ -18,7 +18,7 @@ from skill_plugin.errors import InvalidTaskError, VerifierError
 from skill_plugin.notebook import html_table, html_text
 
 Status = Literal["staged", "live", "retired", "quarantined"]
-Trust = Literal["unvetted", "reviewed"]
+Tier = Literal["unvetted", "tested", "vetted", "certified"]
 Author = Literal["human", "generator", "import"]
 Arm = Literal["skill", "control"]
 Split = Literal["train", "heldout"]
@@ -262,7 +262,7 @@ class Skill:
 
     `status` is that of the version seen: a version waiting behind a live one is `staged`.
     `utility` is the exponential moving average of reward, in [0, 1]; None before the first observation.
-    `held` says why the scanner holds the version seen; it is empty if it does not.
+    `tier` is the trust tier of the version seen (`skills.tiers`). `held` says why that version is held; it is empty if it is not.
     """
 
     id: str
@@ -279,7 +279,7 @@ class Skill:
     generation: int
     parent: int | None
     live_version: int | None
-    trust: str
+    tier: Tier
     pinned: bool
     created_at: datetime
     held: str = ""
@@ -289,8 +289,13 @@ class Skill:
         """`skill_id@version`, the name that a run pins."""
         return f"{self.id}@{self.version}"
 
+    @property
+    def trust(self) -> str:
+        """The two words that there were before tiers, for one release; use `tier`."""
+        return "unvetted" if self.tier == "unvetted" else "reviewed"
+
     def _repr_html_(self) -> str:
-        keys = ("name", "ref", "status", "description", "utility", "uses", "author")
+        keys = ("name", "ref", "status", "tier", "description", "utility", "uses", "author")
         return html_table((key, getattr(self, key)) for key in keys) + html_text(self.text)
 
 
@@ -306,6 +311,7 @@ class SkillVersion:
     sha256: str
     author: Author
     status: Status
+    tier: Tier
     revision_id: str | None
     created_at: datetime
 
@@ -327,6 +333,7 @@ class SkillHit:
     score: float
     utility: float | None
     why: Mapping[str, Any]
+    tier: Tier = "unvetted"
 
     @property
     def ref(self) -> str:
@@ -338,11 +345,18 @@ class SkillHit:
 
 
 class SkillHits(list[SkillHit]):
-    """The hits of a search, best first. If there are none, `reason` says why."""
+    """The hits of a search, best first. If there are none, `reason` says why.
 
-    def __init__(self, hits: Iterable[SkillHit] = (), reason: str = "") -> None:
+    `held_back` are live skills that were found and are not shown, by name, with the reason: their trust tier is under the store's
+    `min_tier`.
+    """
+
+    def __init__(
+        self, hits: Iterable[SkillHit] = (), reason: str = "", held_back: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(hits)
         self.reason = reason
+        self.held_back = dict(held_back or {})
 
     def _repr_html_(self) -> str:
         if not self:

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.records import Tier
 
 ENV_PREFIX = "SKILL_PLUGIN_"
 HOME_VARIABLE = f"{ENV_PREFIX}HOME"
@@ -56,6 +57,8 @@ class Settings(BaseSettings):
     scanners: list[str] | None = None
     """What looks at every text before it is written: `built-in`, an installed scanner's name, `package.module:function`; by default
     `built-in` and all that are installed. An empty list looks at nothing."""
+    min_tier: Tier = "unvetted"
+    """The trust tier that a live skill needs to be shown: `unvetted` (all are), `tested`, `vetted` or `certified`."""
     embedder: str = "minilm"
     """`minilm`, `minilm:FOLDER` or `hashing`."""
     model: str | None = None

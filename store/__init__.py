@@ -6,8 +6,10 @@ from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Retrieval, RetrievalOptions
 from skill_plugin.store.search.strategies import STRATEGIES
 from skill_plugin.store.skill_store import SkillStore
+from skill_plugin.store.skills.reverting import revert_source
 from skill_plugin.store.skills.screening import scan_text
 from skill_plugin.store.skills.sync import sync_skills
+from skill_plugin.store.skills.vetting import certify_skill, rescan_skills
 
 __all__ = [
     "DEFAULT_EXPERIENCE",
@@ -20,6 +22,9 @@ __all__ = [
     "SkillStore",
     "StagedRevision",
     "TextWorth",
+    "certify_skill",
+    "rescan_skills",
+    "revert_source",
     "scan_text",
     "sync_skills",
 ]

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,12 @@ from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.partition import Part
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.languages import language_group
+from skill_plugin.store.skills.vetting import rescan_skills
 from skill_plugin.store.tables import PREFIX, EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow, TaskEmbeddingRow
 from skill_plugin.store.vectors import is_live, is_unit, to_bytes, unit_vector
 from skill_plugin.store.ways_back import ways_back
 
-CHECK_SECONDS, REBUILD_SECONDS = 60.0, 120.0
+CHECK_SECONDS, REBUILD_SECONDS, SCAN_SECONDS = 60.0, 120.0, 10.0
 NEARLY_ALL = 0.9
 """Share of the canaries from which an index is approximate, as HNSW is, and not damaged: a damaged one finds none or few."""
 
@@ -56,6 +58,7 @@ class Upkeep(Part):
         checks: dict[str, Callable[[], tuple[bool, str]]] = {
             "database": self._check_database,
             "skills": self._check_skills,
+            "scanner": partial(self._check_texts, fix=fix),
             "embedder": self._check_embedder,
             "vectors": self._check_vectors,
             "index": self._check_index,
@@ -219,6 +222,19 @@ class Upkeep(Part):
             )
             detail += "last export back into a new home"
         return not broken, detail
+
+    def _check_texts(self, *, fix: bool) -> tuple[bool, str]:
+        """Scans the live texts again, as many as there is time for."""
+        read, of, suspects = rescan_skills(self, dry_run=not fix, seconds=SCAN_SECONDS)
+        detail = f"{read} of {of} texts scanned again"
+        if read < of:
+            detail += f" in {SCAN_SECONDS:g} s (all: skill-plugin skills rescan)"
+        if suspects:
+            named = ", ".join(f"{one.ref}: {one.found}" for one in suspects[:_NAMED])
+            more = f" and {len(suspects) - _NAMED} more" if len(suspects) > _NAMED else ""
+            detail += f"; found something in {named}{more}; take their trust tier (skill-plugin doctor --fix), look at each, then: "
+            detail += "skills quarantine NAME, or skills promote NAME@N --reason WHY if it is sound"
+        return not suspects, detail
 
     def _check_embedder(self) -> tuple[bool, str]:
         stored, own = self._signature(), self._partition.vectors.signature

@@ -24,6 +24,7 @@ from skill_plugin.checkpoints import LIVE
 from skill_plugin.disk import whole_file
 from skill_plugin.errors import DuplicateSkillError, StoreError, StoreUnavailableError
 from skill_plugin.scanning.scanners import Screen
+from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
@@ -34,7 +35,7 @@ from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import ExperienceRow
 from skill_plugin.store.signing import copy_key
-from skill_plugin.store.skills.screening import hold_loaded
+from skill_plugin.store.skills.screening import hold_loaded, note_loaded
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     CheckpointRow,
@@ -125,17 +126,25 @@ def dump(database: Database, path: str | Path, *, namespace: str | None = None) 
 
 
 def load(
-    database: Database, path: str | Path, *, namespace: str | None = None, screen: Screen | None = None
+    database: Database,
+    path: str | Path,
+    *,
+    namespace: str | None = None,
+    screen: Screen | None = None,
+    keep_tiers: bool = False,
 ) -> dict[str, int]:
     """Takes in what `dump` wrote, in one transaction; returns the number of new rows by table.
 
-    A row that exists stays as it is. A skill with a text that `screen` (by default all scanners) would not let in is quarantined. The file is not trusted: each row must be one that a store would have written.
+    A row that exists stays as it is. A skill with a text that `screen` (by default all scanners) would not let in is quarantined. The
+    file is not trusted: each row must be one that a store would have written.
 
     Args:
         database: Takes the rows in.
         path: The file.
         namespace: The only namespace that its rows may name; None for any.
         screen: The scanners.
+        keep_tiers: Believe what the file says of trust tiers: it is a copy of one's own. By default every version in it starts at the
+            lowest.
 
     Raises:
         StoreError: the file cannot be read, is not a dump, is of another schema, holds a row that no store writes or that is
@@ -145,14 +154,16 @@ def load(
     counts: dict[str, int] = {}
     try:
         with database.write(bulk=True) as session:
-            new = _New(RowCheck(session, namespace))
+            new = _New(RowCheck(session, namespace), keep_tiers)
             for name, row in _lines(path):
                 if _take(session, name, row, new):
                     counts[name] = counts.get(name, 0) + 1
             new.check_live(session)
             crashpoint("load.middle")
+            if not keep_tiers:
+                note_loaded(session, new.versions, str(path))
+            hold_loaded(session, screen or Screen(), new.versions)
             for taken, ids in new.skills.items():
-                hold_loaded(session, screen or Screen(), ids)
                 outbox.mark_changed(session, taken, ids)
             for taken in sorted(new.experience):
                 experience_rows.mark_all_changed(session, taken)
@@ -163,13 +174,14 @@ def load(
     except RecursionError as exc:
         raise StoreError(f"{str(path)!r} cannot be read: its JSON is nested too deeply; nothing was taken in") from exc
     except (StatementError, *_DAMAGED) as exc:
-        reason = getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
-        if isinstance(exc, IsADirectoryError):
-            reason = (
-                "it is a folder, and a store's export is one file; for a folder of skills: skill-plugin skills import"
-            )
-        raise StoreError(f"{str(path)!r} cannot be read: {reason}; nothing was taken in") from exc
+        raise StoreError(f"{str(path)!r} cannot be read: {_reason(exc)}; nothing was taken in") from exc
     return counts
+
+
+def _reason(exc: Exception) -> str:
+    if isinstance(exc, IsADirectoryError):
+        return "it is a folder, and a store's export is one file; for a folder of skills: skill-plugin skills import"
+    return getattr(exc, "strerror", None) or " ".join(str(getattr(exc, "orig", exc)).split())
 
 
 def copy(source: Database, target: Database) -> dict[str, int]:
@@ -180,7 +192,7 @@ def copy(source: Database, target: Database) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="skill-plugin-") as folder:
         file = Path(folder, "store.jsonl.gz")
         dump(source, file)
-        counts = load(target, file, screen=Screen([]))
+        counts = load(target, file, screen=Screen([]), keep_tiers=True)
     copy_key(source, target)
     return counts
 
@@ -222,9 +234,11 @@ def _text(line: bytes) -> str:
 
 @dataclass
 class _New:
-    """The check of a load, and the keys whose further rows are wanted: skills by namespace, checkpoints, items, experience."""
+    """The check of a load, and the keys whose further rows are wanted: skills by namespace, versions, checkpoints, items, experience."""
 
     check: RowCheck
+    keep_tiers: bool
+    versions: dict[str, list[int]] = field(default_factory=dict)
     skills: dict[str, list[str]] = field(default_factory=dict)
     checkpoints: set[tuple[str, str]] = field(default_factory=set)
     items: set[tuple[str, str, str]] = field(default_factory=set)
@@ -254,7 +268,9 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
         typed["index_key"] = new_index_key()
     if table is CheckpointRow and row["status"] == LIVE and live_row(session, row["namespace"]) is not None:
         typed["status"] = "retired"  # what is live here stays live, and there is one at most
-    inserted = insert_if_absent(session, table, typed)
+    inserted = (
+        _take_version(session, typed, new) if table is SkillVersionRow else insert_if_absent(session, table, typed)
+    )
     if table is NamespaceRow:
         namespaces.lock(session, row["name"])
         if not inserted and row["signature"] is not None:
@@ -271,6 +287,14 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
     new.checkpoints.update([(row["namespace"], row["id"])] if table is CheckpointRow and inserted else ())
     new.experience.update([row["namespace"]] if table is ExperienceRow and inserted else ())
     new.items.update([_item(row)] if table is ItemRow and inserted else ())
+    return inserted
+
+
+def _take_version(session: Session, typed: dict[str, Any], new: _New) -> bool:
+    """Inserts a version unless it exists, at the lowest trust tier unless what the file says of that counts."""
+    inserted = insert_if_absent(session, SkillVersionRow, typed if new.keep_tiers else typed | {"tier": LOWEST})
+    if inserted:
+        new.versions.setdefault(typed["skill_id"], []).append(typed["number"])
     return inserted
 
 

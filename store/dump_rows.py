@@ -16,7 +16,7 @@ from sqlmodel import Session, select
 from skill_plugin import embedders
 from skill_plugin.checkpoints import CheckpointStatus
 from skill_plugin.errors import SkillPluginError, StoreError
-from skill_plugin.records import Arm, Author, Purpose, Split, Trust, sha256
+from skill_plugin.records import Arm, Author, Purpose, Split, Tier, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.namespaces import check_namespace
@@ -74,7 +74,6 @@ _ALLOWED: dict[type[Table], dict[str, Callable[[Any], bool]]] = {
     SkillRow: {
         "id": lambda value: SKILL_ID.fullmatch(value) is not None,
         "status": _choice(*STATUSES),
-        "trust": _choice(*get_args(Trust)),
         "live_version": _number,
         "utility": _share,
         "uses": _count,
@@ -87,6 +86,7 @@ _ALLOWED: dict[type[Table], dict[str, Callable[[Any], bool]]] = {
         "parent": _number,
         "generation": _count,
         "author": _choice(*get_args(Author)),
+        "tier": _choice(*get_args(Tier)),
         "utility": _share,
         "uses": _count,
         "wins": _count,

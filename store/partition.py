@@ -9,7 +9,9 @@ from functools import partial
 from sqlmodel import Session
 
 from skill_plugin import workers
+from skill_plugin.records import Tier
 from skill_plugin.scanning.scanners import Screen
+from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store import namespaces
 from skill_plugin.store.database import Database
 from skill_plugin.store.index.chroma import ChromaIndex
@@ -45,6 +47,7 @@ class Partition:
         *,
         capacity: int,
         screen: Screen | None = None,
+        min_tier: Tier = LOWEST,
     ) -> None:
         self.database = database
         self.namespace = namespace
@@ -54,6 +57,7 @@ class Partition:
         self.capacity = capacity
         self.screen = screen or Screen()
         self.searches = SearchTally()
+        self.min_tier = min_tier
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

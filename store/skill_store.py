@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Literal, Self
 from skill_plugin import embedders
 from skill_plugin.errors import ConfigurationError, NamespaceError, StoreError, VerifierError
 from skill_plugin.notebook import html_table
-from skill_plugin.records import Verdict
+from skill_plugin.records import Tier, Verdict
 from skill_plugin.scanning.scanners import Scanner, Screen
 from skill_plugin.secrets_found import Redact, Redactor
 from skill_plugin.settings import Settings
+from skill_plugin.skills.tiers import LOWEST, rank
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.registry import Checkpoints
 from skill_plugin.store.database import Database
@@ -125,6 +126,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         chroma: str | Path | Literal[False] | None = None,
         capacity: int = CAPACITY,
         scanners: Sequence[str | Scanner] | None = None,
+        min_tier: Tier = LOWEST,
         create: bool = True,
         check_embedder: bool = True,
         redact: Redact = True,
@@ -142,6 +144,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             capacity: Live skills that the namespace may hold.
             scanners: What looks at every text before it is written: names and functions (see `scanning.scanners`); by default our
                 own and those of installed packages. An empty list looks at nothing.
+            min_tier: The trust tier that a live skill needs to be shown to anybody: `unvetted` (all are), `tested`, `vetted` or
+                `certified`.
             create: Make a store or a namespace that does not exist; off, both are errors.
             check_embedder: Refuse another embedder than the namespace's; off for `reembed`.
             redact: Put `[redacted:KIND]` in place of secrets in what is recorded; `"all"` also of e-mail addresses and telephone numbers.
@@ -150,10 +154,12 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
             SchemaTooNewError: a newer release wrote it.
+            ConfigurationError: there is no such tier or scanner.
             NamespaceError: the namespace is malformed, or unknown with `create` off.
             EmbedderMismatchError: the namespace's vectors were made by another embedder than the one given here.
         """
         namespaces.check_namespace(namespace)
+        rank(min_tier)
         screen = Screen(scanners)
         made = embedders.load(embedder)
         url, folder = places(location)
@@ -163,7 +169,16 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             index = ChromaIndex(str(folder if chroma is None else chroma), namespace)
             indexer = Indexer(database, index, owner_of(database, index))
         store = cls(
-            Partition(database, namespace, QueryVectors(made), index, indexer, capacity=capacity, screen=screen)
+            Partition(
+                database,
+                namespace,
+                QueryVectors(made),
+                index,
+                indexer,
+                capacity=capacity,
+                screen=screen,
+                min_tier=min_tier,
+            )
         )
         try:
             store._check(create=create, embedder=check_embedder and embedder != DEFAULT_EMBEDDER)
@@ -199,6 +214,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             chroma=settings.chroma if index else False,
             capacity=settings.capacity,
             scanners=settings.scanners,
+            min_tier=settings.min_tier,
             create=create,
             check_embedder=check_embedder,
             redact=settings.redact,
@@ -284,8 +300,8 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         """Returns what `skill-plugin doctor` says of this namespace; never raises.
 
         Args:
-            fix: First make missing and broken vectors anew, and an index that differs from SQL. A text that was changed behind the
-                store's back cannot be made again.
+            fix: First make missing and broken vectors anew, and an index that differs from SQL; and take the trust tier of
+                texts in which the scanner finds something now. A text that was changed behind the store's back cannot be made again.
         """
         return Upkeep(self._partition).check(fix=fix)
 

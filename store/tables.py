@@ -119,7 +119,6 @@ class SkillRow(Table, table=True):
     name: str
     description: str
     status: str
-    trust: str
     pinned: bool = False
     live_version: int | None = None
     utility: float | None = None
@@ -131,7 +130,7 @@ class SkillRow(Table, table=True):
 
 
 class SkillVersionRow(Table, table=True):
-    """The text never changes; `utility`, `uses`, `wins` and `total_reward` are of the time that this version was live."""
+    """The text never changes, `tier` does; `utility`, `uses`, `wins` and `total_reward` are of the time that it was live."""
 
     __tablename__ = f"{PREFIX}skill_version"
     __table_args__ = (ForeignKeyConstraint(["skill_id"], [f"{PREFIX}skill.id"]),)
@@ -145,6 +144,7 @@ class SkillVersionRow(Table, table=True):
     text: str
     sha256: str
     author: str
+    tier: str = Field(default="unvetted", sa_column_kwargs={"server_default": "unvetted"})
     revision_id: str | None = None
     utility: float | None = None
     uses: int = Field(default=0, sa_column_kwargs={"server_default": "0"})

@@ -5,7 +5,7 @@ It answers whenever Chroma cannot: damaged, behind, or owned by another process.
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -90,15 +90,26 @@ class ExactSearch:
         self._ids: list[str] = []
         self._matrix: Vector = np.zeros((0, 0), dtype=np.float32)
 
-    def query(self, session: Session, vector: Vector, k: int, *, signature: str, epoch: int) -> list[str]:
-        """Returns the ids of the `k` nearest live skills, nearest first."""
+    def query(
+        self,
+        session: Session,
+        vector: Vector,
+        k: int,
+        *,
+        signature: str,
+        epoch: int,
+        without: Container[str] = (),
+    ) -> list[str]:
+        """Returns the ids of the `k` nearest live skills but those `without`, nearest first."""
         ids, matrix = self._load(session, signature, epoch, len(vector))
         if not ids:
             return []
         # Not `matrix @ vector`: BLAS would wake a second thread for it, and on busy cores wait 10 ms for that one.
         scores = np.einsum("ij,j->i", matrix, vector)
+        if without:
+            scores[[skill_id in without for skill_id in ids]] = -np.inf
         best = np.argpartition(-scores, min(k, len(ids)) - 1)[:k]
-        return [ids[i] for i in best[np.argsort(-scores[best], kind="stable")]]
+        return [ids[i] for i in best[np.argsort(-scores[best], kind="stable")] if scores[i] > -np.inf]
 
     def nearest_cosines(self, session: Session, vectors: Vector, *, signature: str, epoch: int) -> Vector:
         """Returns, for each row of `vectors`, the cosine of its nearest live skill; -1 where there is none."""

@@ -24,9 +24,9 @@ UTILITY_RATE = 0.05
 # Ids and times differ from run to run; names, numbers and orders do not.
 _STATE = {
     "namespace": "SELECT name, signature FROM skillp_namespace",
-    "skill": """SELECT name, description, status, trust, pinned, live_version, utility, uses, wins, low_audits, audited_uses
+    "skill": """SELECT name, description, status, pinned, live_version, utility, uses, wins, low_audits, audited_uses
         FROM skillp_skill ORDER BY name""",
-    "version": """SELECT s.name, v.number, v.generation, v.parent, v.sha256, v.author, v.utility, v.uses, v.wins,
+    "version": """SELECT s.name, v.number, v.generation, v.parent, v.sha256, v.author, v.tier, v.utility, v.uses, v.wins,
         v.revision_id IS NULL FROM skillp_skill_version v JOIN skillp_skill s ON s.id = v.skill_id ORDER BY 1, 2""",
     "event": """SELECT s.name, e.version, e.kind, e.by, e.reason FROM skillp_event e
         JOIN skillp_skill s ON s.id = e.skill_id ORDER BY e.id""",

@@ -62,6 +62,8 @@ def search(
         print_table("skills", hits, columns, alone=True)
     else:
         note(f"none: {found.reason}")
+    if hits and found.held_back and not as_json:
+        note(f"held back: {', '.join(f'{name} ({why})' for name, why in found.held_back.items())}")
 
 
 @command(skills, "list")
@@ -72,6 +74,7 @@ def list_skills(
     max_utility: Annotated[float | None, typer.Option(help="Utility at most this.")] = None,
     family: Annotated[str | None, typer.Option(help="Served tasks of this family, or were written for one.")] = None,
     author: Annotated[str | None, typer.Option(help="human, generator or import.")] = None,
+    min_tier: Annotated[str | None, typer.Option(help="This trust tier or a higher one.")] = None,
     since: Annotated[str | None, typer.Option(help="Added on this date or later.")] = None,
     until: Annotated[str | None, typer.Option(help="Added before this date.")] = None,
     text: Annotated[str | None, typer.Option(help="Found in name, description or text.")] = None,
@@ -91,6 +94,7 @@ def list_skills(
             utility=None if min_utility is None and max_utility is None else (min_utility, max_utility),
             family=family,
             author=author,
+            min_tier=min_tier,
             since=since,
             until=until,
             text=text,
@@ -108,7 +112,7 @@ def list_skills(
     elif as_json:
         print_json(rows)
     else:
-        columns = ("status", "name", "version", "utility", "uses", "wins", "author", "description")
+        columns = ("status", "tier", "name", "version", "utility", "uses", "wins", "author", "description")
         print_table("skills", rows, dict(zip(columns, columns, strict=True)), alone=True)
         for row in rows:
             if row["held"]:
@@ -139,11 +143,17 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
         }
         print_json(asdict(skill) | found)
         return
-    out.print(Text(f"{skill.name}  {skill.ref}  {skill.status}{'  pinned' if skill.pinned else ''}", style="bold"))
+    out.print(
+        Text(
+            f"{skill.name}  {skill.ref}  {skill.status}  {skill.tier}{'  pinned' if skill.pinned else ''}", style="bold"
+        )
+    )
     out.print(Text(skill.description))
     if skill.held:
+        from skill_plugin.store.skills.screening import held_by  # noqa: PLC0415
+
         out.print(
-            Text(f"held by the scanner: {skill.held}; to release it: {_RELEASE} {skill.name}@{skill.version}"),
+            Text(f"{held_by(skill.held)}; to release it: {_RELEASE} {skill.name}@{skill.version}"),
             style="red",
         )
     elif scanned:
@@ -159,7 +169,7 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     out.print(Markdown(body) if sys.stdout.isatty() else Text(body))
     out.print()
     rows = [asdict(version) for version in versions]
-    columns = ("number", "status", "generation", "parent", "author", "created_at")
+    columns = ("number", "status", "tier", "generation", "parent", "author", "created_at")
     print_table("versions", rows, dict(zip(columns, columns, strict=True)))
 
 
@@ -275,4 +285,6 @@ def _told(skill: Skill, done: str, *, as_json: bool) -> None:
     else:
         out.print(Text(f"{done} {skill.name} version {skill.version} ({skill.ref}), {skill.status}"))
         if skill.held:
-            out.print(Text(f"held by the scanner: {skill.held}; look at it, and if it is sound release it: {_RELEASE} {skill.name}@{skill.version}"), soft_wrap=True)  # fmt: skip
+            from skill_plugin.store.skills.screening import held_by  # noqa: PLC0415
+
+            out.print(Text(f"{held_by(skill.held)}; look at it, and if it is sound release it: {_RELEASE} {skill.name}@{skill.version}"), soft_wrap=True)  # fmt: skip

@@ -7,6 +7,7 @@ from skill_plugin.integrations.cli.console import note, print_json, print_table,
 from skill_plugin.integrations.cli.options import Json
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
+from skill_plugin.skills.tiers import TIERS
 
 if TYPE_CHECKING:
     from skill_plugin.integrations.status import JobRun, StoreStatus
@@ -44,6 +45,7 @@ def _rows(found: "StoreStatus") -> Iterator[tuple[str, str]]:
     yield "last evolve", _run(found.last_evolve) if found.last_evolve else "none yet"
     yield "live checkpoint", found.live_checkpoint or "none: the base model writes"
     yield "skills", ", ".join(f"{count} {state}" for state, count in sorted(found.skills.items())) or "none"
+    yield "live skills by tier", ", ".join(f"{found.tiers[one]} {one}" for one in TIERS if one in found.tiers) or "none"
     wait = found.waiting
     since = "since the last night" if found.last_night else "so far"
     yield "new histories", f"{wait.revisions} revisions and {wait.rollouts} rollouts {since}"

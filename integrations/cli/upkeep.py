@@ -18,7 +18,11 @@ from skill_plugin.settings import Settings
 def doctor(
     settings: Settings,
     fix: Annotated[
-        bool, typer.Option("--fix", help="First make missing and broken vectors anew, and an index that differs.")
+        bool,
+        typer.Option(
+            "--fix",
+            help="First make missing and broken vectors anew, and an index that differs; take the tier of suspect texts.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -95,6 +99,9 @@ def import_store(
         typer.Argument(help="A file that `skill-plugin export` wrote, or - for standard input.", show_default=False),
     ],
     everything: Annotated[bool, typer.Option("--all", help="Every namespace in it, not only this one.")] = False,
+    keep_tiers: Annotated[
+        bool, typer.Option("--keep-tiers", help="It is your own backup: believe what it says of trust tiers.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take in a whole store; rows that exist stay as they are, one that no store writes refuses the file, and what the scanner would not
@@ -105,7 +112,9 @@ def import_store(
 
     with as_file(path) as source, open_store(settings, create=True, check_embedder=False) as store:
         namespace = None if everything else store.namespace
-        counts = load(store.database, source, namespace=namespace, screen=Screen(settings.scanners))
+        counts = load(
+            store.database, source, namespace=namespace, screen=Screen(settings.scanners), keep_tiers=keep_tiers
+        )
     _counted(f"imported from {path}", counts, as_json=as_json)
 
 

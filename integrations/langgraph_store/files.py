@@ -15,6 +15,7 @@ from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore, scan_text
 from skill_plugin.store.items.reading import Keep
+from skill_plugin.store.skills.tiers import is_shown, least_tier
 
 _PAGE = 1000
 _MOST_HITS = 20
@@ -30,7 +31,7 @@ class SkillFiles:
 
     def any(self) -> bool:
         """Returns whether there is a live skill."""
-        return len(self._store.query(status="live", limit=1)) > 0
+        return len(self._store.query(status="live", min_tier=least_tier(self._store), limit=1)) > 0
 
     def get(self, labels: tuple[str, ...], key: str) -> Item | None:
         """Returns the file of a live skill."""
@@ -39,7 +40,7 @@ class SkillFiles:
             skill = self._store.get(found[1]) if found else None
         except SkillNotFoundError:
             return None
-        if skill is None or skill.status != "live" or key != _key(skill.name):
+        if skill is None or not is_shown(self._store, skill) or key != _key(skill.name):
             return None
         return Item(**_file(labels, skill.name, skill.text, skill.created_at))
 
@@ -92,8 +93,9 @@ class SkillFiles:
 
     def _by_name(self, labels: tuple[str, ...]) -> Iterator[SearchItem]:
         offset: int | None = 0
+        least = least_tier(self._store)
         while offset is not None:
-            page = self._store.query(status="live", order_by="name", descending=False, limit=_PAGE, offset=offset)
+            page = self._store.query(status="live", min_tier=least, order_by="name", limit=_PAGE, offset=offset)
             yield from (_found(labels, skill, None) for skill in page)
             offset = page.next_offset
 

@@ -38,6 +38,7 @@ from skill_plugin.integrations.mcp.sdk import GetPromptResult, Prompt, Resource,
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore
+from skill_plugin.store.skills.tiers import least_tier
 
 INDEX_URI = "skill://index.json"
 INDEX_SCHEMA = "https://schemas.agentskills.io/discovery/0.2.0/schema.json"
@@ -271,7 +272,8 @@ def _served(store: SkillStore, name: str) -> Skill:
 
 
 def _most_useful(store: SkillStore) -> list[Skill]:
-    return store.query(status="live", order_by="utility", descending=True, limit=LISTED).skills
+    least = least_tier(store)
+    return store.query(status="live", min_tier=least, order_by="utility", descending=True, limit=LISTED).skills
 
 
 def _uri(skill: Skill) -> str:
@@ -308,7 +310,7 @@ def _entries(store: SkillStore, cursor: str | None) -> dict[str, Any]:
     """Returns a page of `skills/list`. The cursor is where it begins."""
     if cursor is not None and not re.fullmatch(r"[0-9]{1,9}", cursor):
         raise ValueError(f"no page begins at {cursor!r:.80}; pass a nextCursor as it was given")
-    page = store.query(status="live", limit=PAGE, offset=int(cursor or 0))
+    page = store.query(status="live", min_tier=least_tier(store), limit=PAGE, offset=int(cursor or 0))
     more = {} if page.next_offset is None else {"nextCursor": str(page.next_offset)}
     return _result({"skills": [_entry(skill) for skill in page], **more})
 

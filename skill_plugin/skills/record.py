@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.records import Skill, canonical_json, sha256
+from skill_plugin.records import Skill, Tier, canonical_json, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.front_matter import is_yaml
+from skill_plugin.skills.tiers import LOWEST, TIERS
 
 PREFIX = "skill-plugin-"
 OWN_BLOCK = f"{PREFIX}block"
@@ -38,6 +39,7 @@ class SkillRecord:
     utility: float | None
     uses: int
     wins: int
+    tier: Tier = LOWEST
     is_ours: bool = False
 
 
@@ -55,6 +57,7 @@ def with_record(skill: Skill, key: bytes | None = None) -> str:
         "utility": "" if skill.utility is None else repr(skill.utility),
         "uses": str(skill.uses),
         "wins": str(skill.wins),
+        "tier": skill.tier,
         "sha256": sha256(skill.text),
     }
     if key is not None:
@@ -124,6 +127,7 @@ def _record(values: Mapping[str, str], key: bytes | None) -> SkillRecord | None:
             utility=utility,
             uses=int(values["uses"]),
             wins=int(values["wins"]),
+            tier=next((tier for tier in TIERS if tier == values.get("tier")), LOWEST),
             is_ours=key is not None
             and hmac.compare_digest(
                 values.get("signature", "").encode("utf-8", "surrogatepass"), _signature(values, key).encode()

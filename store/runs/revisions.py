@@ -149,7 +149,7 @@ def write_group(
 
 def _skill(session: Session, namespace: str, document: SkillDocument) -> SkillRow:
     known = select(SkillRow).where(SkillRow.namespace == namespace, SkillRow.name == document.name)
-    return session.exec(known).first() or versions.new_skill(session, namespace, document, author="generator")
+    return session.exec(known).first() or versions.new_skill(session, namespace, document)
 
 
 def _row(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Float, Integer, bindparam, case, cast, func
 from sqlmodel import Session, col, select, update
 
-from skill_plugin.store.skills import versions
+from skill_plugin.store.skills import tiers, versions
 from skill_plugin.store.skills.lift import Sample, interval_of_samples
 from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow, TaskRow
 
@@ -128,12 +128,13 @@ def _fall_back(session: Session, use: Use, record: Sample) -> None:
     known = _sample(earlier.uses, earlier.total_reward)
     if not is_worse(record, known):
         return
-    versions.go_live(session, skill, earlier)
     gap, low, high = interval_of_samples(record, known, z=FALL_BACK_Z)
     reason = (
         f"version {use.version} has a mean reward of {record.mean:.2f} over {record.number} uses, version {number} had "
         f"{known.mean:.2f} over {known.number}: {gap:+.2f} (99 % interval {low:+.2f} to {high:+.2f})"
     )
+    tiers.demote(session, skill, use.version, by="evidence", reason=reason)
+    versions.go_live(session, skill, earlier)
     versions.log_event(session, skill, "rolled back", by="evidence", version=number, reason=reason)
 
 

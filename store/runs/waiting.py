@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
 from skill_plugin.store.partition import Part
-from skill_plugin.store.skills.versions import HELD, WENT_LIVE
+from skill_plugin.store.skills.versions import IS_DECIDED, WENT_LIVE
 from skill_plugin.store.tables import EventRow, OutcomeRow, RevisionRow, RolloutRow, SkillRow, SkillVersionRow
 
 
@@ -40,7 +40,7 @@ def waiting(session: Session, namespace: str, since: datetime | None) -> Waiting
         EventRow.namespace == namespace,
         col(EventRow.skill_id) == col(SkillVersionRow.skill_id),
         col(EventRow.version) == col(SkillVersionRow.number),
-        col(EventRow.kind).in_([*WENT_LIVE, "refused", HELD]),
+        IS_DECIDED,
     )
     staged = (
         select(SkillRow.name, SkillVersionRow.number)

@@ -24,19 +24,30 @@ class UseCounts(NamedTuple):
     uses: int
 
 
+class ShownText(NamedTuple):
+    """The text of a live version, and its trust tier."""
+
+    text: str
+    tier: str
+
+
 @dataclass(frozen=True, slots=True)
 class CachedCandidates:
-    """The candidates of one query, mixed but not ranked. `texts` holds those that were shown, by skill id."""
+    """The candidates of one query, mixed but not ranked. `texts` holds those that were shown, by skill id.
+
+    `held_back` were found too, and are of a tier that is not shown.
+    """
 
     candidates: Sequence[RankedSkill]
     engine: str
-    texts: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, ShownText] = field(default_factory=dict)
+    held_back: Sequence[RankedSkill] = ()
 
     def again(self, uses: Mapping[str, UseCounts] | None = None) -> "CachedCandidates":
         """Returns the same with uses as they are now, in new candidates, because ranking writes into them."""
         given = self.candidates if uses is None else [one for one in self.candidates if one.skill_id in uses]
         candidates = [replace(one, copies=[], **(uses[one.skill_id]._asdict() if uses else {})) for one in given]
-        return CachedCandidates(candidates, self.engine, self.texts)
+        return CachedCandidates(candidates, self.engine, self.texts, self.held_back)
 
 
 class RecentSearches:

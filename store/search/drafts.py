@@ -9,9 +9,10 @@ from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from skill_plugin.errors import ConfigurationError, StoreError
-from skill_plugin.records import split_ref
+from skill_plugin.records import Tier, split_ref
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import searchable_text
+from skill_plugin.skills.tiers import granted_tier, rank
 from skill_plugin.store.database import fetch
 from skill_plugin.store.search.lexical import Lexicon
 from skill_plugin.store.search.ranking import RankedSkill
@@ -21,6 +22,9 @@ from skill_plugin.store.vectors import Vector, from_bytes, is_unit
 
 NEW_SKILL = "draft"
 """The id of a hit whose text would be a skill of its own; ids in a store begin with `sk_`."""
+
+GATED: Tier = granted_tier(by_person=False, reason="")
+"""The tier that a version has at least once a gate has made it live, which is what a search with a stand-in looks ahead to."""
 
 _KEPT = 8
 
@@ -53,6 +57,7 @@ class StandIn:
     vector: Vector
     utility: float | None = None
     uses: int = 0
+    tier: str = GATED
 
     def candidate(self) -> RankedSkill:
         return RankedSkill(
@@ -117,6 +122,7 @@ def from_store(session: Session, namespace: str, ref: str, *, signature: str) ->
         vector=from_bytes(blob[0][0]),
         utility=skill.utility,
         uses=skill.uses,
+        tier=max(version.tier, GATED, key=rank),
     )
 
 

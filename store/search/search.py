@@ -4,6 +4,7 @@ Candidates are only ids. Status, version, text and the cosine itself are read fr
 never retired, staged, stale or foreign, whatever another process did a moment ago and whatever the index believes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, exists, select
@@ -12,27 +13,32 @@ from sqlmodel import Session, col
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.limits import SHARE, check_number
 from skill_plugin.protocols import Strategy
-from skill_plugin.records import SkillHit, SkillHits
+from skill_plugin.records import SkillHit, SkillHits, Tier
+from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store.database import Database, fetch
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.search import by_use, experience_rows, strategies
-from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, UseCounts
+from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, ShownText, UseCounts
 from skill_plugin.store.search.drafts import Draft, DraftWords, StandIn, from_store, from_text, replacing
 from skill_plugin.store.search.experience import Experience
 from skill_plugin.store.search.floor import ENOUGH_WORDS, Floor, LanguageFloors
 from skill_plugin.store.search.languages import language_group
-from skill_plugin.store.search.lookup import LibraryState, SearchLookup, Sources
+from skill_plugin.store.search.lookup import HiddenSkills, LibraryState, SearchLookup, Sources
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
 from skill_plugin.store.search.questions import question_in
 from skill_plugin.store.search.ranking import RankedSkill, collapse, rerank
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, HOW_MANY
 from skill_plugin.store.search.strategies import SearchStrategy
 from skill_plugin.store.search.words import LiveSkills
+from skill_plugin.store.skills import tiers
 from skill_plugin.store.tables import IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector
 
 DEFAULT_K = 3
+
+NAMED = 3
+"""Skills that a reason names."""
 
 POOL = 30
 """Candidates from each side; enough for 20 hits after copies are collapsed."""
@@ -48,7 +54,7 @@ _STATE = select(
 _USES = select(col(SkillRow.id), col(SkillRow.utility), col(SkillRow.uses)).where(
     col(SkillRow.id).in_(bindparam("ids", expanding=True))
 )
-_TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text)).where(
+_TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text), col(SkillVersionRow.tier)).where(
     col(SkillVersionRow.skill_id) == col(SkillRow.id),
     col(SkillVersionRow.number) == col(SkillRow.live_version),
     col(SkillRow.id).in_(bindparam("ids", expanding=True)),
@@ -58,13 +64,27 @@ _TEXTS = select(col(SkillVersionRow.skill_id), col(SkillVersionRow.text)).where(
 class Search:
     """Search in one namespace."""
 
-    def __init__(self, database: Database, namespace: str, index: ChromaIndex | None, vectors: QueryVectors) -> None:
+    def __init__(
+        self,
+        database: Database,
+        namespace: str,
+        index: ChromaIndex | None,
+        vectors: QueryVectors,
+        *,
+        min_tier: Tier = LOWEST,
+    ) -> None:
         self._database = database
         self._namespace = namespace
         self._vectors = vectors
         self._experience = Experience(namespace)
         self._sources = Sources(
-            namespace, index, ExactSearch(namespace), LiveSkills(namespace), DraftWords(), self._experience
+            namespace,
+            index,
+            ExactSearch(namespace),
+            LiveSkills(namespace),
+            DraftWords(),
+            self._experience,
+            HiddenSkills(namespace, min_tier),
         )
         self._floors = LanguageFloors(self._sources.exact, self._sources.live, vectors.embed)
         self._recent = RecentSearches()
@@ -105,22 +125,34 @@ class Search:
             if state is None:
                 return SkillHits(reason="the library has no skills")
             floor = self._floor(session, state, language, min_score)
-            lookup = SearchLookup(self._sources, session, state, query, family, vector, max(POOL, 2 * k), weight)
+            hidden = self._sources.hidden.tiers(session, state)
+            lookup = SearchLookup(
+                self._sources, session, state, query, family, vector, max(POOL, 2 * k), weight, hidden
+            )
             found = self._found(lookup, chosen_by)
             candidates = found.candidates
             kept = [candidate for candidate in candidates if chosen_by.passes(candidate, floor)]
+            held_back = {
+                one.name: tiers.held_back(hidden[one.skill_id], self._sources.hidden.least)
+                for one in sorted(found.held_back, key=lambda one: (-one.cosine, -one.bm25, one.name))
+                if not chosen_by.floor or chosen_by.passes(one, floor)
+            }
             if not kept:
-                return SkillHits(reason=chosen_by.why_none(candidates, floor))
+                return SkillHits(
+                    reason=_why_none(held_back) or chosen_by.why_none(candidates, floor), held_back=held_back
+                )
             chosen = collapse(rerank(kept), k)
             if unread := [candidate.skill_id for candidate in chosen if candidate.skill_id not in found.texts]:
-                found.texts.update(fetch(session, _TEXTS, ids=unread))
+                rows = fetch(session, _TEXTS, ids=unread)
+                found.texts.update({skill_id: ShownText(text, tier) for skill_id, text, tier in rows})
             if state.stand_in is not None:
-                found.texts[state.stand_in.skill_id] = state.stand_in.text
-        return SkillHits(
+                found.texts[state.stand_in.skill_id] = ShownText(state.stand_in.text, state.stand_in.tier)
+        hits = (
             _hit(candidate, found.texts[candidate.skill_id], rank, chosen_by.name, found.engine)
             for rank, candidate in enumerate(chosen, start=1)
             if candidate.skill_id in found.texts
         )
+        return SkillHits(hits, held_back=held_back)
 
     def _floor(self, session: Session, state: LibraryState, language: str | None, min_score: float) -> Floor:
         if language is None:
@@ -187,7 +219,14 @@ class Search:
 
 def _ranked(lookup: SearchLookup, strategy: SearchStrategy) -> CachedCandidates:
     candidates = strategy.rank(lookup)  # first, because it says which engine proposed
-    return CachedCandidates(candidates, lookup.engine)
+    return CachedCandidates(candidates, lookup.engine, held_back=tuple(lookup.held_back.values()))
+
+
+def _why_none(held_back: Mapping[str, str]) -> str:
+    """Returns why nothing is found where what was found may not be shown; empty if that is not the reason."""
+    more = f" and {len(held_back) - NAMED} more" if len(held_back) > NAMED else ""
+    named = [f"{name!r} ({why})" for name, why in list(held_back.items())[:NAMED]]
+    return f"held back: {', '.join(named)}{more}" if named else ""
 
 
 def check_request(
@@ -212,7 +251,7 @@ def check_request(
     return found
 
 
-def _hit(candidate: RankedSkill, text: str, rank: int, strategy: str, engine: str) -> SkillHit:
+def _hit(candidate: RankedSkill, shown: ShownText, rank: int, strategy: str, engine: str) -> SkillHit:
     why: dict[str, Any] = {
         "strategy": strategy,
         "engine": engine,
@@ -232,8 +271,9 @@ def _hit(candidate: RankedSkill, text: str, rank: int, strategy: str, engine: st
         version=candidate.version,
         name=candidate.name,
         description=candidate.description,
-        text=text,
+        text=shown.text,
         score=candidate.score,
         utility=candidate.utility,
         why=why,
+        tier=shown.tier,  # type: ignore[arg-type] # only Tier values are written
     )

@@ -15,7 +15,7 @@ from skill_plugin.skills.record import with_record
 from skill_plugin.skills.skill_files import FolderContent, SkillFile
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.signing import signing_key
-from skill_plugin.store.skills import screening, versions
+from skill_plugin.store.skills import screening, tiers, versions
 from skill_plugin.store.skills.library import Library
 from skill_plugin.store.skills.screening import Screening
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
@@ -62,10 +62,10 @@ class SkillExchange(Library):
     ) -> SkillImport:
         """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
 
-        A new name is live at once, at the lowest trust. A known name with another text becomes its next version, staged. A
+        A new name is live at once, at the lowest trust tier. A known name with another text becomes its next version, staged. A
         text or a content that exists is left out; what the scanner holds is quarantined, what it refuses is invalid; a skill that its author keeps from models (`disable-model-invocation: true`) is
         staged, until a person promotes it. What `export_skills` of this database wrote comes back with its id, its version
-        number and its utility; a record that this database did not sign is left aside, and the skill starts fresh: anybody can
+        number, its trust tier and its utility; a record that this database did not sign is left aside, and the skill starts fresh: anybody can
         write one. A skill is called what its front matter says, and after its folder if that says nothing.
 
         Args:
@@ -197,7 +197,7 @@ class SkillExchange(Library):
             return
         beside = screening.known_text(session, known.id, known.live_version) if known is not None else None
         held = screening.screened(self._partition.screen, made.text, beside).held
-        skill = known or versions.new_skill(session, self._namespace, made.document, author="import")
+        skill = known or versions.new_skill(session, self._namespace, made.document)
         record = made.record if known is None and not fresh else None
         if record is not None and not record.is_ours:
             report.unsigned.append(name)
@@ -216,6 +216,8 @@ class SkillExchange(Library):
             parent=record.parent if record else skill.live_version,
             number=record.version if record else None,
         )
+        if record is not None:
+            tiers.grant(session, skill, version, record.tier)
         contents[made.content] = name
         if known is not None:
             versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.file.where)

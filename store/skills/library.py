@@ -16,7 +16,7 @@ from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, DEFAULT_STRATEGY
 from skill_plugin.store.search.search import DEFAULT_K, Search
-from skill_plugin.store.skills import pruning, screening, versions
+from skill_plugin.store.skills import pruning, screening, tiers, versions
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
 # The class has a method called `list`, which hides the type inside it.
@@ -30,7 +30,13 @@ class Library(Part):
 
     def __init__(self, partition: Partition) -> None:
         super().__init__(partition)
-        self._search = Search(partition.database, partition.namespace, partition.index, partition.vectors)
+        self._search = Search(
+            partition.database,
+            partition.namespace,
+            partition.index,
+            partition.vectors,
+            min_tier=partition.min_tier,
+        )
 
     def add(self, *, name: str, description: str, body: str, author: Author = "human") -> Skill:
         """Adds a skill. What a person adds is live at once; what a generator writes is staged; what the scanner holds is quarantined.
@@ -49,7 +55,7 @@ class Library(Part):
         vector = self._partition.vectors(document.embedded_text)
         crashpoint("add.before")
         with self._partition.write() as session:
-            skill = versions.new_skill(session, self._namespace, document, author=author)
+            skill = versions.new_skill(session, self._namespace, document)
             version = versions.new_version(
                 session,
                 skill,
@@ -110,16 +116,24 @@ class Library(Part):
         return revised
 
     def promote(
-        self, name: str, version: int | None = None, *, by: str = "human", decision: GateDecision | None = None
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        by: str = "human",
+        decision: GateDecision | None = None,
+        reason: str = "",
     ) -> Skill:
-        """Makes a version live: the one named (`name@2`, or `version=2`), else the newest that is not held.
+        """Makes a version live: the one named (`name@2`, or `version=2`), else the newest that waits and is not held.
 
-        The gate passes its `decision` along; a person needs none. A person who names a held version releases it.
+        The gate passes its `decision` along; a person needs none. Either makes the version's trust tier `tested`, a person's `reason`
+        makes it `vetted`. A person who names a held version releases it.
 
         Raises:
-            StoreError: the version is held, and it was not a person who named it.
+            StoreError: the version is held, and it was not a person who named it; or none is named, and versions of several authors
+                wait.
         """
-        return self._make_live(name, version, "promoted", by=by, decision=decision)
+        return self._make_live(name, version, "promoted", by=by, decision=decision, reason=reason)
 
     def refuse(
         self,
@@ -191,6 +205,8 @@ class Library(Part):
     ) -> SkillHits:
         """Finds the live skills for a task, best first; an empty result says why in its `reason`.
 
+        A skill whose trust tier is under the store's `min_tier` is not a hit; `held_back` names it.
+
         Args:
             query: The task, in words.
             k: The most skills to return, up to 20.
@@ -201,8 +217,8 @@ class Library(Part):
                 words in common).
             family: The task's family, for `same-family`.
             instead: A version that counts as its skill's live one in this search, staged or not (`name@2`); or
-                `Draft(text)` for a text that is not in the store. The hits are those after its promotion, but for the
-                tasks that it passed while it was staged.
+                `Draft(text)` for a text that is not in the store. The hits are those after its promotion by a gate, but for
+                the tasks that it passed while it was staged.
             experience: How much the tasks that a skill has passed count in `hybrid`, from 0 (not at all) to 1.
 
         Raises:
@@ -241,9 +257,20 @@ class Library(Part):
                 raise StoreError(
                     f"skill {skill.name!r} is {skill.status}; only a person restores it: skill-plugin skills restore"
                 )
-            screening.release(session, skill, row.number, reason=f"{kind} by a person")
-            if not (skill.status == "live" and skill.live_version == row.number):
+            if by == "human":
+                screening.release(session, skill, row.number, reason=reason, otherwise=f"{kind} by a person")
+            is_live = skill.status == "live" and skill.live_version == row.number
+            was_live = None if is_live else skill.live_version
+            if kind == "rolled back" and was_live is not None:
+                why = f"rolled back to version {row.number}" + (f": {reason}" if reason else "")
+                tiers.demote(session, skill, was_live, by=by, reason=why)
+            said = (
+                reason if kind == "promoted" else ""
+            )  # going back has a reason, which is not one to trust the other text
+            is_granted = tiers.let_through(session, skill, row, by=by, reason=said, decision=decision)
+            if not is_live:
                 self._go_live(session, skill, row)
+            if is_granted or not is_live:
                 crashpoint("promote.middle")
                 versions.log_event(session, skill, kind, by=by, version=row.number, reason=reason, decision=decision)
             promoted = versions.view(session, skill, row)
@@ -256,10 +283,10 @@ class Library(Part):
         pruning.make_room(session, self._namespace, capacity=self._partition.capacity, newcomer=skill.id)
 
     def _version_meant(self, session: Session, name: str, version: int | None) -> tuple[SkillRow, SkillVersionRow]:
-        """Returns the skill, and the version named in `name@2` or in `version`, else its newest that is not held."""
+        """Returns the skill, and the version named in `name@2` or in `version`, else the one that waits."""
         name, named = split_ref(name)
         skill = versions.find_skill(session, self._namespace, name, lock=True)
         number = named if version is None else version
         return skill, versions.find_version(
-            session, skill, versions.newest_open(session, skill) if number is None else number
+            session, skill, versions.newest_waiting(session, skill) if number is None else number
         )

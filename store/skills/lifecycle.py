@@ -7,7 +7,7 @@ from skill_plugin.records import Skill, split_ref
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.partition import Part
-from skill_plugin.store.skills import pruning, screening, versions
+from skill_plugin.store.skills import pruning, screening, tiers, versions
 from skill_plugin.store.skills.pruning import Decision
 from skill_plugin.store.tables import SkillRow
 
@@ -59,6 +59,9 @@ class Lifecycle(Part):
             shown = versions.find_version(session, skill, number).number
             if number is not None or skill.status == "quarantined":
                 screening.release(session, skill, shown, reason=reason)
+            if skill.status == "quarantined":
+                row = versions.find_version(session, skill, shown)
+                tiers.let_through(session, skill, row, by="human", reason=reason)
             if skill.status in ("retired", "quarantined"):
                 skill.status = "staged" if skill.live_version is None else "live"
                 skill.low_audits, skill.audited_uses = 0, skill.uses
@@ -88,6 +91,8 @@ class Lifecycle(Part):
                 session.add(skill)
                 session.flush()
                 mark_changed(session, self._namespace, [skill.id])
+                if status == "quarantined":
+                    tiers.lower(session, skill, skill.live_version)
                 versions.log_event(session, skill, kind, by="human", version=skill.live_version, reason=reason)
             return self._view(session, skill)
 

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import CapacityError
 from skill_plugin.store.index.outbox import mark_changed
-from skill_plugin.store.skills import versions
+from skill_plugin.store.skills import tiers, versions
 from skill_plugin.store.skills.lift import Lift, lift_of
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
@@ -55,11 +55,15 @@ def prune(session: Session, namespace: str, *, dry_run: bool, capacity: int, inc
         shield = _shield(skill, human=skill.id in human and not include_human)
         decisions[skill.id] = _keep(skill, shield) if shield else _audit(session, skill, dry_run=dry_run)
     left = [skill for skill in skills if decisions[skill.id].action == "keep"]
+    surplus = set()
     for skill, reason in _over_capacity(left, capacity, human, include_human=include_human):
+        surplus.add(skill.id)
         decisions[skill.id] = _retire(skill, reason, decisions[skill.id].lift)
     if not dry_run:
         for skill in skills:
             if decisions[skill.id].action == "retire":
+                if skill.id not in surplus:  # that is evidence against its text, and want of room is not
+                    tiers.lower(session, skill, skill.live_version)
                 retire(session, skill, by="prune", reason=decisions[skill.id].reason)
     return sorted(decisions.values(), key=lambda decision: (decision.action == "keep", decision.name))
 

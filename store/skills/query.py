@@ -12,6 +12,7 @@ from sqlmodel import col, select
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.notebook import html_table
 from skill_plugin.records import Author, Skill
+from skill_plugin.skills.tiers import TIERS, rank
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.lift import Lift, lift_of
@@ -46,7 +47,7 @@ class Page:
         return len(self.skills)
 
     def _repr_html_(self) -> str:
-        keys = ("name", "status", "version", "utility", "uses", "description")
+        keys = ("name", "status", "tier", "version", "utility", "uses", "description")
         return html_table(([getattr(skill, key) for key in keys] for skill in self), keys)
 
 
@@ -62,6 +63,7 @@ class SkillQuery(Part):
         family: str | None = None,
         author: str | None = None,
         pinned: bool | None = None,
+        min_tier: str | None = None,
         since: When | None = None,
         until: When | None = None,
         text: str | None = None,
@@ -79,6 +81,7 @@ class SkillQuery(Part):
             family: The family of tasks that they served or were written for.
             author: The writer of the version that is seen: `human`, `generator` or `import`.
             pinned: Pinned, or not.
+            min_tier: The version that is seen has this trust tier or a higher one.
             since: Added at this time or later; a datetime or an ISO 8601 text, in UTC unless it says otherwise.
             until: Added before this time.
             text: Found in name, description or text, whatever its case.
@@ -111,6 +114,8 @@ class SkillQuery(Part):
             conditions.append(col(SkillVersionRow.author) == author)
         if pinned is not None:
             conditions.append(col(SkillRow.pinned).is_(pinned))
+        if min_tier is not None:
+            conditions.append(col(SkillVersionRow.tier).in_(TIERS[rank(min_tier) :]))
         if since is not None:
             conditions.append(col(SkillRow.created_at) >= moment(since, "since"))
         if until is not None:

@@ -4,8 +4,8 @@ A held version is `quarantined`: it is stored, no model sees it, and a person re
 and `released`, so a release holds for exactly that text. A skill of which every version is held is quarantined as a whole.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -13,11 +13,17 @@ from skill_plugin.errors import InvalidSkillError, StoreError
 from skill_plugin.scanning.findings import Finding, fresh, of, sentence
 from skill_plugin.scanning.scanners import Screen
 from skill_plugin.store.partition import Part
-from skill_plugin.store.skills import versions
+from skill_plugin.store.skills import tiers, versions
 from skill_plugin.store.skills.versions import HELD, RELEASED
 from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
 
 BY = "scanner"
+
+TAKEN_BACK = "taken back"
+"""The beginning of the reason for which a person holds all that a source wrote."""
+
+LOADED = "loaded"
+"""The event of a skill of which versions came in a dump."""
 
 MANY = 50
 """Findings that an event keeps."""
@@ -63,12 +69,12 @@ def screened(screen: Screen, text: str, known: str | None = None) -> Screening:
 
 
 def known_text(session: Session, skill_id: str | None, number: int | None) -> str | None:
-    """Returns the text that a revision is judged beside: its parent's, unless that is held itself or its skill is out of use."""
+    """Returns the text that a revision is judged beside: its parent's, unless that is held or suspect, or its skill out of use."""
     skill = session.get(SkillRow, skill_id) if skill_id else None
     version = session.get(SkillVersionRow, (skill_id, number)) if skill is not None and number else None
     if skill is None or version is None or skill.status == "quarantined" or number in versions.held(session, skill):
         return None
-    return version.text
+    return None if is_flagged(session, skill, version.number) else version.text
 
 
 def settle(
@@ -87,14 +93,29 @@ def hold(session: Session, skill: SkillRow, version: SkillVersionRow, found: Seq
     if whole:
         skill.status = "quarantined"
         session.add(skill)
-    evidence = {"findings": [one._asdict() for one in found[:MANY]], "sha256": version.sha256}
+    tiers.lower(session, skill, version.number)
+    evidence = evidence_of(found, version)
     versions.log_event(session, skill, HELD, by=BY, version=version.number, reason=sentence(found), evidence=evidence)
 
 
-def release(session: Session, skill: SkillRow, number: int | None, *, reason: str = "") -> None:
-    """Lets a held version go, for good: a person has looked at it."""
-    if number is not None and number in versions.held(session, skill):
-        versions.log_event(session, skill, RELEASED, by="human", version=number, reason=reason)
+def release(session: Session, skill: SkillRow, number: int | None, *, reason: str = "", otherwise: str = "") -> None:
+    """Lets a version go that is held, or in which a rescan found something, for good: a person has looked at it.
+
+    `reason` is the person's, and raises the version's tier; `otherwise` is noted where none was given.
+    """
+    if number is not None and (number in versions.held(session, skill) or is_flagged(session, skill, number)):
+        tiers.let_through(session, skill, versions.find_version(session, skill, number), by="human", reason=reason)
+        versions.log_event(session, skill, RELEASED, by="human", version=number, reason=reason or otherwise)
+
+
+def evidence_of(found: Sequence[Finding], version: SkillVersionRow) -> dict[str, Any]:
+    """Returns findings as an event keeps them, with the hash of the text that they are of."""
+    return {"findings": [one._asdict() for one in found[:MANY]], "sha256": version.sha256}
+
+
+def held_by(why: str) -> str:
+    """Says who holds a version, and why."""
+    return f"held: {why}" if why.startswith(TAKEN_BACK) else f"held by the scanner: {why}"
 
 
 def check_open(session: Session, skill: SkillRow, number: int) -> None:
@@ -105,25 +126,29 @@ def check_open(session: Session, skill: SkillRow, number: int) -> None:
     """
     if (why := versions.held(session, skill).get(number)) is not None:
         raise StoreError(
-            f"version {number} of {skill.name!r} is held by the scanner: {why}; look at it (skill-plugin skills show "
+            f"version {number} of {skill.name!r} is {held_by(why)}; look at it (skill-plugin skills show "
             f"{skill.name}@{number}), and if it is sound release it: skill-plugin skills promote {skill.name}@{number}"
         )
 
 
-def hold_loaded(session: Session, screen: Screen, skill_ids: Sequence[str]) -> list[str]:
-    """Looks at skills that were taken in as rows, and holds what would not have come in; returns their names.
+def hold_loaded(session: Session, screen: Screen, taken: Mapping[str, Collection[int]]) -> list[str]:
+    """Looks at versions that were taken in as rows, by skill id, and holds what would not have come in; returns the skills' names.
 
     Releases that came with them do not count: whoever made the file wrote those. Nothing is refused, as that would make a copy
     useless for one text in it.
     """
     names = []
-    for skill_id in skill_ids:
+    for skill_id, numbers in taken.items():
         skill = session.get(SkillRow, skill_id)
         rows = session.exec(select(SkillVersionRow).where(col(SkillVersionRow.skill_id) == skill_id)).all()
         if skill is None:
             continue
         already = versions.held(session, skill)
-        found = {row.number: [*judged.blocked, *judged.held] for row in rows if (judged := screened(screen, row.text))}
+        found = {
+            row.number: [*judged.blocked, *judged.held]
+            for row in rows
+            if row.number in numbers and (judged := screened(screen, row.text))
+        }
         bad = {number: one for number, one in found.items() if one}
         for row in rows:
             if row.number in bad:
@@ -135,6 +160,28 @@ def hold_loaded(session: Session, screen: Screen, skill_ids: Sequence[str]) -> l
                     session.add(skill)
         names += [skill.name] if bad else []
     return names
+
+
+def note_loaded(session: Session, taken: Mapping[str, Sequence[int]], place: str) -> None:
+    """Notes in the lives of skills, by id, which of their versions came in a dump."""
+    for skill_id, numbers in taken.items():
+        if (skill := session.get(SkillRow, skill_id)) is not None:
+            versions.log_event(session, skill, LOADED, by="import", reason=place, evidence={"versions": list(numbers)})
+
+
+def loaded(event: EventRow) -> Sequence[int]:
+    """Returns the versions that came in a dump, as the event says; one that came in a file itself may say anything."""
+    numbers = event.evidence.get("versions")
+    return numbers if isinstance(numbers, list) else ()
+
+
+def is_flagged(session: Session, skill: SkillRow, number: int) -> bool:
+    """Returns whether a rescan found something in a version, which nobody has looked at since."""
+    kinds = (HELD, RELEASED, tiers.DEMOTED)
+    statement = select(EventRow.kind, EventRow.by).where(
+        EventRow.skill_id == skill.id, EventRow.version == number, col(EventRow.kind).in_(kinds)
+    )
+    return session.exec(statement.order_by(col(EventRow.id).desc())).first() == (tiers.DEMOTED, BY)
 
 
 def _by_a_person(session: Session, skill: SkillRow) -> bool:

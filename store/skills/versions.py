@@ -9,11 +9,18 @@ from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from skill_plugin.errors import ConfigurationError, DuplicateSkillError, InvalidSkillError, SkillNotFoundError
+from skill_plugin.errors import (
+    ConfigurationError,
+    DuplicateSkillError,
+    InvalidSkillError,
+    SkillNotFoundError,
+    StoreError,
+)
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillVersion, Status, sha256, split_ref
 from skill_plugin.skills.record import SkillRecord
 from skill_plugin.skills.skill_md import SkillDocument
+from skill_plugin.skills.tiers import first_tier
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.tables import EmbeddingRow, EventRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, to_bytes
@@ -24,8 +31,14 @@ MAX_VERSION = 2**31 - 1
 
 WENT_LIVE = ("added", "promoted", "rolled back")
 
+WRITTEN = ("added", "staged", "revised")
+"""The event of a version's writing is one of these."""
+
 HELD, RELEASED = "held", "released"
-"""Events of a version that the scanner holds, and that a person has let go."""
+"""Events of a version that the scanner holds, or that a person took back, and that a person has let go."""
+
+IS_DECIDED = col(EventRow.kind).in_([*WENT_LIVE, "refused", HELD])
+"""The condition of an event that says that somebody decided on its version."""
 
 
 def find_skill(session: Session, namespace: str, name: str, *, lock: bool = False) -> SkillRow:
@@ -63,12 +76,24 @@ def version_with_text(session: Session, skill: SkillRow, text: str) -> SkillVers
     return session.exec(select(SkillVersionRow).where(same)).first()
 
 
-def newest_open(session: Session, skill: SkillRow) -> int:
-    """Returns the newest version that is not held; the newest if all are."""
+def newest_waiting(session: Session, skill: SkillRow) -> int:
+    """Returns the newest version that nobody has decided on; else the newest that is not held, or the newest.
+
+    Raises:
+        StoreError: such versions of several authors are newer than the live one, so it is not clear whose is meant.
+    """
     stopped = held(session, skill)
-    statement = select(SkillVersionRow.number).where(SkillVersionRow.skill_id == skill.id)
-    numbers = session.exec(statement.order_by(col(SkillVersionRow.number).desc())).all()
-    return next((number for number in numbers if number not in stopped), numbers[0])
+    statement = select(SkillVersionRow.number, SkillVersionRow.author).where(SkillVersionRow.skill_id == skill.id)
+    authors = dict(session.exec(statement.order_by(col(SkillVersionRow.number).desc())).all())
+    decided = set(session.exec(select(EventRow.version).where(EventRow.skill_id == skill.id, IS_DECIDED)).all())
+    waiting = [number for number in authors if number not in decided and number > (skill.live_version or 0)]
+    if len({authors[number] for number in waiting}) > 1:
+        named = ", ".join(f"{number} ({authors[number]})" for number in waiting)
+        raise StoreError(
+            f"versions of several authors wait for a decision on {skill.name!r}: {named}; name the one you mean, as in: "
+            f"skill-plugin skills promote {skill.name}@{waiting[0]}"
+        )
+    return next((number for number in (*waiting, *authors) if number not in stopped), max(authors))
 
 
 def held(session: Session, skill: SkillRow) -> dict[int, str]:
@@ -112,7 +137,7 @@ def resolve(session: Session, namespace: str, ref: str, *, lock: bool = False) -
     return skill, find_version(session, skill, number)
 
 
-def new_skill(session: Session, namespace: str, document: SkillDocument, *, author: Author) -> SkillRow:
+def new_skill(session: Session, namespace: str, document: SkillDocument) -> SkillRow:
     """Adds a skill, without versions yet.
 
     Raises:
@@ -130,7 +155,6 @@ def new_skill(session: Session, namespace: str, document: SkillDocument, *, auth
         name=document.name,
         description=document.description,
         status="staged",
-        trust="reviewed" if author == "human" else "unvetted",
     )
     session.add(row)
     try:
@@ -219,6 +243,7 @@ def append_version(
         text=text,
         sha256=sha256(text),
         author=author,
+        tier=first_tier(author),
         revision_id=revision_id,
     )
     session.add(row)
@@ -296,6 +321,7 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
             sha256=row.sha256,
             author=row.author,  # type: ignore[arg-type] # only Author values are written
             status=_status(skill, row.number, were_live, stopped),
+            tier=row.tier,  # type: ignore[arg-type] # only Tier values are written
             revision_id=row.revision_id,
             created_at=row.created_at,
         )
@@ -322,7 +348,7 @@ def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new:
         generation=version.generation,
         parent=version.parent,
         live_version=skill.live_version,
-        trust=skill.trust,
+        tier=version.tier,  # type: ignore[arg-type] # only Tier values are written
         pinned=skill.pinned,
         created_at=version.created_at,
         held=stopped.get(version.number, ""),

@@ -170,7 +170,7 @@ def test_a_whole_store_moves_in_one_file(cli, library, tmp_path):
     file = tmp_path / "store.jsonl.gz"
     counts = json.loads(cli("export", file, "--json"))
     assert counts["skillp_skill"] == 3
-    assert json.loads(cli("import", file, "--home", tmp_path / "other", "--json")) == counts
+    assert json.loads(cli("import", file, "--keep-tiers", "--home", tmp_path / "other", "--json")) == counts
     assert json.loads(cli("import", file, "--home", tmp_path / "other", "--json")) == {}
     assert "imported from" in cli("import", file, "--home", tmp_path / "other")
     for words in (

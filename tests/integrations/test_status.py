@@ -33,6 +33,7 @@ def test_a_library_that_has_done_nothing_yet(cli, opened):
         "last evolve": "none yet",
         "live checkpoint": "none: the base model writes",
         "skills": "1 live",
+        "live skills by tier": "1 tested",
         "new histories": "0 revisions and 0 rollouts so far",
         "staged, undecided": "none",
         "runs without a reward": "0",

@@ -34,14 +34,14 @@ def skill(text=None, **changes):
         "generation": 2,
         "parent": 1,
         "live_version": 3,
-        "trust": "reviewed",
+        "tier": "tested",
         "pinned": False,
         "created_at": utc_now(),
     }
     return Skill(**{**values, **changes})
 
 
-RECORD = SkillRecord("sk_0123456789ab", 3, 2, 1, 0.1 + 0.2, 41, 7)
+RECORD = SkillRecord("sk_0123456789ab", 3, 2, 1, 0.1 + 0.2, 41, 7, "tested")
 
 
 def metadata(text):

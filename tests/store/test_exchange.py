@@ -85,7 +85,7 @@ def test_an_export_comes_back_as_it_was(store, other, tmp_path, place):
     assert (other.get("adding").version, other.get("adding").parent, other.get("adding").uses) == (2, 1, 4)
     assert other.get("odd-one").text == ODD
     assert {skill.author for skill in other.list()} == {"import"}
-    assert {skill.trust for skill in other.list()} == {"unvetted"}
+    assert {skill.tier for skill in other.list()} == {"tested"}  # as our own signature says
     assert other.get("adding").id == store.get("adding").id
     assert "adding" in {name for hit in other.search("add") for name in (hit.name, *hit.why["copies"])}
     [event] = other.history("adding")

@@ -199,7 +199,7 @@ def test_rollback_goes_to_the_parent_or_to_the_version_named(store, skill):
     assert store.rollback("adding").version == 2
     assert store.rollback("adding", version=3, reason="it was better").version == 3
     assert store.rollback("adding@1").version == 1
-    assert [event.kind for event in store.history("adding")][-3:] == ["rolled back"] * 3
+    assert [event.kind for event in store.history("adding")][-6:] == ["demoted", "rolled back"] * 3
     with pytest.raises(LookupError, match="no parent to go back to"):
         store.rollback("adding")
 
