@@ -30,9 +30,9 @@ from rich.progress import track
 from skill_plugin.embedders import MiniLMEmbedder
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.store import SkillStore
-from skill_plugin.store.database import insert_all_if_absent
 from skill_plugin.store.search.experience_rows import KEPT, ExperienceRow, count_up, vector_row
 from skill_plugin.store.skills.pruning import CAPACITY
+from skill_plugin.store.sql.database import insert_all_if_absent
 from skill_plugin.store.tables import TaskEmbeddingRow, utc_now
 from skill_plugin.store.vectors import Vector
 

@@ -9,10 +9,11 @@ from typing import Any, Literal, TypeVar
 
 from skill_plugin.errors import SkillPluginError, StoreUnavailableError
 from skill_plugin.integrations.status import JobRun, StoreStatus, status
-from skill_plugin.store import SkillStore, reserve
+from skill_plugin.store import SkillStore
 from skill_plugin.store.guard import bounded
 from skill_plugin.store.health import StoreHealth, check_writable, store_health
 from skill_plugin.store.runs.training_runs import SUCCEEDED
+from skill_plugin.store.sql import reserve
 
 SECONDS = 10.0
 """How long a check takes at most, unless it is told otherwise."""

@@ -20,6 +20,8 @@ MOVED = {
     "skill_plugin.revision_prompt": "skill_plugin.generators.prompt",
     "skill_plugin.selection": "skill_plugin.graphs.evolution.selection",
     "skill_plugin.skill_md": "skill_plugin.skills.skill_md",
+    "skill_plugin.store.database": "skill_plugin.store.sql.database",
+    "skill_plugin.store.dump": "skill_plugin.store.dumps.dump",
     "skill_plugin.task_files": "skill_plugin.tasks.files",
     "skill_plugin.training.off_policy": "skill_plugin.gates.off_policy",
     "skill_plugin.verifiers.sandbox": "skill_plugin.sandbox.runner",

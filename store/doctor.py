@@ -18,7 +18,6 @@ from skill_plugin.skills.skill_md import check_name, parse
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints import checkpoint_rows
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.database import insert_if_absent, schema_revision
 from skill_plugin.store.index.indexer import Indexer
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.index.worker import WorkerError
@@ -28,6 +27,7 @@ from skill_plugin.store.partition import Part
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.languages import language_group
 from skill_plugin.store.skills.vetting import rescan_skills
+from skill_plugin.store.sql.database import insert_if_absent, schema_revision
 from skill_plugin.store.tables import PREFIX, EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow, TaskEmbeddingRow
 from skill_plugin.store.vectors import is_live, is_unit, to_bytes, unit_vector
 from skill_plugin.store.ways_back import ways_back

@@ -6,7 +6,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import EmbedderMismatchError, NamespaceError
-from skill_plugin.store.database import insert_if_absent
+from skill_plugin.store.sql.database import insert_if_absent
 from skill_plugin.store.tables import NamespaceRow, Table, new_index_key, utc_now
 
 MAX_NAMESPACE = 200

@@ -13,11 +13,11 @@ from skill_plugin.records import Tier
 from skill_plugin.scanning.scanners import Screen
 from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store import namespaces
-from skill_plugin.store.database import Database
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.indexer import Indexer
 from skill_plugin.store.index.outbox import CHANGED
 from skill_plugin.store.search.query_vectors import QueryVectors
+from skill_plugin.store.sql.database import Database
 from skill_plugin.store.tables import NamespaceRow
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import LargeBinary
 from sqlmodel import Field, Session
 
 from skill_plugin.errors import StoreUnavailableError
-from skill_plugin.store.database import Database, insert_if_absent
+from skill_plugin.store.sql.database import Database, insert_if_absent
 from skill_plugin.store.tables import PREFIX, Table
 
 _WHOLE_DATABASE = ""

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from skill_plugin.store.location import index_folder
+from skill_plugin.store.sql.location import index_folder
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

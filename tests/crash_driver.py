@@ -20,7 +20,7 @@ from skill_plugin.embedders import HashingEmbedder
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.skills.skill_md import SkillDocument, render
 from skill_plugin.store import SkillStore
-from skill_plugin.store.dump import dump, load
+from skill_plugin.store.dumps.dump import dump, load
 
 NAMES = [f"skill-{number}" for number in range(30)]
 WORDS = ("add", "refund", "sort", "ship", "translate", "count")

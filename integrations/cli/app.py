@@ -16,7 +16,6 @@ from skill_plugin.integrations.cli import (
     exchange,
     health,
     histories,
-    progress,
     replay,
     retrain,
     run,
@@ -25,8 +24,9 @@ from skill_plugin.integrations.cli import (
     status,
     upkeep,
 )
-from skill_plugin.integrations.cli.console import out
-from skill_plugin.integrations.cli.options import Quiet, Verbose, command
+from skill_plugin.integrations.cli.terminal import progress
+from skill_plugin.integrations.cli.terminal.console import out
+from skill_plugin.integrations.cli.terminal.options import Quiet, Verbose, command
 
 app = typer.Typer(
     name="skill-plugin",

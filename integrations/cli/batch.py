@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from skill_plugin.errors import ConfigurationError, ModelError, SkillPluginError
 from skill_plugin.graphs import SkillInput, SkillOutput, gate_versions
-from skill_plugin.integrations.cli.console import err
-from skill_plugin.integrations.cli.progress import lines, watched
+from skill_plugin.integrations.cli.terminal.console import err
+from skill_plugin.integrations.cli.terminal.progress import lines, watched
 from skill_plugin.records import Task, split_ref
 from skill_plugin.store import SkillStore
 

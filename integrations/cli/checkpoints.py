@@ -13,8 +13,8 @@ from rich.text import Text
 
 from skill_plugin.checkpoints import KEPT, MARGIN, MIN_DECISIONS
 from skill_plugin.errors import ConfigurationError, MissingExtraError
-from skill_plugin.integrations.cli.console import note, out, print_json, print_table, shown
-from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.cli.terminal.console import note, out, print_json, print_table, shown
+from skill_plugin.integrations.cli.terminal.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 

@@ -31,8 +31,8 @@ from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
 from skill_plugin.integrations.cli.batch import Graph, graph_input
-from skill_plugin.integrations.cli.console import out, print_table
-from skill_plugin.integrations.cli.progress import lines, told, watched
+from skill_plugin.integrations.cli.terminal.console import out, print_table
+from skill_plugin.integrations.cli.terminal.progress import lines, told, watched
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Task
 from skill_plugin.settings import Settings

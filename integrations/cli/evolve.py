@@ -11,8 +11,8 @@ from rich.text import Text
 
 from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
-from skill_plugin.integrations.cli.options import (
+from skill_plugin.integrations.cli.terminal.console import err, out, print_json, print_table, shown
+from skill_plugin.integrations.cli.terminal.options import (
     Agent,
     BaseUrl,
     Json,
@@ -23,7 +23,7 @@ from skill_plugin.integrations.cli.options import (
     Tasks,
     Writer,
 )
-from skill_plugin.integrations.cli.progress import lines, watched
+from skill_plugin.integrations.cli.terminal.progress import lines, watched
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import fail, out, print_json, print_table
 from skill_plugin.integrations.cli.lifecycle import skills
-from skill_plugin.integrations.cli.options import Json, command
+from skill_plugin.integrations.cli.terminal.console import fail, out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.options import Json, command
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 from skill_plugin.skills.folders import read_skills

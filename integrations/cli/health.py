@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from skill_plugin.integrations.cli.console import print_json, print_table, shown
-from skill_plugin.integrations.cli.options import Json
+from skill_plugin.integrations.cli.terminal.console import print_json, print_table, shown
+from skill_plugin.integrations.cli.terminal.options import Json
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 

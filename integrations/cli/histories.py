@@ -13,10 +13,10 @@ from rich.text import Text
 from skill_plugin import histories as formats
 from skill_plugin.histories.eligibility import BASE, MAX_AGE
 from skill_plugin.histories.files import files
-from skill_plugin.integrations.cli.console import err, out, print_json, print_table, shown
-from skill_plugin.integrations.cli.options import Json, command
-from skill_plugin.integrations.cli.progress import watched
-from skill_plugin.integrations.cli.texts import as_file
+from skill_plugin.integrations.cli.terminal.console import err, out, print_json, print_table, shown
+from skill_plugin.integrations.cli.terminal.options import Json, command
+from skill_plugin.integrations.cli.terminal.progress import watched
+from skill_plugin.integrations.cli.terminal.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 

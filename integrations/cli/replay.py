@@ -14,8 +14,16 @@ from rich.text import Text
 from skill_plugin import histories, verifiers
 from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.integrations.cli.console import err, out, print_json, print_table
-from skill_plugin.integrations.cli.options import Agent, BaseUrl, Json, Model, SystemPrompt, Writer, with_errors
+from skill_plugin.integrations.cli.terminal.console import err, out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.options import (
+    Agent,
+    BaseUrl,
+    Json,
+    Model,
+    SystemPrompt,
+    Writer,
+    with_errors,
+)
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:

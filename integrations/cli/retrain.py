@@ -11,9 +11,9 @@ import typer
 from rich.text import Text
 
 from skill_plugin.errors import ConfigurationError, NoStoreError
-from skill_plugin.integrations.cli.console import err, out, print_json, print_table
-from skill_plugin.integrations.cli.options import Agent, BaseUrl, Json, Judge, Model, SystemPrompt, Writer
-from skill_plugin.integrations.cli.progress import lines, tell
+from skill_plugin.integrations.cli.terminal.console import err, out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.options import Agent, BaseUrl, Json, Judge, Model, SystemPrompt, Writer
+from skill_plugin.integrations.cli.terminal.progress import lines, tell
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:

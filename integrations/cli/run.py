@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import out, print_json, print_table
-from skill_plugin.integrations.cli.options import (
+from skill_plugin.integrations.cli.terminal.console import out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.options import (
     Agent,
     BaseUrl,
     Json,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from skill_plugin.integrations.cli.console import err
+from skill_plugin.integrations.cli.terminal.console import err
 from skill_plugin.settings import Settings
 
 

@@ -12,9 +12,9 @@ from rich.markdown import Markdown
 from rich.text import Text
 
 from skill_plugin.errors import ConfigurationError, SkillPluginError
-from skill_plugin.integrations.cli.console import fail, note, out, print_json, print_table
-from skill_plugin.integrations.cli.options import Json, command
-from skill_plugin.integrations.cli.texts import edited, read_skill, remove
+from skill_plugin.integrations.cli.terminal.console import fail, note, out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.options import Json, command
+from skill_plugin.integrations.cli.terminal.texts import edited, read_skill, remove
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Skill, Status, split_ref
 from skill_plugin.scanning.findings import sentence

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from skill_plugin.integrations.cli.console import note, print_json, print_table, shown
-from skill_plugin.integrations.cli.options import Json
+from skill_plugin.integrations.cli.terminal.console import note, print_json, print_table, shown
+from skill_plugin.integrations.cli.terminal.options import Json
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 from skill_plugin.skills.tiers import TIERS

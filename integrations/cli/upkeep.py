@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import note, out, print_json, print_table
-from skill_plugin.integrations.cli.options import Json
-from skill_plugin.integrations.cli.texts import as_file
+from skill_plugin.integrations.cli.terminal.console import note, out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.options import Json
+from skill_plugin.integrations.cli.terminal.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
 
@@ -58,8 +58,8 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Bring the database's schema up to date; with --to, copy every namespace into another database."""
-    from skill_plugin.store.database import HEAD, Database  # noqa: PLC0415 - SQLModel takes half a second
-    from skill_plugin.store.dump import copy  # noqa: PLC0415
+    from skill_plugin.store.dumps.dump import copy  # noqa: PLC0415
+    from skill_plugin.store.sql.database import HEAD, Database  # noqa: PLC0415 - SQLModel takes half a second
 
     with open_store(settings, create=False, index=False, check_embedder=False) as store:
         counts: dict[str, int] = {}
@@ -85,7 +85,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the whole store to one file: skills, histories, vectors, events."""
-    from skill_plugin.store.dump import dump  # noqa: PLC0415
+    from skill_plugin.store.dumps.dump import dump  # noqa: PLC0415
 
     with open_store(settings, create=False, index=False, check_embedder=False) as store:
         counts = dump(store.database, path, namespace=None if everything else store.namespace)
@@ -108,7 +108,7 @@ def import_store(
     let in is quarantined.
     """
     from skill_plugin.scanning.scanners import Screen  # noqa: PLC0415
-    from skill_plugin.store.dump import load  # noqa: PLC0415
+    from skill_plugin.store.dumps.dump import load  # noqa: PLC0415
 
     with as_file(path) as source, open_store(settings, create=True, check_embedder=False) as store:
         namespace = None if everything else store.namespace

@@ -28,8 +28,8 @@ from skill_plugin.models.adapter_files import adapter_sha256, check_adapter
 from skill_plugin.store.checkpoints import checkpoint_rows, pruning
 from skill_plugin.store.checkpoints.pruning import PruneDecision
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.json_values import plain_json
 from skill_plugin.store.partition import Part
+from skill_plugin.store.sql.json_values import plain_json
 from skill_plugin.store.tables import CheckpointRow
 
 

@@ -9,9 +9,9 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.histories.records import Episode, EpisodeRevision, EpisodeRollout, made_id
 from skill_plugin.records import Rollout, split_ref
-from skill_plugin.store.database import insert_all_if_absent
 from skill_plugin.store.histories.later import TRIED, as_evidence
 from skill_plugin.store.runs.outcomes import task_values
+from skill_plugin.store.sql.database import insert_all_if_absent
 from skill_plugin.store.stored_texts import storable
 from skill_plugin.store.tables import (
     EventRow,

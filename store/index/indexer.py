@@ -14,11 +14,11 @@ from typing import NamedTuple
 from skill_plugin.errors import StoreError
 from skill_plugin.store import forks
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.database import Database
 from skill_plugin.store.index import outbox
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.worker import WorkerError
-from skill_plugin.store.locks import Owner
+from skill_plugin.store.sql.database import Database
+from skill_plugin.store.sql.locks import Owner
 from skill_plugin.store.tables import NamespaceRow
 from skill_plugin.store.vectors import Entry
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from skill_plugin.store.database import VERSION_TABLE
+from skill_plugin.store.sql.database import VERSION_TABLE
 from skill_plugin.store.tables import PREFIX, Table
 
 context.configure(

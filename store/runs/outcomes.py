@@ -11,10 +11,10 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import RunNotFoundError
 from skill_plugin.records import Purpose, Rollout, Task, Verdict, canonical_json, sha256, split_ref
-from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.runs.utility import Use, credit, may_credit
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.query_vectors import QueryVectors
+from skill_plugin.store.sql.database import insert_if_absent
 from skill_plugin.store.tables import OutcomeRow, RolloutRow, SharedUseRow, TaskRow, utc_now
 
 CLAIM: Purpose = "claim"

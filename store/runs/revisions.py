@@ -12,11 +12,11 @@ from skill_plugin.records import Revision, Skill, Task
 from skill_plugin.scanning.scanners import Screen
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
-from skill_plugin.store.database import insert_if_absent
 from skill_plugin.store.runs.outcomes import insert_task
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.names import own_name
 from skill_plugin.store.skills.screening import known_text, screened, settle
+from skill_plugin.store.sql.database import insert_if_absent
 from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector
 

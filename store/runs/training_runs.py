@@ -8,8 +8,8 @@ from typing import Any
 from sqlmodel import col, select
 
 from skill_plugin.errors import RunNotFoundError
-from skill_plugin.store.json_values import plain_json
 from skill_plugin.store.partition import Part
+from skill_plugin.store.sql.json_values import plain_json
 from skill_plugin.store.tables import TrainingRunRow
 
 SUCCEEDED = ("promoted", "kept")

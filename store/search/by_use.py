@@ -7,8 +7,8 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from skill_plugin.protocols import Embedder
-from skill_plugin.store.database import Database, fetch, insert_if_absent
 from skill_plugin.store.search.lexical import terms
+from skill_plugin.store.sql.database import Database, fetch, insert_if_absent
 from skill_plugin.store.tables import RevisionRow, RolloutRow, TaskEmbeddingRow, TaskRow
 from skill_plugin.store.vectors import Vector, from_bytes, sound, to_bytes, unit_vector
 

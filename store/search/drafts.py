@@ -13,10 +13,10 @@ from skill_plugin.records import Tier, split_ref
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import searchable_text
 from skill_plugin.skills.tiers import granted_tier, rank
-from skill_plugin.store.database import fetch
 from skill_plugin.store.search.lexical import Lexicon
 from skill_plugin.store.search.ranking import RankedSkill
 from skill_plugin.store.skills import screening, versions
+from skill_plugin.store.sql.database import fetch
 from skill_plugin.store.tables import EmbeddingRow, SkillRow
 from skill_plugin.store.vectors import Vector, from_bytes, is_unit
 

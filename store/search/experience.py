@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from skill_plugin.store.database import fetch
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import KEPT, SAME_TASK, ExperienceRow, Pending
+from skill_plugin.store.sql.database import fetch
 from skill_plugin.store.tables import TaskEmbeddingRow
 from skill_plugin.store.vectors import Vector, from_bytes, sound
 

@@ -14,8 +14,8 @@ from sqlmodel import Field, Session, col
 from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.records import Task
 from skill_plugin.store import namespaces
-from skill_plugin.store.database import Database, fetch, insert_if_absent
 from skill_plugin.store.search.query_vectors import QueryVectors, beginning
+from skill_plugin.store.sql.database import Database, fetch, insert_if_absent
 from skill_plugin.store.tables import (
     PREFIX,
     NamespaceRow,

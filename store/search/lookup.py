@@ -11,7 +11,6 @@ from sqlmodel import Session, col
 
 from skill_plugin.records import Tier
 from skill_plugin.skills.tiers import LOWEST, TIERS, may, rank
-from skill_plugin.store.database import fetch
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.search import by_use
 from skill_plugin.store.search.drafts import DraftWords, StandIn
@@ -19,6 +18,7 @@ from skill_plugin.store.search.experience import Experience, Nearest
 from skill_plugin.store.search.lexical import top
 from skill_plugin.store.search.ranking import SAME_KIND, RankedSkill
 from skill_plugin.store.search.words import LiveSkills
+from skill_plugin.store.sql.database import fetch
 from skill_plugin.store.tables import EmbeddingRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector, is_live, unit_or_zero
 

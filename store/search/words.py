@@ -6,8 +6,8 @@ from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from skill_plugin.skills.skill_md import searchable_text
-from skill_plugin.store.database import fetch
 from skill_plugin.store.search.lexical import Lexicon
+from skill_plugin.store.sql.database import fetch
 from skill_plugin.store.tables import SkillRow
 
 _VERSIONS = select(col(SkillRow.id), col(SkillRow.live_version)).where(

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Self
 from sqlalchemy import and_, bindparam, select, union_all
 from sqlmodel import Session, col
 
-from skill_plugin.store.database import fetch
+from skill_plugin.store.sql.database import fetch
 from skill_plugin.store.tables import RolloutRow, SharedUseRow
 
 WINDOW = 1000

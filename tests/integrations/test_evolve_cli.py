@@ -27,7 +27,7 @@ def test_the_command_line_evolves_with_a_users_agent_and_a_users_model(cli, work
 
 
 def test_without_a_terminal_it_writes_how_far_it_is_to_standard_error(work, monkeypatch):
-    monkeypatch.setattr("skill_plugin.integrations.cli.progress.EVERY_S", 0.001)
+    monkeypatch.setattr("skill_plugin.integrations.cli.terminal.progress.EVERY_S", 0.001)
     with stub_llm(*[says(MACHINE)] * 2) as server:
         options = ("--tasks", work / "tasks.jsonl", "--generator", "openai:writer", "--base-url", server.url)
         small = ("--candidates", 1, "--rollouts", 2, "--generations", 1, "--json")

@@ -16,7 +16,7 @@ from skill_plugin.integrations.cli import app
 from skill_plugin.integrations.health import health
 from skill_plugin.store import SkillStore
 from skill_plugin.store import health as store_health
-from skill_plugin.store.database import HEAD
+from skill_plugin.store.sql.database import HEAD
 from skill_plugin.store.tables import EventRow
 
 pytestmark = pytest.mark.usefixtures("hashing")
@@ -154,7 +154,7 @@ def test_a_library_for_reading_only_is_healthy_where_that_is_meant(home, opened,
 
 
 def test_little_room_needs_a_person(home, opened, monkeypatch):
-    monkeypatch.setattr("skill_plugin.store.reserve.SPARE", 2**62)
+    monkeypatch.setattr("skill_plugin.store.sql.reserve.SPARE", 2**62)
 
     assert "MiB free" in health(lambda: opened, home).problems[0].what
 

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from adapters import adapter
 from fakes import skill_text
-from skill_plugin.integrations.cli import app, progress
+from skill_plugin.integrations.cli import app
+from skill_plugin.integrations.cli.terminal import progress
 from skill_plugin.store import SkillStore
 from terminals import on_a_terminal
 

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SchemaTooNewError, StoreUnavailableError
 from skill_plugin.store import migrations
-from skill_plugin.store.database import HEAD, VERSION_TABLE, Database
+from skill_plugin.store.sql.database import HEAD, VERSION_TABLE, Database
 from skill_plugin.store.tables import PREFIX, NamespaceRow, Table
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import text
 from fakes import MACHINE, TopicEmbedder, loop, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import EmbedderMismatchError, StoreError
-from skill_plugin.store.database import HEAD
-from skill_plugin.store.dump import TABLES, copy, dump, load
+from skill_plugin.store.dumps.dump import TABLES, copy, dump, load
 from skill_plugin.store.items.items import Change
+from skill_plugin.store.sql.database import HEAD
 from skill_plugin.store.tables import CheckpointEventRow, CheckpointRow, EvolveRunRow, Table, TrainingRunRow
 
 COUNTERS = ("skillp_rollout", "skillp_outcome", "skillp_event", "skillp_checkpoint_event")

@@ -11,7 +11,7 @@ from skill_plugin.errors import InvalidTaskError
 from skill_plugin.integrations import tools
 from skill_plugin.records import CLAIMED
 from skill_plugin.skills.record import with_record
-from skill_plugin.store.dump import copy, dump, load
+from skill_plugin.store.dumps.dump import copy, dump, load
 from skill_plugin.store.runs.runs import RunRollout
 
 pytestmark = pytest.mark.both_backends

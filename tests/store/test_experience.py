@@ -7,7 +7,7 @@ from sqlmodel import select, text
 from fakes import TopicEmbedder, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.store.dump import dump, load
+from skill_plugin.store.dumps.dump import dump, load
 from skill_plugin.store.search import experience
 from skill_plugin.store.search.experience import Experience
 from skill_plugin.store.search.experience_rows import KEPT, ExperienceRow

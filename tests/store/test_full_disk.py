@@ -12,7 +12,8 @@ import pytest
 from disks import add, alone, opened, refused
 from skill_plugin.embedders import HashingEmbedder
 from skill_plugin.errors import StoreUnavailableError
-from skill_plugin.store import SkillStore, reserve
+from skill_plugin.store import SkillStore
+from skill_plugin.store.sql import reserve
 
 FULL = 2**15 - 1
 """Bytes that a file may have: less than SQLite's shared memory."""

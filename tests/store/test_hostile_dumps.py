@@ -12,8 +12,8 @@ from skill_plugin.embedders import HashingEmbedder
 from skill_plugin.errors import InvalidSkillError, StoreError
 from skill_plugin.records import sha256
 from skill_plugin.skills.folders import write_skills
-from skill_plugin.store import dump as dumps
-from skill_plugin.store.dump import dump, load
+from skill_plugin.store.dumps import dump as dumps
+from skill_plugin.store.dumps.dump import dump, load
 from skill_plugin.store.items.items import Change
 
 

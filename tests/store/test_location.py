@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from skill_plugin.store.location import places
+from skill_plugin.store.sql.location import places
 
 
 def test_a_folder_a_file_and_a_url(home):

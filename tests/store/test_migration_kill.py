@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event
 
 from skill_plugin.store import migrations
-from skill_plugin.store.database import HEAD, VERSION_TABLE, Database
+from skill_plugin.store.sql.database import HEAD, VERSION_TABLE, Database
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import servers
 from fakes import TopicEmbedder, skill_text
 from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.store import SkillStore
-from skill_plugin.store.database import Database
+from skill_plugin.store.sql.database import Database
 
 LATEST = 60
 """Seconds after which a call has hung: far beyond every deadline, on any machine."""
@@ -21,12 +21,12 @@ LATEST = 60
 @pytest.fixture
 def short(monkeypatch):
     """Deadlines of a test's size."""
-    monkeypatch.setattr("skill_plugin.store.postgres.LOCK_SECONDS", 1.0)
-    monkeypatch.setattr("skill_plugin.store.postgres.STATEMENT_SECONDS", 2.0)
-    monkeypatch.setattr("skill_plugin.store.postgres.SILENCE_SECONDS", 3.0)
-    monkeypatch.setattr("skill_plugin.store.postgres.PING_SECONDS", 2.0)
-    monkeypatch.setattr("skill_plugin.store.postgres.CONNECT_SECONDS", 2)
-    monkeypatch.setattr("skill_plugin.store.database.POOL_SECONDS", 1.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.LOCK_SECONDS", 1.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.STATEMENT_SECONDS", 2.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.SILENCE_SECONDS", 3.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.PING_SECONDS", 2.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.CONNECT_SECONDS", 2)
+    monkeypatch.setattr("skill_plugin.store.sql.database.POOL_SECONDS", 1.0)
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_a_lock_that_somebody_holds_ends_a_write_and_not_a_search(short, library
 
 
 def test_writers_that_wait_leave_connections_to_search_with(short, library, url, monkeypatch):
-    monkeypatch.setattr("skill_plugin.store.postgres.LOCK_SECONDS", 20.0)
-    monkeypatch.setattr("skill_plugin.store.postgres.STATEMENT_SECONDS", 30.0)
-    monkeypatch.setattr("skill_plugin.store.postgres.SILENCE_SECONDS", 40.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.LOCK_SECONDS", 20.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.STATEMENT_SECONDS", 30.0)
+    monkeypatch.setattr("skill_plugin.store.sql.postgres.SILENCE_SECONDS", 40.0)
     library.database.engine.dispose()
     said = []
 

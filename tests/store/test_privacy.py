@@ -14,7 +14,7 @@ from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, RunNotFoundError, StoreUnavailableError
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
-from skill_plugin.store.dump import dump
+from skill_plugin.store.dumps.dump import dump
 from skill_plugin.store.items.items import Change
 from skill_plugin.store.tables import RolloutRow, utc_now
 

@@ -10,8 +10,9 @@ from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.integrations.tools import propose_skill
 from skill_plugin.scanning.findings import Finding
 from skill_plugin.skills.skill_files import FolderContent, SkillFile
-from skill_plugin.store import SkillStore, dump, rescan_skills, revert_source
-from skill_plugin.store.dump import load
+from skill_plugin.store import SkillStore, rescan_skills, revert_source
+from skill_plugin.store.dumps import dump
+from skill_plugin.store.dumps.dump import load
 
 both = pytest.mark.both_backends
 

@@ -4,7 +4,7 @@ import pytest
 
 from fakes import TopicEmbedder
 from skill_plugin.store import SkillStore
-from skill_plugin.store.location import places
+from skill_plugin.store.sql.location import places
 
 NAMES = ["a%2Fb", "a?b", "a#b", "a b", "a%b", "\u00fc\u4e2d", "a&b=c", "a;b", "a+b"]
 

@@ -8,7 +8,7 @@ import pytest
 from fakes import skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import NamespaceError, RunNotFoundError, SkillNotFoundError
-from skill_plugin.store.dump import dump
+from skill_plugin.store.dumps.dump import dump
 from skill_plugin.store.search.strategies import STRATEGIES
 
 pytestmark = pytest.mark.both_backends

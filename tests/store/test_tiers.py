@@ -11,8 +11,9 @@ from skill_plugin.integrations.langgraph_store import SkillBaseStore
 from skill_plugin.integrations.tools import get_skill, propose_skill, search_skills
 from skill_plugin.skills.skill_files import FolderContent, SkillFile
 from skill_plugin.skills.tiers import TIERS, may
-from skill_plugin.store import Draft, SkillStore, certify_skill, dump, migrations
-from skill_plugin.store.dump import load
+from skill_plugin.store import Draft, SkillStore, certify_skill, migrations
+from skill_plugin.store.dumps import dump
+from skill_plugin.store.dumps.dump import load
 
 both = pytest.mark.both_backends
 

@@ -7,7 +7,7 @@ from threading import Event, Thread
 
 from rich.text import Text
 
-from skill_plugin.integrations.cli.console import err, fail
+from skill_plugin.integrations.cli.terminal.console import err, fail
 
 EVERY_S = 20.0
 """Seconds between two lines of a command that follows its work without a terminal."""

@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from skill_plugin.records import sha256
 from skill_plugin.store import forks
-from skill_plugin.store.database import Database
 from skill_plugin.store.index.chroma import ChromaIndex
+from skill_plugin.store.sql.database import Database
 
 
 class Owner(Protocol):

@@ -28,14 +28,14 @@ from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.checkpoint_rows import live_row
 from skill_plugin.store.crashpoints import crashpoint
-from skill_plugin.store.database import HEAD, Database, insert_if_absent
-from skill_plugin.store.dump_rows import RowCheck
+from skill_plugin.store.dumps.rows import RowCheck
 from skill_plugin.store.index import outbox
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import ExperienceRow
 from skill_plugin.store.signing import copy_key
 from skill_plugin.store.skills.screening import hold_loaded, note_loaded
+from skill_plugin.store.sql.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     CheckpointRow,

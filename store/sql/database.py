@@ -30,10 +30,11 @@ from skill_plugin.errors import (
     StoreUnavailableError,
 )
 from skill_plugin.secrets_found import Redactor
-from skill_plugin.store import forks, read_only_file, reserve
-from skill_plugin.store.location import DATABASE_FILE
-from skill_plugin.store.private_files import make_private
-from skill_plugin.store.sqlite_connections import BUSY_SECONDS, tune
+from skill_plugin.store import forks
+from skill_plugin.store.sql import read_only_file, reserve
+from skill_plugin.store.sql.location import DATABASE_FILE
+from skill_plugin.store.sql.private_files import make_private
+from skill_plugin.store.sql.sqlite_connections import BUSY_SECONDS, tune
 from skill_plugin.store.stored_texts import Redaction, without_unstorable
 from skill_plugin.store.tables import PREFIX, Table
 from skill_plugin.store.ways_back import is_damage, was_emptied, ways_back
@@ -120,7 +121,7 @@ class Database:
         if self.is_sqlite:
             tune(self.engine, read_only=self.read_only is not None)
         if self._watched:
-            from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+            from skill_plugin.store.sql import postgres  # noqa: PLC0415 - its driver is an extra
 
             postgres.watch(self.engine)
         event.listen(self.engine, "before_cursor_execute", without_unstorable, retval=True)
@@ -203,7 +204,7 @@ class Database:
 
     def _lift_deadlines(self, connection: Connection) -> None:
         if self._watched:
-            from skill_plugin.store import postgres  # noqa: PLC0415 - its driver is an extra
+            from skill_plugin.store.sql import postgres  # noqa: PLC0415 - its driver is an extra
 
             postgres.be_patient(connection)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillPluginError
-from skill_plugin.integrations.cli.console import fail
+from skill_plugin.integrations.cli.terminal.console import fail
 from skill_plugin.skills import skill_md
 
 STDIN = Path("-")

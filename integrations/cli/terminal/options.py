@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from skill_plugin.errors import SkillPluginError
-from skill_plugin.integrations.cli import progress
-from skill_plugin.integrations.cli.console import fail
+from skill_plugin.integrations.cli.terminal import progress
+from skill_plugin.integrations.cli.terminal.console import fail
 from skill_plugin.settings import ENV_PREFIX, Settings
 from skill_plugin.url_passwords import masked
 
