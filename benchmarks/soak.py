@@ -52,6 +52,7 @@ PROCESSES = {
 }
 CLOCK = "agent-1"
 FAULT_S, REST_S = 4.0, 3.0
+COMMAND_S = 300
 END_S = 120
 """Seconds that a process may take to end when it is told to."""
 
@@ -289,7 +290,12 @@ class Soak:
         options = ["--namespace", "north", "--embedder", "hashing", "--chroma", self.chroma, "--home", str(self.home)]
         options += ["--database", self.location] if "://" in self.location else []
         command = [sys.executable, "-m", "skill_plugin.integrations.cli", name, "--json", *options]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        try:
+            ran = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
+        except subprocess.TimeoutExpired:
+            self.hung.append(name)
+            yield
+            return
         self.said[f"{name} ended with status {ran.returncode}"] += 1
         if ran.returncode:
             self.said[f"{name}: {re.sub('[0-9]+', 'N', ran.stdout + ran.stderr)[:1500]}"] += 1
