@@ -115,7 +115,7 @@ def get_skill(store: SkillStore, name: str) -> SkillText:
     The SKILL.md to the letter is `store.get(name).text`.
 
     Raises:
-        SkillNotFoundError: there is none, or it is not live.
+        SkillNotFoundError: no skill has this name, or it is not live.
     """
     skill = live_skill(store, name)
     return SkillText(
@@ -224,7 +224,7 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
 
 
 def live_skill(store: SkillStore, name: str) -> Skill:
-    """Returns a live skill; where there is none, an error that names the tool to go on with, not a command of the shell."""
+    """Returns a live skill; without one, raises an error that names the tool to go on with, not a command of the shell."""
     try:
         skill = store.get(name)
     except SkillNotFoundError as exc:

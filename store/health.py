@@ -146,7 +146,7 @@ def _oldest(session: Session, namespace: str) -> tuple[int | None, float | None]
 
 
 def _moves(database: Database, namespace: str, first: int | None, seconds: float) -> bool:
-    """Returns whether the oldest change goes within so many seconds: a large backlog is no indexer that stands still."""
+    """Returns whether the oldest change goes within so many seconds: with a large backlog the indexer may work all the same."""
     deadline = time.monotonic() + seconds
     while True:
         with database.read() as session:

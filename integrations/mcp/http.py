@@ -138,7 +138,7 @@ def serve_http(
     See `http_app` for the other arguments.
 
     Raises:
-        ConfigurationError: the address is not this machine's own and there is no token, or it cannot be listened on.
+        ConfigurationError: the address is not this machine's own and no token is given, or it cannot be listened on.
     """
     listener = _listen(host, port, token)
     address, number = listener.getsockname()[:2]

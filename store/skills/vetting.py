@@ -45,7 +45,7 @@ def certify_skill(store: Part, name: str, version: int | None = None, *, reason:
 
     Raises:
         ConfigurationError: no reason is given.
-        SkillNotFoundError: there is no such version, or none is named and none is live.
+        SkillNotFoundError: the version does not exist, or none is named and none is live.
         StoreError: the version is held; release it first.
     """
     if not reason.strip():
@@ -139,7 +139,7 @@ def _released_before(
     texts: dict[tuple[str, int], SkillVersionRow],
     released: set[tuple[str, int | None]],
 ) -> str | None:
-    """Returns the text of the nearest version that this one came from and that a person released; None if there is none."""
+    """Returns the text of the nearest version that this one came from and that a person released; None without one."""
     parent = row.parent
     while parent is not None and (one := texts.get((row.skill_id, parent))) is not None:
         if (row.skill_id, parent) in released:
