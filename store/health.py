@@ -1,4 +1,4 @@
-"""What a monitor asks of a store: can it be read and written, does its index follow, is there room, what is held."""
+"""Collects the facts that a monitor asks of a store: can it be read and written, does its index follow, how much room is left, what is held."""
 
 import shutil
 import time

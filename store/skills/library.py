@@ -264,9 +264,8 @@ class Library(Part):
             if kind == "rolled back" and was_live is not None:
                 why = f"rolled back to version {row.number}" + (f": {reason}" if reason else "")
                 tiers.demote(session, skill, was_live, by=by, reason=why)
-            said = (
-                reason if kind == "promoted" else ""
-            )  # going back has a reason, which is not one to trust the other text
+            # A reason to go back is not one to trust the other text.
+            said = reason if kind == "promoted" else ""
             is_granted = tiers.let_through(session, skill, row, by=by, reason=said, decision=decision)
             if not is_live:
                 self._go_live(session, skill, row)
