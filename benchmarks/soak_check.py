@@ -1,4 +1,4 @@
-"""What must be true after benchmarks/soak.py: the ledgers of its processes beside what the store holds."""
+"""Checks what must be true after benchmarks/soak.py: the ledgers of its processes beside what the store holds."""
 
 import json
 import re

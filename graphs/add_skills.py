@@ -78,12 +78,12 @@ def add_skills(
         verifier: Judges the answer in `skillp_verify`; without one, outcomes come later (`store.record_outcome`).
         adherence: See `verify_node`.
         verifier_timeout: Seconds until a verifier counts as hung.
-        task_from: Finds the task in the state; by default its `task`, else its last human message. None, or a message without text,
-            is no task: the agent goes on without a skill, and nothing is recorded.
+        task_from: Finds the task in the state; by default its `task`, else its last human message. With None, or a
+            message without text, the agent goes on without a skill, and nothing is recorded.
         answer_from: Finds the answer in the state; by default its structured response, else the last text since the last human
             message.
         messages_key: The state's key of the agent's messages.
-        show_in: Where the node `before` sees the skill: at the end of the system message, which is added if there is none; or
+        show_in: Where the node `before` sees the skill: at the end of the system message, which is added if missing; or
             `human`, in front of the last human message, for a node that puts a system message of its own first, or that counts
             its messages.
         on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.

@@ -16,7 +16,7 @@ NO_ANSWER = "the agent ended without an answer: no message with text since the l
 
 
 class Answer(NamedTuple):
-    """An answer's text, and why it is none: what the model did not finish has no reward, and never one of 0."""
+    """An answer's text, and why it does not count as one: what the model did not finish has no reward, and never one of 0."""
 
     text: str
     error: str | None = None
@@ -41,7 +41,7 @@ def answer_in(state: Mapping[str, Any]) -> Answer | None:
 
 
 def answer_text(output: Any) -> str:
-    """Returns the text of an agent's answer, from any of the usual shapes of what it returns; empty where there is none.
+    """Returns the text of an agent's answer, from any of the usual shapes of what it returns; empty without an answer.
 
     Raises:
         ModelError: the model did not finish it; see `chat_models.reply_text`.

@@ -15,7 +15,7 @@ from skill_plugin.store import SkillStore
 
 Pairs = list[tuple[float, float]]
 Run = Callable[[Task, PinnedSkill | None], Awaitable[float | None]]
-"""Returns the reward of a task under a skill, or under none; None where there is no verdict. It runs each once."""
+"""Returns the reward of a task under a skill, or without one; None without a verdict. It runs each once."""
 
 
 async def run_pairs(run: Run, shown: Sequence[ShownSkills], *, hard: bool | None = None) -> Pairs:

@@ -22,7 +22,7 @@ class Segment:
     """The part of a graph from node `first` to node `last`: both, and what lies on a way from the one to the other.
 
     Raises:
-        ConfigurationError: there is no such part, or its ways in and out cannot be redirected.
+        ConfigurationError: the graph has no such part, or its ways in and out cannot be redirected.
     """
 
     def __init__(self, builder: StateGraph[Any, Any, Any, Any], first: str, last: str) -> None:

@@ -32,7 +32,7 @@ def pinned(skill: Skill, **why: Any) -> PinnedSkill:
 
 
 class Run(TypedDict):
-    """A run of the graph. `reason` says why there is no skill, where there is none; `withheld` is the skill that a
+    """A run of the graph. `reason` says why no skill is shown, where that is so; `withheld` is the skill that a
     control run would have had; `verifier` is the graph's own, logged with a task that names none;
     `reply_id` is the id of the model's own first answer, under which the host's messages show each attempt's: so a stream shows it once.
     """
@@ -170,7 +170,7 @@ def task_from_state(state: Mapping[str, Any]) -> Task:
 
 
 def last_human(messages: Sequence[Any]) -> str:
-    """Returns the text of the last human message; empty where there is none, or only a picture."""
+    """Returns the text of the last human message; empty without one, or with only a picture."""
     found = (message for message in reversed(messages) if isinstance(message, HumanMessage))
     return next((str(message.text) for message in found), "")
 

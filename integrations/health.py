@@ -1,4 +1,4 @@
-"""Is a store healthy: one word, and a line each for what is wrong and what to do. Cheap, and never waits long."""
+"""Checks the health of a store: one word, and for each problem a line with what to do. Cheap, and never waits long."""
 
 import time
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Health:
         status: `healthy`; `degraded` where agents are served and something needs a person; `down` where nothing can be read.
         problems: What is wrong.
         store: The facts about the store; None if it is down.
-        staged: Versions that wait for a gate or a person. That is their ordinary state, and no problem.
+        staged: Versions that wait for a gate or a person. That is ordinary, and not a problem.
         last_night: The last night that ended.
         last_night_s: The seconds since then.
         last_evolve: The last `evolve` that ended.
@@ -163,7 +163,7 @@ def _problems(facts: StoreHealth, found: StoreStatus, *, night_within: float | N
 
 
 def _problem(exc: Exception) -> Problem:
-    """Parts our errors, which end with what to do."""
+    """Splits one of our errors, which end with what to do."""
     what, _, todo = " ".join(str(exc).split()).rpartition("; ")
     return Problem(what or todo, todo if what else "see skill-plugin doctor")
 

@@ -34,7 +34,7 @@ class SkillRetriever(BaseRetriever):
         min_score: The floor; see `SkillStore.search`.
         experience: How much the tasks that a skill has passed count in search, from 0 to 1.
         strategy: The way to search; see `SkillStore.search`.
-        on_store_error: Without the store there are no documents (`skip`); or `raise`.
+        on_store_error: Without the store no documents are returned (`skip`); or `raise`.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -2,7 +2,7 @@
 
     prometheus_client.REGISTRY.register(StoreCollector(store))
 
-The one label of a text is the namespace; no skill, task or tenant's word is in any.
+Of a library's own texts only the namespace becomes a label; no metric holds a word of a skill or of a task.
 """
 
 import logging

@@ -164,7 +164,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         return _ours(finished | await self._record.ainvoke(finished))
 
     def _asked(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Returns what `retrieve` reads; None where there is no text to search with, such as a picture alone."""
+        """Returns what `retrieve` reads; None without a text to search with, as for a picture alone."""
         task = self._task_from(state)
         if isinstance(task, str) and not task.strip():
             emit("retrieved", run_id=None, skills=[], arm="skill", reason="the last human message has no text")

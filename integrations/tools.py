@@ -23,7 +23,7 @@ from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
 from skill_plugin.store import SkillStore, scan_text
 from skill_plugin.store.runs.waiting import proposals_waiting
-from skill_plugin.store.skills.tiers import held_back, is_shown, least_tier
+from skill_plugin.store.skills.tiers import is_shown, least_tier, why_hidden
 
 DEFAULT_K = 3
 
@@ -115,7 +115,7 @@ def get_skill(store: SkillStore, name: str) -> SkillText:
     The SKILL.md to the letter is `store.get(name).text`.
 
     Raises:
-        SkillNotFoundError: there is none, or it is not live.
+        SkillNotFoundError: no skill has this name, or it is not live.
     """
     skill = live_skill(store, name)
     return SkillText(
@@ -224,7 +224,7 @@ def propose_skill(store: SkillStore, text: str) -> Proposal:
 
 
 def live_skill(store: SkillStore, name: str) -> Skill:
-    """Returns a live skill; where there is none, an error that names the tool to go on with, not a command of the shell."""
+    """Returns a live skill; without one, raises an error that names the tool to go on with, not a command of the shell."""
     try:
         skill = store.get(name)
     except SkillNotFoundError as exc:
@@ -235,7 +235,7 @@ def live_skill(store: SkillStore, name: str) -> Skill:
     if skill.status != "live":
         raise SkillNotFoundError(f"skill {name!r} is {skill.status}, not live; find one that is with search_skills")
     if not is_shown(store, skill):
-        why = held_back(skill.tier, least_tier(store))
+        why = why_hidden(skill.tier, least_tier(store))
         raise SkillNotFoundError(f"skill {name!r} is held back: {why}; find another with search_skills")
     return skill
 

@@ -100,7 +100,7 @@ def writer(settings: Settings, base_model: str, logged_as: str) -> "Callable[[Ch
 
 
 def vllm_server(settings: Settings) -> "VllmServer | None":
-    """Returns the server that the generator is on; None if there is none."""
+    """Returns the server that the generator is on; None for a generator without a server."""
     from skill_plugin.generators.vllm_server import VllmServer  # noqa: PLC0415 - an extra
 
     parsed = GeneratorName.parse(settings.generator or "")

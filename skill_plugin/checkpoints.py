@@ -100,7 +100,7 @@ class Acceptance:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Returns the 95 % score interval of a share (Wilson, 1927); from 0 to 1 where there are no trials."""
+    """Returns the 95 % score interval of a share (Wilson, 1927); from 0 to 1 without trials."""
     if trials == 0:
         return 0.0, 1.0
     share, square = successes / trials, _Z_95**2 / trials

@@ -35,7 +35,7 @@ def guidance(skills: Sequence[tuple[str, str, str]]) -> str:
 
 
 def without_guidance(content: Any) -> Any:
-    """Returns a message's content without the block in front of it; None where there is none."""
+    """Returns a message's content without the block in front of it; None if it has no such block."""
     if isinstance(content, str):
         found = _BLOCK.match(content)
         return None if found is None else content[found.end() :]

@@ -1,6 +1,6 @@
 """Protocols of the parts that can be plugged in: each is an object with one required method.
 
-A verifier may also have `averify`, a generator `apropose`; where there is none, the sync method runs in a thread.
+A verifier may also have `averify`, a generator `apropose`; without one, the sync method runs in a thread.
 """
 
 from collections.abc import Sequence

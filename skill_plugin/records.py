@@ -228,7 +228,7 @@ class Generation:
 
     A history is a sequence of these, the current skill's last; several candidates of one prompt have one number. `text` is
     the SKILL.md text that was tried; None means no skill, or a revision that was malformed, in which case `error` says why and
-    there are no rollouts. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
+    `rollouts` is empty. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
     family, where the rollouts are of that one or the rejected text was written for it. `worth` is the text's reward on the
     tasks that come next, if it is known (see `credit`).
     """
@@ -345,7 +345,7 @@ class SkillHit:
 
 
 class SkillHits(list[SkillHit]):
-    """The hits of a search, best first. If there are none, `reason` says why.
+    """The hits of a search, best first; where it found none, `reason` says why.
 
     `held_back` are live skills that were found and are not shown, by name, with the reason: their trust tier is under the store's
     `min_tier`.

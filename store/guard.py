@@ -49,7 +49,7 @@ class StoreGuard:
 
         Args:
             call: Asks the store.
-            otherwise: Is told why there is no answer.
+            otherwise: Is told why the store gave no answer.
         """
         try:
             answer = bounded(call, self._waits)

@@ -1,4 +1,4 @@
-"""What a monitor asks of a store: can it be read and written, does its index follow, is there room, what is held."""
+"""Collects the facts that a monitor asks of a store: can it be read and written, does its index follow, how much room is left, what is held."""
 
 import shutil
 import time
@@ -146,7 +146,7 @@ def _oldest(session: Session, namespace: str) -> tuple[int | None, float | None]
 
 
 def _moves(database: Database, namespace: str, first: int | None, seconds: float) -> bool:
-    """Returns whether the oldest change goes within so many seconds: a large backlog is no indexer that stands still."""
+    """Returns whether the oldest change goes within so many seconds: with a large backlog the indexer may work all the same."""
     deadline = time.monotonic() + seconds
     while True:
         with database.read() as session:

@@ -22,7 +22,7 @@ from skill_plugin.store.tables import NamespaceRow
 
 
 class SearchTally:
-    """How many searches this process has made, and how long they took in all. Safe for threads."""
+    """Counts the searches of this process, and their seconds in all. Safe for threads."""
 
     def __init__(self) -> None:
         self.count, self.seconds = 0, 0.0

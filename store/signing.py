@@ -25,7 +25,7 @@ class KeyRow(Table, table=True):
 
 
 def signing_key(database: Database) -> bytes | None:
-    """Returns the key; None where there is none yet and the database cannot be written."""
+    """Returns the key; None if none exists yet and the database cannot be written."""
     with database.read() as session:
         known = _known(session)
     if known is not None:

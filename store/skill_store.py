@@ -154,7 +154,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
             SchemaTooNewError: a newer release wrote it.
-            ConfigurationError: there is no such tier or scanner.
+            ConfigurationError: a tier or a scanner is unknown.
             NamespaceError: the namespace is malformed, or unknown with `create` off.
             EmbedderMismatchError: the namespace's vectors were made by another embedder than the one given here.
         """
@@ -269,7 +269,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
 
         Raises:
             RunNotFoundError: no such run.
-            VerifierError: there is no score, or it is not from 0 to 1.
+            VerifierError: the score is missing, or it is not from 0 to 1.
         """
         if score is None:
             raise VerifierError(f"the feedback {key!r} has no score, so it is not an outcome; give a score from 0 to 1")

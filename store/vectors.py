@@ -112,7 +112,7 @@ class ExactSearch:
         return [ids[i] for i in best[np.argsort(-scores[best], kind="stable")] if scores[i] > -np.inf]
 
     def nearest_cosines(self, session: Session, vectors: Vector, *, signature: str, epoch: int) -> Vector:
-        """Returns, for each row of `vectors`, the cosine of its nearest live skill; -1 where there is none."""
+        """Returns, for each row of `vectors`, the cosine of its nearest live skill; -1 without one."""
         ids, matrix = self._load(session, signature, epoch, vectors.shape[1])
         if not ids:
             return np.full(len(vectors), -1, dtype=np.float32)

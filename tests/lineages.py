@@ -1,5 +1,7 @@
 """Small recorded lineages, good and bad, for whoever learns from them."""
 
+from sqlalchemy import text
+
 from fakes import skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.histories.worth import Later
@@ -96,3 +98,11 @@ def leaks(store, count=5):
         for ref, rewards in ((answer, (0.0,) * 4), (rule, (1.0, 1.0, 1.0, 0.0)), (useless, (0.0,) * 4)):
             noted(store, task, ref, *(Later(other, rewards, before=NONE, none=NONE) for other in others))
     return tasks
+
+
+def rows(store, table="rollout"):
+    """The rows of a table, rollouts by their place in a run."""
+    order = "run_id, generation, k" if table == "rollout" else "id"
+    with store.database.read() as session:
+        found = session.connection().execute(text(f"SELECT * FROM skillp_{table} ORDER BY {order}")).mappings().all()
+    return [dict(row) for row in found]

@@ -224,3 +224,9 @@ BY_FORMAT = {
     "attempts": GSM8K,
     "otel": OTEL,
 }
+
+
+def rollout(episode):
+    """The rollout of an episode that has one."""
+    (attempt,) = episode.rollouts
+    return attempt.rollout

@@ -1,4 +1,4 @@
-"""One rollout as a parallel task of a graph: what is to be tried, what became of it, and the node between."""
+"""One rollout as a parallel task of a graph: what is to be tried, its result, and the node between."""
 
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, NotRequired

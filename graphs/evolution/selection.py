@@ -35,7 +35,7 @@ def load(selection: str | Selection) -> Selection:
     """Returns the selection of this name, or the function itself.
 
     Raises:
-        ConfigurationError: there is none of this name.
+        ConfigurationError: no selection has this name.
     """
     if callable(selection):
         return selection

@@ -1,7 +1,7 @@
 """A LangGraph node written once for `invoke` and `ainvoke`.
 
 A node's body is a generator. Where it has to wait it yields a `Step`; the sync driver calls the step's function, the
-async driver awaits its async twin or, where there is none, runs it in a thread. So there is one body, and the event
+async driver awaits its async twin or, without one, runs it in a thread. So there is one body, and the event
 loop is never blocked.
 """
 

@@ -16,7 +16,7 @@ from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
 
 TaskFrom = Callable[[Mapping[str, Any]], Task | str | None]
-"""Finds the task in a state; None is no task: nothing is retrieved and nothing recorded."""
+"""Finds the task in a state; with None nothing is retrieved and nothing recorded."""
 
 NO_TASK = "there is no task: the last human message has no text"
 NO_RUN: dict[str, Any] = {

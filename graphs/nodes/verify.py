@@ -37,19 +37,19 @@ def verify_node(
 ) -> SkillNode:
     """Judges the answer and appends the generation to the run's history.
 
-    A verifier that crashes, hangs or returns no verdict is a system error: it is recorded, there is no reward, and the
+    A verifier that crashes, hangs or returns no verdict is a system error: it is recorded without a reward, and the
     run ends. It never counts as a reward of 0, which would punish a good skill. The same goes for a message of the host's own
     agent that is not an answer: one without text, or one that the token limit cut off.
 
     Args:
         verifier: An object with `verify(task, answer)`, or a function of the same. It judges tasks that name none, and those
-            that were logged with it; a name that can be loaded goes first (see `verifiers.verifier_of`). Without either there
-            is no reward now, and `store.record_outcome` can give it later.
+            that were logged with it; a name that can be loaded goes first (see `verifiers.verifier_of`). Without either
+            the run has no reward now, and `store.record_outcome` can give it later.
         adherence: Says how far a skill was followed, in [0, 1]; it weighs the skill's credit, and is asked about each skill that
             was shown. Where it fails, the answer counts as if it had not been judged.
         timeout: Seconds until a verifier counts as hung.
         answer_from: Finds the answer in the state; by default what `execute` left, else its structured response or the last text
-            since the last human message. Without an answer there is no reward.
+            since the last human message. Without an answer the run has no reward.
         state_schema: The host's state class, needed if `answer_from` reads other keys than `messages`.
         watch: Knows what the model calls of the host's own nodes saw. A skill that none of them saw is not credited.
     """

@@ -1,4 +1,4 @@
-"""`skill-plugin health`: one word for a monitor, as a status."""
+"""`skill-plugin health`: one word for a monitor, and the exit status that says the same."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""What one client may take of the HTTP server: connections, seconds, requests at once, writes a minute.
+"""Limits what one client takes of the HTTP server: connections, seconds, requests at once, writes a minute.
 
 A client is an address: the server has one token, which all share. Behind a proxy on this machine the address is the one that the proxy
 names (X-Forwarded-For).
@@ -104,7 +104,7 @@ class Clients:
         finally:
             client.using -= 1
 
-    def write(self, name: str, count: int) -> None:
+    def count_writes(self, name: str, count: int) -> None:
         """Counts writes of a client.
 
         Raises:

@@ -62,7 +62,7 @@ DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
 
 HEALTH_SECONDS = 5.0
-"""How long a look at the health may take, and how long what it said is said again."""
+"""Seconds that a look at the health may take, and for which its result is given again."""
 
 _GRACE_SECONDS = 3
 
@@ -138,7 +138,7 @@ def serve_http(
     See `http_app` for the other arguments.
 
     Raises:
-        ConfigurationError: the address is not this machine's own and there is no token, or it cannot be listened on.
+        ConfigurationError: the address is not this machine's own and no token is given, or it cannot be listened on.
     """
     listener = _listen(host, port, token)
     address, number = listener.getsockname()[:2]
@@ -273,7 +273,7 @@ class _Guard:
                 if body is None:
                     raise _RefusedError(413, f"the body is over {MAX_BODY} bytes; send less")
                 if count := writes_in(scope["path"], body):
-                    self._clients.write(client, count)
+                    self._clients.count_writes(client, count)
                 await self._app(scope, _replay(body, receive), send)
         except ClientDisconnect:
             return

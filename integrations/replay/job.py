@@ -122,7 +122,7 @@ async def areplay(
         progress: Is kept up to date.
 
     Raises:
-        InvalidHistoryError: there is no failure in the traces, or nothing says which runs failed.
+        InvalidHistoryError: the traces hold no failure, or nothing says which runs failed.
         ConfigurationError: nothing says how to judge a new answer.
         ModelError: the agent's model or the generator cannot be reached.
     """

@@ -88,7 +88,7 @@ class Traces:
         """Reads recorded runs in any format of histories.
 
         Raises:
-            ConfigurationError: there is no such format.
+            ConfigurationError: no format has this name.
             InvalidHistoryError: the file cannot be read, or holds no run.
         """
         refused, notes, found = Counter[str](), Counter[str](), dict[str, RecordedTask]()

@@ -80,7 +80,7 @@ def retrain(
 
     Raises:
         BusyError: another one runs, and `wait` is off.
-        InvalidHistoryError: there are no histories, or none that can be learned from.
+        InvalidHistoryError: the store has no histories, or none that can be learned from.
         ConfigurationError: something cannot work as it is set, or is missing; see `check_needs`.
         InvalidTaskError: a held-out task names no verifier, and none is given.
         TrainingError: the trainer died.

@@ -18,7 +18,7 @@ def check_needs(store: SkillStore, night: Night, *, task_llm: bool, verifier: Ve
         verifier: The operator's own verifier, for tasks that name none or that were logged with it.
 
     Returns:
-        The tasks that another verifier judges than they were logged with, in words; empty where there are none.
+        The tasks that another verifier judges than they were logged with, in words; empty without such tasks.
 
     Raises:
         ConfigurationError: something is missing; says what.

@@ -1,7 +1,7 @@
 """Runs a BERT that embeds sentences: its safetensors on ONNX Runtime, without PyTorch.
 
 The graph is written here, from the model's `config.json`; the weights are used where they lie, memory-mapped. Nothing is
-converted and nothing is stored, so there is no second file that could be out of date.
+converted and nothing is stored, so no second file can be out of date.
 
 Source of the model: Devlin et al. 2019 (arXiv 1810.04805); of the pooling: Reimers and Gurevych 2019 (arXiv 1908.10084).
 """
@@ -124,7 +124,7 @@ def _longest(folder: Path, config: dict[str, Any]) -> int:
 
 
 def _read(path: Path, default: Any = None) -> Any:
-    """Returns what a JSON file of the model says, and `default`, or nothing at all, where there is no such file."""
+    """Returns what a JSON file of the model says; without the file `default`, or an empty object."""
     if not path.is_file():
         return {} if default is None else default
     try:

@@ -126,7 +126,7 @@ def decide(
         seed: Seed of the bootstrap.
 
     Raises:
-        ConfigurationError: the rewards are not pairs, or there is no such rule.
+        ConfigurationError: the rewards are not pairs, or no rule has this name.
     """
     if before or after:
         measured = _paired(before, after, load_rule(rule), sure_of=min_tasks if confident else None, seed=seed)

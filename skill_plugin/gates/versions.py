@@ -68,7 +68,7 @@ def load_rule(rule: str | GateRule) -> GateRule:
     """Returns the rule of a name, or the object itself.
 
     Raises:
-        ConfigurationError: there is no such rule, or the object has no `decide`.
+        ConfigurationError: no rule has this name, or the object has no `decide`.
     """
     found = GATES.get(rule) if isinstance(rule, str) else rule
     if not isinstance(found, GateRule):

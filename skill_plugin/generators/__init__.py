@@ -71,7 +71,7 @@ def as_generator(generator: object) -> Generator:
 def from_settings(
     settings: "Settings", live_checkpoint: "Callable[[], Checkpoint | None] | None" = None
 ) -> Generator | None:
-    """Returns the generator that is set, by default the task LLM's model; None if there is no model.
+    """Returns the generator that is set, by default the task LLM's model; None without a model.
 
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
     a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.

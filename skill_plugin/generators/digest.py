@@ -68,8 +68,8 @@ class Attempt:
 def attempts(history: Sequence[Generation]) -> list[Attempt]:
     """Returns the generations of the history's own task, with their places.
 
-    The current skill is the last that was neither refused nor rejected; if that one has no text, there is no current
-    skill.
+    The current skill is the last that was neither refused nor rejected; if that one has no text, the history has no
+    current skill.
     """
     history = [one for one in history if one.task is None]
     standing = [at for at, one in enumerate(history) if one.error is None and one.rejected is None]
@@ -84,7 +84,7 @@ def attempts(history: Sequence[Generation]) -> list[Attempt]:
 
 
 def current_text(history: Sequence[Generation]) -> str | None:
-    """Returns the SKILL.md text that the next revision starts from; None if there is none."""
+    """Returns the SKILL.md text that the next revision starts from; None without a current skill."""
     return next((attempt.text for attempt in attempts(history) if attempt.is_current), None)
 
 

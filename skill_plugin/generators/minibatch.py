@@ -30,7 +30,7 @@ def minibatch(
     Args:
         task: The task that is revised on.
         past: Its history, the current skill's generation last.
-        others: Train tasks of the family, each with its rollouts under the current skill, or under none where there is none.
+        others: Train tasks of the family, each with its rollouts under the current skill, or without a skill before the first.
         refused: Texts of the family's lineages that a gate refused, oldest first, each with `rejected` and the `task` that it
             was written for (by default this one); those that `past` holds, and older equal ones, are left out.
 

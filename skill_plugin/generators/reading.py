@@ -1,4 +1,4 @@
-"""Reads a completion for the loop: a SKILL.md text, or the reason why there is none."""
+"""Reads a completion for the loop: a SKILL.md text, or the reason why it holds none."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from skill_plugin.skills.edits import MAX_CHANGE
 
 
 def read(revision: Revision, history: Sequence[Generation], *, max_change: float | None = MAX_CHANGE) -> Revision:
-    """Returns the revision with the SKILL.md text that its completion holds, or with the error why there is none.
+    """Returns the revision with the SKILL.md text that its completion holds, or with the error why it holds none.
 
     Args:
         revision: A generator's revision; one that the generator has read itself is left as it is.

@@ -153,7 +153,7 @@ class VllmServer:
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
     def json(self, reply: "httpx.Response") -> Any:
-        """Returns the JSON in a reply; raises `ModelError` if there is none."""
+        """Returns the JSON in a reply; raises `ModelError` if it holds none."""
         try:
             return reply.json()
         except ValueError as exc:

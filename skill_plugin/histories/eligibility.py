@@ -90,7 +90,7 @@ def refusal(
     max_age: int | None = MAX_AGE,
     malformed_reward: float | None = MALFORMED_REWARD,
 ) -> Reason | None:
-    """Returns the first reason against learning from a revision; None if there is none.
+    """Returns the first reason against learning from a revision; None if nothing speaks against it.
 
     Args:
         example: The revision.
@@ -123,7 +123,7 @@ def refusal(
 def temperature_of(sampling: Mapping[str, Any] | None) -> float | None:
     """Returns the temperature at which a revision's log-probs can be computed again, from its `sampling`.
 
-    Returns None if they cannot: there is no temperature; a nucleus was cut (its tokens are not known); or they are of
+    Returns None if they cannot: it has no temperature; a nucleus was cut (its tokens are not known); or they are of
     the model's own distribution, or it does not say of which, and the tokens were sampled from another.
     """
     said = sampling or {}
@@ -136,7 +136,7 @@ def temperature_of(sampling: Mapping[str, Any] | None) -> float | None:
 
 
 def group_temperature(temperatures: Iterable[float | None]) -> float | None:
-    """Returns the commonest temperature, the first of equals, at which a group is computed. None if there is none."""
+    """Returns the commonest temperature, the first of equals, at which a group is computed. None without a temperature."""
     return next(iter(Counter(one for one in temperatures if one is not None).most_common(1)), (None, 0))[0]
 
 

@@ -45,7 +45,7 @@ def reward_of(row: Mapping[str, Any]) -> float:
     """Returns the stated reward; true and false are 1 and 0.
 
     Raises:
-        InvalidHistoryError: there is none, or it is not in [0, 1].
+        InvalidHistoryError: the row has no reward, or it is not in [0, 1].
     """
     value = first(row, *REWARD_KEYS)
     if value is None:
@@ -68,10 +68,10 @@ def reward_among(scores: Mapping[str, list[Any]]) -> tuple[float | None, list[st
 
 
 def reward_in(row: Row, stated: Mapping[str, Any]) -> float | None:
-    """Returns the reward that a part of a row states; None if there is none, and there may be none.
+    """Returns the reward that a part of a row states; None if it states none, and need not.
 
     Raises:
-        InvalidHistoryError: there is none though the row must have one, or it is not in [0, 1].
+        InvalidHistoryError: the part states none though the row must have one, or it is not in [0, 1].
     """
     missing = first(stated, *REWARD_KEYS) is None
     return None if missing and not row.judged else reward_of(stated)
@@ -108,7 +108,7 @@ def task_of(row: Row, text: Any = None) -> Task:
         text: The task's input, if it is not in one of the row's own keys.
 
     Raises:
-        InvalidHistoryError: there is no text of the task.
+        InvalidHistoryError: the row has no text of the task.
     """
     given = text if text is not None else first(row.value, *TASK_KEYS)
     if isinstance(given, Mapping):  # `{"task": {"instruction": ...}}`
@@ -145,7 +145,7 @@ def asked(inputs: Mapping[str, Any]) -> Any:
 
 
 def answered(outputs: Mapping[str, Any]) -> str:
-    """Returns a run's answer: the conversation, else an output by a usual name, else all of it; empty where there is none."""
+    """Returns a run's answer: the conversation, else an output by a usual name, else all of it; empty without an output."""
     messages = outputs.get("messages")
     if is_messages(messages):
         return messages_text(messages)

@@ -38,7 +38,7 @@ def files(path: str | Path) -> list[Path]:
     """Returns the files to read: the file itself, or a folder's with a known ending, `trial_2` before `trial_10`.
 
     Raises:
-        InvalidHistoryError: there is no such file, or none in the folder.
+        InvalidHistoryError: the file does not exist, or the folder holds none.
     """
     place = Path(path).expanduser()
     if place.is_dir():
@@ -102,7 +102,7 @@ def rows(
 
 
 def _values(path: Path, raw: BinaryIO) -> Iterator[tuple[int, Any]]:
-    """Yields each row's number and value; if there is no value, the reason as a text."""
+    """Yields each row's number and value; where a row cannot be read, the reason as a text."""
     if _ending(path) == ".parquet":
         yield from _parquet(raw)
         return

@@ -77,7 +77,7 @@ def read(
         tell: Called with the number of further bytes that were read.
 
     Raises:
-        ConfigurationError: there is no such format.
+        ConfigurationError: no format has this name.
         InvalidHistoryError: the file does not exist, is empty, or is in another format.
         MissingExtraError: Parquet without pyarrow.
     """

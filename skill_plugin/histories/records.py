@@ -21,7 +21,7 @@ class EpisodeRollout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeRevision:
-    """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None if there is none.
+    """One revision of an episode. `parent` and `skill` are `skill_id@version`, before and after; None without one.
 
     `prompt_tasks` are content hashes of the further tasks that its prompt showed; `later` holds the text's rewards on
     siblings.

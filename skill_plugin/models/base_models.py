@@ -58,10 +58,10 @@ def base_revision(path: str | Path) -> str:
     """Returns a name that says which weights these are.
 
     For a folder `sha256:` and 16 hexadecimal digits over the names and bytes of its config.json and all its
-    *.safetensors; for a name on the hub the commit that is on this machine, or the name if there is none.
+    *.safetensors; for a name on the hub the commit that is on this machine, or, without one, the name.
 
     Raises:
-        ConfigurationError: there is no such folder, or it holds no model in safetensors.
+        ConfigurationError: the folder does not exist, or it holds no model in safetensors.
     """
     found = model_folder(path)
     folder = Path(found)

@@ -124,7 +124,7 @@ def _forget() -> None:
 
 
 def _watch(child: int, request: dict[str, Any], signals: set[Any]) -> dict[str, Any]:
-    """Waits until the child has ended, is over a limit, or is no longer wanted."""
+    """Waits until the child has ended, is over a limit, or is not wanted any more."""
     began = time.monotonic()
     limit = float("inf") if request["seconds"] is None else request["seconds"]
     while True:

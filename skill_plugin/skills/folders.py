@@ -40,7 +40,7 @@ def read_skills(path: str | Path) -> FolderContent:
     """Reads every SKILL.md below a folder or in an archive, or the one file itself.
 
     Raises:
-        InvalidSkillError: there is none, it cannot be read, or the archive is hostile; then nothing of it is used.
+        InvalidSkillError: no skill is found, it cannot be read, or the archive is hostile; then nothing of it is used.
     """
     place = Path(path).expanduser()
     found = look_into(place)

@@ -44,7 +44,7 @@ class SkillRecord:
 
 
 def with_record(skill: Skill, key: bytes | None = None) -> str:
-    """Returns the skill's text with its record in the front matter, signed by `key`; the bare text if there is no place for one.
+    """Returns the skill's text with its record in the front matter, signed by `key`; the bare text if it has no place for one.
 
     The result is read back first: if a record would spoil the text, the record is left out.
     """
@@ -81,7 +81,7 @@ def with_record(skill: Skill, key: bytes | None = None) -> str:
 
 
 def without_record(text: str, key: bytes | None = None) -> tuple[str, SkillRecord | None]:
-    """Returns the text before `with_record`, and the record; None if there is none, or the text was changed since.
+    """Returns the text before `with_record`, and the record; None without one, or if the text was changed since.
 
     A record is ours if `key` signed it.
     """

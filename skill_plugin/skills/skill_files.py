@@ -64,7 +64,7 @@ class FolderContent:
 
 
 def is_skill(name: str, beside: Collection[str] = ()) -> bool:
-    """Returns whether a file is a skill's: SKILL.md, or the same in other letters where there is no SKILL.md beside it."""
+    """Returns whether a file is a skill's: SKILL.md, or the same in other letters without a SKILL.md beside it."""
     return name == SKILL_FILE or (name.lower() == SKILL_FILE.lower() and SKILL_FILE not in beside)
 
 

@@ -134,7 +134,7 @@ def front_matter(text: str) -> dict[Any, Any]:
     """Returns the front matter as it was written: every key, the description with its white space.
 
     Raises:
-        InvalidSkillError: there is none, or it is not YAML.
+        InvalidSkillError: the text has none, or it is not YAML.
     """
     return _split(text)[0]
 

@@ -62,7 +62,7 @@ def forecast(groups: Groups, plan: TrainPlan, folder: Path) -> Forecast:
         folder: The run's folder, which need not exist.
 
     Raises:
-        ConfigurationError: there is no such model, or a setting does not fit it.
+        ConfigurationError: the model does not exist, or a setting does not fit it.
         InvalidHistoryError: the base model can compute none of the groups.
     """
     config, settings = base_model.load_config(plan.base_model), plan.train

@@ -38,7 +38,7 @@ def run(folder: Path, *, on_step: Callable[[TrainingResult], None] | None = None
     Raises:
         ConfigurationError: another process trains here, the run was begun with other data, settings or versions, or it cannot
             work here.
-        InvalidHistoryError: there are no groups.
+        InvalidHistoryError: no group can be learned from.
     """
     plan = TrainPlan.from_json(read_json(folder / PLAN))
     here = processes()
@@ -67,7 +67,7 @@ def run_title(folder: Path, plan: TrainPlan) -> str:
 
 def processes() -> PartialState:
     """Returns this process's state among those that `accelerate launch` or `torchrun` started, if one of them did."""
-    # accelerate does not look for others where there is no GPU, unless it is told that there is none.
+    # accelerate does not look for others on a machine without a GPU, unless it is told so.
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
 
 

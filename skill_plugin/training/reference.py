@@ -53,7 +53,7 @@ class ReferenceCache:
             file.truncate(end)
 
     def get(self, place: int) -> Sequence[float] | None:
-        """Returns the values that were put there, shape [N]; None if there are none."""
+        """Returns the values that were put there, shape [N]; None if nothing was put there."""
         if place not in self._places:
             return None
         offset, count = self._places[place]

@@ -56,7 +56,7 @@ class AdvantageSettings:
         """The weights of a text's own task and of its siblings.
 
         Raises:
-            ConfigurationError: there is no such credit, or a weight is out of its range.
+            ConfigurationError: no credit has this name, or a weight is out of its range.
         """
         named = Credit.of(self.credit)
         return Credit(

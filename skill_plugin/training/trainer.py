@@ -89,7 +89,7 @@ def train(
         on_step: Called after each step with the result so far.
 
     Raises:
-        InvalidHistoryError: there are no groups.
+        InvalidHistoryError: no group can be learned from.
         ConfigurationError: the model, the adapter or a setting cannot work, or the log-probs are of another model.
     """
     accelerator = _accelerator()

@@ -13,7 +13,7 @@ _MAX_LOOKED = 20_000_000
 
 
 def unfence(text: str, *languages: str) -> str:
-    """Returns the content of the last fenced block, or the whole text if there is none.
+    """Returns the content of the last fenced block, or the whole text without one.
 
     Args:
         text: A model's answer; thinking in front of it is left out.

@@ -23,7 +23,7 @@ def load(spec: str | Mapping[str, Any], *, import_functions: bool = False) -> Ve
             operator typed, never for names that came with data.
 
     Raises:
-        ConfigurationError: there is no such verifier, or it does not take these parameters.
+        ConfigurationError: no verifier has this name, or it does not take these parameters.
     """
     name, params = (spec, {}) if isinstance(spec, str) else (spec.get("name"), spec.get("params") or {})
     if isinstance(name, str) and ":" in name and import_functions:
@@ -46,7 +46,7 @@ def import_object(path: str) -> Any:
     left out if Python was told so (`-P`, `PYTHONSAFEPATH`).
 
     Raises:
-        ConfigurationError: there is no such module or attribute, or the module fails; says where it was looked for.
+        ConfigurationError: the module or the attribute does not exist, or the module fails; says where it was looked for.
     """
     module, colon, attribute = path.partition(":")
     if not (module and colon and attribute):

@@ -21,7 +21,7 @@ _SCORE = (
 
 
 def last_number(text: str) -> tuple[float, ...]:
-    """Returns what the last number of a text may mean, most likely first; nothing where there is none.
+    """Returns what the last number of a text may mean, most likely first; nothing for a text without numbers.
 
     Citations such as `[1]` and asides such as `(step 3)` are not answers, as long as there is another number. 50 % is 50 or a
     half, 1/2 is a half.
@@ -37,9 +37,9 @@ def last_number(text: str) -> tuple[float, ...]:
 def last_score(reply: str, word: str = "score") -> tuple[float | None, str]:
     """Returns the score that the last line with a word gives, and the reply without that line.
 
-    It is from 0 to 1: `Score: 0.8`, `**SCORE: 8/10**`, `score: 80 %`; None where there is no such line, or no score in it.
+    It is from 0 to 1: `Score: 0.8`, `**SCORE: 8/10**`, `score: 80 %`; None without such a line, or without a score in it.
 
-    A number that is not from 0 to 1 and has nothing to be divided by is no score.
+    A number that is not from 0 to 1 and has nothing to be divided by is not a score.
     """
     lines = reply.splitlines()
     named = [number for number, line in enumerate(lines) if word in line.lower()]

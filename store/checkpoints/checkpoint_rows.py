@@ -15,7 +15,7 @@ _LISTED = 5
 
 
 def find(session: Session, namespace: str, checkpoint_id: str) -> CheckpointRow:
-    """Returns a checkpoint's row. Raises `CheckpointNotFoundError`, which offers near names, where there is none."""
+    """Returns a checkpoint's row. Raises `CheckpointNotFoundError`, which offers near names, if it does not exist."""
     row = session.get(CheckpointRow, (namespace, checkpoint_id))
     if row is None:
         mine = select(CheckpointRow.id).where(CheckpointRow.namespace == namespace)

@@ -100,7 +100,7 @@ class Checkpoints(Part):
         return registered
 
     def get(self, checkpoint_id: str) -> Checkpoint:
-        """Returns a checkpoint. Raises `CheckpointNotFoundError` where there is none in this namespace."""
+        """Returns a checkpoint. Raises `CheckpointNotFoundError` if this namespace has none of this id."""
         with self._partition.read() as session:
             return checkpoint_rows.view(checkpoint_rows.find(session, self._namespace, checkpoint_id))
 
@@ -136,7 +136,7 @@ class Checkpoints(Part):
             gate: The gate's findings, in JSON.
 
         Raises:
-            CheckpointNotFoundError: there is none in this namespace.
+            CheckpointNotFoundError: this namespace has no checkpoint of this id.
             ConfigurationError: its files are missing, changed or not to be loaded.
         """
         found = plain_json(gate, "a gate's evidence") if gate is not None else None
@@ -161,7 +161,7 @@ class Checkpoints(Part):
         """Notes that the gate said no: the checkpoint stays a candidate, or retired, and what is live stays live.
 
         Raises:
-            CheckpointNotFoundError: there is none in this namespace.
+            CheckpointNotFoundError: this namespace has no checkpoint of this id.
             StoreError: it is live.
         """
         found = plain_json(gate, "a gate's evidence") if gate is not None else None
@@ -182,7 +182,7 @@ class Checkpoints(Part):
             to: A checkpoint that was live before, or `base model`; by default what was live before the live one.
 
         Raises:
-            CheckpointNotFoundError: nothing is live and `to` is not given, or there is no such checkpoint.
+            CheckpointNotFoundError: nothing is live and `to` is not given, or no checkpoint has this id.
             StoreError: `to` was never live.
             ConfigurationError: the files of the earlier one are missing, changed or not to be loaded.
         """

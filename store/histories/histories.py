@@ -213,7 +213,7 @@ class Histories(Part):
             advantage: The settings of advantages; by default those of `retrain`.
 
         Raises:
-            ConfigurationError: an argument is not what it should be, or there is no such checkpoint.
+            ConfigurationError: an argument is not what it should be, or no checkpoint has this id.
         """
         check_number("max_age", max_age, AT_LEAST_0)
         window = _window(family, since, None)

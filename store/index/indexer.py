@@ -162,7 +162,7 @@ class Indexer:
             return live, outbox.behind(session, self._index.namespace)
 
     def judge(self, seconds: float) -> bool:
-        """Decides now what is else decided as the library doubles: whether the index finds its skills. Waits as `wait` does."""
+        """Checks now, not only when the library doubles, whether the index finds its skills. Waits as `wait` does."""
         self._checked.clear()
         return self.wait(seconds)
 

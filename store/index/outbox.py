@@ -62,7 +62,7 @@ def behind(session: Session, namespace: str) -> set[str]:
 
 
 def next_changes(session: Session, namespace: str, signature: str) -> Changes | None:
-    """Returns the oldest changes, as the entries should be now; None if there are none."""
+    """Returns the oldest changes, as the entries should be now; None without changes."""
     rows = session.exec(
         select(IndexChangeRow.seq, IndexChangeRow.skill_id)
         .where(IndexChangeRow.namespace == namespace)

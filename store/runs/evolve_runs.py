@@ -69,7 +69,7 @@ class EvolveRuns(Part):
     """Runs of `evolve`."""
 
     def begin(self, digest: str, config: Mapping[str, Any], *, new: bool = False) -> EvolveRun:
-        """Finds the newest run of these tasks and settings; begins a new one if there is none, or if it is wanted.
+        """Finds the newest run of these tasks and settings; begins a new one if none is found, or if that is asked for.
 
         Args:
             digest: The digest of the tasks and of every setting that decides what is run.

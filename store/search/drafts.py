@@ -87,7 +87,7 @@ def replacing(session: Session, namespace: str, made: StandIn, ref: str) -> Stan
     """Makes the stand-in one for a skill that exists, with its name and numbers.
 
     Raises:
-        SkillNotFoundError: there is none.
+        SkillNotFoundError: the skill does not exist.
         StoreError: it is retired or quarantined.
     """
     skill = _usable(versions.find_skill(session, namespace, split_ref(ref)[0]))
@@ -99,7 +99,7 @@ def from_store(session: Session, namespace: str, ref: str, *, signature: str) ->
 
     Raises:
         ConfigurationError: `ref` names no version.
-        SkillNotFoundError: there is no such skill or version.
+        SkillNotFoundError: the skill or the version does not exist.
         StoreError: the skill is retired or quarantined, or the version has no vector.
     """
     if not isinstance(ref, str) or split_ref(ref)[1] is None:

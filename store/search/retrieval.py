@@ -43,7 +43,7 @@ class Retrieval:
             something to measure its lift against. Such runs are not revised. 0 withholds nothing.
 
     Raises:
-        ConfigurationError: a value is out of its range, or there is no such strategy.
+        ConfigurationError: a value is out of its range, or no strategy has this name.
     """
 
     k: Annotated[int, HOW_MANY] = 1

@@ -133,7 +133,7 @@ class Search:
             candidates = found.candidates
             kept = [candidate for candidate in candidates if chosen_by.passes(candidate, floor)]
             held_back = {
-                one.name: tiers.held_back(hidden[one.skill_id], self._sources.hidden.least)
+                one.name: tiers.why_hidden(hidden[one.skill_id], self._sources.hidden.least)
                 for one in sorted(found.held_back, key=lambda one: (-one.cosine, -one.bm25, one.name))
                 if not chosen_by.floor or chosen_by.passes(one, floor)
             }

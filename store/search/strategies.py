@@ -22,7 +22,7 @@ class SearchStrategy(ABC):
         weighs_experience: Whether the tasks that a skill has passed count.
         embeds_tasks: Whether tasks of earlier runs must have vectors first.
         floor: Whether a hit needs a cosine of `min_score`; else a relevance above 0 is enough.
-        none_found: Why there is no hit where it proposes nothing.
+        none_found: The reason of an empty result, for when it proposes nothing.
     """
 
     name = ""
@@ -163,7 +163,7 @@ def load(strategy: str | Strategy | SearchStrategy) -> SearchStrategy:
     """Returns the strategy of a name, or one of the user's own.
 
     Raises:
-        ConfigurationError: there is no such strategy, or the object has no `rank`.
+        ConfigurationError: no strategy has this name, or the object has no `rank`.
     """
     found = STRATEGIES.get(strategy) if isinstance(strategy, str) else strategy
     if found is None:

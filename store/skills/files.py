@@ -109,9 +109,9 @@ class SkillExchange(Library):
             replace: Write over the SKILL.md files that are there, and over nothing else.
 
         Raises:
-            ConfigurationError: a skill is named twice, or there is none to export.
+            ConfigurationError: a skill is named twice, or the library has none to export.
             InvalidSkillError: it cannot be written there.
-            SkillNotFoundError: there is no such skill or version.
+            SkillNotFoundError: a skill or a version does not exist.
         """
         skills = self.list("live") if names is None else [self.get(name) for name in names]
         if not skills:

@@ -156,7 +156,7 @@ class Library(Part):
         A live version that its generator wrote without seeing another has no parent; then it is the one that was live before.
 
         Raises:
-            SkillNotFoundError: there is no such version, or nothing was before the live one.
+            SkillNotFoundError: the version does not exist, or nothing was before the live one.
         """
         if version is None and split_ref(name)[1] is None:
             with self._partition.read() as session:
@@ -167,7 +167,7 @@ class Library(Part):
         """Returns a skill by name, id, `name@2` or `id@2`; without a version the live one, else the newest.
 
         Raises:
-            SkillNotFoundError: there is none in this namespace.
+            SkillNotFoundError: this namespace has no such skill.
         """
         with self._partition.read() as session:
             return versions.view(session, *versions.resolve(session, self._namespace, name))
@@ -222,7 +222,7 @@ class Library(Part):
             experience: How much the tasks that a skill has passed count in `hybrid`, from 0 (not at all) to 1.
 
         Raises:
-            ConfigurationError: the query is empty, `k` is not from 1 to 20, there is no such strategy, or `instead` does
+            ConfigurationError: the query is empty, `k` is not from 1 to 20, no strategy has this name, or `instead` does
                 not name a version.
             EmbedderMismatchError: the namespace's vectors were made by another embedder.
             SkillNotFoundError: `instead` names a skill or a version that does not exist.
@@ -264,9 +264,8 @@ class Library(Part):
             if kind == "rolled back" and was_live is not None:
                 why = f"rolled back to version {row.number}" + (f": {reason}" if reason else "")
                 tiers.demote(session, skill, was_live, by=by, reason=why)
-            said = (
-                reason if kind == "promoted" else ""
-            )  # going back has a reason, which is not one to trust the other text
+            # A reason to go back is not one to trust the other text.
+            said = reason if kind == "promoted" else ""
             is_granted = tiers.let_through(session, skill, row, by=by, reason=said, decision=decision)
             if not is_live:
                 self._go_live(session, skill, row)

@@ -1,4 +1,4 @@
-"""Undoing all that one source wrote: a checkpoint that was poisoned, a client that was taken over, a folder that was bad."""
+"""Undoes all that one source wrote: a checkpoint that was poisoned, a client that was taken over, a folder that was bad."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError
@@ -24,7 +25,7 @@ _SHOWN = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevertedSkill:
-    """What became of one skill: `went back` to the version `live`, `retired`, or only `held`: nothing of it was live.
+    """The result for one skill: it `went back` to the version `live`, was `retired`, or only `held`, as nothing of it was live.
 
     `versions` are those that the source wrote.
     """
@@ -162,10 +163,10 @@ def _who(version: SkillVersionRow, event: EventRow, revision: RevisionRow | None
 
 
 def _outcomes(session: Session, namespace: str, source: str, start: datetime) -> int:
-    statement = select(OutcomeRow.id).where(
+    statement = select(func.count()).where(
         OutcomeRow.namespace == namespace, OutcomeRow.source == source, col(OutcomeRow.created_at) >= start
     )
-    return len(session.exec(statement).all())
+    return session.exec(statement).one()
 
 
 def _said(known: Counter[str]) -> str:

@@ -1,4 +1,4 @@
-"""The trust tiers of versions as rows: granted and lowered, within the caller's transaction; and what a store shows."""
+"""Grants and lowers the trust tiers of versions, within the caller's transaction; and says what a store shows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ def is_shown(store: Part, skill: Skill) -> bool:
     return skill.status == "live" and may(skill.tier, "live", least_tier(store))
 
 
-def held_back(tier: str, least: Tier) -> str:
+def why_hidden(tier: str, least: Tier) -> str:
     """Says why a tier is not enough."""
     return f"tier {tier} < {least}"
 
@@ -49,7 +49,7 @@ def let_through(
     reason: str = "",
     decision: GateDecision | None = None,
 ) -> bool:
-    """Grants what a version gets that a person, or a gate with its decision, let through; returns whether that raised its tier."""
+    """Grants the tier of a version that a person, or a gate with its decision, let through; returns whether that raised it."""
     by_person = by == "human"
     if not by_person and decision is None:
         return False

@@ -45,7 +45,7 @@ def find_skill(session: Session, namespace: str, name: str, *, lock: bool = Fals
     """Returns the skill with this name or id.
 
     Raises:
-        SkillNotFoundError: there is none in this namespace; near names are offered.
+        SkillNotFoundError: this namespace has none; near names are offered.
     """
     statement = select(SkillRow).where(
         SkillRow.namespace == namespace, (col(SkillRow.name) == name) | (col(SkillRow.id) == name)

@@ -1,4 +1,4 @@
-"""Second looks at what is in a store: an operator certifies a version, the scanner reads the texts again."""
+"""Looks again at what is in a store: an operator certifies a version, the scanner reads the texts once more."""
 
 import time
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def certify_skill(store: Part, name: str, version: int | None = None, *, reason:
 
     Raises:
         ConfigurationError: no reason is given.
-        SkillNotFoundError: there is no such version, or none is named and none is live.
+        SkillNotFoundError: the version does not exist, or none is named and none is live.
         StoreError: the version is held; release it first.
     """
     if not reason.strip():
@@ -66,7 +66,7 @@ def certify_skill(store: Part, name: str, version: int | None = None, *, reason:
 
 
 def rescan_skills(store: Part, *, dry_run: bool = False, seconds: float | None = None) -> Rescan:
-    """Scans the live texts, and those with a trust tier to lose, once more: rules are added, and scanners are.
+    """Scans the live texts, and those with a trust tier to lose, once more, because rules and scanners are added.
 
     A version in which something is found falls to the lowest tier, with an event. It stays live: a person decides, by
     `store.quarantine(name)`, or by `store.promote("name@2", reason=...)`, after which that text is not looked at again.
@@ -74,7 +74,7 @@ def rescan_skills(store: Part, *, dry_run: bool = False, seconds: float | None =
     Args:
         store: The library.
         dry_run: Look, and change nothing.
-        seconds: When to stop looking; by default after the last text.
+        seconds: Time after which it stops; by default after the last text.
     """
     partition = store._partition  # noqa: SLF001
     with partition.read() as session:
@@ -139,7 +139,7 @@ def _released_before(
     texts: dict[tuple[str, int], SkillVersionRow],
     released: set[tuple[str, int | None]],
 ) -> str | None:
-    """Returns the text of the nearest version that this one came from and that a person released; None if there is none."""
+    """Returns the text of the nearest version that this one came from and that a person released; None without one."""
     parent = row.parent
     while parent is not None and (one := texts.get((row.skill_id, parent))) is not None:
         if (row.skill_id, parent) in released:

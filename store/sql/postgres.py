@@ -48,7 +48,7 @@ class WatchedConnection(psycopg.Connection[Any]):
         """Asks for a sign of life.
 
         Raises:
-            psycopg.Error: there is none in time.
+            psycopg.Error: none comes in time.
         """
         silence, self.silence = self.silence, seconds
         autocommit = self.autocommit

@@ -25,9 +25,9 @@ def _file(database: Path) -> Path:
 
 
 def make(database: Path) -> None:
-    """Makes a reserve beside a database, unless it has one, is too small for one, or there is no room."""
+    """Makes a reserve beside a database, unless it has one, is too small for one, or the disk has no room."""
     place = _file(database)
-    with suppress(OSError):  # then there is none
+    with suppress(OSError):  # then the database stays without one
         if place.exists() or database.stat().st_size < WORTH or shutil.disk_usage(database.parent).free < SPARE:
             return
         number = os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

@@ -1,55 +1,17 @@
 """Readers of recorded runs: what each row tells, and what is refused with which reason."""
 
 import copy
-import gzip
 import json
 import math
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import recorded
-from recorded import (
-    ADAPT,
-    BY_FORMAT,
-    CHEATSHEET,
-    GSM8K,
-    LANGSMITH,
-    SQL,
-    TAU,
-    TRIALS,
-    WEBSHOP,
-    run,
-    sql,
-    tau,
-    trial,
-    write,
-)
+from recorded import ADAPT, BY_FORMAT, CHEATSHEET, GSM8K, SQL, TAU, TRIALS, WEBSHOP, rollout, sql, tau, trial, write
 from skill_plugin import Task
-from skill_plugin.errors import ConfigurationError, InvalidHistoryError
-from skill_plugin.histories import FORMATS, Episode, Note, Refusal, files, read
-
-
-@pytest.fixture
-def told(tmp_path):
-    """What a file of these rows tells: episodes, refusals as (reason, line), notes."""
-
-    def run(rows, kind="auto", **options):
-        found = list(read(kind, write(tmp_path / "log.jsonl", rows), **options))
-        episodes = [one for one in found if isinstance(one, Episode)]
-        refused = [(one.reason, one.where.partition(":")[2]) for one in found if isinstance(one, Refusal)]
-        notes = [one.what for one in found if isinstance(one, Note)]
-        return episodes, refused, notes + [note for one in episodes for note in one.notes]
-
-    return run
-
-
-def rollout(episode):
-    (attempt,) = episode.rollouts
-    return attempt.rollout
+from skill_plugin.histories import FORMATS, Episode, Note, Refusal, read
 
 
 def test_a_conversation_with_tool_calls(told):
@@ -222,70 +184,6 @@ def test_a_wrong_attempt_does_not_cost_the_others(told):
     ]
 
 
-def test_runs_of_langsmith(told):
-    episodes, refused, notes = told(LANGSMITH)
-    first = rollout(episodes[0])
-
-    assert refused == [("reward is not a number from 0 to 1", "6")]
-    assert [rollout(one).reward for one in episodes] == [1.0, None, 0.5, None]
-    assert Counter(notes) == {
-        "a run inside another run": 1,
-        "no score, imported without a reward": 1,
-        "several scores and none named reward or correctness, imported without a reward": 1,
-    }
-    assert first.answer == 'user: Refund charge 7?\nassistant calls: find({"id": 7})\ntool find: twice\nassistant: Yes.'
-    assert (first.model, first.input_tokens, first.output_tokens, first.latency_s) == ("gpt-5-mini", 40, 2, 2.5)
-    assert (first.feedback, first.source) == ("correctness: as a person would", "support")
-    assert [one.task.input for one in episodes[:2]] == ["Refund charge 7?", "Refund charge 8?"]
-    assert episodes[0].rollouts[0].thread_id == "t1"
-    assert rollout(episodes[2]).feedback == "reward: half of it"
-    assert rollout(episodes[3]).error == "TimeoutError()"
-
-
-def test_a_run_of_langsmith_that_was_ours_leads_back(told):
-    metadata = {"skill_plugin_run_id": "run-7", "skill_plugin_skill": "sk_1@3"}
-    episodes, _, _ = told([run("a", extra={"metadata": metadata}), run("b", extra=json.dumps({"metadata": metadata}))])
-
-    assert [(one.run_id, one.is_ours, rollout(one).skill, rollout(one).k) for one in episodes] == [
-        ("run-7", True, "sk_1@3", 0),
-        ("run-7", True, "sk_1@3", 1),
-    ]
-
-
-def test_runs_as_langsmiths_other_tools_write_them(told):
-    """The command line's `run_id` and `custom_metadata`, the API's `parent_run_ids`, bulk export's texts and `is_root`."""
-    tool = {**run("a"), "run_id": "a", "custom_metadata": {"model": "m"}, "token_usage": {"prompt_tokens": 3}}
-    bulk = {key: json.dumps(value) if isinstance(value, dict) else value for key, value in run("b").items()}
-    children = [run("c", is_root=False), run("d", parent_run_ids=["b"])]
-    episodes, refused, notes = told([{k: v for k, v in tool.items() if k not in ("id", "extra")}, bulk, *children])
-
-    assert (refused, notes) == ([], ["a run inside another run"] * 2)
-    assert [(rollout(one).reward, rollout(one).model, rollout(one).input_tokens) for one in episodes] == [
-        (1.0, "m", 3),
-        (1.0, "gpt-5-mini", 40),
-    ]
-    assert rollout(episodes[0]).answer == rollout(episodes[1]).answer
-
-
-def test_langchains_serialised_messages(told):
-    human = {
-        "lc": 1,
-        "type": "constructor",
-        "id": ["langchain", "schema", "messages", "HumanMessage"],
-        "kwargs": {"content": "Why?", "type": "human"},
-    }
-    reply = {
-        "lc": 1,
-        "type": "constructor",
-        "id": ["langchain", "schema", "messages", "AIMessageChunk"],
-        "kwargs": {"content": "So."},
-    }
-    (episode,), _, _ = told([run("a", inputs={"messages": [[human]]}, outputs={"messages": [human, reply]})])
-
-    assert episode.task.input == "Why?"
-    assert rollout(episode).answer == "user: Why?\nassistant: So."
-
-
 @pytest.mark.parametrize("reward", [math.nan, math.inf, -0.1, 1.5, "1.0", [1], {}])
 def test_a_reward_that_is_none_is_refused_with_its_line(told, reward):
     rows = [sql(0, 1), sql(1, reward), sql(2, None), sql(3, True)]
@@ -293,99 +191,6 @@ def test_a_reward_that_is_none_is_refused_with_its_line(told, reward):
 
     assert refused == [("reward is not a number from 0 to 1", "2"), ("no reward", "3")]
     assert [rollout(one).reward for one in episodes] == [1.0, 1.0]
-
-
-def test_lines_that_cannot_be_read_are_refused_and_the_rest_is_read(told, tmp_path):
-    deep = "[" * 100_000
-    rows = [sql(0, 1), '{"broken": ', "[1]", '"text"', "", "null", f'{{"a": {deep}', sql(1, 1)]
-    episodes, refused, _ = told(rows)
-
-    assert len(episodes) == 2
-    assert refused == [
-        ("broken JSON", "2"), ("no JSON object", "3"), ("no JSON object", "4"), ("no JSON object", "6"), ("broken JSON", "7")
-    ]  # fmt: skip
-    path = tmp_path / "bytes.jsonl"
-    path.write_bytes(b"\xef\xbb\xbf" + recorded.lines([sql(0, 1)]).encode() + b'{"query": "\xff"}\n')
-    assert [type(one).__name__ for one in read("episodes", path)] == ["Episode", "Refusal"]
-
-
-def test_a_file_that_ends_early_keeps_what_it_has(told, tmp_path):
-    whole = gzip.compress(recorded.lines(sql(number, 1) for number in range(2000)).encode())
-    path = tmp_path / "cut.jsonl.gz"
-    path.write_bytes(whole[: len(whole) // 2])
-    *episodes, last = read("auto", path)
-
-    assert len(episodes) > 100
-    assert last.reason == "the file is damaged or ends early"
-
-
-@pytest.mark.parametrize("indent", [None, 2])
-def test_json_lists_are_read_like_lines(told, tmp_path, indent):
-    path = tmp_path / "log.json"
-    path.write_text(json.dumps([sql(number, 1) for number in range(300)], indent=indent), encoding="utf-8")
-    lines = told([sql(number, 1) for number in range(300)])[0]
-    listed = list(read("auto", path))
-
-    assert [(one.task, one.run_id) for one in listed] == [(one.task, one.run_id) for one in lines]
-    path.write_text(path.read_text(encoding="utf-8")[:-200], encoding="utf-8")
-    *episodes, last = read("auto", path)
-    assert (len(episodes), last.reason) == (299, "broken JSON")
-
-
-def test_one_object_over_many_lines(tmp_path):
-    path = tmp_path / "one.json"
-    path.write_text(json.dumps(tau(0, 1), indent=1), encoding="utf-8")
-
-    assert [one.where for one in read("auto", path)] == ["one.json:1"]
-    path.write_text(recorded.lines([sql(0, 1), sql(1, 1)]), encoding="utf-8")
-    assert len(list(read("auto", path))) == 2
-
-
-@pytest.mark.parametrize("kind", BY_FORMAT)
-def test_a_format_is_told_from_its_first_rows(told, kind):
-    rows = BY_FORMAT[kind]
-
-    assert told(rows, "auto") == told(rows, kind)
-
-
-def test_what_cannot_be_read_at_all_says_so_in_one_line(told, tmp_path):
-    empty = write(tmp_path / "empty.jsonl", [])
-    (tmp_path / "folder").mkdir()
-    mixed = write(tmp_path / "mixed.jsonl", [sql(0, 1), tau(0, 1)])
-    strange = write(tmp_path / "strange.jsonl", [{"a": 1, "b": 2}])
-    words = write(tmp_path / "words.jsonl", ["hello"])
-    cases = [
-        (
-            "tau",
-            mixed,
-            ConfigurationError,
-            "'tau' is not a format of histories; use one of messages, langsmith, episodes",
-        ),
-        ("auto", tmp_path / "no.jsonl", InvalidHistoryError, "there is no file"),
-        ("auto", empty, InvalidHistoryError, "is empty"),
-        ("auto", tmp_path / "folder", InvalidHistoryError, "holds no file that ends in .jsonl"),
-        ("auto", mixed, InvalidHistoryError, "look like messages and episodes; name the format"),
-        ("auto", strange, InvalidHistoryError, "first row has the keys a, b; formats are messages"),
-        ("trials", mixed, InvalidHistoryError, "is not in the format 'trials': its first rows look like messages and"),
-        ("episodes", words, InvalidHistoryError, "its first row is broken JSON"),
-    ]
-    for kind, path, error, message in cases:
-        with pytest.raises(error, match=message) as caught:
-            read(kind, path)
-        assert "\n" not in str(caught.value)
-
-
-def test_a_folder_is_read_file_by_file_and_progress_is_told(tmp_path):
-    for name in ("b10.jsonl", "b9.jsonl.gz", "sub/c.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        write(tmp_path / name, [sql(0, 1, run=None)])
-    (tmp_path / "notes.txt").write_text("not read", encoding="utf-8")
-    told = []
-    found = list(read("auto", tmp_path, tell=told.append))
-
-    assert [one.run for one in found] == ["gpt-4"] * 3
-    assert [one.where for one in found] == ["b9.jsonl.gz:1", "b10.jsonl:1", "c.json:1"]
-    assert 0 < sum(told) <= sum(file.stat().st_size for file in files.files(tmp_path))
 
 
 ANY = st.recursive(

@@ -242,9 +242,9 @@ async def test_clients_are_forgotten_but_for_those_that_ask(monkeypatch):
     known = Clients(HttpLimits(writes_a_minute=6))
     async with known.turn("asks"):
         for name in ("asks", "b", "c", "d"):
-            known.write(name, 1)
+            known.count_writes(name, 1)
         with pytest.raises(ClientLimitError):
-            known.write("asks", 1)
+            known.count_writes("asks", 1)
     assert len(known._clients) == 2
 
 

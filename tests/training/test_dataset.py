@@ -1,7 +1,6 @@
 """Histories become groups: from a real store and its exports, and each reason against a revision by hand."""
 
 import gc
-import gzip
 import json
 import statistics
 import subprocess
@@ -9,59 +8,26 @@ import sys
 import tempfile
 import tracemalloc
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lineages import in_evolve, leaks, learned, lineage, written
+from exported import COOL, PLAIN, build, later, row
+from lineages import in_evolve, leaks, written
 from skill_plugin import Task
-from skill_plugin.errors import ConfigurationError, InvalidHistoryError, MissingExtraError
+from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.histories import columns
 from skill_plugin.store.histories.lineages import checkpoints
 from skill_plugin.training.data.dataset import GroupReport, build_groups
-from skill_plugin.training.data.export_file import NEEDED, read_rows
+from skill_plugin.training.data.export_file import read_rows
 from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.settings import AdvantageSettings
-
-COOL = {"temperature": 0.7, "top_p": 1.0, "logprobs_mode": "processed_logprobs"}
-PLAIN = {"temperature": 1.0, "top_p": 1.0, "logprobs_mode": "raw_logprobs"}
-
-
-def row(candidate=0, rewards=(1.0, 0.0), *, group="g0", **fields):
-    """A good row of a store's histories, as far as groups are built from it."""
-    return {
-        "format": columns.FORMAT, "kind": "revision", "content_hash": f"hash of {group}", "family": "f", "split": "train",
-        "generation": 1, "group_id": group, "candidate": candidate, "skill": f"s{candidate}@1", "error": None,
-        "sampling": PLAIN, "prompt_token_ids": [1, 2, 3], "completion_token_ids": [4, 5], "logprobs": [-0.5, -0.25],
-        "rewards": list(rewards), "previous_rewards": [0.0, 0.5], "later": [], "checkpoint": None, "base_model": "qwen", "source": None,
-        "created_at": "2026-11-20T08:00:00+00:00", **fields,
-    }  # fmt: skip
 
 
 def malformed(candidate, **fields):
     return row(candidate, (), skill=None, error="no front matter", **fields)
-
-
-def build(folder, rows, *, advantage=None, **options):
-    """All groups, those of validation last, and the report."""
-    options = {"base_model": "qwen", "ages": {None: 0}, "validation_share": 0.0, **options}
-    report = build_groups(rows, folder, advantage=advantage or AdvantageSettings(), **options)
-    assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == report.to_json()
-    return [*Groups(folder / "train"), *Groups(folder / "validation")], report
-
-
-@pytest.fixture
-def histories(store, skill):
-    """The lineages of `learned`, and one more with a malformed text and a revision at another temperature."""
-    learned(store)
-    bad = written(11, text=None, error="no front matter", completion_token_ids=(5,), logprobs=(-1,))
-    lineage(store, 9, [written(10), bad, written(12, sampling=COOL)], [(1.0, 0.5), (0.0, 0.5)], baseline=(0.25,))
-    return store
 
 
 @pytest.mark.both_backends
@@ -207,10 +173,6 @@ def test_a_group_without_signal_is_left_out(tmp_path):
     assert inside == first == []
 
 
-def later(task, *rewards, before=(), used=None):
-    return {"task": task, "rewards": list(rewards), "before": list(before), "none": [], "used": used}
-
-
 def by_siblings():
     """The first holds its task's answer, the second is a rule, the third is malformed."""
     said = [[later(task, reward, before=[0.0]) for task in "ab"] for reward in (0.0, 0.75)]
@@ -276,20 +238,6 @@ def test_a_rule_outranks_a_text_that_holds_the_answer_where_siblings_count(store
     assert report.groups == 5
     assert (rule > answer) == ahead
     assert rule > useless
-
-
-def test_rows_of_the_first_format_go_by_their_own_task(tmp_path):
-    new = [row(0), row(1, (1.0,))]
-    old = [{key: value for key, value in one.items() if key != "later"} | {"format": columns.FIRST} for one in new]
-    path = texts(tmp_path / "old.jsonl", "".join(f"{json.dumps(one)}\n" for one in old))
-    pq.write_table(
-        pa.Table.from_pylist([{**one, "sampling": json.dumps(PLAIN)} for one in old]), tmp_path / "old.parquet"
-    )
-    wanted, _ = build(tmp_path / "new", new)
-
-    for number, rows in enumerate((old, read_rows(path), read_rows(tmp_path / "old.parquet"))):
-        groups, report = build(tmp_path / str(number), rows)
-        assert (groups, report.groups_by_own_task) == (wanted, 1)
 
 
 def test_rollouts_that_two_candidates_share_count_once(tmp_path):
@@ -419,89 +367,6 @@ def test_memory_does_not_grow_with_the_histories(tmp_path):
 
     # 100 groups with their rows are a third of a million; other threads come and go with tens of thousands.
     assert min(held[1:]) < held[0] + 100_000
-
-
-def texts(path, content):
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "wt", encoding="utf-8") as file:
-        file.write(content)
-    return path
-
-
-def test_a_file_gives_the_columns_that_are_asked_for(tmp_path):
-    path = texts(
-        tmp_path / "a.jsonl", f"{json.dumps(row() | {'text': 'long'})}\n\n{json.dumps(row(1) | {'text': ''})}\n"
-    )
-
-    assert list(read_rows(path)) == [row(), row(1)]
-    assert list(read_rows(path, ["text"])) == [{"text": "long"}, {"text": ""}]
-    assert set(NEEDED) == set(row())
-
-
-def test_batches_of_parquet_fit_together(tmp_path):
-    """Lists of all lengths, none and null, over several batches of one row group."""
-    empty = dict.fromkeys((*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON))
-    many = [
-        empty | row(n, (0.5,) * (n % 3), later=[later("a", 1.0, 0.0, used=0.5)] * (n % 2), created_at=datetime(2026, 1, 1, n % 24, tzinfo=UTC), rollouts=[])
-        | {"prompt_token_ids": [*range(n % 7)], "logprobs": None if n % 110 == 109 else [-n / 3] * (n % 5)}
-        for n in range(450)
-    ]  # fmt: skip
-    columns.write(tmp_path / "a.parquet", many)
-
-    assert list(read_rows(tmp_path / "a.parquet")) == [{name: one[name] for name in NEEDED} for one in many]
-
-
-def test_gzip_is_told_from_its_bytes(tmp_path):
-    gzipped = texts(tmp_path / "a.jsonl.gz", f"{json.dumps(row())}\n")
-    plain = texts(tmp_path / "a.jsonl", f"{json.dumps(row())}\n")
-    gzipped.rename(tmp_path / "b.jsonl")
-    plain.rename(tmp_path / "b.jsonl.gz")
-
-    assert list(read_rows(tmp_path / "b.jsonl")) == list(read_rows(tmp_path / "b.jsonl.gz")) == [row()]
-
-
-def test_a_file_that_cannot_be_used_is_said_at_once(tmp_path):
-    other = json.dumps(row() | {"format": "skill-plugin histories 3"})
-    table = pa.table({"a": [1]})
-    pq.write_table(table, tmp_path / "other.parquet")
-    pq.write_table(pa.Table.from_pylist([row()]).drop(["rewards"]), tmp_path / "less.parquet")
-    pq.write_table(pa.Table.from_pylist([row()]).drop(["later"]), tmp_path / "later.parquet")
-    less = {key: value for key, value in row().items() if key != "rewards"}
-    for path, message in (
-        (tmp_path / "none.jsonl", r"none.jsonl' is not there; give a file that `skill-plugin histories export` wrote"),
-        (tmp_path, "is a folder; give a file"),
-        (texts(tmp_path / "a.csv", "a,b"), r"'a.csv' has no known ending \(.jsonl, .jsonl.gz, .parquet\)"),
-        (texts(tmp_path / "empty.jsonl", ""), "is empty; give a file"),
-        (texts(tmp_path / "empty.jsonl.gz", ""), "is empty; give a file"),
-        (texts(tmp_path / "a.jsonl", '{"task_id": 1}\n'), "a.jsonl:1 is not a row that histories export wrote"),
-        (texts(tmp_path / "b.jsonl", "[1]\n"), "b.jsonl:1 is not a row that histories export wrote"),
-        (texts(tmp_path / "c.jsonl", "{\n"), "c.jsonl:1 is broken JSON"),
-        (texts(tmp_path / "d.jsonl", other), "d.jsonl:1 is in the format 'skill-plugin histories 3', and this release"),
-        (texts(tmp_path / "e.jsonl", json.dumps(less)), "e.jsonl:1 has no 'rewards'"),
-        (tmp_path / "other.parquet", "other.parquet' has no column 'format'"),
-        (tmp_path / "less.parquet", "less.parquet' has no column 'rewards'"),
-        (tmp_path / "later.parquet", "later.parquet' has no column 'later'"),
-        (texts(tmp_path / "f.parquet", "no Parquet"), "f.parquet' is damaged after row 0"),
-    ):
-        with pytest.raises(InvalidHistoryError, match=message):
-            read_rows(path)
-
-
-def test_a_file_that_ends_early_is_said_when_it_does(tmp_path):
-    many = "".join(f"{json.dumps(row(number))}\n" for number in range(2000))
-    path = texts(tmp_path / "a.jsonl.gz", many)
-    path.write_bytes(path.read_bytes()[:-20])
-
-    with pytest.raises(InvalidHistoryError, match=r"a.jsonl.gz' is damaged or ends early; export it again"):
-        list(read_rows(path))
-
-
-def test_parquet_without_its_package_names_the_extra(histories, tmp_path, monkeypatch):
-    histories.histories.export_to(tmp_path / "a.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-
-    with pytest.raises(MissingExtraError, match="skill-plugin\\[parquet\\]"):
-        read_rows(tmp_path / "a.parquet")
 
 
 def test_groups_are_built_with_the_standard_library_alone():

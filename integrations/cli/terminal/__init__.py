@@ -1,1 +1,1 @@
-"""What commands share of the terminal: options, texts, tables, progress."""
+"""The terminal that commands share: options, texts, tables, progress."""

@@ -58,7 +58,7 @@ def edited(text: str, name: str) -> tuple[str, Path]:
     """Opens a text in the user's editor ($VISUAL, else $EDITOR, else the system's); returns it, and the file that holds it.
 
     Raises:
-        ConfigurationError: there is no editor, or it failed.
+        ConfigurationError: no editor is set, or it failed.
     """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:

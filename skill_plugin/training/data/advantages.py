@@ -50,7 +50,7 @@ def inter_C(
 
     Args:
         rewards_C_K: Rewards of generation g, shape [C][K].
-        previous_P: All rewards of generation g - 1, shape [P]; if there are none, the term is 0.
+        previous_P: All rewards of generation g - 1, shape [P]; without any, the term is 0.
         generation: g, from 1.
         first_inter: `baseline` compares generation 1 with generation 0's rollouts; `zero` makes its term 0, the paper's
             A_inter(1).
@@ -105,7 +105,7 @@ def parts(advantages_K: Sequence[float]) -> tuple[float, float]:
 
 
 def warning(settings: AdvantageSettings, candidates: int) -> str | None:
-    """Returns a warning if there is no gradient inside the clip range whatever the rewards; None if there may be one.
+    """Returns a warning if the gradient inside the clip range is 0 whatever the rewards; None if it may differ from 0.
 
     Args:
         settings: The form of the advantages.

@@ -62,7 +62,7 @@ def load_base(path: str | Path, dtype: str = "auto", device: str | None = None) 
         device: A device as torch names it; by default `cuda` where there is one, else `cpu`.
 
     Raises:
-        ConfigurationError: there is no such model, it is not a causal language model, its weights are damaged, incomplete or
+        ConfigurationError: the model does not exist, it is not a causal language model, its weights are damaged, incomplete or
             pickles, or it does not fit into memory.
     """
     name = model_folder(path)
@@ -130,7 +130,7 @@ def linear_layers(model: Any) -> list[str]:
     servers read best; else the whole one.
 
     Raises:
-        ConfigurationError: there are no blocks, or no linear layers in them.
+        ConfigurationError: the model has no blocks, or no linear layers in them.
     """
     decoder = model.get_decoder()
     linear = {name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
