@@ -22,6 +22,7 @@ from skill_plugin.store.histories.histories import Histories
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.indexer import Indexer
 from skill_plugin.store.items.items import Items
+from skill_plugin.store.locks import owner_of
 from skill_plugin.store.partition import Partition
 from skill_plugin.store.runs import outcomes
 from skill_plugin.store.runs.runs import Runs
@@ -33,7 +34,6 @@ from skill_plugin.store.skills.pruning import CAPACITY
 from skill_plugin.store.skills.query import SkillQuery
 from skill_plugin.store.sql.database import Database
 from skill_plugin.store.sql.location import places
-from skill_plugin.store.sql.locks import owner_of
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings

@@ -17,8 +17,8 @@ from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.index import outbox
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.worker import WorkerError
+from skill_plugin.store.locks import Owner
 from skill_plugin.store.sql.database import Database
-from skill_plugin.store.sql.locks import Owner
 from skill_plugin.store.tables import NamespaceRow
 from skill_plugin.store.vectors import Entry
 

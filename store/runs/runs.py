@@ -11,6 +11,7 @@ from typing import NamedTuple
 from skill_plugin.errors import BusyError, ConfigurationError, RunNotFoundError, StoreError, StoreUnavailableError
 from skill_plugin.limits import AT_LEAST_0, check_number
 from skill_plugin.records import Revision, Rollout, Task, split_ref
+from skill_plugin.store.locks import job_owner
 from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.runs import forgetting, outcomes, revisions
 from skill_plugin.store.runs.evolve_runs import EvolveRuns
@@ -19,7 +20,6 @@ from skill_plugin.store.runs.sightings import Sightings, sightings
 from skill_plugin.store.runs.spool import Spool
 from skill_plugin.store.runs.training_runs import TrainingRuns
 from skill_plugin.store.runs.waiting import Waiting, waiting
-from skill_plugin.store.sql.locks import job_owner
 
 _LOOK_AGAIN_S = 0.5
 _LEAST_TEXT = 4
