@@ -112,7 +112,7 @@ def list_skills(
     elif as_json:
         print_json(rows)
     else:
-        columns = ("status", "tier", "name", "version", "utility", "uses", "wins", "author", "description")
+        columns = ("status", "name", "version", "utility", "uses", "wins", "author", "tier", "description")
         print_table("skills", rows, dict(zip(columns, columns, strict=True)), alone=True)
         for row in rows:
             if row["held"]:
@@ -169,7 +169,7 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     out.print(Markdown(body) if sys.stdout.isatty() else Text(body))
     out.print()
     rows = [asdict(version) for version in versions]
-    columns = ("number", "status", "tier", "generation", "parent", "author", "created_at")
+    columns = ("number", "status", "generation", "parent", "author", "tier", "created_at")
     print_table("versions", rows, dict(zip(columns, columns, strict=True)))
 
 

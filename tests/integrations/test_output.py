@@ -39,7 +39,7 @@ def test_a_pipe_gets_a_heading_and_a_row_a_line_with_tabs_and_no_boxes(cli, libr
     monkeypatch.setenv("COLUMNS", "40")
     heading, *rows = [line.split("\t") for line in cli("skills", "list").splitlines()]
 
-    assert heading == ["status", "name", "version", "utility", "uses", "wins", "author", "description"]
+    assert heading == ["status", "name", "version", "utility", "uses", "wins", "author", "tier", "description"]
     assert [row[:3] for row in rows] == [["live", "adding", "1"], ["retired", "gone", "1"], ["staged", "waiting", "1"]]
     assert rows[0][-1] == LONG
 
@@ -107,8 +107,8 @@ class TestTerminals:
     def test_at_eighty_columns_the_sentences_of_a_row_stand_under_it(self, library):
         shown = on_a_terminal("skills", "list", width=80).splitlines()
 
-        assert shown[1].split() == ["status", "name", "version", "utility", "uses", "wins", "author"]
-        assert shown[2].split() == ["live", "adding", "1", "-", "0", "0", "human"]
+        assert shown[1].split() == ["status", "name", "version", "utility", "uses", "wins", "author", "tier"]
+        assert shown[2].split() == ["live", "adding", "1", "-", "0", "0", "human", "tested"]
         assert shown[3].startswith("    description: How to add numbers, one by one")
         assert max(map(len, shown)) <= 80
 
