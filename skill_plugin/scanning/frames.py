@@ -11,7 +11,8 @@ expression over these characters. So a text is split into words once, and a fram
 | `(a|b c)`, `a?` | one of these; perhaps |
 | `!(a|b)` | not followed by one of these |
 | `A & B & C` | all of these within a sentence, in any order, up to eight words apart |
-| `:`, `.` | a colon, the end of a sentence |
+| `:`, `.`, `^` | a colon, the end of a sentence, its beginning |
+| `<!NOT` | none of the three words before is one of these |
 """
 
 import re
@@ -43,7 +44,8 @@ _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 
 _HAS_IDEOGRAPHS = re.compile(f"[{_IDEOGRAPHS}]")
 _WORD = rf"[^\W_{_IDEOGRAPHS}]+|[.;!?]+(?=[\s{_IDEOGRAPHS}]|$)|:|[{_IDEOGRAPHS}]"
-_PART = re.compile(r"\.\.\d+|[^\W_]+\*?|!\(|[()|?:.]")
+_PART = re.compile(r"\.\.\d+|<![A-Z]+|[^\W_]+\*?|!\(|[()|?:.^]")
+_EDGES = {".": "(?:[.]|$)", "^": "(?:^|(?<=[.:]))"}
 _WITHOUT_DOTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 _OTHER, _END, _COLON = "x", ".", ":"
 
@@ -229,8 +231,11 @@ class _Reader:
             # Of several first words the last one counts, so that a row of them is read once and not again from each.
             passed = "".join(sorted(first))
             return _Read(f"[^{_END}{passed}]{{0,{int(part[2:]) * self._stretch}}}?", [])
-        if part == ".":
-            return _Read(rf"(?:[{_END}]|$)", [])
+        if part in _EDGES:
+            return _Read(_EDGES[part], [])
+        if part.startswith("<!"):
+            chars = self._of_class[part[2:]]
+            return _Read("".join(f"(?<![{chars}]{'[^.]' * passed})" for passed in range(3)), [])
         chars = _COLON if part == ":" else self._of_class[part]
         return _Read(f"[{chars}]", [frozenset(chars)])
 

@@ -8,6 +8,7 @@ import codecs
 import re
 import unicodedata
 from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 
 _LONGEST = 4
@@ -26,7 +27,7 @@ _STEMS = ("ignor", "disregard", "forget", "overrid", "bypass", "instruct", "prom
 """One of these is in nearly every order that is turned round."""
 
 # Each begins with what is rare, and looks back only then.
-_MIXED = re.compile(r"[013457@$!|](?<=[a-z].)[013457@$!|]?[a-z]|[1534@$!|](?<!\w.)[a-z]{2}")
+_MIXED = re.compile(r"[a-z]+[013457@$!|]{1,2}[a-z][a-z013457@$!|]*|[1534@](?<!\w.)[a-z]{2}[a-z013457@$!|]*")
 _PIECES = re.compile(r"(?<![a-z])[a-z]{1,6}(?:[.\-_*|~][a-z]{1,6}){2,24}")
 _HAS_PIECES = re.compile(r"[.\-_*|~](?<=[a-z].)[a-z]{1,6}[.\-_*|~][a-z]")
 _SPELLED = re.compile(r"(?<!\w)\w(?:[ .\-_*|,\n]{1,3}\w(?!\w)){7,}")
@@ -77,17 +78,19 @@ class Views:
         """The sentences with one blank between words, whatever stands there."""
         return " ".join(self.sentences.split())
 
-    @cached_property
-    def undisguised(self) -> dict[str, str]:
-        """What the sentences would be, by the disguise that is taken off; only those that the text may have."""
-        made = {"rot13": codecs.encode(self.sentences, "rot13"), "backwards": self.sentences[::-1]}
-        made = {how: text for how, text in made.items() if any(stem in text for stem in _STEMS)}
-        if len(_MIXED.findall(self._case)) > 1:
-            for how, table in zip(("digits for letters", "digits for letters, 1 as l"), _LEET, strict=True):
-                made[how] = self._case.translate(table).translate(_WORDS)
-        if _HAS_PIECES.search(self._case):
-            made["words in pieces"] = _PIECES.sub(_joined, self._case).translate(_WORDS)
-        return made
+    def undisguised(self, is_known: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+        """Yields what the sentences are when a disguise is taken off, with its name: only where that makes a word that rules know."""
+        yield from (
+            (how, text)
+            for how, text in (("rot13", codecs.encode(self.sentences, "rot13")), ("backwards", self.sentences[::-1]))
+            if any(stem in text for stem in _STEMS)
+        )
+        mixed = set(_MIXED.findall(self._case))
+        for how, table in zip(("digits for letters", "digits for letters, 1 as l"), _LEET, strict=True):
+            if any(is_known(word.translate(table)) for word in mixed):
+                yield how, self._case.translate(table).translate(_WORDS)
+        if _HAS_PIECES.search(self._case) and any(is_known(_joined(one)) for one in _PIECES.finditer(self._case)):
+            yield "words in pieces", _PIECES.sub(_joined, self._case).translate(_WORDS)
 
     @cached_property
     def spelled(self) -> str:

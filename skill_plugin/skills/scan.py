@@ -26,6 +26,7 @@ from skill_plugin.scanning.views import Views
 
 __all__ = ["Finding", "all_findings", "findings", "new_findings"]
 
+_WORD = re.compile(r"\w+")
 _SPLICE = re.compile(r"[a-z](?:''|\"\"|\\)[a-z]|(?<![a-z])[a-z]{1,6}['\"][a-z]['\"][a-z]")
 _SPLICES = re.compile(r"(?<=[a-z])(?:''|\"\"|\\|'|\")(?=[a-z])")
 
@@ -115,11 +116,11 @@ def _judged(views: Views, find: Find) -> _Found | None:
 
 def _disguised(views: Views) -> Iterator[_Found]:
     """Yields orders whose letters are digits, stand apart or are turned round. A word of each has to be one by that alone."""
-    for how, text in views.undisguised.items():
+    for how, text in views.undisguised(_frames().knows):
         plain: set[str] | None = None
         for frame, start, end in _frames().finds(text):
-            words = text[start:end].split()
-            plain = plain or set(views.words.split())
+            words = _WORD.findall(text[start:end])
+            plain = plain or set(_WORD.findall(views.words))
             if frame.table.follows_disguises and any(map(_frames().knows, set(words) - plain)):
                 name = f"{frame.rule.name}, {how}"
                 yield _Found(frame.table.kind, name, frame.rule.verdict, " ".join(words), 0)
@@ -130,6 +131,8 @@ def _spliced(views: Views) -> Iterator[_Found]:
     if _SPLICE.search(views.folded) is None:
         return
     whole = _SPLICES.sub("", views.folded)
+    if not _commands().know(set(_WORD.findall(whole)) - set(_WORD.findall(views.folded))):
+        return
     for find in _commands().finds(Views(whole)):
         words = whole[find.start : find.end]
         if words not in views.folded:

@@ -38,9 +38,9 @@ OTHER_LANGUAGES = {
     "PERSON": "nutzer* benutzer* anwender* kunden niemand niemandem usuario usuarios nadie cliente humano utilisateur utilisateurs personne client usager "
     "utente nessuno usuario ninguem gebruiker niemand пользовател* никому клиент* человек* المستخدم للمستخدم احدا 用户 用戶 使用者 任何人 客户 人类 "
     "ユーザ ユーザー 利用者 誰に 사용자*",
-    "NOT": "nicht nichts kein keine keinem keinen nie niemals ohne sin jamas nunca pas ne aucun aucune jamais rien sans non nao sem niet geen nie не "
-    "нельзя никогда ни без لا لن بدون 不要 别 別 不得 切勿 请勿 勿 不能 没有 沒有 无 不 ないで ません なく ない せず 禁止 말고 마세요 말아",
-    "TELL": "sag sage sagen verrat* erzähl* erwähn* informier* mitteil* teile zeig* digas dile menciones mencion* informes avises reveles cuentes muestres "
+    "NOT": "no non nicht nichts kein keine keinem keinen nie niemals ohne sin jamas nunca pas ne aucun aucune jamais rien sans non nao sem niet geen nie не "
+    "нельзя никогда ни без لا لن بدون بلا 不要 别 別 不得 切勿 请勿 勿 不能 没有 沒有 无 不 ないで ません なく ない せず 禁止 말고 마세요 말아",
+    "TELL": "conte diga fale dica racconta* dirlo diglielo sag sage sagen verrat* erzähl* erwähn* informier* mitteil* teile zeig* digas dile menciones mencion* informes avises reveles cuentes muestres "
     "dis dites mentionn* revel* informe informez informer parl* dit dire говори* сообща* сообщи* рассказыва* упомина* показыва* говорить "
     "تخبر تذكر تقل تعلم تكشف 告诉 告訴 告知 通知 提醒 透露 提到 提及 让 知道 知らせ 伝え 言わ 教え 言及 알리* 말하*",
     "MENTION": "erwähn* menciones mencion* mentionn* упомина* 提到 提及 言及 تذكر",
@@ -53,9 +53,9 @@ OTHER_LANGUAGES = {
     "AWARD": "gib vergib bewert* da otorga asigna califica* donne donnez attribue note поставь* ставь أعط اعط امنح 给 给予 打 つけ 与え 付け",
     "TOP": "voll volle vollen voller höchst* maximale beste maxim* perfecta perfecto completa maximale meilleure pleine parfait* максимальн* высш* полн* "
     "наивысш* الكاملة الكامله القصوى كاملة 满分 最高分 最高 满 満点 最高点 만점*",
-    "POINTS": "punktzahl punkte punkten note noten bewertung puntuacion puntos nota calificacion note notes points балл* оценк* очк* الدرجة درجة النقاط علامة "
+    "POINTS": "punktzahl punkte punkten note noten bewertung puntuacion puntos nota calificacion note notes points балл* оценк* очк* الدرجة درجة النقاط علامة العلامة "
     "分 分数 满分 最高分 点 得点 満点 만점* 점수*",
-    "ANSWER": "antwort antworten respuesta respuestas reponse reponses ответ* اجابة الاجابة إجابة 答案 回答 解答 答え 回答 답변*",
+    "ANSWER": "الجواب جواب antwort antworten respuesta respuestas reponse reponses ответ* اجابة الاجابة إجابة 答案 回答 解答 答え 回答 답변*",
     "ALWAYS": "immer egal unabhängig stets siempre independientemente toujours quel quelle quelque всегда независимо любой دائما بغض 无论 不管 总是 一律 始终 "
     "必须 常に 必ず どんな 항상",
     "SPEAK": "antworte* antworten gib reagier* responde responder repond* risponde* responda отвеча* ответь* 回答 回复 答え الرد اجب",

@@ -25,7 +25,7 @@ _ENGLISH = {
     "THIS": "this these it that those",
     "TEXT": "text skill file document note message page line paragraph section instructions rules instruction directive",
     "GONE": "void null cancel* superseded obsolete revoked overridden overruled suspended lifted invalid withdrawn withdraw expired annulled repealed "
-    "rescinded removed disabled off deleted optional suggestions gone inactive waived dropped replaced erased nullified outdated terminated forgotten",
+    "rescinded removed disabled off deleted optional suggestions gone inactive waived dropped replaced overwritten erased nullified outdated terminated forgotten",
     "BINDING": "valid binding apply applies force effect count counts matter matters hold holds relevant applicable",
     "PREVAIL": "precedence priority prevails prevail wins win trumps trump outranks outrank overrides override supersedes supersede rank ranks "
     "overrules overrule replaces replace",
@@ -37,7 +37,7 @@ _ENGLISH = {
     "PERSON": "user users human humans operator operators anyone anybody everyone customer customers owner owners person people reviewer reviewers admin "
     "admins administrator administrators supervisor supervisors maintainer maintainers developer developers client clients someone",
     "NOBODY": "nobody none",
-    "NOT": "not dont never no without avoid mustnt shouldnt cannot cant wont neither nor refrain stop nothing isnt arent neednt",
+    "NOT": "not dont never no without avoid mustnt shouldnt cannot cant wont doesnt didnt wouldnt couldnt hasnt havent wasnt werent neither nor refrain stop nothing isnt arent neednt",
     "TELL": "tell tells telling inform informs informing informed notify notifies notifying notified alert alerting alerted warn warning mention mentions "
     "mentioning reveal revealing disclose disclosing report reporting admit acknowledge acknowledging say saying show showing confess divulge "
     "announce expose explain speak talk bring told let letting ask asking reference log display confirm",
@@ -48,6 +48,8 @@ _ENGLISH = {
     "UNAWARE": "unaware oblivious ignorant uninformed unsuspecting dark",
     "DEED": "step steps upload uploads transfer transfers call calls request requests change changes instruction instructions action actions paragraph "
     "section line rule note backdoor copy recipient addition modification command commands fact exchange forwarding existence",
+    "ACT": "step steps upload uploads transfer transfers call calls action actions copy copies deletion change changes recipient addition modification "
+    "exchange forwarding exfiltration backdoor request email",
     "SECRETLY": "secretly silently covertly quietly stealthily invisibly discreetly unnoticed surreptitiously sneakily",
     "REPORTS": "answer answers reply replies response responses output summary summaries log logs transcript report reports history record records "
     "conversation changelog",
