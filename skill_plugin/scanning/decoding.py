@@ -3,6 +3,7 @@
 import base64
 import binascii
 import html
+import quopri
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -51,6 +52,8 @@ def _all(text: str) -> Iterator[tuple[str, str, int]]:
             yield "entities", plain, text.find("&")
     if "%" in text and re.search(r"(?:%[0-9a-fA-F]{2}){3}|(?:\w{1,12}%20){2}", text):
         yield "percent signs", unquote(text, errors="replace"), text.find("%")
+    if text.count("=20") > 1:
+        yield "quoted-printable", quopri.decodestring(text.encode()).decode(errors="replace"), text.find("=20")
     if "\\" in text and (first := re.search(r"(?:\\(?:x|u|U|[0-3][0-7]{2})[0-9a-fA-F{}]{0,8}){3}", text)):
         yield "escapes", _ESCAPE.sub(_unescaped, text), first.start()
     joined = _SPLICED.sub("", text) if text.count("'") + text.count('"') > 3 else text

@@ -38,12 +38,13 @@ _KEPT = 50_000
 """Words whose classes are remembered."""
 
 _LONGEST = 24
+_SCRAMBLED = 6
 _APART = 8
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Letters of Chinese and Japanese, which leave no space between words: there a word is what a class has, or one letter."""
 
 _HAS_IDEOGRAPHS = re.compile(f"[{_IDEOGRAPHS}]")
-_WORD = rf"[^\W_{_IDEOGRAPHS}]+|[.;!?]+(?=[\s{_IDEOGRAPHS}]|$)|:|[{_IDEOGRAPHS}]"
+_WORD = rf"[^\W_{_IDEOGRAPHS}]+|[;!?]+(?=[\s{_IDEOGRAPHS}]|$)|(?<!\.)\.(?=[\s{_IDEOGRAPHS}]|$)|:|[{_IDEOGRAPHS}]"
 _PART = re.compile(r"\.\.\d+|<![A-Z]+|[^\W_]+\*?|!\(|[()|?:.^]")
 _EDGES = {".": "(?:[.]|$)", "^": "(?:^|(?<=[.:]))"}
 _WITHOUT_DOTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
@@ -127,14 +128,13 @@ class _Codes(dict[str, str]):
         stems = {word[:-1]: names for word, names in of_word.items() if word.endswith("*")}
         sets: dict[frozenset[str], str] = {}
 
-        def code(word: str) -> str:
-            names = frozenset(of_word.get(word, ())).union(
-                *(stems[word[:n]] for n in range(1, len(word) + 1) if word[:n] in stems)
-            )
-            return sets.setdefault(names, chr(0x4E00 + len(sets)))
+        def code(word: str, own: Set[str]) -> str:
+            begins = (stems[word[:n]] for n in range(1, len(word) + 1) if word[:n] in stems)
+            return sets.setdefault(frozenset(own).union(*begins), chr(0x4E00 + len(sets)))
 
-        self._stems = {stem: code(stem) for stem in stems}
-        super().__init__({word: code(word) for word in of_word if not word.endswith("*")})
+        self._stems = {stem: code(stem, set()) for stem in stems}
+        self._scrambled = {_letters(word): code(word, of_word[word]) for word in of_word if len(word) >= _SCRAMBLED and word.isascii()}
+        super().__init__({word: code(word, of_word[word]) for word in of_word if not word.endswith("*")})
         self.of_class = {
             name: "".join(char for names, char in sets.items() if name in names) for name in classes
         }
@@ -147,9 +147,16 @@ class _Codes(dict[str, str]):
             if word[:length] in self._stems:
                 found = self._stems[word[:length]]
                 break
+        if found == _OTHER and len(word) >= _SCRAMBLED and word.isascii():
+            found = self._scrambled.get(_letters(word), _OTHER)
         if len(self) < _KEPT and len(word) <= _LONGEST:
             self[word] = found
         return found
+
+
+def _letters(word: str) -> str:
+    """Returns what a word keeps when its inner letters change places: a model reads `preivous` as well as `previous`."""
+    return word[0] + "".join(sorted(word[1:-1])) + word[-1]
 
 
 class _Pattern:

@@ -27,12 +27,15 @@ _STEMS = ("ignor", "disregard", "forget", "overrid", "bypass", "instruct", "prom
 """One of these is in nearly every order that is turned round."""
 
 # Each begins with what is rare, and looks back only then.
-_MIXED = re.compile(r"[a-z]+[013457@$!|]{1,2}[a-z][a-z013457@$!|]*|[1534@](?<!\w.)[a-z]{2}[a-z013457@$!|]*")
+_MIXED = re.compile(r"(?<!\w)(?:[a-z]{1,16}[013457@$!|]{1,2}|[1534@][a-z])[a-z][a-z013457@$!|]{0,24}")
 _PIECES = re.compile(r"(?<![a-z])[a-z]{1,6}(?:[.\-_*|~][a-z]{1,6}){2,24}")
 _HAS_PIECES = re.compile(r"[.\-_*|~](?<=[a-z].)[a-z]{1,6}[.\-_*|~][a-z]")
 _SPELLED = re.compile(r"(?<!\w)\w(?:[ .\-_*|,\n]{1,3}\w(?!\w)){7,}")
 _HAS_SPELLED = re.compile(r"[ .\-_*|,\n]\w(?:[ .\-_*|,\n]{1,3}\w){5}(?!\w)")
 _SENTENCE = re.compile(r"\n(?=[ \t]*(?:[-*+#|\n]|\d{1,3}[.)]))")
+_BLOCK = re.compile(r"</?(?:br|li|p|div|t[dhr]|h\d|ul|ol|table|tr)\b[^<>\n]{0,80}>")
+_TAG = re.compile(r"<(?:/?[a-z]|!--)[^<>\n]{0,80}>")
+_LONG = re.compile(r"[a-z]{20,120}")
 _ELISION = re.compile(r"\b(l|d|n|s|m|t|c|j|qu|dell|all|un)'(?=\w)")
 
 
@@ -71,6 +74,8 @@ class Views:
     def sentences(self) -> str:
         """The text folded, without signs but for stops and colons. A stop stands between paragraphs and items; lines are the text's."""
         text = _SENTENCE.sub("\n . ", self._case)
+        if "<" in text:
+            text = _TAG.sub("", _BLOCK.sub(" . ", text))
         return (_ELISION.sub(r"\1 ", text) if "'" in text else text).translate(_WORDS)
 
     @cached_property
@@ -94,10 +99,9 @@ class Views:
 
     @cached_property
     def spelled(self) -> str:
-        """Letters that stand apart, put together."""
-        if _HAS_SPELLED.search(self._case) is None:
-            return ""
-        return "\n".join(re.sub(r"\W", "", match[0]) for match in _SPELLED.finditer(self._case))
+        """Letters that stand apart, put together; and words without blanks between them."""
+        apart = _SPELLED.finditer(self._case) if _HAS_SPELLED.search(self._case) else ()
+        return "\n".join([*(re.sub(r"\W", "", match[0]) for match in apart), *_LONG.findall(self._case)])
 
     @cached_property
     def lines(self) -> list[str]:
@@ -137,6 +141,9 @@ def _collapsed(text: str) -> str:
 def _plain(char: str) -> str:
     if char == "\u2800":
         return " "
+    if "\U0001f130" <= char <= "\U0001f1ff":  # letters in boxes and of flags, which Unicode takes for pictures
+        number = (ord(char) - 0x1F130) % 32 if char < "\U0001f190" else ord(char) - 0x1F1E6
+        return chr(ord("a") + number) if 0 <= number < 26 else char
     if char in _FILLERS or unicodedata.category(char) in ("Cf", "Mn", "Mc", "Me"):
         return ""
     apart = "".join(one for one in unicodedata.normalize("NFKD", char) if unicodedata.category(one) not in ("Mn", "Me"))

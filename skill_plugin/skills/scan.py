@@ -147,7 +147,7 @@ def _encoded(views: Views, depth: int) -> Iterator[_Found]:
     for how, plain, at in decoding.decoded(text):
         inner = Views(plain)
         line = text.count("\n", 0, at) + 1
-        for one in (*_in(inner), *_encoded(inner, depth - 1)):
+        for one in (*_in(inner), *_disguised(inner), *_encoded(inner, depth - 1)):
             if one.verdict != "note" and not any(one.words in view for view in (views.folded, views.words, views.visible)):
                 yield one._replace(rule=f"{one.rule}, in {how}", line=line)
 

@@ -67,6 +67,7 @@ ORDERS = Table(
         ("new orders", "(for|to|attention|note|important|hey|dear|any) ..2 MODEL (reading|parsing|processing|summarizing|summarising|seeing) this"),
         ("new orders", "(note|message|notice|memo|attention|reminder|important) (to|for) (the|any|all)? MODEL :"),
         ("keeping itself", "(keep|retain|preserve|copy|carry|repeat|include|never remove|do NOT (remove|delete|change|edit)) ..2 (this|these|the following) exact? (line|lines|rule|paragraph|section|sentence|text|instruction|step|block|note) ..8 (revis*|rewrit*|edit*|updat*|improv*|summari*|(every|future|all|new) version*)"),
+        ("keeping itself", "(append|write|add|put|insert|save|store|copy|persist) ..1 (THIS|these|the following) ..1 (instruction*|rule|rules|text|line|note|orders|directive*|paragraph|section) ..6 (md|memory|cursorrules|settings|profile|config) ..8 (every|each|all|later|future|next|subsequent) ..1 (session*|conversation*|run|runs|agent*|chat*|task*)"),
         ("keeping itself", "(append|include|insert|add|repeat) ..6 (to|in|into|at) ..3 (every|each|all) (future|subsequent|later|coming) ..2 REPORTS"),
         # Another role.
         (_ROLE, "YOU are (now|actually|really|secretly|henceforth|hereby) ..2 (UNBOUND|admin|root|free|MODEL !(mode|that helps|for|who helps|specialist|expert)|(developer|god|debug) mode)"),

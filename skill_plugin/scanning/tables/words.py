@@ -7,7 +7,7 @@ from skill_plugin.scanning.tables.languages import OTHER_LANGUAGES
 
 _ENGLISH = {
     # Orders and what is done to them.
-    "BRUSH": "ignor* disregard* forget forgets forgetting overrid* overrul* bypass* neglect neglects discard* abandon* scrap scraps nullify "
+    "BRUSH": "ignor* ignore ignoring disregard* disregard override forget forgets forgetting overrid* overrul* bypass* neglect neglects discard* abandon* scrap scraps nullify "
     "nullifies void voids supersede circumvent* dismiss defy flout disobey unlearn wipe erase revoke cancel repeal lift waive suspend shed undo "
     "delete deactivate disable negate violate",
     "THROW": "set put throw cast brush toss push lay sweep shove leave",
@@ -16,7 +16,7 @@ _ENGLISH = {
     "adhering apply",
     "EARLIER": "previous previously prior above earlier preceding foregoing original originally initial initially system developer developers safety "
     "existing former preexisting built hidden operator operators content ethical foundational older beforehand",
-    "ORDERS": "instruction* prompt prompts guideline* direction directions directive* guardrail* safeguard* programming guidance commandment* "
+    "ORDERS": "instruction* instruction instructions guidelines prompt prompts guideline* direction directions directive* guardrail* safeguard* programming guidance commandment* "
     "instrucions",
     "LAWS": "rule rules policy policies constraint constraints restriction restrictions limitation limitations training filters filter",
     "COMMANDS": "orders protocol protocols commands mandate mandates principles settings briefing",
