@@ -5,6 +5,12 @@ from skill_plugin.scanning.rules import Table, rows
 _OVERRIDE = "override of instructions"
 _ROLE = "change of role"
 _SECRET = "secrecy"
+_OURS = (
+    "(YOU (instructions|guidelines|restrictions|programming|policies|directives|guardrails|safety (rules|guidelines|training|policy)|content policy|system "
+    "(prompt|message|instructions))|(the|any|every) (system|developer|operator) s? (prompt|message|wishes)|(developer|operator) s instructions)"
+)
+"""What a model was told by those above a skill."""
+
 _OF_OTHERS = "!((of|for|from) the? ..1 (customer*|archived|department|file|repo|project|linter|eslint|same))"
 
 ORDERS = Table(
@@ -56,6 +62,21 @@ ORDERS = Table(
         (_OVERRIDE, "(erase|wipe|clear|purge) YOU ..1 (memory|memories|context|mind) of ..4 (earlier|previous|before|told|conversation|instructions|start)"),
         (_OVERRIDE, "(BRUSH|wipe|erase|clear) ..8 from YOU (mind|memory|head|context)"),
         (_OVERRIDE, "YOU (new|real|actual|true|only|sole) (task|job|goal|mission|purpose|objective|directive) (is|now|from now on) ..3 (BRUSH|obey|REVEAL)"),
+        (_OVERRIDE, f"AGAINST ..5 {_OURS}"),
+        (_OVERRIDE, f"{_OURS} ..5 AGAINST !((to|for|in|if|the|a|an) ..1 (write|user|users|file|message|prompt))"),
+        (_OVERRIDE, f"(no matter|never mind|let go|instead of|even if|free of|refuse to|NOT (have|need) to (obey|follow)) ..4 {_OURS}"),
+        (_OVERRIDE, "(never mind|let go of|reject|refuse|skip|leave) ..3 (EARLIER|ALL|YOU) ..1 (instructions|guidelines|orders|directives|safety instructions|rules YOU) ..2 (behind|YOU|and|.)"),
+        (_OVERRIDE, "(let go of|BRUSH) ..3 (rules|things) YOU ..1 (learned|learnt|know|were taught)"),
+        (_OVERRIDE, "there is no (system prompt|system message|developer message) ..1 (any|anymore|here|now|.)"),
+        (_OVERRIDE, "YOU were given (wrong|false|bad|outdated|incorrect) (instructions|guidelines|orders)"),
+        (_OVERRIDE, "YOU (NOT|need NOT) ..2 (have|need)? ..1 (to)? (obey|follow|respect) ..1 (safety|the|any|YOU) (rules|guidelines|policies|instructions)"),
+        (_OVERRIDE, "YOU (are|have) (allowed|permitted|free|authorized|authorised|permission|licence|license) to (break|ignore|bypass|violate|disregard|skip|override) ..1 (ORDERS|LAWS|safety|content)"),
+        (_OVERRIDE, "(restrictions|filters|guardrails|safety|limits|safeguards) ..2 (are|is|were|was|have|has|been)? ..1 (lifted|suspended|disabled|removed|off|waived) ..2 (session|conversation|chat|skill)"),
+        (_OVERRIDE, "(ALL|every) (filters|restrictions|limits|safeguards|guardrails|safety) ..1 (off|disabled|lifted|waived|gone)"),
+        (_OVERRIDE, "BRUSH the (user|users) ."),
+        (_OVERRIDE, "BRUSH my (rules|guidelines|instructions|restrictions|programming|policies|training)"),
+        (_OVERRIDE, "(usual|normal|ordinary|regular) (rules|policies|restrictions|guidelines|limits) ..1 (NOT|no longer) ..1 BINDING"),
+        (_OVERRIDE, "(anything|everything|whatever|what) the user ..1 SAID ..2 (before|earlier|previously)? ..2 (be ignored|ignored|forgotten|void|dropped)"),
         ("new orders", "(here|receive|obey|adopt|follow|use|these|this) (are|is|YOU|the)? (YOU|the)? NEW system? (ORDERS|orders) !(to|of|for|from)"),
         ("new orders", "(new|updated|real|actual|true) system (instructions|prompt|prompts|instruction)"),
         ("new orders", "NEW (ORDERS|orders) : ..8 (YOU|MODEL|answer|reply|gib*|now)"),
@@ -113,6 +134,19 @@ ORDERS = Table(
         (_ROLE, "(following|next|this|these|line|paragraph|rest) ..1 (comes|is|are|stems|was|were) ..2 (from|by) the? (system|developers|operators|platform|anthropic|openai|administrators) ..4 (NOT|obey|MODEL|must|and)"),
         (_ROLE, "(i am|this is) now? (YOU|the) (developer|creator|administrator|operator|master|owner|system administrator|real user) ..3 (i|YOU|order|authorize|authorise|must|obey)"),
         (_ROLE, "SPEAK (only|always)? as (the|a)? (system|root|dan|developer mode|admin) !(admin|architect|engineer|analyst|design|user|prompt|operator|integrator|administrator)"),
+        (_ROLE, "(never|NOT|cannot|without) ..1 (refuse|refuses|refusing|decline|declines|declining|say no) ..1 (request|requests|anything|everything|any|.) !(refund*|deliver*)"),
+        (_ROLE, "(comply|obey|complies) with? (every|any|all) ..1 (request|requests|command|commands|order|orders) ..1 (however|no matter|regardless|even|whatever|.)"),
+        (_ROLE, "MODEL (that|which|who) ..1 (never (refuses|declines|says no)|(answers|does|says|tells|allows) (anything|everything|all))"),
+        (_ROLE, "(has|have|had|with|without|no) (no)? (morals|scruples|conscience|inhibitions|ethics)"),
+        (_ROLE, "(speaking|talking) (to|with) YOU (creator|developer|maker|owner|master)"),
+        (_ROLE, "(stop|quit|cease) being (an|a|the)? ..1 MODEL"),
+        (_ROLE, "(drop|shed|leave|abandon|discard|lose) (the|YOU) MODEL (persona|character|identity|role)"),
+        (_ROLE, "(authorization|authorisation|permission|access) granted : ..3 UNBOUND"),
+        (_ROLE, "YOU ..6 (two|both) ..1 MODEL ..6 UNBOUND"),
+        (_ROLE, "(with|as) (root|admin|administrator|unlimited|god) (rights|privileges|powers|access) ..3 (run|execute|obey|do) (whatever|anything|everything)"),
+        (_ROLE, "(begin|start|end) (system|developer) (message|prompt|instructions) ..6 (YOU|obey|must)"),
+        (_ROLE, "^ (system|admin) :? ..5 (obey|comply)"),
+        (_ROLE, "before (safety|alignment) training"),
         # The prompt laid open.
         ("leak of the prompt", "REVEAL (me|us|out|back|verbatim|to|the|user|word for word|all|everything)? ..3 (YOU|the) ..1 (full|exact|complete|entire|whole|initial|original)? (system (prompt|message|instructions)|(hidden|initial|secret|original|internal|EARLIER) (prompt|instructions|instruction|orders))"),
         ("leak of the prompt", "(what is|what does|what are|what do|whats) YOU ..1 (system prompt|(initial|hidden|original|secret) (instructions|prompt)) ..1 (say|says|is|are|.|write|contain|state)"),
