@@ -35,6 +35,12 @@ _HAS_SPELLED = re.compile(r"[ .\-_*|,\n]\w(?:[ .\-_*|,\n]{1,3}\w){5}(?!\w)")
 _SENTENCE = re.compile(r"\n(?=[ \t]*(?:[-*+#|\n]|\d{1,3}[.)]))")
 _BLOCK = re.compile(r"</?(?:br|li|p|div|t[dhr]|h\d|ul|ol|table|tr)\b[^<>\n]{0,80}>")
 _TAG = re.compile(r"<(?:/?[a-z]|!--)[^<>\n]{0,80}>")
+ADDRESS = "xaddress"
+"""What stands in sentences for an address of the network; those of this machine stay as they are."""
+
+_ADDRESS = re.compile(
+    r"(?:https?|ftp|s3|gs|wss?)://(?!localhost|127\.|0\.0\.0\.0|\[?::1)[^\s)\"'`>]{1,400}|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}"
+)
 _LONG = re.compile(r"[a-z]{20,120}")
 _ELISION = re.compile(r"\b(l|d|n|s|m|t|c|j|qu|dell|all|un)'(?=\w)")
 
@@ -72,10 +78,13 @@ class Views:
 
     @cached_property
     def sentences(self) -> str:
-        """The text folded, without signs but for stops and colons. A stop stands between paragraphs and items; lines are the text's."""
+        """The text folded, without signs but for stops and colons. A stop stands between paragraphs and items, `xaddress` for an address;
+        lines are the text's."""
         text = _SENTENCE.sub("\n . ", self._case)
         if "<" in text:
             text = _TAG.sub("", _BLOCK.sub(" . ", text))
+        if "://" in text or "@" in text:
+            text = _ADDRESS.sub(f" {ADDRESS} ", text)
         return (_ELISION.sub(r"\1 ", text) if "'" in text else text).translate(_WORDS)
 
     @cached_property

@@ -22,7 +22,7 @@ from skill_plugin.scanning.hidden import hidden
 from skill_plugin.scanning.mentions import is_mention, is_wrapped
 from skill_plugin.scanning.patterns import Find, Patterns
 from skill_plugin.scanning.tables import CLASSES, TABLES
-from skill_plugin.scanning.views import Views
+from skill_plugin.scanning.views import ADDRESS, Views
 
 __all__ = ["Finding", "all_findings", "findings", "new_findings"]
 
@@ -102,7 +102,7 @@ def _in(views: Views) -> Iterator[_Found]:
 def _judged(views: Views, find: Find) -> _Found | None:
     table, rule, start, end = find
     view: str = getattr(views, table.view)
-    words = view[start:end] if table.view != "sentences" else " ".join(view[start:end].split())
+    words = view[start:end] if table.view != "sentences" else " ".join(view[start:end].split()).replace(ADDRESS, "(address)")
     verdict = rule.verdict if rule.check is None else rule.check(words)
     if verdict is None:
         return None

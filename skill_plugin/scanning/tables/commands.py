@@ -14,6 +14,24 @@ _KNOWN = (
 )
 """Installers of well-known projects, by https and alone in their line of pipes: a note of ordinary set-up, and so not looked for."""
 
+HARM = Table(
+    "command",
+    "sentences",
+    rows(
+        ("download that runs", "(download|fetch|get|grab|pull|retrieve) ..6 ADDRESS ..10 (and|then) ..1 (run|execute|launch|start|eval) (it|them|that)"),
+        ("download that runs", "(run|execute|launch|start) (the|this|a|following) ..1 (installer|binary|executable|program|payload|exe) ..5 ADDRESS"),
+        ("destruction", "(delete|wipe|erase|destroy|remove) (all|every|the) ..1 (file|files|data|documents|contents) (in|on|of|from) ..1 (home|disk|drive|system|computer|machine|user|hard) !(prompt)"),
+        ("destruction", "^ (wipe|format|destroy|overwrite) (the|this|every|all) ..1 (disk|disks|drive|partition|machine|computer) ."),
+        ("destruction", "<!NOT (erase|delete|destroy|wipe|corrupt) (the|all) (user|users) files"),
+        ("destruction", "(encrypt|lock) ..3 files ..4 ransom"),
+        ("defences switched off", "<!NOT (stop|disable|kill|uninstall|deactivate) (the|any|all)? (antivirus|defender|edr|endpoint protection|virus scanner)"),
+        ("lasting access", "<!NOT (create|add|make|install|plant) ..2 (hidden|secret|backdoor) ..1 (admin|administrator|account|root|access)"),
+        ("lasting access", "(cron job|crontab|scheduled task|startup) ..2 that (fetch*|download*|pull*|run*) ..3 (orders|instructions|payload|commands|ADDRESS)"),
+        ("remote shell", "^ (open|start|spawn|establish|launch) (a|the) reverse shell"),
+        ("mining", "(start|run|install|launch|deploy) ..1 (miner|cryptominer|(crypto|coin|monero|bitcoin) miner)"),
+    ),
+)  # fmt: skip
+
 COMMANDS = Table(
     "command",
     "folded",

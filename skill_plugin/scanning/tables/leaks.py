@@ -19,7 +19,7 @@ _SEND = (
 )
 _SENSITIVE = (
     r"(?:api[ _-]?keys?|credentials?|passwords?|passphrases?|tokens?|secrets?|private keys?|env(?:ironment)?(?: variables?| vars?| files?)?\b|"
-    r"\.env|ssh keys?|cookies?|(?:conversation|chat|message)(?: history| log| transcript)?|history|system prompt|prompts?|answers?\b|"
+    r"\.env|ssh keys?|cookies?|(?:conversation|chat)(?: history| log| transcript)?|message (?:history|log|transcript)|history|system prompt|prompts?|answers?\b|"
     r"customer(?:'s|s')? (?:data|records?|e-?mails?|address\w{0,2}|names?|details)|customer list|source code|user(?:'s|s')? (?:data|input|files?|messages?|question|e-?mail|request)|"
     r"personal data|database|config(?:uration)? files?|files? (?:contents?|you read)|card (?:numbers?|data|details)|account (?:numbers?|data|details)|everything|transcripts?|"
     r"customers?(?: \w+){0,2} (?:e-?mails|records|data)|donnees|order data|contents? of|results? of (?:env|printenv)|what the user (?:said|typed|wrote)|wallet|seed phrase)"
@@ -30,6 +30,29 @@ _AWAY = (
     r"the attacker|pastebin|a (?:public )?(?:gist|paste|pastebin))"
 )
 
+_THERE = "(ADDRESS|OUTSIDE ..1 PLACE|pastebin)"
+
+LEAKING = Table(
+    "exfiltration",
+    "sentences",
+    rows(
+        ("data sent away", f"SEND ..6 PRIVATE ..6 (to|into|at|via|through|with) ..4 {_THERE}"),
+        ("data sent away", f"PRIVATE ..10 SEND (it|them|these|those|that|all|everything) ..2 (to|into|at) ..4 {_THERE}"),
+        ("data sent away", f"(harvest|collect|gather|grab|steal) ..6 and ..1 SEND (it|them|these|those|all|everything) ..2 (to|into|at) ..4 {_THERE}"),
+        ("data sent away", f"(every|each|all|whatever|any|whenever) ..4 (conversation|message|user types|user says|user writes|file YOU (open|read)|prompt|question|keystroke|appears) ..4 SEND ..4 (to|at) ..2 {_THERE}"),
+        ("data sent away", f"SEND ..1 (every|each|all) ..1 (conversation*|message|messages|prompt|prompts|question|questions|keystrok*) ..4 (to|at) ..2 {_THERE}"),
+        ("data sent away", "SEND ..4 (content|contents) of ..5 to ..2 ADDRESS"),
+        ("data sent away", "SEND ..4 (to|into|at) (an|the|our|some)? (external|outside|foreign|unknown|attacker|attackers) ..1 PLACE"),
+        ("data sent away", "push ..1 private ..1 (repo|code|repository|branch) ..1 to ..1 ADDRESS"),
+        ("data sent away", "(create|make|open|use) ..1 public ..1 (gist|paste|link) ..2 (with|of|from|for) ..4 PRIVATE"),
+        ("data sent away", "(SEND|put|write|save) ..6 (into|to|on|in) ..1 public (gist|paste|bucket|pastebin)"),
+        ("data sent away", "(paste|upload|post|put) ..3 PRIVATE ..2 (into|to|on) (pastebin|gist|transfer)"),
+        ("data sent away", "^ ((exfiltrate|steal) ..2 (PRIVATE|data|what|everything|session|information)|harvest ..2 (passwords|credentials|emails|e mail|everything))"),
+        ("credentials used", "(use|take) ..1 (user|users) (token|cookie|session|password|credentials|key) to (call|log|access|open|fetch) ..3 ADDRESS"),
+        ("reading credentials", "(copy|include|put|paste|print|show|quote) ..3 (ssh|private|secret) (key|keys) ..2 (into|in|to) ..1 REPORTS"),
+    ),
+)  # fmt: skip
+
 EXFILTRATION = Table(
     "exfiltration",
     "folded",
@@ -39,12 +62,14 @@ EXFILTRATION = Table(
         ("private files sent", rf"(?:scp|rsync|sftp|rclone copy|aws s3 (?:cp|sync)|gsutil cp|az storage blob upload|mail -s|ftp)\b(?![^\n]{{0,160}}--exclude)[^\n|]{{0,120}}{_PRIVATE}[^\n|]{{0,120}}(?:@|:|s3://|gs://|http)", "scp rsync sftp rclone aws gsutil az mail ftp & .ssh id_* .aws .netrc .npmrc .pypirc credentials .gnupg .kube docker gcloud /etc/ _history .env cookies* login* wallet* keychain environ secret*"),
         ("private files sent", rf"(?:zip|tar) [^\n]{{0,120}}(?:{_PRIVATE}|~/?(?=\s)|\$home)[^\n]{{0,120}}(?:&&|;) ?(?:curl|wget|scp|nc|rsync|aws s3)\b", "zip tar"),
         ("private files sent", r"\bfind [^\n;|]{0,160}-exec (?:curl|wget|nc|scp|rsync) ", "find & -exec"),
+        ("private files sent", rf"openssl s_client [^\n]{{0,160}}<[^\n]{{0,40}}{_PRIVATE}|(?:rclone copy|scp -r|rsync -\w{{1,8}}) ~/? [^\n]{{0,60}}:", "openssl rclone scp rsync"),
+        ("private files sent", r"git remote add [^\n]{0,200}git push [^\n]{0,60}(?:--all|--mirror)", "git & --all --mirror"),
         ("output sent", r"\b(?:nslookup|dig|ping|host|drill|resolvectl query) [^\n;|`]{0,120}(?:\$\(|`) ?(?:whoami|hostname|id\b|env\b|cat |printenv|base64|history|echo |head |grep |tar |xxd)|https?://[^\s\"'<>`]{0,120}(?:\$\( ?|`)(?:whoami|hostname|id\b|env\b|cat |printenv|base64|history|ls |head |grep |echo \$|pwd)", "$( ` & nslookup dig ping host drill resolvectl ://"),
         ("output sent", r"(?:curl|wget)\b[^\n;|]{0,200}(?:-d|--data(?:-binary|-raw|-urlencode)?|-f|--form|--post-data|-h|--json)[ =]?[\"']?[^\n;|\"']{0,80}(?:\$\(|`) ?(?:env\b|printenv|whoami|history|id\b|ls -|cat (?:~|/etc|\$home|/root|/home|\.env|[^)\n]{0,40}(?:secret|credential|key|token|\.pem))|base64|hostname|tar |find |grep [^)\n]{0,40}(?:pass|key|secret|token))", "curl wget & $( `"),
         ("output sent", r"(?:\| ?|<\(?|; ?)(?:nc|ncat|netcat|telnet)(?: -\w{1,6}){0,3} [\w.-]{4,60} \d{2,5}|\b(?:nc|ncat|netcat) [\w.$-]{3,60} \d{2,5} ?<(?!<)", "nc ncat netcat telnet"),
         ("output sent", r"(?:curl|wget)\b[^\n|]{0,200}(?:-d|--data(?:-binary)?|-t|-f) ?@?- ?[^\n|]{0,60}(?:<<<|< ?<\()", "curl wget & <"),
         ("environment sent", rf"(?:requests|httpx|urllib\.request|urllib3|aiohttp|session|client|http|axios|got|superagent|urlopen)\b[^\n]{{0,10}}[.(](?:[^;\n]|\n(?!\n)){{0,260}}(?:dict\( ?os\.environ|os\.environ\b(?! ?[\[.])|os\.environ\.(?:copy|items)\(|os\.environ\._data|json\.dumps\( ?dict\( ?os\.environ|open\( ?(?:os\.path\.expanduser\( ?)?[\"'][^\"'\n]{{0,60}}{_PRIVATE}|path(?:\.home\(\)|\([^)\n]{{0,30}}\))[^\n]{{0,60}}{_PRIVATE}|subprocess\.(?:check_output|run|getoutput)\([^\n]{{0,60}}(?:env|printenv|{_PRIVATE}))", "environ open( path subprocess & requests httpx urllib* urlopen aiohttp session client http axios got superagent"),
-        ("environment sent", r"(?:fetch|sendbeacon|xmlhttprequest|axios[\w.]{0,8}|new image\(\)|\.src ?=|https?\.request)(?:[^;\n]|\n(?!\n)){0,240}(?:process\.env\b(?! ?[.\[])|json\.stringify\( ?process\.env|document\.cookie|localstorage\b(?!\.getitem)|readfilesync\([^)\n]{0,80}(?:\.ssh|\.env|\.aws))", "process.env document.cookie localstorage readfilesync"),
+        ("environment sent", r"(?:fetch|sendbeacon|xmlhttprequest|axios[\w.]{0,8}|new image\(\)|\.src ?=|https?\.request|[\"']\)\.(?:get|request)\()(?:[^;\n]|\n(?!\n)){0,240}(?:process\.env\b(?! ?[.\[])|json\.stringify\( ?process\.env|document\.cookie|localstorage\b(?!\.getitem)|readfilesync\([^)\n]{0,80}(?:\.ssh|\.env|\.aws))", "process.env document.cookie localstorage readfilesync"),
         ("environment sent", r"(?:invoke-webrequest|invoke-restmethod|iwr|irm)\b[^\n]{0,200}-body[^\n]{0,100}(?:get-childitem env:|gci env:|\$env:(?:\w{0,20}(?:key|token|secret|pass))|get-content [^\n]{0,60}(?:\.ssh|\.aws|\.env|credential))", "invoke- iwr irm & -body"),
         ("data sent away", rf"\b{_SEND}\b(?: (?:the|all|any|every|each|your|a|an|copy|copies|of|full|whole|entire|complete|user's|final|results?|both|also|its|contents?|these|those|this)){{0,5}} (?:[\w'/-]{{1,24}} ){{0,3}}?{_SENSITIVE}[^.\n]{{0,60}}?\b(?:to|into|via|at|through|as|on|with|in)\b [^.\n]{{0,20}}?(?<!from ){_AWAY}", "send sends sending post posts upload uploads submit forward transmit exfiltrate leak mail email report copy push append deliver dump stream relay pipe beacon encode attach embed bcc cc publish write put include add mirror sync hand & key keys credential* password* passphrase* token* secret* env environment ssh cookie* conversation chat message* history prompt* answer answers customer* code user users data database config* file files card account everything transcript* content* result results what wallet seed & :// @ external remote outside attacker third collector collection logging c2 foreign public own pastebin gist paste webhook ."),
         Rule("data sent away", rf"(?:them|these|those|everything|it|all|les|le)\b(?: over| on| along| out)? (?:to|into|via|at|through|a|au) [^.\n]{{0,24}}?{_AWAY}", "them it these those all everything les le & :// @ external remote outside attacker third collector collection foreign webhook . & key keys credential* password* token* secret* env ssh cookie* history prompt* answers customer* data database file files card wallet transcript* messages", behind=rf"{_SENSITIVE}[^.\n]{{0,80}}?\b(?:{_SEND}|hand|give|pass|transfer|envoie|ship)[ -]"),

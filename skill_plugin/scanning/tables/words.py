@@ -59,6 +59,14 @@ _ENGLISH = {
     "CARRY": "send* upload* transmit* forward* collect* exfiltrat* post posts posting append* insert* copy copies include email emails fetch* download* "
     "execute* record* transfer* install* add adds",
     "DENY": "deny denies denied lie lies pretend claim",
+    # What is carried away, and where to.
+    "ADDRESS": "xaddress",
+    "SEND": "send sends sending upload uploads uploading post posts posting forward forwards mail mails email emails transmit transmits exfiltrate leak "
+    "ship mirror push share paste relay report submit pass hand stream deliver dump copy transfer publish sync",
+    "PRIVATE": "password passwords passphrase passphrases credential credentials token tokens key keys secret secrets env environment netrc cookie cookies "
+    "conversation conversations chat chats transcript transcripts history database dump ssh card cards screenshots keystrokes clipboard wallet seed prompts",
+    "OUTSIDE": "external outside foreign unknown remote attacker attackers our my third offshore",
+    "PLACE": "server servers host endpoint webhook service bucket site machine address collector inbox party",
     # Judges and marks.
     "JUDGE": "grader graders judge judges verifier verifiers evaluator evaluators scorer scorers checker checkers rater raters assessor assessors examiner "
     "examiners autograder autograders harness rubric marker",
