@@ -9,20 +9,24 @@ import re
 from skill_plugin.scanning.views import Views
 
 _ABOUT = re.compile(
-    r"attack|injection|jailbreak|malicious|malware|adversar|phish|red[ -]?team|detect|suspicio|threat|exploit|vulnerab|untrusted|"
+    r"attack|inject|jailbreak|malicious|malware|adversar|phish|red[ -]?team|detect|suspicio|threat|exploit|vulnerab|untrusted|"
     r"hostile|payload|sanitiz|sanitis|refuse|reject|blocked|blocklist|denylist|denied|forbid|prohibit|dangerous|destructive|unsafe|"
-    r"warning sign|red flag|anti-?pattern|watch (?:out )?for|audit|pentest|threat|scanner|hook|guard|treat (?:it|them|this|that|such)? ?as data|"
+    r"\bsigns?\b|red flag|fraud|scam|resist|impersonat|anti-?pattern|watch (?:out )?for|audit|pentest|threat|scanner|hook|guard|treat (?:it|them|this|that|such)? ?as data|"
     r"do not obey|don't obey|risk|trojan|backdoor|compromis|(?:phrase|text|pattern|string|prompt|sentence|word)s? (?:such as|like)|incident|forensic|ioc\b|evasion|poison|smuggl|abuse|bad example|\bbad:|❌|wrong:",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
     r"(?:never|do not|don't|dont|avoid|must not|mustn't|should not|shouldn't|refuse to|block|deny|instead of|rather than)\s(?:ever\s|blindly\s|just\s)?"
-    r"(?:run|running|use|using|execute|executing|pipe|piping|type|allow|paste|call|write|accept|commands? like|commands? such as)?\s?\W{0,3}$",
+    r"(?:run|running|use|using|execute|executing|pipe|piping|type|allow|paste|call|write|accept|commands? like|commands? such as)?\s?\W{0,3}$"
+    r"|(?:never|do not|don't|must not|should not)\s(?:run|use|execute|obey|follow)\s(?!.*\b(?:but|until|before|without|except|else|other|instead)\b)[^.!?;]{0,80}$"
+    r"|(?:refuse|block|reject|deny|detect|flag|report)s?\s(?:any\s|all\s)?(?:requests?|attempts?|texts?|prompts?|orders|messages?)\s[^.!?]{0,60}$",
     re.IGNORECASE,
 )
 _TOLD = re.compile(
-    r"\b(?:attack\w*|injections?|jailbreaks?|malware|phish\w*|prompts?|texts?|skills?|pages?|e?-?mails?|messages?|users?|models?|document|content|hack\w+)\s"
-    r"(?:\w+\s){0,4}?(?:ask|tell|tri|try|claim|say|pretend|attempt|make|instruct|want|mean)(?:s|es)?\b[^.!?]{0,80}$",
+    r"\b(?:attack\w*|injections?|jailbreaks?|malware|phish\w*|fraud\w*|prompts?|texts?|skills?|pages?|e?-?mails?|messages?|users?|models?|document|content|hack\w+)\s"
+    r"(?:\w+\s){0,4}?(?:ask|tell|tri|try|claim|say|pretend|attempt|make|instruct|want|mean)(?:s|es)?\b[^.!?]{0,80}$"
+    r"|\b(?:requests?|attempts?)\s(?:to|that)\s[^.!?]{0,60}$"
+    r"|\b(?:example|sample|instance)s?\s(?:of|for)\s(?:an?\s)?(?:attack|injection|jailbreak|phish\w*|scam)\b[^.!?]{0,40}$",
     re.IGNORECASE,
 )
 """Who is told of, and says it: what follows is an order of somebody else."""
@@ -48,9 +52,11 @@ def is_mention(views: Views, line: int, words: str) -> bool:
     while line - first < _LIST and first > 0 and _ITEM.match(views.lines[first]):
         first -= 1  # what is said above a list is said of each of its items
     around = "\n".join([*(one[:400] for one in views.lines[max(0, first - _ABOVE) : line]), _heading(views.lines, line)])
+    told = _TOLD.search(_before(own, words)) is not None
+    quoted = _is_quoted(own, words)
     if _ABOUT.search(around) is None:
-        return False
-    return _is_quoted(own, words) or _is_code(views.lines, line) or _TOLD.search(_before(own, words)) is not None
+        return told and quoted
+    return told or quoted or _is_code(views.lines, line)
 
 
 def _before(line: str, words: str) -> str:

@@ -58,6 +58,10 @@ OTHER_LANGUAGES = {
     "ANSWER": "الجواب جواب antwort antworten respuesta respuestas reponse reponses ответ* اجابة الاجابة إجابة 答案 回答 解答 答え 回答 답변*",
     "ALWAYS": "immer egal unabhängig stets siempre independientemente toujours quel quelle quelque всегда независимо любой دائما بغض 无论 不管 总是 一律 始终 "
     "必须 常に 必ず どんな 항상",
+    "SEND": "sende sendet schick* übermittl* leite weiterleit* envia envie enviar manda mande envoie envoyez transmets transfere invia inviare stuur wyslij "
+    "отправ* перешл* пошли 发送 发到 发给 上传 传到 送信 送って 送る ارسل بعث 보내* 전송*",
+    "PRIVATE": "kundendaten passwort passwörter passworte zugangsdaten daten schlüssel datos contraseñas contraseña claves credenciales donnees passe "
+    "identifiants dati chiavi credenziali dados senhas senha данные пароли пароль ключи 密码 密钥 数据 凭证 データ パスワード 情報 بيانات كلمات 비밀번호* 데이터*",
     "SPEAK": "antworte* antworten gib reagier* responde responder repond* risponde* responda отвеча* ответь* 回答 回复 答え الرد اجب",
     "JUDGE": "prüfer bewerter juez evaluador calificador juge evaluateur correcteur судья проверяющ* оценщик* 评委 评分者 评判 裁判 检查器 採点者 審査員 المقيم",
     "RIGHT": "richtig korrekt bestanden correcta correcto correct exacte juste правильн* верн* صحيحة صحيح 正确 通过 正解 合格",

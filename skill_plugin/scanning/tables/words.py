@@ -27,7 +27,7 @@ _ENGLISH = {
     "GONE": "void null cancel* superseded obsolete revoked overridden overruled suspended lifted invalid withdrawn withdraw expired annulled repealed "
     "rescinded removed disabled off deleted optional suggestions gone inactive waived dropped replaced overwritten erased nullified outdated terminated forgotten",
     "BINDING": "valid binding apply applies force effect count counts matter matters hold holds relevant applicable exist exists",
-    "AGAINST": "irrelevant secondary second opposite instead regardless forbid forbids forbidden forbade prohibit prohibits refuse refuses reject rejects skip "
+    "AGAINST": "irrelevant secondary second opposite instead regardless skip "
     "free freed deleted error errors wrong mistaken exempt break breaks bypass despite notwithstanding unnecessary contrary contradict contradicts lesser "
     "optional nonsense noise useless harmful nonexistent fictional fake moot permission permitted loophole violate violates unbound escape",
     "PREVAIL": "precedence priority prevails prevail wins win trumps trump outranks outrank overrides override supersedes supersede rank ranks "
