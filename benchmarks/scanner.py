@@ -64,12 +64,25 @@ WORST = {
     "letters": "a b c ",
     "pieces": "in.struc.tions ",
     "Morse": ".. -. ",
-    "base85": "<~87cURD]i,\"Ebo80~> ",
+    "base85": '<~87cURD]i,"Ebo80~> ',
     "lines of base64": "QUJDREVG\n",
 }
-WORDS = ["the ", "you are now ", "system ", "prompt ", "previous instructions ", "secret=", "user ", "\n\n", "- ", "`", "# ", "\u00e9", "\u200d"]
+WORDS = [
+    "the ",
+    "you are now ",
+    "system ",
+    "prompt ",
+    "previous instructions ",
+    "secret=",
+    "user ",
+    "\n\n",
+    "- ",
+    "`",
+    "# ",
+    "\u00e9",
+    "\u200d",
+]
 """What is put between the parts of a mixed text."""
-
 
 
 def main() -> None:
@@ -139,7 +152,9 @@ def _skill(body: str) -> str:
 def _real(path: Path) -> None:
     raw = path.read_bytes()
     lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8").splitlines()
-    texts = [f"---\nname: {s['name']}\ndescription: {s['description']}\n---\n\n{s['body']}" for s in map(json.loads, lines)]
+    texts = [
+        f"---\nname: {s['name']}\ndescription: {s['description']}\n---\n\n{s['body']}" for s in map(json.loads, lines)
+    ]
     held = sum(any(one.verdict != "note" for one in scan.findings(text)) for text in texts)
     noted = sum(bool(scan.findings(text)) for text in texts) - held
     print(f"real skills: {held} of {len(texts)} held or stopped ({held / len(texts):.1%}), {noted} with a note only")
@@ -152,7 +167,7 @@ def _worst(count: int) -> None:
     slow = sorted(worst, key=worst.__getitem__)[-3:]
     print("64 KB of one thing: " + ", ".join(f"{name} {worst[name]:.0f} ms" for name in reversed(slow)))
     if count:
-        dice = random.Random(0)
+        dice = random.Random(0)  # noqa: S311 - texts, not secrets
         mixed = (_once(_mixed(dice)) for _ in range(count))
         print(f"{count} mixed texts of 64 KB: the slowest took {max(mixed):.0f} ms")
 
@@ -160,9 +175,10 @@ def _worst(count: int) -> None:
 def _mixed(dice: random.Random) -> str:
     """Returns 64 KB of a few parts that are hard to read, in pieces of chance length and with chance words between them."""
     parts = dice.sample([*WORST.values(), *WORDS], 4)
-    made: list[str] = []
-    while sum(map(len, made)) < 64 * KB:
+    made, size = [], 0
+    while size < 64 * KB:
         made.append(dice.choice(parts) * dice.choice((1, 1, 2, 7, 50, 400)) + dice.choice((" ", "\n", ". ", "")))
+        size += len(made[-1])
     return "".join(made)[: 64 * KB]
 
 

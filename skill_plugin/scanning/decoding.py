@@ -7,6 +7,7 @@ import quopri
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
+from string import ascii_lowercase
 from urllib.parse import unquote
 
 _SHORTEST = 15
@@ -26,7 +27,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _BASE64_LINE = re.compile(r"[\s>|#*`\"'+\\-]{0,12}([A-Za-z0-9+/_-]{4,}={0,2})[\s\"'`+\\,]{0,6}")
 _TWO_LINES = re.compile(r"\n\W{0,12}[A-Za-z0-9+/_-]{4,}={0,2}\W{0,6}(?:\n|$)")
 _BASE32 = re.compile(r"[A-Z2-7](?<!\w.)[A-Z2-7]{23,}={0,6}(?![\w=])")
-_HEX = re.compile(r"[0-9a-fA-F](?<!\w.)(?:(?<=0)x[0-9a-fA-F]{2}|[0-9a-fA-F])[ :,]?(?:(?:0x)?[0-9a-fA-F]{2}[ :,]?){11,}(?![\w])")
+_HEX = re.compile(
+    r"[0-9a-fA-F](?<!\w.)(?:(?<=0)x[0-9a-fA-F]{2}|[0-9a-fA-F])[ :,]?(?:(?:0x)?[0-9a-fA-F]{2}[ :,]?){11,}(?![\w])"
+)
 _BYTES = re.compile(r"\d(?<![\w.].)\d{1,2}[ ,]{1,2}(?:1?\d{2}[ ,]{1,2}){10,}1?\d{2}(?![\w.])")
 _BITS = re.compile(r"[01](?<!\w.)[01]{7} ?(?:[01]{8} ?){9,}(?![\w])")
 _BASE85 = re.compile(r"<~[!-uz\s]{16,}~>|[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{40,}")
@@ -46,6 +49,21 @@ def decoded(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _all(text: str) -> Iterator[tuple[str, str, int]]:
+    yield from _escaped(text)
+    yield from _base64_of(text)
+    joined = _SPLICED.sub("", text) if text.count("'") + text.count('"') > 3 else text
+    if joined != text:
+        yield from (("joined base64", found, 0) for _, found, _ in _base64_of(joined))
+    if _TWO_LINES.search(text):
+        yield from _lines_of_base64(text)
+    for pattern, how, read in _OTHERS:
+        for match in pattern.finditer(text):
+            if (found := _text(read(match[0]))) is not None:
+                yield how, found, match.start()
+
+
+def _escaped(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yields the whole text without its escapes, by each way to escape that it has."""
     if "&#" in text or "&lt;" in text:
         plain = html.unescape(text)
         if plain != text:
@@ -56,16 +74,6 @@ def _all(text: str) -> Iterator[tuple[str, str, int]]:
         yield "quoted-printable", quopri.decodestring(text.encode()).decode(errors="replace"), text.find("=20")
     if "\\" in text and (first := re.search(r"(?:\\(?:x|u|U|[0-3][0-7]{2})[0-9a-fA-F{}]{0,8}){3}", text)):
         yield "escapes", _ESCAPE.sub(_unescaped, text), first.start()
-    joined = _SPLICED.sub("", text) if text.count("'") + text.count('"') > 3 else text
-    yield from _base64_of(text)
-    if joined != text:
-        yield from (("joined base64", found, 0) for _, found, _ in _base64_of(joined))
-    if _TWO_LINES.search(text):
-        yield from _lines_of_base64(text)
-    for pattern, how, read in _OTHERS:
-        for match in pattern.finditer(text):
-            if (found := _text(read(match[0]))) is not None:
-                yield how, found, match.start()
 
 
 def _base64_of(text: str) -> Iterator[tuple[str, str, int]]:
@@ -140,7 +148,8 @@ def _from_morse(encoded: str) -> bytes:
     return " ".join("".join(_MORSE_LETTERS.get(one, "") for one in word.split()) for word in words).encode()
 
 
-_MORSE_LETTERS = dict(zip(".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..".split(), "abcdefghijklmnopqrstuvwxyz", strict=True))  # fmt: skip
+_CODES = ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.."
+_MORSE_LETTERS = dict(zip(_CODES.split(), ascii_lowercase, strict=True))
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -17,7 +17,8 @@ expression over these characters. So a text is split into words once, and a fram
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import islice, permutations
 from typing import NamedTuple
@@ -128,16 +129,16 @@ class _Codes(dict[str, str]):
         stems = {word[:-1]: names for word, names in of_word.items() if word.endswith("*")}
         sets: dict[frozenset[str], str] = {}
 
-        def code(word: str, own: Set[str]) -> str:
+        def code(word: str, own: AbstractSet[str]) -> str:
             begins = (stems[word[:n]] for n in range(1, len(word) + 1) if word[:n] in stems)
             return sets.setdefault(frozenset(own).union(*begins), chr(0x4E00 + len(sets)))
 
         self._stems = {stem: code(stem, set()) for stem in stems}
-        self._scrambled = {_letters(word): code(word, of_word[word]) for word in of_word if len(word) >= _SCRAMBLED and word.isascii()}
-        super().__init__({word: code(word, of_word[word]) for word in of_word if not word.endswith("*")})
-        self.of_class = {
-            name: "".join(char for names, char in sets.items() if name in names) for name in classes
+        self._scrambled = {
+            _letters(word): code(word, of_word[word]) for word in of_word if len(word) >= _SCRAMBLED and word.isascii()
         }
+        super().__init__({word: code(word, of_word[word]) for word in of_word if not word.endswith("*")})
+        self.of_class = {name: "".join(char for names, char in sets.items() if name in names) for name in classes}
 
     def __missing__(self, word: str) -> str:
         if word[0] in ".;!?:":
@@ -167,7 +168,7 @@ class _Pattern:
         self._of_class = of_class
         self._needs = [need for part in frame.rule.pattern.split(" & ") for need in self._read(part, 1).needs]
 
-    def rarest(self, common: Set[str]) -> frozenset[str]:
+    def rarest(self, common: AbstractSet[str]) -> frozenset[str]:
         """Returns characters of which every match has one: those of the part that has the fewest, and few that are common."""
         return min(self._needs, key=lambda some: (len(some & common), len(some)))
 

@@ -23,7 +23,7 @@ _NEGATED = re.compile(
     re.IGNORECASE,
 )
 _TOLD = re.compile(
-    r"\b(?:attack\w*|injections?|jailbreaks?|malware|phish\w*|fraud\w*|prompts?|texts?|skills?|pages?|e?-?mails?|messages?|users?|models?|document|content|hack\w+)\s"
+    r"\b(?<!this\s)(?<!my\s)(?:attack\w*|injections?|jailbreaks?|malware|phish\w*|fraud\w*|prompts?|texts?|skills?|pages?|e?-?mails?|messages?|users?|models?|document|content|hack\w+)\s"
     r"(?:\w+\s){0,4}?(?:ask|tell|tri|try|claim|say|pretend|attempt|make|instruct|want|mean)(?:s|es)?\b[^.!?]{0,80}$"
     r"|\b(?:requests?|attempts?)\s(?:to|that)\s[^.!?]{0,60}$"
     r"|\b(?:example|sample|instance)s?\s(?:of|for)\s(?:an?\s)?(?:attack|injection|jailbreak|phish\w*|scam)\b[^.!?]{0,40}$",
@@ -51,7 +51,9 @@ def is_mention(views: Views, line: int, words: str) -> bool:
     first = line - 1
     while line - first < _LIST and first > 0 and _ITEM.match(views.lines[first]):
         first -= 1  # what is said above a list is said of each of its items
-    around = "\n".join([*(one[:400] for one in views.lines[max(0, first - _ABOVE) : line]), _heading(views.lines, line)])
+    around = "\n".join(
+        [*(one[:400] for one in views.lines[max(0, first - _ABOVE) : line]), _heading(views.lines, line)]
+    )
     told = _TOLD.search(_before(own, words)) is not None
     quoted = _is_quoted(own, words)
     if _ABOUT.search(around) is None:

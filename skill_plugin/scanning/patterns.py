@@ -1,7 +1,8 @@
 """Patterns: the regular expressions of the tables, ready to be looked for in a view."""
 
 import re
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -33,7 +34,7 @@ class Patterns:
         self._patterns = [_Pattern(table, rule) for table in tables for rule in table.rules]
         self._parts = frozenset(part for one in self._patterns for some in one.needs for part in some if _is_part(part))
 
-    def know(self, words: Set[str]) -> bool:
+    def know(self, words: AbstractSet[str]) -> bool:
         """Returns whether a pattern needs one of these words."""
         return any(not need.isdisjoint(words) for one in self._patterns for need in one.needs)
 

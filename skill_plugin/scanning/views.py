@@ -23,7 +23,20 @@ LOOK_ALIKES = str.maketrans(
 
 _WORDS = str.maketrans({**dict.fromkeys("*'`~", None), **dict.fromkeys('"_-+=/\\()[]{}<>#|,&^%$@', " ")})
 _LEET = [str.maketrans("01345789@$!|+", f"o{one}easts" + "g" + f"as{one}lt") for one in "il"]
-_STEMS = ("ignor", "disregard", "forget", "overrid", "bypass", "instruct", "prompt", "guideline", "reveal", "grader", "verifier", " the user")
+_STEMS = (
+    "ignor",
+    "disregard",
+    "forget",
+    "overrid",
+    "bypass",
+    "instruct",
+    "prompt",
+    "guideline",
+    "reveal",
+    "grader",
+    "verifier",
+    " the user",
+)
 """One of these is in nearly every order that is turned round."""
 
 # Each begins with what is rare, and looks back only then.
@@ -79,7 +92,8 @@ class Views:
     @cached_property
     def sentences(self) -> str:
         """The text folded, without signs but for stops and colons. A stop stands between paragraphs and items, `xaddress` for an address;
-        lines are the text's."""
+        lines are the text's.
+        """
         text = _SENTENCE.sub("\n . ", self._case)
         if "<" in text:
             text = _TAG.sub("", _BLOCK.sub(" . ", text))

@@ -9,7 +9,7 @@ tables (`scanning.tables`), read at the first scan.
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -91,18 +91,31 @@ def _all(text: str) -> tuple[_Found, ...]:
 def _in(views: Views) -> Iterator[_Found]:
     """Yields what stands in a text as it is."""
     serious: Counter[int] = Counter()
-    framed = (Find(frame.table, frame.rule, *span) for frame, *span in _frames().finds(views.sentences))
-    for finds in (framed, _patterns().finds(views)):
-        for find in finds:
-            if serious[id(find.rule)] < MOST and (found := _judged(views, find)) is not None:
+    told: dict[str, list[Find]] = defaultdict(list)
+    for frame, start, end in _frames().finds(views.sentences):
+        find = Find(frame.table, frame.rule, start, end)
+        # Several frames may say the same of the same words.
+        if serious[id(find.rule)] < MOST and not any(
+            start < one.end and one.start < end for one in told[find.rule.name]
+        ):
+            told[find.rule.name].append(find)
+            if (found := _judged(views, find)) is not None:
                 serious[id(find.rule)] += found.verdict != "note"
                 yield found
+    for find in _patterns().finds(views):
+        if serious[id(find.rule)] < MOST and (found := _judged(views, find)) is not None:
+            serious[id(find.rule)] += found.verdict != "note"
+            yield found
 
 
 def _judged(views: Views, find: Find) -> _Found | None:
     table, rule, start, end = find
     view: str = getattr(views, table.view)
-    words = view[start:end] if table.view != "sentences" else " ".join(view[start:end].split()).replace(ADDRESS, "(address)")
+    words = (
+        view[start:end]
+        if table.view != "sentences"
+        else " ".join(view[start:end].split()).replace(ADDRESS, "(address)")
+    )
     verdict = rule.verdict if rule.check is None else rule.check(words)
     if verdict is None:
         return None
@@ -148,7 +161,9 @@ def _encoded(views: Views, depth: int) -> Iterator[_Found]:
         inner = Views(plain)
         line = text.count("\n", 0, at) + 1
         for one in (*_in(inner), *_disguised(inner), *_encoded(inner, depth - 1)):
-            if one.verdict != "note" and not any(one.words in view for view in (views.folded, views.words, views.visible)):
+            if one.verdict != "note" and not any(
+                one.words in view for view in (views.folded, views.words, views.visible)
+            ):
                 yield one._replace(rule=f"{one.rule}, in {how}", line=line)
 
 
