@@ -23,7 +23,7 @@ from functools import cached_property
 from itertools import islice, permutations
 from typing import NamedTuple
 
-from skill_plugin.scanning.rules import Rule, Table
+from skill_plugin.scanning.rules import Rule, RuleTable
 from skill_plugin.scanning.views import fold
 
 MOST = 50
@@ -55,7 +55,7 @@ _OTHER, _END, _COLON = "x", ".", ":"
 class Frame(NamedTuple):
     """A rule whose pattern is a frame, and the table that it stands in."""
 
-    table: Table
+    table: RuleTable
     rule: Rule
 
 
@@ -70,7 +70,7 @@ class Frames:
         ValueError: a frame names a class that does not exist, or cannot be read.
     """
 
-    def __init__(self, tables: Sequence[Table], classes: Mapping[str, str]) -> None:
+    def __init__(self, tables: Sequence[RuleTable], classes: Mapping[str, str]) -> None:
         frames = [Frame(table, rule) for table in tables for rule in table.rules]
         words = {name: _folded(some) for name, some in classes.items()}
         for frame in frames:

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
 
-from skill_plugin.scanning.rules import Rule, Table
+from skill_plugin.scanning.rules import Rule, RuleTable
 from skill_plugin.scanning.views import LOOK_ALIKES, Views, fold
 
 _WORD = re.compile(r"\w+")
@@ -21,7 +21,7 @@ MOST = 50
 class Find(NamedTuple):
     """A place in a view where a rule's pattern fits."""
 
-    table: Table
+    table: RuleTable
     rule: Rule
     start: int
     end: int
@@ -30,7 +30,7 @@ class Find(NamedTuple):
 class Patterns:
     """The regular expressions of some tables."""
 
-    def __init__(self, tables: Sequence[Table]) -> None:
+    def __init__(self, tables: Sequence[RuleTable]) -> None:
         self._patterns = [_Pattern(table, rule) for table in tables for rule in table.rules]
         self._parts = frozenset(part for one in self._patterns for some in one.needs for part in some if _is_part(part))
 
@@ -53,7 +53,7 @@ def _is_part(need: str) -> bool:
 
 
 class _Pattern:
-    def __init__(self, table: Table, rule: Rule) -> None:
+    def __init__(self, table: RuleTable, rule: Rule) -> None:
         self.table, self._rule = table, rule
         self.needs = [frozenset(some.split()) for some in rule.needs.split(" & ") if some]
 

@@ -42,7 +42,7 @@ class Rule(NamedTuple):
     check: Callable[[str], FindingVerdict | None] | None = None
 
 
-class Table(NamedTuple):
+class RuleTable(NamedTuple):
     """Rules of one kind over one view.
 
     Args:

@@ -1,6 +1,6 @@
 """Commands and code that harm, persist, or change what judges them. They are read in one case (`Views.folded`)."""
 
-from skill_plugin.scanning.rules import Rule, Table, rows
+from skill_plugin.scanning.rules import Rule, RuleTable, rows
 
 _FETCH = r"(?:curl|wget|iwr|invoke-webrequest|invoke-restmethod|irm|lwp-download|aria2c|fetch)"
 _SHELL = r"(?:(?:ba|z|da|k|c|fi)?sh|python[\d.]{0,4}|perl|ruby|node|php|iex|invoke-expression|pwsh|powershell|cmd)"
@@ -14,7 +14,7 @@ _KNOWN = (
 )
 """Installers of well-known projects, by https and alone in their line of pipes: a note of ordinary set-up, and so not looked for."""
 
-HARM = Table(
+HARM = RuleTable(
     "command",
     "sentences",
     rows(
@@ -32,7 +32,7 @@ HARM = Table(
     ),
 )  # fmt: skip
 
-COMMANDS = Table(
+COMMANDS = RuleTable(
     "command",
     "folded",
     rows(

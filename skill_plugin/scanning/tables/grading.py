@@ -1,11 +1,11 @@
 """What speaks to a judge, or beats the tests, instead of doing the task."""
 
-from skill_plugin.scanning.rules import Table, rows
+from skill_plugin.scanning.rules import RuleTable, rows
 
 _TALK = "talking to the judge"
 _BEAT = "beating the tests"
 
-GRADING = Table(
+GRADING = RuleTable(
     "injection",
     "sentences",
     rows(

@@ -1,6 +1,6 @@
 """What carries data away, and links that do."""
 
-from skill_plugin.scanning.rules import Rule, Table, rows
+from skill_plugin.scanning.rules import Rule, RuleTable, rows
 
 _URL = r"(?:https?|ftp|wss?)://[^\s<>\"'`)\]]{1,300}"
 _PRIVATE = (
@@ -32,7 +32,7 @@ _AWAY = (
 
 _THERE = "(ADDRESS|OUTSIDE ..1 PLACE|pastebin)"
 
-LEAKING = Table(
+LEAKING = RuleTable(
     "exfiltration",
     "sentences",
     rows(
@@ -43,7 +43,7 @@ LEAKING = Table(
         ("data sent away", f"SEND ..1 (every|each|all) ..1 (conversation*|message|messages|prompt|prompts|question|questions|keystrok*) ..4 (to|at) ..2 {_THERE}"),
         ("data sent away", "XSEND & XPRIVATE & ADDRESS"),
         ("data sent away", "SEND ..2 (all|every|the) ..1 (customer|user|personal|internal|confidential|order|employee|patient) (data|documents|files|records|list|emails|information|details) ..4 (to|at) ..1 ADDRESS"),
-        ("data sent away", "SEND ..4 (externally|offsite)"),
+        ("data sent away", "(send|forward|upload|post|transmit|export|copy|transfer) ..4 (externally|offsite) ."),
         ("data sent away", "(list|dump|print|output|show|give|reveal|tell) ..3 (all|every) ..2 (keys|passwords|credentials|secrets|tokens) ..1 YOU (know|have|hold|see|can)"),
         ("data sent away", "SEND ..4 (content|contents) of ..5 to ..2 ADDRESS"),
         ("data sent away", "SEND ..4 (to|into|at) (an|the|our|some)? (external|outside|foreign|unknown|attacker|attackers) ..1 PLACE"),
@@ -57,7 +57,7 @@ LEAKING = Table(
     ),
 )  # fmt: skip
 
-EXFILTRATION = Table(
+EXFILTRATION = RuleTable(
     "exfiltration",
     "folded",
     rows(
@@ -85,7 +85,7 @@ EXFILTRATION = Table(
     ),
 )  # fmt: skip
 
-LINKS = Table(
+LINKS = RuleTable(
     "link",
     "folded",
     rows(

@@ -1,6 +1,6 @@
 """Orders to the model above a skill: other instructions, another role, a secret from the user, the prompt laid open."""
 
-from skill_plugin.scanning.rules import Table, rows
+from skill_plugin.scanning.rules import RuleTable, rows
 
 _OVERRIDE = "override of instructions"
 _ROLE = "change of role"
@@ -13,7 +13,7 @@ _OURS = (
 
 _OF_OTHERS = "!((of|for|from) the? ..1 (customer*|archived|department|file|repo|project|linter|eslint|same))"
 
-ORDERS = Table(
+ORDERS = RuleTable(
     "injection",
     "sentences",
     rows(
@@ -163,7 +163,7 @@ ORDERS = Table(
     follows_disguises=True,
 )  # fmt: skip
 
-SECRECY = Table(
+SECRECY = RuleTable(
     "injection",
     "sentences",
     rows(

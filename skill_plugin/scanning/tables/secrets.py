@@ -3,7 +3,7 @@
 import re
 
 from skill_plugin.scanning.findings import FindingVerdict
-from skill_plugin.scanning.rules import Rule, Table
+from skill_plugin.scanning.rules import Rule, RuleTable
 
 _EXAMPLE = re.compile(
     r"(?i)example|sample|dummy|fake|placeholder|changeme|change[_-]me|replace|your|xxxx|\*\*\*|\.\.\.|abcdef|1234567|"
@@ -86,7 +86,7 @@ def _iban(found: str) -> FindingVerdict | None:
     return "hold" if sound and plain not in _KNOWN_IBANS else None
 
 
-SECRETS = Table(
+SECRETS = RuleTable(
     "secret",
     "visible",
     [

@@ -3,9 +3,9 @@
 import re
 
 from skill_plugin.scanning.findings import FindingVerdict
-from skill_plugin.scanning.rules import Rule, Table, rows
+from skill_plugin.scanning.rules import Rule, RuleTable, rows
 
-STRUCTURE = Table(
+STRUCTURE = RuleTable(
     "injection",
     "folded",
     rows(
@@ -21,7 +21,7 @@ STRUCTURE = Table(
     quoting="code",
 )  # fmt: skip
 
-TURNS = Table(
+TURNS = RuleTable(
     "injection",
     "visible",
     rows(
@@ -31,7 +31,7 @@ TURNS = Table(
     ),
 )  # fmt: skip
 
-SPELLED = Table(
+SPELLED = RuleTable(
     "injection",
     "spelled",
     rows(
@@ -50,7 +50,7 @@ def _orders(found: str) -> FindingVerdict | None:
     return "hold" if _ORDER.search(found) else None
 
 
-HIDDEN_ORDERS = Table(
+HIDDEN_ORDERS = RuleTable(
     "hidden",
     "folded",
     [
