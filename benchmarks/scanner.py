@@ -5,7 +5,8 @@
 The corpus is `scanner.jsonl` beside this file: hostile texts with evasions, and benign ones, many about attacks, shells and prompts.
 A text's half is fixed by its hash. Rules are written and corrected with the half `tune` in sight; the half `report` is only counted,
 and nobody who changes a rule looks at it (`--show` shows `tune`). Texts of the second hand (`hand: 2`) were written before the rules of
-their day, and by who then wrote the rules: their half `report` is not held out in earnest, and is counted by itself.
+their day, and by who then wrote the rules: their half `report` is not held out in earnest, and is counted by itself. Those of
+the third (`hand: 3`) are sentences that rules were tried on, all in the half `tune`.
 In secrets a sign is put where no scanner of the repository may take them for real; it is removed before the scan.
 
 `--corpus` counts texts that somebody else wrote: JSON lines with `text`, `category` and `label` (malicious or benign), such as
@@ -95,13 +96,14 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="an older scan.py to compare with")
     arguments = parser.parse_args()
     before = _module(arguments.before).findings if arguments.before else None
-    corpora = {f"{CORPUS.name}, hand {hand}": _ours(hand) for hand in (1, 2)}
+    corpora = {f"{CORPUS.name}, hand {hand}": _ours(hand) for hand in (1, 2, 3)}
     if arguments.corpus:
         corpora[arguments.corpus.name] = _others(arguments.corpus)
     for half in ("tune", "report") if arguments.half == "both" else (arguments.half,):
         for name, rows in corpora.items():
             print(f"{name}, half {half}" + (" (rules were corrected on it)" if half == "tune" else " (only counted)"))
-            _half([row for row in rows if row["half"] == half], before, show=arguments.show and half == "tune")
+            if some := [row for row in rows if row["half"] == half]:
+                _half(some, before, show=arguments.show and half == "tune")
     if arguments.skills:
         _real(arguments.skills)
     _worst(arguments.worst)
