@@ -24,6 +24,7 @@ from langgraph.store.base import Item as LangGraphItem
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.langgraph_store.files import SkillFiles
+from skill_plugin.integrations.langgraph_store.held import HeldItem, HeldItems, is_held
 from skill_plugin.store import SkillStore
 from skill_plugin.store.items.items import Change
 from skill_plugin.store.items.reading import Item, Keep, Reading
@@ -47,6 +48,8 @@ class SkillBaseStore(BaseStore):
         skills: The labels under which the library is; None leaves it out.
         allow_write: Whether a put under `skills` stages a new skill or version. Off, it is refused. A staged one is not
             read back: it is live when the gate or a person has promoted it.
+        scan: Whether the store's scanners look at each item that is put. What they hold is kept aside, as `held()`, and is neither
+            got nor found until a person releases it; what they refuse is refused.
 
     Raises:
         ConfigurationError: an argument cannot work.
@@ -62,6 +65,7 @@ class SkillBaseStore(BaseStore):
         ttl: TTLConfig | None = None,
         skills: Sequence[str] | None = SKILLS,
         allow_write: bool = False,
+        scan: bool = True,
     ) -> None:
         if not isinstance(store, SkillStore):
             raise ConfigurationError(f"{store!r:.80} is not a SkillStore; open one with SkillStore.open(...)")
@@ -70,6 +74,8 @@ class SkillBaseStore(BaseStore):
         self._paths = None if index is None else _tokenized(_fields(index))
         self._labels = None if skills is None else _checked(skills)
         self._files = SkillFiles(store, allow_write=allow_write)
+        self._held = HeldItems(store)
+        self._scan = scan
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Runs the operations and returns their results in order. Reads see the state before this batch's puts.
@@ -79,7 +85,7 @@ class SkillBaseStore(BaseStore):
         Raises:
             InvalidNamespaceError: a label is not one.
             ConfigurationError: a value, a filter or a limit cannot work, or the put is on a skill and `allow_write` is off.
-            InvalidSkillError: what is put under `skills` is not a valid SKILL.md.
+            InvalidSkillError: what is put under `skills` is not a valid SKILL.md, or the scanner refuses an item.
             EmbedderMismatchError: vectors are needed, and the namespace's are another embedder's.
         """
         asked = list(ops)
@@ -89,10 +95,17 @@ class SkillBaseStore(BaseStore):
                 raise ConfigurationError(f"{type(op).__name__} is not an operation of LangGraph's stores")
         puts = {(op.namespace, op.key): op for op in asked if isinstance(op, PutOp)}
         on_skills = [op for op in puts.values() if self._is_skills(op.namespace)]
+        for op in puts.values():
+            if is_held(op.namespace):
+                raise ConfigurationError(
+                    f"{op.namespace!r:.80} is where held items wait; put {op.key!r:.80} under other labels"
+                )
         for op in on_skills:
             self._files.check(op.namespace, op.key, op.value, at=self._labels or ())
         results = self._read(asked)
         changes = [self._change(op) for op in puts.values() if not self._is_skills(op.namespace)]
+        if self._scan:
+            changes = [one for change in changes for one in self._held.sorted(change)]
         if changes:
             self.store.items.write(changes)
         for op in on_skills:
@@ -107,6 +120,18 @@ class SkillBaseStore(BaseStore):
         """Deletes what has expired; returns how many items. Every write does so too."""
         return self.store.items.sweep()
 
+    def held(self) -> list[HeldItem]:
+        """Returns the items that the scanner holds, the newest first, each with the reason."""
+        return self._held.list()
+
+    def release(self, namespace: tuple[str, ...], key: str) -> None:
+        """Lets a held item in: a person has looked at it.
+
+        Raises:
+            ConfigurationError: no such item is held.
+        """
+        self._held.release(namespace, key)
+
     def _is_skills(self, labels: tuple[str, ...]) -> bool:
         return self._labels is not None and labels[: len(self._labels)] == self._labels
 
@@ -120,7 +145,9 @@ class SkillBaseStore(BaseStore):
                 results[at] = self._files.get(op.namespace, op.key) if op.namespace == self._labels else None
             elif isinstance(op, SearchOp) and self._is_skills(op.namespace_prefix):
                 results[at] = self._files.search(op, _filter(op.filter)) if op.namespace_prefix == self._labels else []
-            elif not isinstance(op, PutOp):
+            elif isinstance(op, SearchOp) and is_held(op.namespace_prefix):
+                results[at] = []
+            elif not isinstance(op, PutOp) and not (isinstance(op, GetOp) and is_held(op.namespace)):
                 mine.append((at, op))
         if mine:
             # The model works before the session begins, so that no connection waits for it.
@@ -147,7 +174,7 @@ class SkillBaseStore(BaseStore):
                 refresh=op.refresh_ttl,
             )
             return [SearchItem(**_parts(item), score=item.score) for item in items]
-        labels = {found for found in reading.labels() if not self._is_skills(found)}
+        labels = {found for found in reading.labels() if not self._is_skills(found) and not is_held(found)}
         if self._labels is not None and self._files.any():
             labels.add(self._labels)
         return _listed(op, labels)

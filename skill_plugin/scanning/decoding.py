@@ -1,13 +1,17 @@
-"""Texts inside a text: base64, hex, escapes, percent signs, entities. Each is decoded a few levels deep, within limits."""
+"""Texts inside a text: base64, hex, escapes, percent signs, entities, Morse code. Each is decoded a few levels deep, within limits."""
 
 import base64
 import binascii
-import codecs
 import html
+import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from string import ascii_lowercase
 from urllib.parse import unquote
+
+_SHORTEST = 15
+"""What is longer may be base64."""
 
 DEPTH = 3
 """Levels that are decoded: base64 in base64, and one more."""
@@ -18,12 +22,18 @@ MOST = 64
 MOST_CHARS = 64_000
 """Characters that may come of decoding one text, all together."""
 
-_BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/_-]{16,}={0,2}")
+# Each begins with what is rare, and looks back only then: most texts have nothing of this.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _BASE64_LINE = re.compile(r"[\s>|#*`\"'+\\-]{0,12}([A-Za-z0-9+/_-]{4,}={0,2})[\s\"'`+\\,]{0,6}")
-_BASE32 = re.compile(r"(?<![\w])[A-Z2-7]{24,}={0,6}(?![\w=])")
-_HEX = re.compile(r"(?<![\w])(?:0x)?((?:[0-9a-fA-F]{2}[ :,]?(?:0x)?){12,})(?![\w])")
-_BYTES = re.compile(r"(?<![\w.])(?:1?\d{2}[ ,]{1,2}){11,}1?\d{2}(?![\w.])")
-_BITS = re.compile(r"(?<![\w])(?:[01]{8} ?){10,}(?![\w])")
+_TWO_LINES = re.compile(r"\n\W{0,12}[A-Za-z0-9+/_-]{4,}={0,2}\W{0,6}(?:\n|$)")
+_BASE32 = re.compile(r"[A-Z2-7](?<!\w.)[A-Z2-7]{23,}={0,6}(?![\w=])")
+_HEX = re.compile(
+    r"[0-9a-fA-F](?<!\w.)(?:(?<=0)x[0-9a-fA-F]{2}|[0-9a-fA-F])[ :,]?(?:(?:0x)?[0-9a-fA-F]{2}[ :,]?){11,}(?![\w])"
+)
+_BYTES = re.compile(r"\d(?<![\w.].)\d{1,2}[ ,]{1,2}(?:1?\d{2}[ ,]{1,2}){10,}1?\d{2}(?![\w.])")
+_BITS = re.compile(r"[01](?<!\w.)[01]{7} ?(?:[01]{8} ?){9,}(?![\w])")
+_BASE85 = re.compile(r"<~[!-uz\s]{16,}~>|[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]{40,}")
+_MORSE = re.compile(r"[.-](?<![\w.-].)[.-]{0,5}(?:[ /|]{1,3}[.-]{1,6}){9,}")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\u\{?([0-9a-fA-F]{4,6})\}?|\\U([0-9a-fA-F]{8})|\\([0-3][0-7]{2})")
 _SPLICED = re.compile(r"[\"']\s{0,4}[+.]?\s{0,4}\\?\n?\s{0,8}[\"']")
 
@@ -39,29 +49,40 @@ def decoded(text: str) -> Iterator[tuple[str, str, int]]:
 
 
 def _all(text: str) -> Iterator[tuple[str, str, int]]:
+    yield from _escaped(text)
+    yield from _base64_of(text)
+    joined = _SPLICED.sub("", text) if text.count("'") + text.count('"') > 3 else text
+    if joined != text:
+        yield from (("joined base64", found, 0) for _, found, _ in _base64_of(joined))
+    if _TWO_LINES.search(text):
+        yield from _lines_of_base64(text)
+    for pattern, how, read in _OTHERS:
+        for match in pattern.finditer(text):
+            if (found := _text(read(match[0]))) is not None:
+                yield how, found, match.start()
+
+
+def _escaped(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yields the whole text without its escapes, by each way to escape that it has."""
     if "&#" in text or "&lt;" in text:
         plain = html.unescape(text)
         if plain != text:
             yield "entities", plain, text.find("&")
     if "%" in text and re.search(r"(?:%[0-9a-fA-F]{2}){3}|(?:\w{1,12}%20){2}", text):
         yield "percent signs", unquote(text, errors="replace"), text.find("%")
+    if text.count("=20") > 1:
+        yield "quoted-printable", quopri.decodestring(text.encode()).decode(errors="replace"), text.find("=20")
     if "\\" in text and (first := re.search(r"(?:\\(?:x|u|U|[0-3][0-7]{2})[0-9a-fA-F{}]{0,8}){3}", text)):
         yield "escapes", _ESCAPE.sub(_unescaped, text), first.start()
-    joined = _SPLICED.sub("", text) if text.count("'") + text.count('"') > 3 else text
-    yield from _base64_of(text)
-    if joined != text:
-        yield from (("joined base64", found, 0) for _, found, _ in _base64_of(joined))
-    yield from _lines_of_base64(text)
-    for pattern, how, read in ((_HEX, "hex", _from_hex), (_BASE32, "base32", _from_base32), (_BYTES, "numbers", _from_numbers), (_BITS, "bits", _from_bits)):  # fmt: skip
-        for match in pattern.finditer(text):
-            if (found := _text(read(match[0]))) is not None:
-                yield how, found, match.start()
 
 
 def _base64_of(text: str) -> Iterator[tuple[str, str, int]]:
-    for match in _BASE64.finditer(text):
-        if (found := _from_base64(match[0])) is not None:
-            yield "base64", found, match.start()
+    at = 0
+    for word in _BASE64.findall(text):
+        # Words with hyphens and paths are long as well; base64 has capitals.
+        if len(word) > _SHORTEST and not word.islower() and (found := _from_base64(word)) is not None:
+            at = text.find(word, at)
+            yield "base64", found, at
 
 
 def _lines_of_base64(text: str) -> Iterator[tuple[str, str, int]]:
@@ -95,9 +116,8 @@ def _from_base64(encoded: str) -> str | None:
 
 
 def _from_hex(encoded: str) -> bytes:
-    return bytes.fromhex(
-        re.sub(r"0x|[^0-9a-fA-F]", "", encoded)[: 2 * (len(re.sub(r"0x|[^0-9a-fA-F]", "", encoded)) // 2)]
-    )
+    digits = re.sub(r"0x|[^0-9a-fA-F]", "", encoded)
+    return bytes.fromhex(digits[: len(digits) // 2 * 2])
 
 
 def _from_base32(encoded: str) -> bytes:
@@ -114,6 +134,22 @@ def _from_numbers(encoded: str) -> bytes:
 
 def _from_bits(encoded: str) -> bytes:
     return bytes(int(one, 2) for one in re.findall(r"[01]{8}", encoded))
+
+
+def _from_base85(encoded: str) -> bytes:
+    try:
+        return base64.a85decode(encoded, adobe=True) if encoded.startswith("<~") else base64.b85decode(encoded)
+    except ValueError:
+        return b""
+
+
+def _from_morse(encoded: str) -> bytes:
+    words = re.split(r"\s*[/|]\s*|\s{2,}", encoded)
+    return " ".join("".join(_MORSE_LETTERS.get(one, "") for one in word.split()) for word in words).encode()
+
+
+_CODES = ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.."
+_MORSE_LETTERS = dict(zip(_CODES.split(), ascii_lowercase, strict=True))
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -134,6 +170,11 @@ def _text(raw: bytes | None) -> str | None:
     return text if readable > 0.9 * len(text[:2000]) else None
 
 
-def rot13(text: str) -> str:
-    """Returns a text with each Latin letter thirteen places on."""
-    return codecs.encode(text, "rot13")
+_OTHERS: list[tuple[re.Pattern[str], str, Callable[[str], bytes]]] = [
+    (_HEX, "hex", _from_hex),
+    (_BASE32, "base32", _from_base32),
+    (_BASE85, "base85", _from_base85),
+    (_BYTES, "numbers", _from_numbers),
+    (_BITS, "bits", _from_bits),
+    (_MORSE, "Morse", _from_morse),
+]

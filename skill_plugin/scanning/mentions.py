@@ -9,20 +9,33 @@ import re
 from skill_plugin.scanning.views import Views
 
 _ABOUT = re.compile(
-    r"attack|injection|jailbreak|malicious|malware|adversar|phish|red[ -]?team|detect|suspicio|threat|exploit|vulnerab|untrusted|"
+    r"attack|inject|jailbreak|malicious|malware|adversar|phish|red[ -]?team|detect|suspicio|threat|exploit|vulnerab|untrusted|"
     r"hostile|payload|sanitiz|sanitis|refuse|reject|blocked|blocklist|denylist|denied|forbid|prohibit|dangerous|destructive|unsafe|"
-    r"warning sign|red flag|anti-?pattern|watch (?:out )?for|audit|pentest|threat|scanner|hook|guard|treat (?:it|them|this|that|such)? ?as data|"
-    r"do not obey|don't obey|risk|trojan|backdoor|compromis|incident|forensic|ioc\b|evasion|poison|smuggl|abuse|bad example|\bbad:|❌|wrong:",
+    r"\bsigns?\b|red flag|fraud|scam|resist|impersonat|anti-?pattern|watch (?:out )?for|audit|pentest|threat|scanner|hook|guard|treat (?:it|them|this|that|such)? ?as data|"
+    r"do not obey|don't obey|risk|trojan|backdoor|compromis|(?:phrase|text|pattern|string|prompt|sentence|word)s? (?:such as|like)|incident|forensic|ioc\b|evasion|poison|smuggl|abuse|bad example|\bbad:|❌|wrong:",
     re.IGNORECASE,
 )
 _NEGATED = re.compile(
     r"(?:never|do not|don't|dont|avoid|must not|mustn't|should not|shouldn't|refuse to|block|deny|instead of|rather than)\s(?:ever\s|blindly\s|just\s)?"
-    r"(?:run|running|use|using|execute|executing|pipe|piping|type|allow|paste|call|write|accept|commands? like|commands? such as)?\s?\W{0,3}$",
+    r"(?:run|running|use|using|execute|executing|pipe|piping|type|allow|paste|call|write|accept|commands? like|commands? such as)?\s?\W{0,3}$"
+    r"|(?:never|do not|don't|must not|should not)\s(?:run|use|execute|obey|follow)\s(?!.*\b(?:but|until|before|without|except|else|other|instead)\b)[^.!?;]{0,80}$"
+    r"|(?:refuse|block|reject|deny|detect|flag|report)s?\s(?:any\s|all\s)?(?:requests?|attempts?|texts?|prompts?|orders|messages?)\s[^.!?]{0,60}$",
     re.IGNORECASE,
 )
+_TOLD = re.compile(
+    r"\b(?<!this\s)(?<!my\s)(?:attack\w*|injections?|jailbreaks?|malware|phish\w*|fraud\w*|prompts?|texts?|skills?|pages?|e?-?mails?|messages?|users?|models?|document|content|hack\w+)\s"
+    r"(?:\w+\s){0,4}?(?:ask|tell|tri|try|claim|say|pretend|attempt|make|instruct|want|mean)(?:s|es)?\b[^.!?]{0,80}$"
+    r"|\b(?:requests?|attempts?)\s(?:to|that)\s[^.!?]{0,60}$"
+    r"|\b(?:example|sample|instance)s?\s(?:of|for)\s(?:an?\s)?(?:attack|injection|jailbreak|phish\w*|scam)\b[^.!?]{0,40}$",
+    re.IGNORECASE,
+)
+"""Who is told of, and says it: what follows is an order of somebody else."""
+
 _QUOTES = re.compile(
     r"[\"\u201c\u201d\u00ab\u201e](.{3,300}?)[\"\u201d\u201c\u00bb]|`([^`]{3,300})`|(?<!\w)['\u2018](.{3,300}?)['\u2019](?!\w)"
 )
+_ITEM = re.compile(r"\s*(?:[-*+|>]|\d{1,3}[.)])\s")
+_LIST = 20
 _ABOVE = 3
 _LOOKED = 80
 _BEHIND = 16
@@ -33,12 +46,25 @@ def is_mention(views: Views, line: int, words: str) -> bool:
     if not 0 < line <= len(views.lines):
         return False
     own = views.lines[line - 1][:2000]
-    if _NEGATED.search(Views(own).folded.partition(" ".join(words.split()[:2]))[0][-80:]):
+    if _NEGATED.search(_before(own, words)):
         return True
+    first = line - 1
+    while line - first < _LIST and first > 0 and _ITEM.match(views.lines[first]):
+        first -= 1  # what is said above a list is said of each of its items
     around = "\n".join(
-        [*(one[:400] for one in views.lines[max(0, line - 1 - _ABOVE) : line]), _heading(views.lines, line)]
+        [*(one[:400] for one in views.lines[max(0, first - _ABOVE) : line]), _heading(views.lines, line)]
     )
-    return _ABOUT.search(around) is not None and (_is_quoted(own, words) or _is_code(views.lines, line))
+    told = _TOLD.search(_before(own, words)) is not None
+    quoted = _is_quoted(own, words)
+    if _ABOUT.search(around) is None:
+        return told and quoted
+    return told or quoted or _is_code(views.lines, line)
+
+
+def _before(line: str, words: str) -> str:
+    """Returns what stands in a line before a finding; nothing if it is not in that line."""
+    before, found, _ = Views(line).folded.partition(" ".join(words.split()[:2]))
+    return before[-160:] if found else ""
 
 
 def is_wrapped(view: str, start: int, end: int) -> bool:

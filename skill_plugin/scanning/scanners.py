@@ -6,13 +6,10 @@ look at is not shown.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.scanning.findings import Finding
-from skill_plugin.skills.scan import all_findings
-from skill_plugin.verifiers.loading import import_object
 
 Scanner = Callable[[str], Iterable[Finding]]
 
@@ -21,6 +18,13 @@ BUILT_IN = "built-in"
 
 _KEPT = 256
 """Texts whose findings are remembered: a text is looked at before its transaction, and again within it."""
+
+
+def built_in(text: str) -> Iterable[Finding]:
+    """Returns all that our own scanner finds in a text. Its rules are read at the first scan, so that a search does not wait for them."""
+    from skill_plugin.skills.scan import all_findings  # noqa: PLC0415 - see above
+
+    return all_findings(text)
 
 
 class Screen:
@@ -48,7 +52,7 @@ class Screen:
     def _scanners(self) -> list[tuple[str, Scanner]]:
         if self._named is not None:
             return self._named
-        return [(BUILT_IN, all_findings), *(_loaded(one.name) for one in entry_points(group=GROUP))]
+        return [(BUILT_IN, built_in), *(_loaded(name) for name in _installed())]
 
     def _look(self, text: str) -> tuple[Finding, ...]:
         return tuple(one for name, scanner in self._scanners for one in _findings(name, scanner, text))
@@ -58,10 +62,12 @@ def _loaded(scanner: object) -> tuple[str, Scanner]:
     if callable(scanner):
         return getattr(scanner, "__name__", type(scanner).__name__), scanner
     if scanner == BUILT_IN:
-        return BUILT_IN, all_findings
+        return BUILT_IN, built_in
     if isinstance(scanner, str) and ":" in scanner:
+        from skill_plugin.verifiers.loading import import_object  # noqa: PLC0415 - verifiers bring what a search does not need
+
         return _checked(scanner, import_object(scanner))
-    known = {one.name: one for one in entry_points(group=GROUP)}
+    known = _installed()
     if not isinstance(scanner, str) or scanner not in known:
         names = ", ".join([BUILT_IN, *sorted(known)])
         raise ConfigurationError(f"no scanner is called {scanner!r:.80}; use {names}, or package.module:function")
@@ -71,6 +77,13 @@ def _loaded(scanner: object) -> tuple[str, Scanner]:
         raise ConfigurationError(
             f"scanner {scanner!r} cannot be loaded: {exc}; correct or uninstall its package"
         ) from exc
+
+
+def _installed() -> dict[str, Any]:
+    """Returns the entry points of installed scanners by name."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it takes 10 ms to import
+
+    return {one.name: one for one in entry_points(group=GROUP)}
 
 
 def _checked(name: str, scanner: Any) -> tuple[str, Scanner]:

@@ -4,42 +4,34 @@ That is words aimed at the model above it, forged structure, hidden characters, 
 plain forms and their cheap disguises: other case, look-alike letters, digits for letters, characters without width, words broken
 over lines, encodings. It is a net with holes, not a proof; what goes live also has to win at the gate.
 
-Each finding has a verdict (`scanning.findings`). Words that are only quoted, where a text is about attacks, are a note.
+Each finding has a verdict (`scanning.findings`). Words that are only quoted, where a text is about attacks, are a note. The rules are
+tables (`scanning.tables`), read at the first scan.
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from functools import lru_cache
-from itertools import islice
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from skill_plugin.records import sha256
 from skill_plugin.scanning import decoding
-from skill_plugin.scanning.acts import COMMANDS, EXFILTRATION, LINKS
 from skill_plugin.scanning.findings import SHOWN, Finding, FindingVerdict, Kind
+from skill_plugin.scanning.frames import Frames
+from skill_plugin.scanning.hidden import hidden
 from skill_plugin.scanning.mentions import is_mention, is_wrapped
-from skill_plugin.scanning.rules import MOST, Rule
-from skill_plugin.scanning.secrets import secrets
-from skill_plugin.scanning.structure import HIDDEN_ORDERS, STRUCTURE, hidden
-from skill_plugin.scanning.views import Views
-from skill_plugin.scanning.wording import CORE, SQUEEZED, STEMS, WORDING
+from skill_plugin.scanning.patterns import Find, Patterns
+from skill_plugin.scanning.tables import CLASSES, TABLES
+from skill_plugin.scanning.views import ADDRESS, Views
 
 __all__ = ["Finding", "all_findings", "findings", "new_findings"]
 
+_WORD = re.compile(r"\w+")
 _SPLICE = re.compile(r"[a-z](?:''|\"\"|\\)[a-z]|(?<![a-z])[a-z]{1,6}['\"][a-z]['\"][a-z]")
 _SPLICES = re.compile(r"(?<=[a-z])(?:''|\"\"|\\|'|\")(?=[a-z])")
 
-_RULES = [*WORDING, *STRUCTURE, *HIDDEN_ORDERS, *COMMANDS, *EXFILTRATION, *LINKS]
-
-
-_NEEDED = {
-    view: frozenset(word for rule in _RULES if rule.view == view for some in rule.needs for word in some)
-    for view in {rule.view for rule in _RULES}
-}
-"""The words that any rule needs: each is looked for once in a view, not once by each rule."""
-
-LOOKED = 50
-"""Finds of one rule of which it is asked whether they are only quoted."""
+MOST = 8
+"""Serious finds of one rule in one text that are told."""
 
 
 class _Found(NamedTuple):
@@ -68,6 +60,21 @@ def all_findings(text: str) -> tuple[Finding, ...]:
     return tuple(map(_finding, _all(text)))
 
 
+@cache
+def _frames() -> Frames:
+    return Frames([table for table in TABLES if table.view == "sentences"], CLASSES)
+
+
+@cache
+def _patterns() -> Patterns:
+    return Patterns([table for table in TABLES if table.view != "sentences"])
+
+
+@cache
+def _commands() -> Patterns:
+    return Patterns([table for table in TABLES if table.kind in ("command", "exfiltration") and table.view == "folded"])
+
+
 @lru_cache(maxsize=256)
 def _all(text: str) -> tuple[_Found, ...]:
     views = Views(text)
@@ -77,48 +84,59 @@ def _all(text: str) -> tuple[_Found, ...]:
     found += _in(views)
     found += _disguised(views)
     found += _spliced(views)
-    found += _encoded(views.unseen, decoding.DEPTH)
+    found += _encoded(views, decoding.DEPTH)
     return tuple(found)
 
 
 def _in(views: Views) -> Iterator[_Found]:
     """Yields what stands in a text as it is."""
-    there = {view: {word for word in words if word in getattr(views, view)} for view, words in _NEEDED.items()}
-    for rule in _RULES:
-        if rule.may_match(there[rule.view]):
-            yield from _by(rule, views)
-    for name, verdict, words, at in secrets(views.visible):
-        yield _Found("secret", name, verdict, words, views.line("visible", at))
+    serious: Counter[int] = Counter()
+    told: dict[str, list[Find]] = defaultdict(list)
+    for frame, start, end in _frames().finds(views.sentences):
+        find = Find(frame.table, frame.rule, start, end)
+        # Several frames may say the same of the same words.
+        if serious[id(find.rule)] < MOST and not any(
+            start < one.end and one.start < end for one in told[find.rule.name]
+        ):
+            told[find.rule.name].append(find)
+            if (found := _judged(views, find)) is not None:
+                serious[id(find.rule)] += found.verdict != "note"
+                yield found
+    for find in _patterns().finds(views):
+        if serious[id(find.rule)] < MOST and (found := _judged(views, find)) is not None:
+            serious[id(find.rule)] += found.verdict != "note"
+            yield found
 
 
-def _by(rule: Rule, views: Views) -> Iterator[_Found]:
-    view: str = getattr(views, rule.view)
-    serious = 0
-    for number, (start, end) in enumerate(rule.matches(view)):
-        words, verdict, line = view[start:end], rule.verdict, views.line(rule.view, start)
-        if verdict != "note" and number < LOOKED:  # so many quotes of attacks are not looked at one by one: they count
-            harmless = is_mention(views, line, words) if rule.quotable else is_wrapped(view, start, end)
-            verdict = "note" if harmless else verdict
-        yield _Found(rule.kind, rule.name, verdict, words, line)
-        serious += verdict != "note"
-        if serious == MOST or number == LOOKED:
-            return
+def _judged(views: Views, find: Find) -> _Found | None:
+    table, rule, start, end = find
+    view: str = getattr(views, table.view)
+    words = (
+        view[start:end]
+        if table.view != "sentences"
+        else " ".join(view[start:end].split()).replace(ADDRESS, "(address)")
+    )
+    verdict = rule.verdict if rule.check is None else rule.check(words)
+    if verdict is None:
+        return None
+    line = views.line(table.view, start)
+    quoted = verdict != "note" and (
+        (table.quoting == "mention" and is_mention(views, line, words))
+        or (table.quoting == "code" and is_wrapped(view, start, end))
+    )
+    return _Found(table.kind, rule.name, "note" if quoted else verdict, words, line)
 
 
 def _disguised(views: Views) -> Iterator[_Found]:
-    """Yields orders whose letters stand apart, are digits, or are turned round. What also stands there as it is was found already."""
-    squeezed = list(islice(SQUEEZED.matches(views.squeezed), LOOKED))
-    if squeezed and len(squeezed) > sum(1 for rule in CORE[:2] for _ in islice(rule.matches(views.words), LOOKED)):
-        for start, end in squeezed[:MOST]:
-            yield _Found(SQUEEZED.kind, SQUEEZED.name, SQUEEZED.verdict, views.squeezed[start:end], 0)
-    turned = ((decoding.rot13(views.words), "rot13"), (views.words[::-1], "backwards"))
-    for view, how in ((views.leet, "digits for letters"), *turned) if views.has_digits_in_words else turned:
-        if not any(view.count(stem) > views.words.count(stem) for stem in STEMS):
-            continue
-        for rule in CORE:
-            for start, end in islice(rule.matches(view), MOST):
-                if view[start:end] not in views.words:
-                    yield _Found(rule.kind, f"{rule.name}, {how}", rule.verdict, view[start:end], 0)
+    """Yields orders whose letters are digits, stand apart or are turned round. A word of each has to be one by that alone."""
+    for how, text in views.undisguised(_frames().knows):
+        plain: set[str] | None = None
+        for frame, start, end in _frames().finds(text):
+            words = _WORD.findall(text[start:end])
+            plain = plain or set(_WORD.findall(views.words))
+            if frame.table.follows_disguises and any(map(_frames().knows, set(words) - plain)):
+                name = f"{frame.rule.name}, {how}"
+                yield _Found(frame.table.kind, name, frame.rule.verdict, " ".join(words), 0)
 
 
 def _spliced(views: Views) -> Iterator[_Found]:
@@ -126,27 +144,25 @@ def _spliced(views: Views) -> Iterator[_Found]:
     if _SPLICE.search(views.folded) is None:
         return
     whole = _SPLICES.sub("", views.folded)
-    for rule in (*COMMANDS, *EXFILTRATION):
-        for start, end in islice(rule.matches(whole), MOST):
-            if whole[start:end] not in views.folded:
-                yield _Found(rule.kind, f"{rule.name}, words broken", rule.verdict, whole[start:end], 0)
+    if not _commands().know(set(_WORD.findall(whole)) - set(_WORD.findall(views.folded))):
+        return
+    for find in _commands().finds(Views(whole)):
+        words = whole[find.start : find.end]
+        if words not in views.folded:
+            yield _Found(find.table.kind, f"{find.rule.name}, words broken", find.rule.verdict, words, 0)
 
 
-def _encoded(text: str, depth: int) -> Iterator[_Found]:
+def _encoded(views: Views, depth: int) -> Iterator[_Found]:
     """Yields what stands in a text encoded, once or several times."""
     if depth == 0:
         return
-    there = None
+    text = views.unseen
     for how, plain, at in decoding.decoded(text):
-        views = Views(plain)
-        there = there or Views(text)
+        inner = Views(plain)
         line = text.count("\n", 0, at) + 1
-        for one in (*_in(views), *_encoded(plain, depth - 1)):
-            if (
-                one.verdict != "note"
-                and one.words not in there.folded
-                and one.words not in there.words
-                and one.words not in there.visible
+        for one in (*_in(inner), *_disguised(inner), *_encoded(inner, depth - 1)):
+            if one.verdict != "note" and not any(
+                one.words in view for view in (views.folded, views.words, views.visible)
             ):
                 yield one._replace(rule=f"{one.rule}, in {how}", line=line)
 

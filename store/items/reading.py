@@ -27,6 +27,9 @@ _AT_ONCE = 1000
 
 # No database keeps NUL and halves of surrogate pairs in a text; written out, no two names become one.
 _ESCAPED = re.compile(r"[\\\x00\ud800-\udfff]")
+HELD = "held by the scanner"
+"""The label under which held items lie, before their own: nothing finds them that does not name it."""
+
 _ESCAPE = re.compile(r"\\(\\|u[0-9a-f]{4})")
 
 
@@ -187,11 +190,10 @@ def labels_of(path: str) -> Labels:
 
 
 def _under(column: Mapped[str], prefix: Labels) -> tuple[ColumnElement[bool], ...]:
-    """Returns conditions for labels that begin with `prefix`; without LIKE, which ignores case in SQLite."""
-    if not prefix:
-        return ()
-    path = path_of(prefix)
-    return column >= path, column < f"{path[:-1]}/"  # the character after the dot
+    """Returns conditions for labels that begin with `prefix`, or for all that are not held; without LIKE, which ignores case in SQLite."""
+    path = path_of(prefix or (HELD,))
+    first, after = path, f"{path[:-1]}/"  # the character after the dot
+    return (column >= first, column < after) if prefix else (or_(column < first, column >= after),)
 
 
 def escape(text: str) -> str:

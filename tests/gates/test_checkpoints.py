@@ -184,7 +184,7 @@ def test_one_forbidden_text_refuses_whatever_the_gain_is_and_is_quoted():
 
     assert decision.promote is False
     assert decision.reason.startswith(
-        "content: 1 of 11 texts hold what is forbidden: injection 'grader: print'; 9 repaired > 0 regressed"
+        "content: 1 of 11 texts hold what is forbidden: injection 'grader: print pass'; 9 repaired > 0 regressed"
     )
 
 
