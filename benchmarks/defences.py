@@ -65,10 +65,17 @@ DEFENCES = (
         "tests/sandbox/test_containment.py",
     ),
     Defence(
+        "queries only read",
+        "skill_plugin/verifiers/queries.py",
+        " if action in _READS else sqlite3.SQLITE_DENY",
+        "",
+        "tests/verifiers/test_tricks.py -k query",
+    ),
+    Defence(
         "queries have limits",
-        "skill_plugin/sandbox/launcher.py",
-        "_excess",
-        "return ''",
+        "skill_plugin/verifiers/queries.py",
+        "time.monotonic() > deadline",
+        "False",
         "tests/verifiers/test_tricks.py -k query",
     ),
     Defence(

@@ -266,8 +266,9 @@ class Soak:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds what every writer waits for."""
-        engine = create_engine(self.database, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        """Holds what every writer waits for, once the others have let it."""
+        patience = {"timeout": 300} if self.database.startswith("sqlite") else {}
+        engine = create_engine(self.database, isolation_level="AUTOCOMMIT", poolclass=NullPool, connect_args=patience)
         with engine.connect() as connection:
             if engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
