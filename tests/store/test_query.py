@@ -1,6 +1,7 @@
 """Asking the library with filters: each one, in pages, in order, and refused where it is wrong."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import product
 
 import pytest
 from sqlmodel import update
@@ -44,38 +45,39 @@ def library(store):
     return store
 
 
-@pytest.mark.parametrize(
-    ("filters", "expected"),
-    [
-        ({}, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
-        ({"status": "live"}, ["good", "poor", "unused"]),
-        ({"status": "staged"}, ["waiting"]),
-        ({"status": "retired"}, ["resting"]),
-        ({"status": "quarantined"}, ["suspect"]),
-        ({"utility": (0.6, None)}, ["good"]),
-        ({"utility": (None, 0.25)}, ["poor"]),
-        ({"utility": (0.25, 0.95)}, ["good", "poor"]),
-        ({"utility": (0.3, 0.4)}, []),
-        ({"utility": (None, None)}, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
-        ({"uses": (1, None)}, ["good", "poor"]),
-        ({"uses": (None, 0)}, ["resting", "suspect", "unused", "waiting"]),
-        ({"uses": (3, 3)}, ["good"]),
-        ({"family": "hard"}, ["poor"]),
-        ({"family": "default"}, ["good"]),
-        ({"family": "nothing"}, []),
-        ({"author": "generator"}, ["waiting"]),
-        ({"author": "import"}, []),
-        ({"pinned": True}, ["good"]),
-        ({"pinned": False, "status": "live"}, ["poor", "unused"]),
-        ({"text": "DO IT. un"}, ["unused"]),
-        ({"text": "oo"}, ["good", "poor"]),
-        ({"status": "live", "uses": (1, None), "utility": (None, 0.5)}, ["poor"]),
-    ],
-)
-def test_each_filter(library, filters, expected):
-    page = library.query(**filters)
+FILTERS = [
+    ({}, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
+    ({"status": "live"}, ["good", "poor", "unused"]),
+    ({"status": "staged"}, ["waiting"]),
+    ({"status": "retired"}, ["resting"]),
+    ({"status": "quarantined"}, ["suspect"]),
+    ({"utility": (0.6, None)}, ["good"]),
+    ({"utility": (None, 0.25)}, ["poor"]),
+    ({"utility": (0.25, 0.95)}, ["good", "poor"]),
+    ({"utility": (0.3, 0.4)}, []),
+    ({"utility": (None, None)}, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
+    ({"uses": (1, None)}, ["good", "poor"]),
+    ({"uses": (None, 0)}, ["resting", "suspect", "unused", "waiting"]),
+    ({"uses": (3, 3)}, ["good"]),
+    ({"family": "hard"}, ["poor"]),
+    ({"family": "default"}, ["good"]),
+    ({"family": "nothing"}, []),
+    ({"author": "generator"}, ["waiting"]),
+    ({"author": "import"}, []),
+    ({"pinned": True}, ["good"]),
+    ({"pinned": False, "status": "live"}, ["poor", "unused"]),
+    ({"text": "DO IT. un"}, ["unused"]),
+    ({"text": "oo"}, ["good", "poor"]),
+    ({"status": "live", "uses": (1, None), "utility": (None, 0.5)}, ["poor"]),
+]
 
-    assert (names(page), page.total, page.next_offset) == (expected, len(expected), None)
+
+def test_each_filter(library, subtests):
+    for filters, expected in FILTERS:
+        with subtests.test(filters=filters):
+            page = library.query(**filters)
+
+            assert (names(page), page.total, page.next_offset) == (expected, len(expected), None)
 
 
 def test_a_skill_written_for_a_family_is_of_it(store):
@@ -115,21 +117,23 @@ def test_wildcards_are_letters(store, text):
     assert names(store.query(text=text, status="live")) == ["odd"]
 
 
-@pytest.mark.parametrize("limit", [1, 4, 6])
-@pytest.mark.parametrize("order_by", ["name", "utility", "uses", "wins", "created_at"])
-@pytest.mark.parametrize("descending", [False, True])
-def test_pages_show_every_skill_once(library, limit, order_by, descending):
-    seen, offset, pages = [], 0, 0
-    while offset is not None:
-        page = library.query(order_by=order_by, descending=descending, limit=limit, offset=offset)
-        assert (page.total, page.offset) == (6, offset)
-        assert 1 <= len(page) <= limit
-        seen += names(page)
-        offset, pages = page.next_offset, pages + 1
+ORDERED_BY = ("name", "utility", "uses", "wins", "created_at")
 
-    assert seen == names(library.query(order_by=order_by, descending=descending))
-    assert len(set(seen)) == 6
-    assert pages == -(-6 // limit)
+
+def test_pages_show_every_skill_once(library, subtests):
+    for limit, order_by, descending in product([1, 4, 6], ORDERED_BY, [False, True]):
+        with subtests.test(limit=limit, order_by=order_by, descending=descending):
+            seen, offset, pages = [], 0, 0
+            while offset is not None:
+                page = library.query(order_by=order_by, descending=descending, limit=limit, offset=offset)
+                assert (page.total, page.offset) == (6, offset)
+                assert 1 <= len(page) <= limit
+                seen += names(page)
+                offset, pages = page.next_offset, pages + 1
+
+            assert seen == names(library.query(order_by=order_by, descending=descending))
+            assert len(set(seen)) == 6
+            assert pages == -(-6 // limit)
 
 
 def test_beyond_the_end_is_an_empty_page(library):
@@ -138,20 +142,21 @@ def test_beyond_the_end_is_an_empty_page(library):
     assert (names(page), page.total, page.next_offset) == ([], 6, None)
 
 
-@pytest.mark.parametrize(
-    ("order_by", "descending", "expected"),
-    [
-        ("name", False, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
-        ("name", True, ["waiting", "unused", "suspect", "resting", "poor", "good"]),
-        ("utility", False, ["poor", "good", "resting", "suspect", "unused", "waiting"]),
-        ("utility", True, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
-        ("uses", True, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
-        ("wins", False, ["poor", "resting", "suspect", "unused", "waiting", "good"]),
-        ("created_at", False, ["good", "poor", "unused", "resting", "suspect", "waiting"]),
-    ],
-)
-def test_order_and_what_has_no_utility_comes_last(library, order_by, descending, expected):
-    assert names(library.query(order_by=order_by, descending=descending)) == expected
+ORDERS = [
+    ("name", False, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
+    ("name", True, ["waiting", "unused", "suspect", "resting", "poor", "good"]),
+    ("utility", False, ["poor", "good", "resting", "suspect", "unused", "waiting"]),
+    ("utility", True, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
+    ("uses", True, ["good", "poor", "resting", "suspect", "unused", "waiting"]),
+    ("wins", False, ["poor", "resting", "suspect", "unused", "waiting", "good"]),
+    ("created_at", False, ["good", "poor", "unused", "resting", "suspect", "waiting"]),
+]
+
+
+def test_order_and_what_has_no_utility_comes_last(library, subtests):
+    for order_by, descending, expected in ORDERS:
+        with subtests.test(order_by=order_by):
+            assert names(library.query(order_by=order_by, descending=descending)) == expected
 
 
 def test_times_are_compared_as_moments_in_any_zone(store):
@@ -177,45 +182,46 @@ def test_since_counts_its_moment_and_until_does_not(store):
     assert names(store.query(until=moment)) == []
 
 
-@pytest.mark.parametrize(
-    ("filters", "says"),
-    [
-        ({"status": "dead"}, "'dead' is not a status; use one of staged, live, retired, quarantined"),
-        ({"status": ["live"]}, "is not a status"),
-        ({"author": "me"}, "'me' is not an author; use one of human, generator, import"),
-        ({"order_by": "price"}, "cannot order by 'price'; use one of name, utility"),
-        ({"order_by": "name; DROP TABLE skillp_skill"}, "cannot order by"),
-        ({"order_by": "id"}, "cannot order by"),
-        ({"limit": 0}, "1 to 1000"),
-        ({"limit": 1001}, "1 to 1000"),
-        ({"limit": "5"}, "1 to 1000"),
-        ({"limit": 2.5}, "1 to 1000"),
-        ({"limit": True}, "1 to 1000"),
-        ({"offset": -1}, "from offset 0"),
-        ({"offset": None}, "from offset 0"),
-        ({"offset": 10**30}, "from offset 0"),
-        ({"utility": 0.5}, "utility is 0.5; give numbers"),
-        ({"utility": [0, 1]}, "give numbers"),
-        ({"utility": (0,)}, "give numbers"),
-        ({"utility": ("a", None)}, "give numbers"),
-        ({"utility": (float("nan"), None)}, "give numbers"),
-        ({"uses": (0, 1, 2)}, "uses is (0, 1, 2); give numbers"),
-        ({"uses": (None, 10**30)}, "give numbers"),
-        ({"pinned": "yes"}, "pinned is 'yes'; give True or False"),
-        ({"family": 3}, "family is 3; give a text"),
-        ({"text": 3}, "text is 3; give a text"),
-        ({"text": b"add"}, "give a text"),
-        ({"since": "yesterday"}, "since is 'yesterday'; give a date such as"),
-        ({"since": 3}, "give a date"),
-        ({"until": "2026-13-01"}, "until is '2026-13-01'"),
-        ({"until": "0001-01-01T00:00:00+05:00"}, "give a date"),
-    ],
-)
-def test_a_wrong_filter_says_so_in_one_line(library, filters, says):
-    with pytest.raises(ConfigurationError) as caught:
-        library.query(**filters)
-    assert says in str(caught.value)
-    assert "\n" not in str(caught.value)
+WRONG = [
+    ({"status": "dead"}, "'dead' is not a status; use one of staged, live, retired, quarantined"),
+    ({"status": ["live"]}, "is not a status"),
+    ({"author": "me"}, "'me' is not an author; use one of human, generator, import"),
+    ({"order_by": "price"}, "cannot order by 'price'; use one of name, utility"),
+    ({"order_by": "name; DROP TABLE skillp_skill"}, "cannot order by"),
+    ({"order_by": "id"}, "cannot order by"),
+    ({"limit": 0}, "1 to 1000"),
+    ({"limit": 1001}, "1 to 1000"),
+    ({"limit": "5"}, "1 to 1000"),
+    ({"limit": 2.5}, "1 to 1000"),
+    ({"limit": True}, "1 to 1000"),
+    ({"offset": -1}, "from offset 0"),
+    ({"offset": None}, "from offset 0"),
+    ({"offset": 10**30}, "from offset 0"),
+    ({"utility": 0.5}, "utility is 0.5; give numbers"),
+    ({"utility": [0, 1]}, "give numbers"),
+    ({"utility": (0,)}, "give numbers"),
+    ({"utility": ("a", None)}, "give numbers"),
+    ({"utility": (float("nan"), None)}, "give numbers"),
+    ({"uses": (0, 1, 2)}, "uses is (0, 1, 2); give numbers"),
+    ({"uses": (None, 10**30)}, "give numbers"),
+    ({"pinned": "yes"}, "pinned is 'yes'; give True or False"),
+    ({"family": 3}, "family is 3; give a text"),
+    ({"text": 3}, "text is 3; give a text"),
+    ({"text": b"add"}, "give a text"),
+    ({"since": "yesterday"}, "since is 'yesterday'; give a date such as"),
+    ({"since": 3}, "give a date"),
+    ({"until": "2026-13-01"}, "until is '2026-13-01'"),
+    ({"until": "0001-01-01T00:00:00+05:00"}, "give a date"),
+]
+
+
+def test_a_wrong_filter_says_so_in_one_line(library, subtests):
+    for filters, says in WRONG:
+        with subtests.test(filters=filters):
+            with pytest.raises(ConfigurationError) as caught:
+                library.query(**filters)
+            assert says in str(caught.value)
+            assert "\n" not in str(caught.value)
 
 
 def test_an_empty_library_has_an_empty_page(home):
