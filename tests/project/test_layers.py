@@ -17,9 +17,15 @@ SOURCES = [
     # The folders also show through links inside skill_plugin; each file counts where it really lies.
     if path.resolve() == path
 ]
+ENGINE = "skill_plugin/models/local_engine.py"
 ONLY_IN = {
-    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
-    "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
+    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py", "skill_plugin/models/gguf.py", ENGINE),
+    "transformers": (
+        "skill_plugin/training/",
+        "skill_plugin/generators/local.py",
+        "skill_plugin/models/gguf.py",
+        ENGINE,
+    ),
     "peft": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/index/chroma_process.py",),
