@@ -17,15 +17,10 @@ SOURCES = [
     # The folders also show through links inside skill_plugin; each file counts where it really lies.
     if path.resolve() == path
 ]
-ENGINE = "skill_plugin/models/local_engine.py"
+LOADING = tuple(f"skill_plugin/models/{name}.py" for name in ("gguf", "loaded_model", "local_engine"))
 ONLY_IN = {
-    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py", "skill_plugin/models/gguf.py", ENGINE),
-    "transformers": (
-        "skill_plugin/training/",
-        "skill_plugin/generators/local.py",
-        "skill_plugin/models/gguf.py",
-        ENGINE,
-    ),
+    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
+    "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
     "peft": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/index/chroma_process.py",),
