@@ -1,4 +1,4 @@
-"""`skill-plugin models list | get`: models that run on this machine."""
+"""`skill-plugin models list | get | serve`: models that run on this machine."""
 
 from typing import Annotated
 
@@ -10,8 +10,6 @@ from skill_plugin.integrations.cli.options import Json, command
 from skill_plugin.settings import Settings
 
 models = typer.Typer(help="Models that run on this machine.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="A short name, such as smollm2-135m.", show_default=False)]
 
 
 def list_(settings: Settings, as_json: Json = False) -> None:
@@ -48,5 +46,17 @@ def get(
     note(f"use it with --model local:{folder.name} or --generator local:{folder.name}")
 
 
+def serve(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(help="A name of models list, or a model's folder.", show_default=False)],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port of 127.0.0.1; 0 is any that is free.")] = 8000,
+) -> None:
+    """Serve a model to OpenAI-compatible clients on this machine, in the place of vLLM or Ollama."""
+    from skill_plugin.integrations.model_server import serve_model  # noqa: PLC0415 - the web server
+
+    serve_model(name, port=port, home=settings.home)
+
+
 command(models, "list")(list_)
 command(models, "get")(get)
+command(models, "serve")(serve)

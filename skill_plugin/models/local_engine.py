@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from weakref import WeakValueDictionary
@@ -26,7 +26,7 @@ MAX_BATCH_TOKENS = 32_768
 """The most tokens of a batch, padding included: its memory grows with them."""
 
 _GATHER_S = 0.01
-"""How long the first call waits for others; a token takes longer."""
+"""How long a batch waits for more calls before it begins; a token takes longer."""
 
 _STOP_MARGIN = 8
 """Tokens that are read back beyond a stop string's length, because a letter may be made of several."""
@@ -55,6 +55,10 @@ class LocalSampling:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def another(self, number: int) -> "LocalSampling":
+        """Returns the settings of a prompt's further reply, which a seed would make the same as the first."""
+        return self if self.seed is None else replace(self, seed=(self.seed + number) % 2**63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,6 @@ class LocalEngine:
 
     def _work(self) -> None:
         """Runs batches until nothing waits. The next call starts a new thread, so an idle model keeps nothing alive."""
-        time.sleep(_GATHER_S)
         while rows := self._next():
             try:
                 self._generate(rows)
@@ -126,6 +129,7 @@ class LocalEngine:
                     row.fail(f"the model {self.path!r} failed: {reason}; try shorter prompts, or look at its log")
 
     def _next(self) -> "list[_Row]":
+        time.sleep(_GATHER_S)
         with self._turn:
             taken: list[_Row] = []
             if self._interrupted:

@@ -39,9 +39,14 @@ def until(is_so):
 
 
 class Batches(list):
-    """The number of calls of each batch. The first batch waits for `wanted` calls."""
+    """The number of calls of each batch."""
 
     wanted = 1
+
+    def wait_for(self, calls, model):
+        """Has the next batch begin when so many calls wait."""
+        until(lambda: not getattr(model, "_engine", model)._is_at_work)
+        self.wanted = calls
 
 
 @pytest.fixture
@@ -68,7 +73,7 @@ def test_calls_that_wait_together_run_as_one_batch_and_say_what_they_say_alone(f
 
     alone = [model.invoke(one).text for one in questions]
     assert batches == [1, 1, 1, 1]
-    batches.wanted = 4
+    batches.wait_for(4, model)
     together = [reply.text for reply in model.batch(questions)]
 
     assert batches[4:] == [4]
@@ -78,19 +83,20 @@ def test_calls_that_wait_together_run_as_one_batch_and_say_what_they_say_alone(f
 
 def test_a_batch_has_its_limits(folder, batches, monkeypatch):
     monkeypatch.setattr(local_engine, "MAX_BATCH", 3)
-    batches.wanted = 7
-    chat(folder).batch(["a"] * 7, config={"max_concurrency": 7})
+    model = chat(folder)
+    batches.wait_for(7, model)
+    model.batch(["a"] * 7, config={"max_concurrency": 7})
     assert batches == [3, 3, 1]
 
     monkeypatch.setattr(local_engine, "MAX_BATCH_TOKENS", 10)
-    batches.wanted = 2
-    chat(folder).batch(["a"] * 2)
+    batches.wait_for(2, model)
+    model.batch(["a"] * 2)
     assert batches[3:] == [1, 1]
 
 
 def test_each_call_of_a_batch_has_its_own_settings(folder, batches):
-    batches.wanted = 6
     engine = engine_of(folder, dtype="float32")
+    batches.wait_for(6, engine)
     ask = [{"role": "user", "content": "2 + 2?"}]
     wanted = [
         LocalSampling(max_tokens=5), LocalSampling(max_tokens=9), LocalSampling(temperature=1, seed=1, max_tokens=9),
@@ -168,9 +174,10 @@ def test_a_prompt_that_does_not_fit_is_one_line(folder):
 
 
 def test_a_model_that_fails_tells_every_caller(folder, monkeypatch, batches):
-    batches.wanted = 2
     monkeypatch.setattr(LocalEngine, "_draw", lambda *_: 1 / 0)
-    replies = chat(folder).batch(["a", "b"], return_exceptions=True)
+    model = chat(folder)
+    batches.wait_for(2, model)
+    replies = model.batch(["a", "b"], return_exceptions=True)
 
     assert batches == [2]
     assert ["ZeroDivisionError" in str(one) for one in replies if isinstance(one, ModelError)] == [True, True]
@@ -209,8 +216,8 @@ class TestInterrupts:
         assert self.wait(tokens, model._engine) < FOREVER
 
     async def test_the_other_calls_of_the_batch_go_on(self, folder, tokens, batches):
-        batches.wanted = 2
         model = chat(folder, max_tokens=40)
+        batches.wait_for(2, model)
         kept, ended = (asyncio.create_task(model.ainvoke(one)) for one in "ab")
         await asyncio.to_thread(until, lambda: tokens)
         ended.cancel()
