@@ -135,7 +135,7 @@ def _sampling(asked: Mapping[str, Any]) -> LocalSampling:
     stops = (stop,) if isinstance(stop, str) else stop
     if not isinstance(stops, list | tuple) or not all(isinstance(one, str) and one for one in stops):
         raise ConfigurationError(f"stop is {stop!r:.80}; give a text or a list of texts")
-    given = {
+    given: dict[str, Any] = {
         "temperature": 1.0 if asked.get("temperature") is None else asked["temperature"],
         "top_p": asked.get("top_p"),
         "max_tokens": asked.get("max_completion_tokens") or asked.get("max_tokens"),

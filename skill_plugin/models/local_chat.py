@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -74,6 +74,14 @@ class LocalChat(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model, **{name: getattr(self, name) for name in _SAMPLING}}
+
+    def bind_tools(
+        self, tools: Sequence[Any], **_: Any
+    ) -> NoReturn:  # the base class raises a bare NotImplementedError
+        """Raises `ConfigurationError`: the models that run here do not call tools."""
+        raise ConfigurationError(
+            f"the local model {self.model!r} cannot call its {len(tools)} tools; use an agent without tools, or a model on a server"
+        )
 
     def _generate(
         self,

@@ -329,6 +329,8 @@ class TestNames:
     def test_a_call_with_what_a_local_model_does_not_take(self, folder):
         with pytest.raises(ConfigurationError, match="cannot be called with 'tools'; it takes temperature"):
             chat(folder).invoke("a", tools=[])
+        with pytest.raises(ConfigurationError, match="cannot call its 1 tools; use an agent without tools"):
+            chat(folder).bind_tools([{"name": "a"}])
 
 
 def test_messages_of_langchain_become_turns(folder):
