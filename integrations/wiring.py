@@ -8,6 +8,7 @@ from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.backends import BACKENDS, GeneratorName, server_url
 from skill_plugin.models import chat_models
 from skill_plugin.models.base_models import model_folder
+from skill_plugin.models.named_models import resolved
 from skill_plugin.settings import Settings
 from skill_plugin.tasks.files import check_references, read_tasks
 from skill_plugin.verifiers.loading import import_object
@@ -80,7 +81,7 @@ def trained_model(settings: Settings, base_model: str | None, logged_as: str | N
     parsed = GeneratorName.parse(settings.generator or "")
     named = parsed.model if parsed else None
     if parsed and parsed.backend == "local":
-        named = model_folder(parsed.model)
+        named = model_folder(resolved(parsed.model, settings.home))
     base = base_model or settings.base_model or named
     if base is None:
         which = f"the generator {settings.generator!r}" if settings.generator else "a generator that is not set"
@@ -88,7 +89,8 @@ def trained_model(settings: Settings, base_model: str | None, logged_as: str | N
             f"no base model is given, and {which} has none that can be trained; pass --base-model "
             "FOLDER, or set generator to local:FOLDER@live or vllm:MODEL@live"
         )
-    return base, logged_as or named or base
+    folder = str(resolved(base, settings.home))
+    return folder, logged_as or named or folder
 
 
 def writer(settings: Settings, base_model: str, logged_as: str) -> "Callable[[Checkpoint | None], Generator]":

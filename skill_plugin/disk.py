@@ -9,8 +9,15 @@ from pathlib import Path
 from skill_plugin.errors import ConfigurationError
 
 
-def check_disk(folder: Path, needed_bytes: int) -> None:
+def check_disk(
+    folder: Path, needed_bytes: int, *, advice: str = "free some, take fewer snapshots, or use a folder on another disk"
+) -> None:
     """Checks that the disk of a folder, which may not exist yet, has room.
+
+    Args:
+        folder: The folder.
+        needed_bytes: What will be written there.
+        advice: The end of the error: what to do about it.
 
     Raises:
         ConfigurationError: the disk has too little room.
@@ -19,8 +26,7 @@ def check_disk(folder: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(there).free
     if free < needed_bytes:
         raise ConfigurationError(
-            f"the disk of {str(folder)!r} has {free / 1e9:.2f} GB free and this needs {needed_bytes / 1e9:.2f} GB; "
-            "free some, take fewer snapshots, or use a folder on another disk"
+            f"the disk of {str(folder)!r} has {free / 1e9:.2f} GB free and this needs {needed_bytes / 1e9:.2f} GB; {advice}"
         )
 
 

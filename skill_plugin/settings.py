@@ -62,7 +62,11 @@ class Settings(BaseSettings):
     embedder: str = "minilm"
     """`minilm`, `minilm:FOLDER` or `hashing`."""
     model: str | None = None
-    """The task LLM, such as `openai:gpt-5-mini`."""
+    """The task LLM, such as `openai:gpt-5-mini`, or `local:smollm2-135m` in this process."""
+    task_max_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of one reply of the task LLM; by default the model's own limit."""
+    task_temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """The temperature of the task LLM; by default the model's own."""
     generator: str | None = None
     """The model that writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or
     `vllm:MODEL@live` and `local:PATH@live` for the checkpoint that is live; by default the task LLM."""

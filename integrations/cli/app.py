@@ -16,6 +16,7 @@ from skill_plugin.integrations.cli import (
     exchange,
     health,
     histories,
+    models,
     replay,
     retrain,
     run,
@@ -64,6 +65,7 @@ command(app, "serve")(serve.serve)
 app.add_typer(exchange.skills, name="skills")
 app.add_typer(histories.histories, name="histories")
 app.add_typer(checkpoints.checkpoints, name="checkpoints")
+app.add_typer(models.models, name="models")
 command(app, "doctor")(upkeep.doctor)
 command(app, "reindex")(upkeep.reindex)
 command(app, "migrate")(upkeep.migrate)

@@ -15,6 +15,7 @@ from skill_plugin.errors import ConfigurationError, ModelError, SkillPluginError
 from skill_plugin.graphs import SkillInput, SkillOutput, gate_versions
 from skill_plugin.integrations.cli.terminal.console import err
 from skill_plugin.integrations.cli.terminal.progress import lines, watched
+from skill_plugin.models import chat_models
 from skill_plugin.records import Task, split_ref
 from skill_plugin.store import SkillStore
 
@@ -95,6 +96,9 @@ def _each(graph: Graph, tasks: Sequence[Task], concurrency: int) -> Iterable[tup
                 else:
                     failed = -1
                 yield futures[future], result
+        except KeyboardInterrupt:
+            chat_models.interrupt()  # else this waits for what a model in this process writes
+            raise
         finally:
             for future in futures:
                 future.cancel()

@@ -7,6 +7,7 @@ from skill_plugin.checkpoints import LIVE
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.local import LocalGenerator
 from skill_plugin.generators.vllm import VllmGenerator
+from skill_plugin.models.named_models import resolved
 from skill_plugin.protocols import Backend, Generator
 
 if TYPE_CHECKING:
@@ -65,14 +66,15 @@ class VllmBackend:
 
 
 class LocalBackend:
-    """A model in this process, whose adapter is a folder."""
+    """A model in this process, a folder or a short name of `skill-plugin models list`, whose adapter is a folder."""
 
     def __init__(self, name: GeneratorName, settings: "Settings") -> None:
         self._name, self._settings = name, settings
 
     def make(self, checkpoint: "Checkpoint | None") -> Generator:
         id_, folder = (checkpoint.id, checkpoint.path) if checkpoint else (None, self._name.fixed_adapter)
-        return LocalGenerator(self._name.model, folder, checkpoint=id_, max_change=self._settings.max_change)
+        path = resolved(self._name.model, self._settings.home)
+        return LocalGenerator(path, folder, checkpoint=id_, max_change=self._settings.max_change)
 
 
 BACKENDS: dict[str, Callable[[GeneratorName, "Settings"], Backend]] = {"vllm": VllmBackend, "local": LocalBackend}

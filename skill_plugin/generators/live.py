@@ -45,7 +45,11 @@ class LiveGenerator:
         return self.current().propose(task, history, n=n)
 
     async def apropose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
-        return await asyncio.to_thread(self.propose, task, history, n=n)
+        writer = await asyncio.to_thread(self.current)
+        apropose = getattr(writer, "apropose", None)
+        if apropose is None:
+            return await asyncio.to_thread(writer.propose, task, history, n=n)
+        return await apropose(task, history, n=n)  # type: ignore[no-any-return] # the twin of propose
 
     def current(self) -> Generator:
         """Returns the generator of the live checkpoint, made anew if that has changed."""

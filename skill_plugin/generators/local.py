@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
+from skill_plugin.errors import MissingExtraError
 from skill_plugin.generators.prompt import BUDGET, revise_prompt
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, Sampling, cut_off
-from skill_plugin.models.base_models import adapter_folder, loading, model_folder
+from skill_plugin.models.base_models import adapter_folder, loading
+from skill_plugin.models.loaded_model import load_model, placed
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.skills.edits import MAX_CHANGE
 
@@ -62,49 +63,31 @@ class LocalGenerator:
     ) -> None:
         self._max_change = max_change
         self.sampling = Sampling(temperature=temperature, top_p=top_p, max_tokens=max_new_tokens, seed=seed)
-        self.path = model_folder(path)
         folder = None if adapter is None else adapter_folder(adapter)
         self.checkpoint = checkpoint or (folder.name if folder else None)
         self._turn = threading.Lock()
-        try:
-            import torch  # noqa: PLC0415 - seconds to import
-            from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: PLC0415
-        except ImportError as exc:
-            raise MissingExtraError("a local generator", "local") from exc
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        kind = "auto" if dtype is None else getattr(torch, dtype, None)
-        if kind != "auto" and not isinstance(kind, torch.dtype):
-            raise ConfigurationError(f"{dtype!r} is not a dtype; use float32, bfloat16 or float16")
-        with loading(f"the model {self.path!r}", "get it with: hf download NAME --local-dir FOLDER"):
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(self.path)
-            self.model: Any = AutoModelForCausalLM.from_pretrained(self.path, dtype=kind, use_safetensors=True)
-        if not self.tokenizer.chat_template:
-            raise ConfigurationError(
-                f"the tokenizer of {self.path!r} has no chat template; use an instruction-tuned model, or put a "
-                "chat_template.jinja beside it"
-            )
-        self._ends = _end_tokens(self.model.generation_config.eos_token_id, self.tokenizer.eos_token_id)
-        if not self._ends:
-            raise ConfigurationError(f"the model {self.path!r} has no end-of-text token; set its tokenizer's eos_token")
-        # A model brings defaults for settings that a caller leaves out, such as top-k and penalties: not used.
-        self.model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-            do_sample=True,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=0,
-            eos_token_id=self._ends,
-            pad_token_id=self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self._ends[0],
-        )
+        loaded = load_model(path, device=device, dtype=dtype)
         if folder is not None:
-            self.model = _with_adapter(self.model, folder, self.path)
-        with loading(f"the model {self.path!r} on the device {self.device!r}", "use cpu, or one that torch has here"):
-            self.model.to(self.device).eval()
+            loaded = loaded._replace(model=_with_adapter(loaded.model, folder, loaded.path))
+        self._loaded = placed(loaded)
+        self.path, self.device, self.tokenizer, self.model, self._ends = self._loaded
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
+        return self._propose(task, history, n, threading.Event())
+
+    async def apropose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
+        """Proposes in a thread, which stops at its next token when this is cancelled."""
+        cancelled = threading.Event()
+        try:
+            return await asyncio.to_thread(self._propose, task, history, n, cancelled)
+        finally:
+            cancelled.set()
+
+    def _propose(self, task: Task, history: Sequence[Generation], n: int, cancelled: threading.Event) -> list[Revision]:
         prompt = self._prompt(task, history)
         prompt_ids = self.encode(prompt)
         with self._turn:
-            sampled = self._sample(prompt_ids, n)
+            sampled = self._sample(prompt_ids, n, cancelled)
         written = []
         for ids, logprobs in sampled:
             completion = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -125,9 +108,6 @@ class LocalGenerator:
             written.append(read(revision, history, max_change=self._max_change))
         return written
 
-    async def apropose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
-        return await asyncio.to_thread(self.propose, task, history, n=n)
-
     def encode(self, prompt: Sequence[dict[str, str]]) -> list[int]:
         """Returns the token ids of messages under the model's chat template, up to where the answer begins."""
         ids = self.tokenizer.apply_chat_template(list(prompt), add_generation_prompt=True, return_dict=False)
@@ -145,7 +125,7 @@ class LocalGenerator:
 
         if not completion_token_ids:
             return []
-        self._room(len(prompt_token_ids) + len(completion_token_ids) - 1)
+        self._loaded.room(len(prompt_token_ids) + len(completion_token_ids) - 1, 1)
         ids_1_T = torch.tensor([[*prompt_token_ids, *completion_token_ids]], device=self.device)  # noqa: N806
         with self._turn, torch.inference_mode():
             logits_C_V = self.model(ids_1_T).logits[0, len(prompt_token_ids) - 1 : -1].float()  # noqa: N806
@@ -153,12 +133,17 @@ class LocalGenerator:
             found: list[float] = logits_C_V.log_softmax(-1).gather(1, chosen_C_1)[:, 0].tolist()
         return found
 
-    def _sample(self, prompt_ids: list[int], n: int) -> list[tuple[list[int], list[float]]]:
-        """Samples `n` completions with their log-probabilities, each up to and with the token that ended it."""
+    def _sample(
+        self, prompt_ids: list[int], n: int, cancelled: threading.Event | None = None
+    ) -> list[tuple[list[int], list[float]]]:
+        """Samples `n` completions with their log-probabilities, each up to and with the token that ended it, or `cancelled`."""
         import torch  # noqa: PLC0415
-        from transformers import LogitsProcessorList  # noqa: PLC0415
+        from transformers import LogitsProcessorList, StoppingCriteriaList  # noqa: PLC0415
 
-        limit = min(self.sampling.max_tokens, self._room(len(prompt_ids)))
+        def is_over(ids: torch.Tensor, _: object) -> torch.Tensor:
+            return torch.full((len(ids),), cancelled is not None and cancelled.is_set(), device=ids.device)
+
+        limit = self._loaded.room(len(prompt_ids), self.sampling.max_tokens)
         sampler = _Sampler(self.sampling)
         ids_1_P = torch.tensor([prompt_ids], device=self.device)  # noqa: N806
         with _seeded(self.sampling.seed, self.device):
@@ -168,6 +153,7 @@ class LocalGenerator:
                 num_return_sequences=n,
                 max_new_tokens=limit,
                 logits_processor=LogitsProcessorList([sampler]),
+                stopping_criteria=StoppingCriteriaList([is_over]),
             )
         sampler.note(ids_n_T)
         rows = zip(ids_n_T[:, len(prompt_ids) :].tolist(), torch.cat(sampler.drawn, dim=1).tolist(), strict=True)
@@ -179,7 +165,7 @@ class LocalGenerator:
 
     def _prompt(self, task: Task, history: Sequence[Generation]) -> list[dict[str, str]]:
         """Returns the prompt, cut to a short context by the model's own tokens."""
-        context = self._context
+        context = self._loaded.context
         room = (
             BUDGET if context is None else context - min(self.sampling.max_tokens, context // ANSWER_SHARE) - TEMPLATE
         )
@@ -189,24 +175,6 @@ class LocalGenerator:
 
     def _tokens(self, text: str) -> int:
         return len(self.tokenizer.encode(text, add_special_tokens=False))
-
-    @property
-    def _context(self) -> int | None:
-        """The most tokens of a prompt and its answer together; None for a recurrent model, which has no limit."""
-        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if context is None else int(context)
-
-    def _room(self, used: int) -> int:
-        """Returns how many tokens may follow the `used` ones."""
-        context = self._context
-        if context is None:
-            return self.sampling.max_tokens
-        if used >= context:
-            raise ModelError(
-                f"the prompt is {used} tokens long and the context of {self.path!r} {context}; use a model with a longer "
-                "context, or shorter tasks, answers and skills"
-            )
-        return context - used
 
 
 class _Sampler:
@@ -257,9 +225,3 @@ def _with_adapter(model: Any, folder: Path, path: str) -> Any:
         raise MissingExtraError("an adapter of a local generator", "local") from exc
     with loading(f"the adapter {str(folder)!r}", f"it must have been trained on {path!r}"):
         return PeftModel.from_pretrained(model, str(folder))
-
-
-def _end_tokens(*found: int | list[int] | None) -> list[int]:
-    """Returns every token that ends a text: the model's and the tokenizer's may differ."""
-    ids = (one for value in found if value is not None for one in (value if isinstance(value, list) else [value]))
-    return list(dict.fromkeys(ids))

@@ -16,15 +16,21 @@ def model_folder(path: str | Path) -> str:
     """Returns a model's folder, or its name on the hub.
 
     Raises:
-        ConfigurationError: the path can only be a folder and is not one, or its weights are pickles.
+        ConfigurationError: the path can only be a folder and is not one, or its weights are pickles or GGUF.
     """
     folder = Path(path).expanduser()
-    if folder.is_dir():
-        if not any(folder.glob("*.safetensors")) and any(found for kind in PICKLES for found in folder.glob(kind)):
+    if folder.is_dir() and not any(folder.glob("*.safetensors")):
+        if gguf := next(iter(sorted(folder.glob("*.gguf"))), None):
+            raise ConfigurationError(
+                f"the model {str(path)!r} cannot be loaded: its weights are a GGUF file; turn it into a folder with: "
+                f"skill-plugin models get {gguf}"
+            )
+        if any(found for kind in PICKLES for found in folder.glob(kind)):
             raise ConfigurationError(
                 f"the model {str(path)!r} cannot be loaded: its .bin files can run code and are not read; convert it to "
                 "safetensors, or get a release that is in safetensors"
             )
+    if folder.is_dir():
         return str(folder)
     if isinstance(path, Path) or path.startswith((".", "/", "~")) or path.count("/") > 1:
         raise ConfigurationError(

@@ -1,6 +1,7 @@
 """LangChain chat models by name, and the texts of their replies. The only file that knows `init_chat_model`."""
 
 import os
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +13,12 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
+_LOCAL = "local:"
+
 _EXAMPLES = "openai:gpt-5-mini or ollama:qwen3, or a model's name together with a base URL"
+
+_OTHER_NAMES: dict[str, tuple[str, ...]] = {"max_tokens": ("max_output_tokens", "num_predict")}
+"""Providers' names for a setting of ours."""
 
 _WHY_IT_ENDED = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _CUT = frozenset(("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"))
@@ -30,7 +36,8 @@ def load(
     """Returns the chat model that a string such as `openai:gpt-5-mini` names.
 
     With `base_url` the name is taken as it stands and asked from that OpenAI-compatible server; servers that need no
-    key get a placeholder unless `OPENAI_API_KEY` is set.
+    key get a placeholder unless `OPENAI_API_KEY` is set. `local:NAME` is a model in this process, with or without it; see
+    `LocalChat` for its options.
 
     Args:
         model: The model's name.
@@ -46,6 +53,8 @@ def load(
     """
     if not isinstance(model, str) or not model.strip():
         raise ConfigurationError(f"a model is named by a string, got {model!r}; use {_EXAMPLES}")
+    if model.startswith(_LOCAL):
+        return _local(model.removeprefix(_LOCAL), options)
     limits = {"timeout": timeout, "max_retries": max_retries}
     try:
         if base_url is not None:
@@ -74,12 +83,43 @@ def from_settings(settings: Settings, model: str | None = None) -> "BaseChatMode
         MissingExtraError: the `langchain` extra is not installed.
         ConfigurationError: the name does not resolve.
     """
-    return load(
-        model or settings.model or "",
-        base_url=settings.base_url,
-        timeout=settings.model_timeout,
-        max_retries=settings.model_retries,
-    )
+    name = model or settings.model or ""
+    limits: dict[str, Any] = {"timeout": settings.model_timeout, "max_retries": settings.model_retries}
+    options: dict[str, Any] = {"home": settings.home} if name.startswith(_LOCAL) else {}
+    if model is None:
+        given = {"max_tokens": settings.task_max_tokens, "temperature": settings.task_temperature}
+        for key, value in given.items():
+            if value is not None:
+                kind = type(load(name, base_url=settings.base_url, **limits, **options))
+                options[_spelt(key, kind)] = value
+    return load(name, base_url=settings.base_url, **limits, **options)
+
+
+def interrupt() -> None:
+    """Ends the calls of models in this process at their next token, and refuses further ones."""
+    if engine := sys.modules.get("skill_plugin.models.local_engine"):  # else no such model was loaded
+        engine.interrupt_all()
+
+
+def _spelt(setting: str, kind: "type[BaseChatModel]") -> str:
+    """Returns what a class of models calls a setting.
+
+    Raises:
+        ConfigurationError: it has no such setting.
+    """
+    names = {name for key, one in kind.model_fields.items() for name in (key, one.alias)}
+    for name in (setting, *_OTHER_NAMES.get(setting, ())):
+        if name in names:
+            return name
+    raise ConfigurationError(f"{kind.__name__} takes no {setting}; leave task_{setting} out of the settings")
+
+
+def _local(name: str, options: dict[str, Any]) -> "BaseChatModel":
+    from skill_plugin.models.local_chat import LocalChat  # noqa: PLC0415 - LangChain's core takes half a second
+
+    if not name:
+        raise ConfigurationError("'local:' names no model; use local:FOLDER, or a name of: skill-plugin models list")
+    return LocalChat(model=name, **options)
 
 
 def _taken(limits: dict[str, Any], kind: "type[BaseChatModel]", given: Collection[str]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch, minilm):
     names = {"__name__": "docs", "agent": FingersAdder(), "model": writer, "right": right}
     if page.name == "stategraph.md":  # where `agent` is the host's node, and `model` its model
         names |= {"agent_that_adds": FingersAdder(), "model": FingersAdder(), "writer": writer}
-    if page.name == "generators.md":
+    if page.name in {"generators.md", "models.md"}:
         names["folder"] = tiny_model(tmp_path / "model")
     names["builder"] = StateGraph(MessagesState)
     for number, block in enumerate(blocks(page)):

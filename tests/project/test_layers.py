@@ -17,9 +17,10 @@ SOURCES = [
     # The folders also show through links inside skill_plugin; each file counts where it really lies.
     if path.resolve() == path
 ]
+LOADING = tuple(f"skill_plugin/models/{name}.py" for name in ("gguf", "loaded_model", "local_engine"))
 ONLY_IN = {
-    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
-    "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
+    "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
+    "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
     "peft": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/index/chroma_process.py",),
@@ -34,8 +35,8 @@ ONLY_IN = {
     "alembic": ("store/",),
     "typer": ("integrations/cli/",),
     "mcp": ("integrations/mcp/sdk.py", "integrations/mcp/server.py", "integrations/mcp/http.py"),
-    "starlette": ("integrations/mcp/http.py",),
-    "uvicorn": ("integrations/mcp/http.py", "integrations/mcp/clients.py"),
+    "starlette": ("integrations/mcp/http.py", "integrations/model_server.py"),
+    "uvicorn": ("integrations/mcp/http.py", "integrations/mcp/clients.py", "integrations/model_server.py"),
     "prometheus_client": ("integrations/metrics.py",),
     "langchain": ("skill_plugin/models/chat_models.py", "integrations/middleware.py"),
     "langchain_openai": ("skill_plugin/models/chat_models.py",),

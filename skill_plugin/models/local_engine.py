@@ -1,0 +1,290 @@
+"""Calls of a model in this process, which run together as batches: one thread takes what waits, pads it and generates."""
+
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from weakref import WeakValueDictionary
+
+from skill_plugin.errors import ModelError
+from skill_plugin.limits import AT_LEAST_0, AT_LEAST_1, Limit, check_fields
+from skill_plugin.models.chat_templates import Message, prompt_text
+from skill_plugin.models.loaded_model import FAST, load_model, placed
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_BATCH = 32
+"""The most calls of a batch."""
+
+MAX_BATCH_TOKENS = 32_768
+"""The most tokens of a batch, padding included: its memory grows with them."""
+
+_GATHER_S = 0.01
+"""How long a batch waits for more calls before it begins; a token takes longer."""
+
+_STOP_MARGIN = 8
+"""Tokens that are read back beyond a stop string's length, because a letter may be made of several."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalSampling:
+    """Settings of one call.
+
+    Args:
+        temperature: Temperature; 0 takes the likeliest token.
+        top_p: Size of the nucleus.
+        max_tokens: The most tokens of the reply.
+        seed: With one, the same prompt gets the same reply, as far as the sums of another batch round alike.
+        stop: Texts before which the reply ends.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    temperature: Annotated[float, AT_LEAST_0] = 0.0
+    top_p: Annotated[float, Limit(above=0, most=1)] = 1.0
+    max_tokens: Annotated[int, AT_LEAST_1] = 512
+    seed: Annotated[int, Limit(least=0, below=2**63)] | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def another(self, number: int) -> "LocalSampling":
+        """Returns the settings of a prompt's further reply, which a seed would make the same as the first."""
+        return self if self.seed is None else replace(self, seed=(self.seed + number) % 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """What a model wrote. `logprobs` are of the distribution that was sampled from; of a greedy reply, of the model's own."""
+
+    text: str
+    prompt_token_ids: list[int]
+    token_ids: list[int]
+    logprobs: list[float]
+    finish_reason: Literal["stop", "length"]
+
+
+class LocalEngine:
+    """Runs calls of one model. Take it from `engine_of`, which loads a model once.
+
+    Several threads may call. A call whose future is cancelled ends at its next token.
+    """
+
+    def __init__(self, path: str, *, device: str | None = None, dtype: str | None = None) -> None:
+        self._loaded = placed(load_model(path, device=device, dtype=dtype))
+        self.path = self._loaded.path
+        self._said = f"the model {self.path!r} was interrupted; load it again"
+        self._turn = threading.Lock()
+        self._words = threading.Lock()  # a tokenizer is not safe for two threads
+        self._waiting: list[_Row] = []
+        self._is_at_work = False
+        self._interrupted = False
+
+    def submit(self, messages: Sequence[Message], sampling: LocalSampling) -> "Future[LocalReply]":
+        """Begins a call, and returns its future.
+
+        Raises:
+            ModelError: the prompt does not fit the model's context, its template refuses it, or `interrupt` was called.
+        """
+        loaded = self._loaded
+        with self._words:
+            ids = loaded.tokenizer(prompt_text(loaded.tokenizer, messages), add_special_tokens=False)["input_ids"]
+        row = _Row(ids, sampling, loaded.room(len(ids), sampling.max_tokens))
+        with self._turn:
+            if self._interrupted:
+                raise ModelError(self._said)
+            self._waiting.append(row)
+            if not self._is_at_work:
+                self._is_at_work = True
+                threading.Thread(target=self._work, name="skill-plugin local model").start()
+        return row.future
+
+    def interrupt(self) -> None:
+        """Ends all calls at their next token, and refuses further ones: for the end of a process."""
+        with self._turn:
+            self._interrupted = True
+
+    def named(self, reply: LocalReply) -> list[dict[str, Any]]:
+        """Returns each token of a reply with its log-probability, in the form of an OpenAI-compatible server."""
+        with self._words:
+            tokens = self._loaded.tokenizer.convert_ids_to_tokens(reply.token_ids)
+        return [{"token": one, "logprob": logprob} for one, logprob in zip(tokens, reply.logprobs, strict=True)]
+
+    def _work(self) -> None:
+        """Runs batches until nothing waits. The next call starts a new thread, so an idle model keeps nothing alive."""
+        while rows := self._next():
+            try:
+                self._generate(rows)
+            except Exception as exc:  # noqa: BLE001 - out of memory, a model that cannot do this: each caller is told
+                reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
+                for row in rows:
+                    row.fail(f"the model {self.path!r} failed: {reason}; try shorter prompts, or look at its log")
+
+    def _next(self) -> "list[_Row]":
+        time.sleep(_GATHER_S)
+        with self._turn:
+            taken: list[_Row] = []
+            if self._interrupted:
+                for row in self._waiting:
+                    row.fail(self._said)
+            waiting, self._waiting = [row for row in self._waiting if not row.is_over], []
+            for row in waiting:
+                widest = max(one.longest for one in [*taken, row]) * (len(taken) + 1)
+                if taken and (len(taken) >= MAX_BATCH or widest > MAX_BATCH_TOKENS):
+                    self._waiting.append(row)
+                else:
+                    taken.append(row)
+            self._is_at_work = bool(taken)
+        return taken
+
+    def _generate(self, rows: "list[_Row]") -> None:
+        import torch  # noqa: PLC0415
+        from transformers import LogitsProcessorList, StoppingCriteriaList  # noqa: PLC0415
+
+        loaded = self._loaded
+        widest = max(len(row.prompt) for row in rows)
+        fill = loaded.model.generation_config.pad_token_id
+        ids_n_T = torch.tensor([[fill] * (widest - len(row.prompt)) + row.prompt for row in rows])  # noqa: N806
+        mask_n_T = torch.tensor([[0] * (widest - len(row.prompt)) + [1] * len(row.prompt) for row in rows])  # noqa: N806
+        with torch.inference_mode():
+            loaded.model.generate(
+                input_ids=ids_n_T.to(loaded.device),
+                attention_mask=mask_n_T.to(loaded.device),
+                max_new_tokens=max(row.room for row in rows),
+                do_sample=False,
+                logits_processor=LogitsProcessorList([lambda _, scores: self._draw(rows, scores)]),
+                stopping_criteria=StoppingCriteriaList([lambda ids, _: self._ended(rows, ids)]),
+            )
+
+    def _draw(self, rows: "list[_Row]", scores_n_V: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
+        """Draws each row's next token by its own settings; returns scores that leave no other choice."""
+        import torch  # noqa: PLC0415
+
+        heat_n_1 = torch.tensor([[row.sampling.temperature or 1.0] for row in rows], device=scores_n_V.device)
+        logprobs_n_V = (scores_n_V.float() / heat_n_1).log_softmax(-1)  # noqa: N806
+        chosen = logprobs_n_V.argmax(-1)
+        for place, row in enumerate(rows):
+            if row.is_over:
+                continue
+            logprobs_V = logprobs_n_V[place]  # noqa: N806
+            if row.sampling.temperature:
+                logprobs_V = _nucleus(logprobs_V, row.sampling.top_p)  # noqa: N806
+                mass_V = logprobs_V.double().exp().cumsum(-1)  # noqa: N806
+                drawn = mass_V[-1:] * row.random()
+                chosen[place] = torch.searchsorted(mass_V, drawn, right=True).clamp(max=len(mass_V) - 1)[0]
+            row.ids.append(int(chosen[place]))
+            row.logprobs.append(float(logprobs_V[chosen[place]]))
+        return torch.full_like(scores_n_V, -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+    def _ended(self, rows: "list[_Row]", ids_n_T: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
+        """Answers the calls whose last token this was; returns which rows need no further one."""
+        import torch  # noqa: PLC0415
+
+        for row in rows:
+            if self._interrupted:
+                row.fail(self._said)
+            if not row.is_over:
+                self._look(row)
+        return torch.tensor([row.is_over for row in rows], device=ids_n_T.device)
+
+    def _look(self, row: "_Row") -> None:
+        is_end = row.ids[-1] in self._loaded.ends
+        stopped = self._before_stop(row)
+        if is_end or stopped is not None or len(row.ids) >= row.room:
+            text = self._decoded(row.ids) if stopped is None else stopped
+            row.answer(text, "stop" if is_end or stopped is not None else "length")
+
+    def _before_stop(self, row: "_Row") -> str | None:
+        """Returns the text before the first stop string; None if there is none in it."""
+        stops = row.sampling.stop
+        if not stops:
+            return None
+        tail = self._decoded(row.ids[-(max(map(len, stops)) * 4 + _STOP_MARGIN) :])
+        if not any(stop in tail for stop in stops):
+            return None
+        text = self._decoded(row.ids)
+        places = [place for stop in stops if (place := text.find(stop)) >= 0]
+        return text[: min(places)] if places else None
+
+    def _decoded(self, ids: list[int]) -> str:
+        with self._words:
+            text: str = self._loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    """A call in a batch, and what it has so far."""
+
+    prompt: list[int]
+    sampling: LocalSampling
+    room: int
+    future: "Future[LocalReply]" = field(default_factory=Future)
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    _source: Any = None
+
+    @property
+    def is_over(self) -> bool:
+        """True once it was answered, failed or cancelled."""
+        return self.future.done()
+
+    @property
+    def longest(self) -> int:
+        return len(self.prompt) + self.room
+
+    def random(self) -> float:
+        """Returns the next number of the call's own source, from 0 to below 1."""
+        import torch  # noqa: PLC0415
+
+        if self._source is None:
+            seed = self.sampling.seed
+            self._source = torch.Generator().manual_seed(secrets.randbits(62) if seed is None else seed)
+        return float(torch.rand((), generator=self._source, dtype=torch.float64))
+
+    def answer(self, text: str, why: Literal["stop", "length"]) -> None:
+        with suppress(InvalidStateError):  # cancelled in this moment
+            self.future.set_result(LocalReply(text, self.prompt, self.ids, self.logprobs, why))
+
+    def fail(self, reason: str) -> None:
+        with suppress(InvalidStateError):
+            self.future.set_exception(ModelError(reason))
+
+
+def _nucleus(logprobs_V: "torch.Tensor", top_p: float) -> "torch.Tensor":  # noqa: N803
+    """Cuts a distribution to the smallest set of likeliest tokens whose mass reaches `top_p`, normalised (arXiv:1904.09751)."""
+    import torch  # noqa: PLC0415
+
+    if top_p >= 1:
+        return logprobs_V
+    sorted_V, order_V = logprobs_V.sort(descending=True)  # noqa: N806
+    mass_V = sorted_V.exp().cumsum(-1) - sorted_V.exp()  # noqa: N806
+    left_V = logprobs_V.index_fill(0, order_V[mass_V >= top_p], -torch.inf)  # noqa: N806
+    return left_V.log_softmax(-1)
+
+
+_engines: WeakValueDictionary[tuple[str, str | None, str | None], LocalEngine] = WeakValueDictionary()
+_loading = threading.Lock()
+
+
+def engine_of(path: str | Path, *, device: str | None = None, dtype: str | None = FAST) -> LocalEngine:
+    """Returns the engine of a model, which is loaded once as long as somebody uses it. See `load_model` for the arguments."""
+    key = (str(path), device, dtype)
+    with _loading:
+        if (found := _engines.get(key)) is None or found._interrupted:  # noqa: SLF001
+            found = _engines[key] = LocalEngine(str(path), device=device, dtype=dtype)
+    return found
+
+
+def interrupt_all() -> None:
+    """Interrupts every engine of this process."""
+    for engine in list(_engines.values()):
+        engine.interrupt()
