@@ -7,7 +7,7 @@ another's. Beside SQLite file locks say so; with PostgreSQL an advisory lock doe
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -57,7 +57,7 @@ def job_owner(database: Database, namespace: str, job: str) -> Owner:
     name = f"{job} {namespace}"
     if database.is_sqlite:
         return FileOwner(Path(f"{database.path}.{job}-{sha256(namespace)[:12]}.lock"), shared=False)
-    return AdvisoryOwner(database, name)
+    return AdvisoryOwner(database, name, waits=True)
 
 
 class AllOwners:
@@ -111,10 +111,14 @@ class FileOwner:
 
 
 class AdvisoryOwner:
-    """A PostgreSQL advisory lock with a name, held by a connection of its own for as long as that lives."""
+    """A PostgreSQL advisory lock with a name, held by a connection of its own for as long as that lives.
 
-    def __init__(self, database: Database, name: str) -> None:
+    With `waits`, letting go waits until the server has: it sees the end of a connection later, and who asks at once finds the lock taken.
+    """
+
+    def __init__(self, database: Database, name: str, *, waits: bool = False) -> None:
         self._database = database
+        self._waits = waits
         self._key = int(sha256(f"skill-plugin {name}")[:15], 16)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
@@ -142,6 +146,9 @@ class AdvisoryOwner:
         with self._lock:
             self._leave_to_parent()
             if self._connection is not None:
+                if self._waits:
+                    with suppress(DBAPIError):  # the server is gone, and so is the lock
+                        self._connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": self._key})
                 # The pool would hand the session on with the lock in it.
                 self._connection.invalidate()
                 self._connection.close()

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import crash_driver
@@ -52,6 +53,10 @@ def state(home):
     found = {name: rows(home, statement) for name, statement in _STATE.items()}
     for event in found["event"]:
         event[-1] = event[-1].rpartition("/")[2]  # where it was imported from
+    in_turn = groupby(
+        found["event"], key=lambda event: event[2] == "loaded"
+    )  # the rows of a dump are in the order of ids
+    found["event"] = [event for loaded, events in in_turn for event in (sorted(events) if loaded else events)]
     return found
 
 
