@@ -75,9 +75,7 @@ class _Kept:
         self.versions = {(space, name, number): sha for space, name, number, sha in ask(versions)}
         self.skills = dict(ask("SELECT id, namespace FROM skillp_skill"))  # type: ignore[arg-type]
         self.checkpoints = {(space, one) for space, one in ask("SELECT namespace, id FROM skillp_checkpoint")}
-        self.evolved = {
-            (space, one): outcome for space, one, outcome in ask("SELECT namespace, id, outcome FROM skillp_evolve_run")
-        }
+        self.evolved = {(space, one) for space, one in ask("SELECT namespace, id FROM skillp_evolve_run")}
 
 
 def _judge(report: Report, kept: _Kept, namespace: str, who: str, line: dict[str, Any]) -> None:
@@ -111,7 +109,8 @@ def _missing(kept: _Kept, namespace: str, line: dict[str, Any]) -> str | None:
     if kind == "checkpoint":
         return None if (namespace, line["id"]) in kept.checkpoints else "lost"
     if kind == "evolve":
-        return None if kept.evolved.get((namespace, line["run_id"])) == "finished" else "lost"
+        # Its outcome is open again while a later turn at the same tasks goes on, and where that one was killed.
+        return None if (namespace, line["run_id"]) in kept.evolved else "lost"
     there = kept.runs if kind == "run" else kept.outcomes
     key = (namespace, line["run_id"])
     if key not in there:

@@ -1,5 +1,7 @@
 """Trust tiers of versions: who gives them, what takes them away, and what is shown under a least tier."""
 
+import re
+
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -158,7 +160,9 @@ def test_under_the_least_tier_nothing_is_shown_and_search_says_so(open_store, st
 
     found = careful.search("add", strategy=strategy)
     assert found == []
-    assert found.reason.startswith("held back: 'add-0' (tier unvetted < tested), 'add-1' (")
+    assert re.match(
+        r"held back: 'add-\d+' \(tier unvetted < tested\), 'add-\d+' \(", found.reason
+    )  # which of equals is open
     assert search_skills(careful, "add")["reason"].startswith("held back: ")
 
     with_all.add_text(skill_text("sums", "How to add numbers of any size, by hand"))
