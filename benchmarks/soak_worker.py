@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -151,9 +151,15 @@ class Agent(Role):
 
     def run(self) -> None:
         for name, text in ((JUDGED, "Polish brass doorknobs until they shine."), ("starter", "Count rows once.")):
-            with suppress(SkillPluginError):  # another process has
-                self.store.add(name=name, description=f"How to do {name} of door furniture", body=text)
+            while not any(skill.name == name for skill in self.ready()):  # a fault may be under way
+                with suppress(SkillPluginError):  # another process has
+                    self.store.add(name=name, description=f"How to do {name} of door furniture", body=text)
         super().run()
+
+    def ready(self) -> Sequence[Skill]:
+        with suppress(SkillPluginError):
+            return self.store.list()
+        return ()
 
     def choose(self) -> Callable[[], None]:
         step: Callable[[], None] = getattr(self, self.rng.choices(list(self.STEPS), list(self.STEPS.values()))[0])
