@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError, SkillPluginError
+from skill_plugin.records import CUT_OFF
 from skill_plugin.settings import MODEL_RETRIES, MODEL_TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
@@ -161,28 +162,32 @@ def readable() -> Iterator[None]:
 
 
 def reply_text(message: "BaseMessage") -> str:
-    """Returns the text of a model's reply; empty if it calls tools instead.
+    """Returns the text of a model's whole reply; empty if it calls tools instead.
 
     Raises:
-        ModelError: there is neither, or the token limit cut the reply off. Neither is an answer of the model, and a
-            reward of 0 for it would punish the skill it was given under.
+        ModelError: there is neither, or the token limit cut the reply off, so that a judge's score or a skill's end may be missing.
     """
     from langchain_core.messages import AIMessage  # noqa: PLC0415 - loaded by now, but not by `import chat_models`
 
     text = str(message.text)
     if not isinstance(message, AIMessage):
         return text
+    if (note := cut_note(message)) is not None:
+        raise ModelError(f"{note}, after {text[-60:]!r}; raise its max_tokens")
     why = _why_it_ended(message.response_metadata)
     said = f" (finish_reason {why!r})" if why else ""
-    if finish_reason(message) == "length":
-        raise ModelError(
-            f"the model's reply was cut off by its token limit{said}, after {text[-60:]!r}; raise its max_tokens"
-        )
     if not text.strip() and not message.tool_calls:
         refusal = message.additional_kwargs.get("refusal")
         because = f": it refused, {refusal!r}" if refusal else ""
         raise ModelError(f"the model returned no text{said}{because}; ask it again, or look at its prompt and filters")
     return text
+
+
+def cut_note(message: "BaseMessage") -> str | None:
+    """Returns a line that says that the token limit cut a reply off; None if it did not."""
+    if finish_reason(message) != "length":
+        return None
+    return f"{CUT_OFF} (finish_reason {_why_it_ended(message.response_metadata)!r})"
 
 
 def finish_reason(message: "BaseMessage") -> Literal["stop", "length"] | None:
