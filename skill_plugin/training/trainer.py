@@ -147,7 +147,7 @@ class _Learner:
         self._plan, self._accelerator = plan, accelerator
         settings, config = plan.train, base_model.load_config(plan.base_model)
         self._groups, self._held_back = groups, held_back = Groups(folder / TRAIN), Groups(folder / VALIDATION)
-        pairs = load_pairs(folder, plan)
+        pairs = pairs_in(folder / DATA, plan)
         self._imitated: Source = Accepted(groups) if pairs is None else pairs
         self._surveyed = surveyed = survey(groups, config, pairs)
         sample = any_group(surveyed, groups, self._imitated)
@@ -228,9 +228,9 @@ class _Learner:
             done.step, done.skipped = snapshot.step, snapshot.state["done"]["skipped"]
 
 
-def load_pairs(folder: Path, plan: TrainPlan) -> Pairs | None:
+def pairs_in(data: Path, plan: TrainPlan) -> Pairs | None:
     """Returns the pairs that a run begins with, in its base model's token ids; None if it begins with none."""
-    return Pairs(folder / DATA, ChatTokens(plan.base_model)) if plan.train.imitates_pairs else None
+    return Pairs(data, ChatTokens(plan.base_model)) if plan.train.imitates_pairs else None
 
 
 def any_group(surveyed: Survey, groups: Source, imitated: Source) -> Group:

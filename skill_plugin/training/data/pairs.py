@@ -41,8 +41,9 @@ class Pair:
     def __post_init__(self) -> None:
         if not isinstance(self.completion, str) or not self.completion.strip():
             raise InvalidHistoryError(f"a pair's completion is {self.completion!r:.60}; give a text")
-        whole = all(isinstance(one.get(key), str) for one in self.messages for key in ("role", "content"))
-        if not self.messages or not whole:
+        whole = all(isinstance(one, Mapping) and {"role", "content"} <= one.keys() for one in self.messages)
+        texts = (one[key] for one in self.messages for key in ("role", "content")) if whole else ()
+        if not (self.messages and whole and all(isinstance(text, str) for text in texts)):
             raise InvalidHistoryError("a pair's messages are not a list of roles with texts; give at least one message")
 
     @property
