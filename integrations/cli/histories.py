@@ -168,9 +168,12 @@ def _show(found: "HistoryStats") -> None:
     print_table("checkpoints", rows, columns)
     uses = {
         "would use": found.retrain["usable"],
+        "could imitate": found.cold_start["imitable"],
         **{f"refuses: {reason}": count for reason, count in found.retrain["refused"].items()},
     }
     print_table("retrain", _pairs("what", "revisions", uses), {"what": "what", "revisions": "revisions"})
+    if found.cold_start["advice"]:
+        out.print(Text(found.cold_start["advice"]))
 
 
 def _pairs(key: str, value: str, pairs: dict[str, Any]) -> list[dict[str, Any]]:

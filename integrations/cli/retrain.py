@@ -215,6 +215,8 @@ def _dry_rows(found: "DryRun") -> Iterator[dict[str, str]]:
 
 
 def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    from skill_plugin.integrations.retrain.request import advice_of  # noqa: PLC0415 - the store takes a second to import
+
     refused = ", ".join(f"{count} {why}" for why, count in learned["refused"].items())
     held = learned["validation_groups"]
     came = f"{learned['groups']} groups, {held} of them held back; {learned['candidates']} revisions, {learned['rollouts']} rollouts"
@@ -225,6 +227,12 @@ def _learned_rows(learned: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         came = f"{count} groups by sibling tasks, {learned['groups_by_own_task']} by their own task alone"
         yield {"what": "texts compared", "came": came}
     yield {"what": "refused", "came": refused or "none"}
+    if learned.get("pairs_sha256"):
+        left_out = ", ".join(f"{count} {why}" for why, count in learned["not_imitated"].items())
+        came = f"{learned['imitable']} accepted texts of any generator; left out: {left_out or 'none'}"
+        yield {"what": "imitates", "came": came}
+    if (advice := advice_of(learned)) is not None:
+        yield {"what": "advice", "came": advice}
     if learned["reward_mean"] is not None:
         yield {"what": "reward", "came": f"mean {learned['reward_mean']:.3f}"}
 

@@ -77,16 +77,18 @@ def dry_run(
     forecast = None
     # Beside where the night would write them, because they may be large; with a database elsewhere there may be no home yet.
     with tempfile.TemporaryDirectory(prefix="dry-run-", dir=night.home if night.home.is_dir() else None) as name:
-        report = night.groups(store, Path(name), since=since, advantage=plan.advantage).to_json()
+        report = night.groups(store, Path(name), since=since, plan=plan).to_json()
         if (why := night.nothing_new(store, since)) is not None:
             outcome, reason = "nothing new", why
         elif (nothing := nothing_in(report, store.namespace, since)) is not None:
             outcome, reason = ("would fail" if nothing[0] == "failed" else "nothing new"), nothing[1]
         else:
             from skill_plugin.training.forecast import forecast as of  # noqa: PLC0415 - torch takes seconds to import
+            from skill_plugin.training.trainer import pairs_in  # noqa: PLC0415
 
-            found = of(Groups(Path(name) / TRAIN), plan, night.home)
-            forecast, reason = found.to_json(), f"{found.steps} steps on {found.groups} groups"
+            found = of(Groups(Path(name) / TRAIN), plan, night.home, pairs_in(Path(name), plan))
+            pairs = f" and {found.imitated} texts to imitate" if plan.train.imitates_pairs else ""
+            forecast, reason = found.to_json(), f"{found.steps} steps on {found.groups} groups{pairs}"
             if found.problem is not None and not sleep and night.launcher is None:
                 outcome, reason = "would fail", found.problem
     return DryRun(

@@ -165,7 +165,7 @@ class _Night:
             night = self._night
             self._tell("reading histories" + (f" since {run.data_from:%Y-%m-%d %H:%M} UTC" if run.data_from else ""))
             plan = TrainPlan.from_json({key: run.config[key] for key in TrainPlan.__dataclass_fields__})
-            report = night.groups(self._store, folder / "data", since=run.data_from, advantage=plan.advantage)
+            report = night.groups(self._store, folder / "data", since=run.data_from, plan=plan)
             window = {
                 "since": run.data_from and run.data_from.isoformat(),
                 "until": run.data_to and run.data_to.isoformat(),

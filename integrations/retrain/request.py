@@ -10,9 +10,9 @@ from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.store import SkillStore
 from skill_plugin.training.data.dataset import GroupReport, build_groups
+from skill_plugin.training.data.imitated import cold_start
 from skill_plugin.training.files.manifest import read_json
 from skill_plugin.training.plan import TrainPlan
-from skill_plugin.training.settings import AdvantageSettings
 
 NO_SIGNAL = "no signal"
 
@@ -86,18 +86,17 @@ class Night:
             raise ConfigurationError(f"the gate is to be paired and {lacks}, or let the gate be auto")
         return "off-policy" if self.gate == "off-policy" or lacks is not None else "paired"
 
-    def groups(
-        self, store: SkillStore, folder: Path, *, since: datetime | None, advantage: AdvantageSettings
-    ) -> GroupReport:
-        """Writes the groups that it learns from; see `build_groups`."""
+    def groups(self, store: SkillStore, folder: Path, *, since: datetime | None, plan: TrainPlan) -> GroupReport:
+        """Writes the groups, and the texts to imitate, that it learns from by its plan; see `build_groups`."""
         return build_groups(
             store.histories.rows(since=since),
             folder,
             base_model=self.logged_as,
             ages=store.histories.checkpoint_ages(),
             max_age=self.max_age,
-            advantage=advantage,
+            advantage=plan.advantage,
             max_tokens=context_of(self.base_model),
+            imitate=plan.train.imitates_pairs,
         )
 
 
@@ -108,7 +107,7 @@ def nothing_in(
 
     That there is nothing is not a failure; that all there is cannot be used is one.
     """
-    if report["groups"] - report["validation_groups"]:
+    if report["groups"] - report["validation_groups"] or (report.get("pairs_sha256") and report["imitable"]):
         return None
     refused = {reason: count for reason, count in report["refused"].items() if reason != NO_SIGNAL}
     if report["read"] == 0:
@@ -121,10 +120,21 @@ def nothing_in(
         )
     if sum(refused.values()) == report["read"]:
         counts = ", ".join(f"{count} {why}" for why, count in refused.items())
-        return "failed", f"none of the {report['read']} revisions can be learned from: {counts}; see histories stats"
+        advice = advice_of(report) or "see histories stats"
+        return "failed", f"none of the {report['read']} revisions can be learned from: {counts}; {advice}"
     validation = report["validation_groups"]
     held = f", {validation} groups are held back" if validation else ""
-    return "nothing new", f"no group says which text is better{held}"
+    advice = f"; {said}" if (said := advice_of(report)) else ""
+    return "nothing new", f"no group says which text is better{held}{advice}"
+
+
+def advice_of(report: Mapping[str, Any]) -> str | None:
+    """Returns the advice to begin with supervised training, by a report of groups; None if none is needed or it does."""
+    if (
+        report.get("pairs_sha256") or "base_texts" not in report
+    ):  # a run that was begun by an earlier release does not say
+        return None
+    return cold_start(texts=report["base_texts"], skills=report["base_skills"], imitable=report["imitable"])
 
 
 def context_of(base_model: str) -> int | None:

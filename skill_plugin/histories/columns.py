@@ -36,6 +36,9 @@ TEXTS = (
 WHOLE = ("generation", "candidate", "input_tokens", "output_tokens", "position")
 LISTS = {"prompt_token_ids": "int", "completion_token_ids": "int", "logprobs": "float", "rewards": "float",
          "previous_rewards": "float", "feedbacks": "text", "prompt_tasks": "text", "later": "later"}  # fmt: skip
+FLAGS = ("went_live",)
+"""Columns that are true or false. `went_live` is of a revision: the gate or a person made its text live. Older files do not have it."""
+
 LATER = {"task": "text", "rewards": "floats", "before": "floats", "none": "floats", "used": "float"}
 """Fields of `later` for one sibling task: its content hash; rewards of the text there, of the text that it revises, and
 of no skill; and the share of its rollouts that followed the text. A list is empty if nothing was run."""
@@ -109,6 +112,7 @@ def _parquet(place: Path, rows: Iterable[Mapping[str, Any]]) -> int:
         [(name, kinds["text"]) for name in (*TEXTS, *AS_JSON)]
         + [(name, kinds["int"]) for name in WHOLE]
         + [(name, pa.list_(kinds[kind])) for name, kind in LISTS.items()]
+        + [(name, kinds["bool"]) for name in FLAGS]
         + [("rollouts", pa.list_(rollout)), ("created_at", kinds["time"])]
     )
     written = 0

@@ -21,7 +21,8 @@ import transformers
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError, SkillPluginError
 from skill_plugin.training import options
 from skill_plugin.training.data.dataset import build_groups
-from skill_plugin.training.data.export_file import read_rows
+from skill_plugin.training.data.export_file import IMITATED, NEEDED, read_rows
+from skill_plugin.training.data.imitated import cold_start
 from skill_plugin.training.files.manifest import read_json, write_json
 from skill_plugin.training.job import alone, processes, run
 from skill_plugin.training.model import base_model
@@ -70,21 +71,29 @@ def begin(given: argparse.Namespace) -> None:
     if given.base_model is None:
         raise ConfigurationError("no base model is given; pass --base-model FOLDER, the model that wrote the histories")
     config = base_model.load_config(given.base_model).get_text_config()
+    imitate = chosen["train"].imitates_pairs
     report = build_groups(
-        read_rows(given.histories),
+        read_rows(given.histories, (*NEEDED, *IMITATED)),
         given.folder / "data",
         base_model=given.logged_as or given.base_model,
         ages=None,
         advantage=chosen["advantage"],
         max_tokens=getattr(config, "max_position_embeddings", None),
+        imitate=imitate,
     )
-    if report.groups == report.validation_groups:
+    advice = (
+        None if imitate else cold_start(texts=report.base_texts, skills=report.base_skills, imitable=report.imitable)
+    )
+    if report.groups == report.validation_groups and not (imitate and report.imitable):
         refused = ", ".join(f"{count} {why}" for why, count in report.refused.items()) or "nothing was refused"
         raise InvalidHistoryError(
             f"{str(given.histories)!r} has no group to learn from: of {report.read} revisions {refused}, and "
-            f"{report.validation_groups} groups are held back for validation"
+            f"{report.validation_groups} groups are held back for validation" + (f"; {advice}" if advice else "")
         )
-    print(f"{report.groups} groups of {report.candidates} candidates; refused: {report.refused or 'none'}")  # noqa: T201
+    pairs = f" and {report.imitable} pairs" if imitate else ""
+    print(f"{report.groups} groups of {report.candidates} candidates{pairs}; refused: {report.refused or 'none'}")  # noqa: T201
+    if advice:
+        print(advice)  # noqa: T201
     plan = TrainPlan(
         base_model=given.base_model,
         parent=given.parent,

@@ -13,6 +13,7 @@ from skill_plugin.errors import ConfigurationError, InvalidHistoryError
 from skill_plugin.models.base_models import ADAPTER_WEIGHTS
 from skill_plugin.training.data.groups import Groups
 from skill_plugin.training.data.order import orders
+from skill_plugin.training.data.pairs import Pairs
 from skill_plugin.training.data.survey import survey
 from skill_plugin.training.files.snapshots import needed_bytes
 from skill_plugin.training.model import base_model, memory
@@ -25,6 +26,7 @@ class Forecast:
 
     Args:
         groups: Number of groups to learn from.
+        imitated: Number of groups or pairs that supervised training learns from; 0 if there is none.
         refused_groups: Reasons why the base model cannot compute the others, by id.
         steps: Steps of the optimizer; a budget may end them sooner.
         trained_parameters: Number of the adapter's weights.
@@ -38,6 +40,7 @@ class Forecast:
     """
 
     groups: int
+    imitated: int
     refused_groups: dict[str, str]
     steps: int
     trained_parameters: int
@@ -53,21 +56,22 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(groups: Groups, plan: TrainPlan, folder: Path) -> Forecast:
+def forecast(groups: Groups, plan: TrainPlan, folder: Path, pairs: Pairs | None = None) -> Forecast:
     """Returns the forecast of training on these groups.
 
     Args:
         groups: Groups to learn from.
         plan: The run's plan.
         folder: The run's folder, which need not exist.
+        pairs: The pairs that it begins with, if it does.
 
     Raises:
         ConfigurationError: the model does not exist, or a setting does not fit it.
         InvalidHistoryError: the base model can compute none of the groups.
     """
     config, settings = base_model.load_config(plan.base_model), plan.train
-    surveyed = survey(groups, config)
-    if not surveyed.places:
+    surveyed = survey(groups, config, pairs)
+    if not surveyed.places and not surveyed.accepted:
         raise InvalidHistoryError(
             f"there is no group to learn from: {next(iter(surveyed.refused.values()), 'none at all')}"
         )
@@ -85,6 +89,7 @@ def forecast(groups: Groups, plan: TrainPlan, folder: Path) -> Forecast:
         problem = str(exc)
     return Forecast(
         groups=len(surveyed.places),
+        imitated=len(surveyed.accepted) if settings.sft_epochs else 0,
         refused_groups=surveyed.refused,
         steps=sum(one.steps for one in orders(surveyed, settings)),
         trained_parameters=lora,

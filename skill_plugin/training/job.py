@@ -16,12 +16,13 @@ from filelock import FileLock, Timeout
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.models.adapter_files import adapter_sha256
 from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.data.pairs import pairs_sha256
 from skill_plugin.training.files import curves
 from skill_plugin.training.files.manifest import manifest, read_json, same_run, write_json
 from skill_plugin.training.files.metrics import FILE as METRICS
 from skill_plugin.training.model import base_model
 from skill_plugin.training.plan import PLAN, TrainPlan
-from skill_plugin.training.trainer import REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, TrainingResult, train
+from skill_plugin.training.trainer import DATA, REFERENCES, SNAPSHOTS, TRAIN, VALIDATION, TrainingResult, train
 
 MANIFEST, RESULT, CURVES = "manifest.json", "result.json", "curves.png"
 
@@ -110,7 +111,7 @@ def _claim(folder: Path, plan: TrainPlan, revision: str) -> None:
     """Writes the manifest, or checks that this start would resume the same run."""
     facts = manifest(
         _said(plan),
-        data={**plan.data, **{part: Groups(folder / part).sha256 for part in (TRAIN, VALIDATION)}},
+        data={**plan.data, **_hashes(folder)},
         base_revision=revision,
         parent_sha256=adapter_sha256(plan.parent) if plan.parent else None,
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -122,6 +123,12 @@ def _claim(folder: Path, plan: TrainPlan, revision: str) -> None:
             )
         return
     write_json(folder / MANIFEST, facts)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    found = {part: Groups(folder / part).sha256 for part in (TRAIN, VALIDATION)}
+    pairs = pairs_sha256(folder / DATA)
+    return found if pairs is None else {**found, "pairs": pairs}
 
 
 def _said(plan: TrainPlan) -> dict[str, Any]:

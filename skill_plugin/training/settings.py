@@ -126,6 +126,8 @@ class TrainSettings:
         logprob_samples: Groups whose log-probs are recomputed before the first step.
         validation_groups: Groups held back from training that the policy is scored on before and after.
         sft_epochs: Passes of supervised training on accepted revisions before the first step; 0 means none.
+        sft_from: Whose revisions those are: `own` are those among the groups, which this base model wrote; `any` are the run's
+            pairs of messages and texts, of any generator, read again by this model's own chat template.
         seed: Seed of the data's order and of a new adapter.
 
     Raises:
@@ -156,10 +158,16 @@ class TrainSettings:
     logprob_samples: Annotated[int, AT_LEAST_0] = 4
     validation_groups: Annotated[int, AT_LEAST_0] = 64
     sft_epochs: Annotated[int, AT_LEAST_0] = 0
+    sft_from: Literal["own", "any"] = "own"
     seed: Annotated[int, AT_LEAST_0] = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def imitates_pairs(self) -> bool:
+        """Whether a run begins with the pairs in its folder."""
+        return self.sft_epochs > 0 and self.sft_from == "any"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,13 +1,12 @@
 """One step: the passes over its groups, the loss of each, and their sums over all processes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
 
-from skill_plugin.training.data.groups import Candidate, Group, Groups
-from skill_plugin.training.data.survey import accepted
+from skill_plugin.training.data.groups import Candidate, Group
 from skill_plugin.training.loss import token_losses
 from skill_plugin.training.model.policy import Policy
 from skill_plugin.training.settings import LossSettings
@@ -16,6 +15,12 @@ SUMMED = ("loss", "policy_loss", "kl", "ratio", "clipped", "pull", "push", "rewa
 
 MOST_KL = 20.0
 """Nats that one token may add to a step's KL: k3 has a long tail, and one that the policy hardly ever writes must not end a run."""
+
+
+class Source(Protocol):
+    """Groups by their places."""
+
+    def __getitem__(self, place: int) -> Group: ...
 
 
 class Pass(NamedTuple):
@@ -35,22 +40,19 @@ class Pass(NamedTuple):
         return sum(len(candidate.completion_token_ids) for candidate in self.candidates)
 
 
-def passes(
-    places: Sequence[int], groups: Groups, policy: Policy, accelerator: Accelerator, *, supervised: bool
-) -> list[Pass]:
+def passes(places: Sequence[int], groups: Source, policy: Policy, accelerator: Accelerator) -> list[Pass]:
     """Returns this process's share of a step, as many passes as every other process makes."""
     mine = places[accelerator.process_index :: accelerator.num_processes]
-    found = list(_passes(mine, groups, policy, supervised=supervised))
+    found = list(_passes(mine, groups, policy))
     filler = Pass(places[0], (group := groups[places[0]]), next(iter(policy.passes(group))), 0.0)
     return evened(found, filler, accelerator)
 
 
-def _passes(places: Iterable[int], groups: Groups, policy: Policy, *, supervised: bool) -> Iterator[Pass]:
+def _passes(places: Iterable[int], groups: Source, policy: Policy) -> Iterator[Pass]:
     for place in places:
-        group = accepted(groups[place]) if supervised else groups[place]
-        if group.candidates:
-            for numbers in policy.passes(group):
-                yield Pass(place, group, numbers)
+        group = groups[place]
+        for numbers in policy.passes(group):
+            yield Pass(place, group, numbers)
 
 
 def evened(mine: list[Pass], filler: Pass, accelerator: Accelerator) -> list[Pass]:

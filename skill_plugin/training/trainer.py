@@ -15,21 +15,23 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from skill_plugin.disk import check_disk
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
-from skill_plugin.training.data.groups import Groups
+from skill_plugin.training.data.groups import Group, Groups
 from skill_plugin.training.data.order import learning_rate, orders
-from skill_plugin.training.data.survey import survey
+from skill_plugin.training.data.pairs import Pairs
+from skill_plugin.training.data.survey import Accepted, Survey, survey
 from skill_plugin.training.files.manifest import write_json
 from skill_plugin.training.files.metrics import MetricsLog
 from skill_plugin.training.files.snapshots import Snapshots, needed_bytes
 from skill_plugin.training.model import base_model
+from skill_plugin.training.model.chat_tokens import ChatTokens
 from skill_plugin.training.model.policy import Policy
 from skill_plugin.training.plan import TrainPlan
 from skill_plugin.training.reference import ReferenceCache, References
 from skill_plugin.training.settings import TrainSettings
-from skill_plugin.training.step import StepSums, passes, without
+from skill_plugin.training.step import Source, StepSums, passes, without
 from skill_plugin.training.validation import score
 
-TRAIN, VALIDATION = "data/train", "data/validation"
+DATA, TRAIN, VALIDATION = "data", "data/train", "data/validation"
 SNAPSHOTS, REFERENCES, FINAL = "snapshots", "references", "adapter"
 BEFORE, AFTER = "validation-before.json", "validation-after.json"
 
@@ -127,7 +129,7 @@ def train(
             if done.skipped_in_a_row >= settings.max_bad_steps:
                 done.fail(f"{done.skipped_in_a_row} steps in a row had no finite loss and gradient")
                 break
-            if done.step % settings.snapshot_steps == 0 or done.step == done.steps:
+            if done.step % settings.snapshot_steps == 0 or done.step in (learner.imitating, done.steps):
                 learner.keep(snapshots, done)
 
     if done.step == done.skipped:
@@ -145,17 +147,22 @@ class _Learner:
         self._plan, self._accelerator = plan, accelerator
         settings, config = plan.train, base_model.load_config(plan.base_model)
         self._groups, self._held_back = groups, held_back = Groups(folder / TRAIN), Groups(folder / VALIDATION)
-        self._surveyed = surveyed = survey(groups, config)
-        if not surveyed.places:
-            why = "; ".join(sorted(set(surveyed.refused.values()))[:1]) or "the report says what was refused and why"
-            raise InvalidHistoryError(f"there is no group to learn from: {why}")
+        pairs = pairs_in(folder / DATA, plan)
+        self._imitated: Source = Accepted(groups) if pairs is None else pairs
+        self._surveyed = surveyed = survey(groups, config, pairs)
+        sample = any_group(surveyed, groups, self._imitated)
         self._validation = survey(held_back, config).places[: settings.validation_groups]
         self._warm, self._order = orders(surveyed, settings)
         self._steps = self._warm.steps + self._order.steps
-        self.policy = policy = Policy(plan, accelerator, surveyed, groups[surveyed.places[0]])
+        self.policy = policy = Policy(plan, accelerator, surveyed, sample)
         name = f"{revision[-16:]}-{policy.dtype}-{policy.way}-{accelerator.process_index}.bin"
         cache = ReferenceCache(folder / REFERENCES / name.replace("/", "_").replace(":", "_"))
         self.references = References(cache, policy, groups, surveyed.places, plan, accelerator)
+
+    @property
+    def imitating(self) -> int:
+        """The steps of supervised training, which are the first ones."""
+        return self._warm.steps
 
     @property
     def done(self) -> TrainingResult:
@@ -170,11 +177,13 @@ class _Learner:
 
     def gradients(self, number: int, refused: dict[str, str]) -> dict[str, float]:
         """Leaves the gradients of a step on the adapter, and returns the step's means."""
+        source: Source
         if supervised := number < self._warm.steps:
-            places = [self._surveyed.accepted[at] for at in self._warm.step(number)]
+            source, places = self._imitated, [self._surveyed.accepted[at] for at in self._warm.step(number)]
         else:
-            places = [self._surveyed.places[at] for at in self._order.step(number - self._warm.steps)]
-        mine = passes(places, self._groups, self.policy, self._accelerator, supervised=supervised)
+            at_step = self._order.step(number - self._warm.steps)
+            source, places = self._groups, [self._surveyed.places[at] for at in at_step]
+        mine = passes(places, source, self.policy, self._accelerator)
         if not supervised:
             self.references.prepare(mine, refused)
         step = StepSums(without(mine, refused), self._accelerator)
@@ -217,6 +226,25 @@ class _Learner:
             self.policy.restore(snapshot)
             done.reason = f"stopped early in step {done.step + 1}: {reason}; went back to step {snapshot.step}"
             done.step, done.skipped = snapshot.step, snapshot.state["done"]["skipped"]
+
+
+def pairs_in(data: Path, plan: TrainPlan) -> Pairs | None:
+    """Returns the pairs that a run begins with, in its base model's token ids; None if it begins with none."""
+    return Pairs(data, ChatTokens(plan.base_model)) if plan.train.imitates_pairs else None
+
+
+def any_group(surveyed: Survey, groups: Source, imitated: Source) -> Group:
+    """Returns a group that can be computed.
+
+    Raises:
+        InvalidHistoryError: there are none.
+    """
+    if surveyed.places:
+        return groups[surveyed.places[0]]
+    if surveyed.accepted:
+        return imitated[surveyed.accepted[0]]
+    why = "; ".join(sorted(set(surveyed.refused.values()))[:1]) or "the report says what was refused and why"
+    raise InvalidHistoryError(f"there is no group to learn from: {why}")
 
 
 def _accelerator() -> Accelerator:

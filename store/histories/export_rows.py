@@ -1,7 +1,7 @@
 """Lineages as the rows of an export; `skill_plugin.histories.columns` says what is in one."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from skill_plugin.histories.worth import Later, last_tried
 from skill_plugin.skills import skill_md
 from skill_plugin.store.histories.later import later_of, prompt_tasks
 from skill_plugin.store.histories.lineages import LineageRows
-from skill_plugin.store.tables import RevisionRow, SharedUseRow, SkillRow, SkillVersionRow
+from skill_plugin.store.skills.versions import HELD, WENT_LIVE
+from skill_plugin.store.tables import EventRow, RevisionRow, SharedUseRow, SkillRow, SkillVersionRow
 
 Ref = tuple[str, int]
 
@@ -39,6 +40,7 @@ class _PageContext:
     later: Mapping[tuple[str, int], Sequence[Later]]
     prompt_tasks: Mapping[str, Sequence[str]]
     also: Mapping[tuple[str, int, int], Mapping[str, float | None]]
+    went_live: Collection[Ref]
 
 
 def export_rows(
@@ -51,6 +53,7 @@ def export_rows(
         later=later_of(session, namespace, page),
         prompt_tasks=prompt_tasks(session, namespace, page),
         also=_also(session, namespace, page),
+        went_live=_went_live(session, namespace, page),
     )
     for lineage in page:
         yield from _of(lineage, beside)
@@ -91,6 +94,7 @@ def _of(lineage: LineageRows, beside: _PageContext) -> Iterator[dict[str, Any]]:
             "checkpoint": revision.checkpoint_id,
             "base_model": beside.base_models.get(revision.checkpoint_id, revision.model),
             "error": revision.error,
+            "went_live": skill in beside.went_live if skill is not None else None,
             "prompt_tasks": list(beside.prompt_tasks.get(revision.group_id, ())),
             "later": [_later(one) for one in beside.later.get((revision.group_id, revision.candidate), ())],
             "input_tokens": revision.input_tokens,
@@ -114,7 +118,7 @@ def _of(lineage: LineageRows, beside: _PageContext) -> Iterator[dict[str, Any]]:
 
 
 def _empty() -> dict[str, Any]:
-    names = (*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON)
+    names = (*columns.TEXTS, *columns.WHOLE, *columns.LISTS, *columns.AS_JSON, *columns.FLAGS)
     return dict.fromkeys(names)
 
 
@@ -165,6 +169,24 @@ def _rollout(row: Any, beside: _PageContext) -> dict[str, Any]:
 
 def _skill(row: Any) -> Ref | None:
     return (row.skill_id, row.version) if row.skill_id else None
+
+
+def _went_live(session: Session, namespace: str, page: Sequence[LineageRows]) -> set[Ref]:
+    """Returns the page's revised versions that the gate or a person made live, and that nobody took back."""
+    wanted = {ref for lineage in page for row in lineage.revisions if (ref := _skill(row)) is not None}
+    found: set[Ref] = set()
+    for some in _chunks(wanted):
+        decided = (
+            select(EventRow.skill_id, EventRow.version, EventRow.kind)
+            .join(SkillRow, col(SkillRow.id) == col(EventRow.skill_id))
+            .where(EventRow.namespace == namespace, SkillRow.status != "quarantined")
+            .where(*_among(col(EventRow.skill_id), col(EventRow.version), some))
+            .where(col(EventRow.kind).in_([*WENT_LIVE, HELD]))
+            .order_by(col(EventRow.id))
+        )
+        for skill_id, version, kind in session.connection().execute(decided):
+            (found.discard if kind == HELD else found.add)((skill_id, version))
+    return found
 
 
 def _also(

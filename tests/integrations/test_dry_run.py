@@ -71,6 +71,28 @@ def test_people_read_a_table(dry, logged, monkeypatch):
     assert "would train:" in said
 
 
+def test_a_base_that_writes_no_skill_is_told_to_imitate_and_a_night_of_that_alone_is_foretold(dry, store, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    prompt = ({"role": "user", "content": "Write a skill."},)
+    none = {"prompt_token_ids": None, "completion_token_ids": None, "logprobs": None, "sampling": {}}
+    for number in range(12):
+        refused = [written(2 * number, text=None, error="no front matter")]
+        taught = [written(2 * number + 1, model="gpt-5", prompt=prompt, **none)]
+        lineage(store, 100 + number, refused, [], baseline=(0.0, 0.0))
+        lineage(store, number, taught, [GOOD])
+
+    own = json.loads(dry("--json"))
+    found = json.loads(dry("--json", "--set", "sft_epochs=2", "--set", "sft_from=any"))
+
+    count = found["learned_from"]["imitable"]
+    advice = f"0 of 12 texts of the base model are skills: begin with --set sft_epochs=2 --set sft_from=any, which imitates the {count}"
+    assert advice in own["reason"]
+    assert advice in dry()
+    assert 5 < count < 12  # the others are of tasks that are held back
+    assert (found["outcome"], found["forecast"]["groups"], found["forecast"]["imitated"]) == ("would train", 0, count)
+    assert found["reason"] == f"{found['forecast']['steps']} steps on 0 groups and {count} texts to imitate"
+
+
 def test_nothing_to_learn_from_is_nothing_new(dry, store):
     found = json.loads(dry("--json"))
 

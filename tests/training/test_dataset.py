@@ -89,6 +89,8 @@ def test_a_group_is_what_was_written_from_one_prompt(tmp_path):
     assert asdict(report) == {
         "read": 2, "groups": 1, "validation_groups": 0, "groups_by_siblings": 0, "groups_by_own_task": 1, "candidates": 2, "rollouts": 3, "tokens": 3, "refused": {},
         "groups_without_signal": 0, "reward_mean": pytest.approx(1 / 3), "share_malformed": 0.0,
+        "base_texts": 2, "base_skills": 2, "imitable": 0, "pairs_sha256": None,
+        "not_imitated": {"no prompt or no text was recorded": 1, "did not beat what it revised": 1},
         "reward_sd": pytest.approx(statistics.stdev([1, 0, 0])), "checkpoints": {"base model": 1, "c1": 1},
         "since": "2026-11-20T08:00:00+00:00", "until": "2026-11-20T08:00:00+00:00",
         "train_sha256": Groups(tmp_path / "train").sha256, "validation_sha256": Groups(tmp_path / "validation").sha256,

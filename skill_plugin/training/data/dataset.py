@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -26,10 +27,16 @@ from skill_plugin.histories.worth import CandidateRewards, Worths, worths_of
 from skill_plugin.limits import Limit, check_number
 from skill_plugin.training.data.advantages import advantages_C_K, credited_C, parts
 from skill_plugin.training.data.groups import Candidate, Group, Groups, GroupWriter
+from skill_plugin.training.data.imitated import Imitable
+from skill_plugin.training.data.pairs import FILE as PAIRS
+from skill_plugin.training.data.pairs import PairWriter, pairs_sha256
 from skill_plugin.training.data.revised import RecordedRevision, revisions
 from skill_plugin.training.settings import AdvantageSettings
 
 TRAIN, VALIDATION, REPORT = "train", "validation", "report.json"
+
+VALIDATION_SHARE = 0.2
+"""Share of tasks that are held back."""
 
 HIGHEST_LOGPROB = 1e-3
 """A log-prob is at most 0, and rounding makes it a little more."""
@@ -56,11 +63,16 @@ class GroupReport:
         reward_mean: Mean reward of `rollouts`; None without any.
         reward_sd: Sample standard deviation of their rewards; None for fewer than two.
         share_malformed: Share of the read revisions that are malformed; None without any.
+        base_texts: Texts of the base model with token ids.
+        base_skills: Those among them that are skills.
+        imitable: Accepted texts of any generator, see `imitated.Imitable`; they are learned from if they are asked for.
+        not_imitated: Number of the other revisions by reason.
         checkpoints: Number of candidates that each checkpoint wrote; `base model` is the one without an adapter.
         since: Time when the first revision that was read was written, ISO 8601 in UTC.
         until: Time when the last one was written.
         train_sha256: Hash of the file of training groups.
         validation_sha256: Hash of the file of validation groups.
+        pairs_sha256: Hash of the file of texts to imitate; None if they were not asked for.
     """
 
     read: int
@@ -76,11 +88,16 @@ class GroupReport:
     reward_mean: float | None
     reward_sd: float | None
     share_malformed: float | None
+    base_texts: int
+    base_skills: int
+    imitable: int
+    not_imitated: dict[str, int]
     checkpoints: dict[str, int]
     since: str | None
     until: str | None
     train_sha256: str
     validation_sha256: str
+    pairs_sha256: str | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -94,10 +111,11 @@ def build_groups(
     ages: Mapping[str | None, int] | None,
     max_age: int | None = MAX_AGE,
     advantage: AdvantageSettings,
-    validation_share: float = 0.2,
+    validation_share: float = VALIDATION_SHARE,
     max_tokens: int | None = None,
+    imitate: bool = False,
 ) -> GroupReport:
-    """Writes `train/`, `validation/` and, when they are whole, `report.json`.
+    """Writes `train/`, `validation/` and, when they are whole, `report.json`; and the texts to imitate, if they are wanted.
 
     Args:
         rows: Rows from `store.histories.rows` or `read_rows`, the candidates of a group one after the other.
@@ -109,6 +127,7 @@ def build_groups(
         advantage: Settings by which rewards become advantages.
         validation_share: Share of tasks that are held back, whole: a hash of a task's content decides.
         max_tokens: The model's context; a longer prompt and completion are refused.
+        imitate: Write the accepted texts of any generator too; their rows need the columns `export_file.IMITATED`.
 
     Raises:
         ConfigurationError: the share is not in [0, 1), or the folder cannot be written.
@@ -118,19 +137,29 @@ def build_groups(
     rules = Rules(base_model, ages, None if ages is None else max_age, advantage, max_tokens)
     counts = _Counts()
     try:
-        (folder / REPORT).unlink(missing_ok=True)
-        with GroupWriter(folder / TRAIN) as train, GroupWriter(folder / VALIDATION) as validation:
+        for name in (REPORT, PAIRS):
+            (folder / name).unlink(missing_ok=True)
+        with (
+            GroupWriter(folder / TRAIN) as train,
+            GroupWriter(folder / VALIDATION) as validation,
+            PairWriter(folder) if imitate else nullcontext() as pairs,
+        ):
             for _, found in groupby(revisions(rows), key=lambda one: one.group_id):
                 candidates = list(found)
-                group, reasons, _, _ = decide_group(candidates, rules)
-                counts.add(candidates, reasons)
+                group, reasons, worths, _ = decide_group(candidates, rules)
+                counts.add(candidates, reasons, base_model)
+                held_back = is_held_back(candidates[0].task, validation_share)
+                for one, worth in zip(candidates, worths.candidates, strict=True):
+                    pair = counts.imitable.take(one, worth, held_back=held_back)
+                    if pair is not None and pairs is not None:
+                        pairs.add(pair)
                 if group is not None:
-                    held_back = _is_held_back(group.task, validation_share)
                     (validation if held_back else train).add(group)
                     counts.groups += 1
                     counts.groups_by_siblings += bool(group.siblings)
                     counts.validation_groups += held_back
-        report = counts.report(*(Groups(folder / name).sha256 for name in (TRAIN, VALIDATION)))
+        train_sha256, validation_sha256 = (Groups(folder / name).sha256 for name in (TRAIN, VALIDATION))
+        report = counts.report(train_sha256, validation_sha256, pairs_sha256(folder))
         with whole_file(folder / REPORT) as unfinished:
             unfinished.write_text(json.dumps(report.to_json(), indent=2), encoding="utf-8")
     except SkillPluginError:
@@ -245,7 +274,8 @@ def _judged(one: RecordedRevision, malformed_reward: float | None) -> CandidateR
     return CandidateRewards((), fixed=malformed_reward)
 
 
-def _is_held_back(task: str, share: float) -> bool:
+def is_held_back(task: str, share: float = VALIDATION_SHARE) -> bool:
+    """Returns whether a task is held back for validation, by its content hash."""
     return int.from_bytes(sha256(_SALT + task.encode()).digest()[:8]) < share * 2**64
 
 
@@ -257,22 +287,30 @@ class _Counts:
     groups_without_signal: int = 0
     read: int = 0
     malformed: int = 0
+    base_texts: int = 0
+    base_skills: int = 0
     candidates: int = 0
     tokens: int = 0
     rollouts: int = 0
     rewards: float = 0.0
     squares: float = 0.0
     refused: Counter[Reason] = field(default_factory=Counter)
+    imitable: Imitable = field(default_factory=Imitable)
     checkpoints: Counter[str] = field(default_factory=Counter)
     since: datetime | None = None
     until: datetime | None = None
 
-    def add(self, revised: Sequence[RecordedRevision], reasons: Sequence[Reason | None]) -> None:
+    def add(
+        self, revised: Sequence[RecordedRevision], reasons: Sequence[Reason | None], base_model: str | None
+    ) -> None:
         self.groups_without_signal += "no signal" in reasons
         judged: dict[str | None, tuple[float, ...]] = {}  # two candidates with one text share its rollouts
         for one, reason in zip(revised, reasons, strict=True):
             self.read += 1
             self.malformed += one.malformed
+            of_base = one.is_of(base_model)
+            self.base_texts += of_base
+            self.base_skills += of_base and not one.malformed
             self.since = min(self.since or one.created_at, one.created_at)
             self.until = max(self.until or one.created_at, one.created_at)
             if reason is not None:
@@ -288,7 +326,7 @@ class _Counts:
             self.rewards += sum(rewards)
             self.squares += sum(reward * reward for reward in rewards)
 
-    def report(self, train_sha256: str, validation_sha256: str) -> GroupReport:
+    def report(self, train_sha256: str, validation_sha256: str, pairs_sha256: str | None) -> GroupReport:
         n = self.rollouts
         mean = self.rewards / n if n else None
         spread = None if mean is None or n < 2 else math.sqrt(max(0.0, self.squares - n * mean * mean) / (n - 1))
@@ -306,11 +344,16 @@ class _Counts:
             reward_mean=mean,
             reward_sd=spread,
             share_malformed=self.malformed / self.read if self.read else None,
+            base_texts=self.base_texts,
+            base_skills=self.base_skills,
+            imitable=self.imitable.count,
+            not_imitated=dict(self.imitable.refused.most_common()),
             checkpoints=dict(self.checkpoints.most_common()),
             since=_iso(self.since),
             until=_iso(self.until),
             train_sha256=train_sha256,
             validation_sha256=validation_sha256,
+            pairs_sha256=pairs_sha256,
         )
 
 

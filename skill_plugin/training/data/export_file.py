@@ -18,6 +18,9 @@ NEEDED = (
 )  # fmt: skip
 """The columns that groups are built from. The texts, which are most of a file, are not among them."""
 
+IMITATED = ("prompt", "completion", "went_live")
+"""The further columns that texts to imitate are built from."""
+
 _NEW = ("chain", "position", "prompt_tasks", "later")
 """Columns that files of the first format do not have."""
 
@@ -94,7 +97,7 @@ def _chosen(line: bytes, names: Sequence[str], where: str) -> dict[str, Any]:
 
 def _needed(names: Sequence[str], said: str) -> Iterator[str]:
     """Yields the columns that a row of this format must have."""
-    return (name for name in names if said == columns.FORMAT or name not in _NEW)
+    return (name for name in names if name not in columns.FLAGS and (said == columns.FORMAT or name not in _NEW))
 
 
 def _parquet(place: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -109,7 +112,7 @@ def _parquet(place: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         # Buffering ahead keeps all that was read until the end of the file.
         with place.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
             there = [name for name in dict.fromkeys(("format", *names)) if name in file.schema_arrow.names]
-            if missing := [name for name in ("format", *names) if name not in (*there, *_NEW)]:
+            if missing := [name for name in ("format", *names) if name not in (*there, *_NEW, *columns.FLAGS)]:
                 raise InvalidHistoryError(f"{str(place)!r} has no column {missing[0]!r}; {_EXPORT}")
             for batch in file.iter_batches(batch_size=_BATCH, columns=there):
                 read = [_values(column) for column in batch.columns]

@@ -16,7 +16,7 @@ class RecordedRevision(NamedTuple):
 
     `task` is the task's content hash, `malformed` says that it did not become a skill, `temperature` is that of
     `eligibility.temperature_of`, `previous` holds all rewards of the generation before, `later` the rewards on sibling
-    tasks.
+    tasks. `prompt` are the messages that it was written from and `completion` is its text, where the rows have them.
     """
 
     group_id: str
@@ -38,6 +38,13 @@ class RecordedRevision(NamedTuple):
     base_model: str | None
     imported: bool
     created_at: datetime
+    prompt: tuple[Mapping[str, str], ...] = ()
+    completion: str = ""
+    went_live: bool = False
+
+    def is_of(self, base_model: str | None) -> bool:
+        """Returns whether a base model wrote it, with its token ids; None is any that logs them."""
+        return bool(self.completion_token_ids) and base_model in (None, self.base_model)
 
 
 def revisions(rows: Iterable[Mapping[str, Any]]) -> Iterator[RecordedRevision]:
@@ -83,6 +90,9 @@ def _revision(row: Mapping[str, Any]) -> RecordedRevision:
         base_model=row["base_model"],
         imported=row["source"] is not None,
         created_at=moment if moment.tzinfo else moment.replace(tzinfo=UTC),
+        prompt=tuple(row.get("prompt") or ()),
+        completion=row.get("completion") or "",
+        went_live=bool(row.get("went_live")),
     )
 
 

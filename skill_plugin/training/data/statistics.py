@@ -10,7 +10,8 @@ from typing import Any, get_args
 from skill_plugin.histories.eligibility import BASE, Reason
 from skill_plugin.histories.worth import CandidateRewards, has_signal
 from skill_plugin.records import Purpose
-from skill_plugin.training.data.dataset import Rules, decide_group
+from skill_plugin.training.data.dataset import Rules, decide_group, is_held_back
+from skill_plugin.training.data.imitated import Imitable, cold_start
 from skill_plugin.training.data.revised import RecordedRevision, revisions
 
 OWN, IMPORTED = "own", "imported"
@@ -25,7 +26,8 @@ class HistoryStats:
     and imported ones apart. `groups_by_siblings` are the groups whose texts are compared on sibling tasks; the others
     are compared on their own task. The `inter_term` is R(g,c) less R of the text that c revises, on the same tasks:
     `measured_sd` is its spread over all candidates, `noise_sd` the spread by chance alone for rewards of mean p and K
-    rollouts a candidate: sqrt(2 p (1 - p) / K). Only a spread above the noise can be learned from.
+    rollouts a candidate: sqrt(2 p (1 - p) / K). Only a spread above the noise can be learned from. `cold_start` counts the base
+    model's texts, those that are skills, and the accepted texts of any generator; its `advice` is None where none is needed.
     """
 
     tasks: dict[str, int]
@@ -43,6 +45,7 @@ class HistoryStats:
     inter_term: dict[str, Any]
     checkpoints: list[dict[str, Any]]
     retrain: dict[str, Any]
+    cold_start: dict[str, Any]
 
 
 @dataclass
@@ -111,6 +114,9 @@ class HistoryCounts:
     groups_by_siblings: int = 0
     groups_with_signal: int = 0
     usable: int = 0
+    base_texts: int = 0
+    base_skills: int = 0
+    imitable: Imitable = field(default_factory=Imitable)
     sources: Counter[str] = field(default_factory=Counter)
     refused: Counter[Reason] = field(default_factory=Counter)
     written_by: Counter[str | None] = field(default_factory=Counter)
@@ -164,6 +170,10 @@ class HistoryCounts:
         self.groups_with_signal += has_signal(worths.candidates)
         for revision, reason, judged, worth in zip(group, reasons, rewards, worths.candidates, strict=True):
             self.written_by[revision.checkpoint] += 1
+            of_base = revision.is_of(self.rules.base_model)
+            self.base_texts += of_base
+            self.base_skills += of_base and not revision.malformed
+            self.imitable.take(revision, worth, held_back=is_held_back(revision.task))
             if reason is None:
                 self.usable += 1
             else:
@@ -228,6 +238,10 @@ class HistoryCounts:
                 for name, count in self.written_by.most_common()
             ],
             retrain={"usable": self.usable, "refused": dict(self.refused.most_common())},
+            cold_start={
+                **(counts := {"texts": self.base_texts, "skills": self.base_skills, "imitable": self.imitable.count}),
+                "advice": cold_start(**counts) if candidates else None,
+            },
         )
 
 

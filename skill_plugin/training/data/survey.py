@@ -1,12 +1,15 @@
 """Survey of the groups that a model can compute, made before the first step: one bad group must not end a night."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from statistics import fmean
 from typing import Any
 
+from skill_plugin.errors import InvalidHistoryError, ModelError
 from skill_plugin.training.data.groups import Candidate, Group, Groups
+from skill_plugin.training.data.pairs import Pairs
 
 
 @dataclass(kw_only=True)
@@ -15,7 +18,8 @@ class Survey:
 
     Args:
         places: Places of the groups that can be computed.
-        accepted: Places of those among them that have a revision to learn from in supervised training.
+        accepted: Places of the groups that supervised training learns from: among the pairs if there are some, else among
+            `places`.
         refused: Reasons why the others cannot be computed, by id.
         prompt: Tokens of the longest prompt.
         completion: Tokens of the longest completion.
@@ -32,29 +36,50 @@ class Survey:
     tokens: int = 0
 
 
-def survey(groups: Groups, config: Any) -> Survey:
+def survey(groups: Groups, config: Any, pairs: Pairs | None = None) -> Survey:
     """Looks through all groups, one at a time.
 
     Args:
         groups: The run's groups.
         config: The base model's configuration, which says how many tokens it takes, and which.
+        pairs: Pairs that supervised training learns from, in place of the groups' own revisions.
     """
     text = config.get_text_config()
+    limits = {"vocabulary": text.vocab_size, "context": getattr(text, "max_position_embeddings", None)}
     found = Survey()
     for place, group in enumerate(groups):
-        why = misfit(group, vocabulary=text.vocab_size, context=getattr(text, "max_position_embeddings", None))
-        if why is not None:
+        if (why := misfit(group, **limits)) is not None:
             found.refused[group.id] = why
             continue
         found.places.append(place)
-        if accepted(group).candidates:
+        if pairs is None and accepted(group).candidates:
             found.accepted.append(place)
-        longest = _longest(group)
-        found.prompt = max(found.prompt, len(group.prompt_token_ids))
-        found.completion = max(found.completion, longest)
-        found.candidates = max(found.candidates, len(group.candidates))
-        found.tokens = max(found.tokens, len(group.prompt_token_ids) + longest)
+        _measure(found, group)
+    if pairs is not None:
+        _survey_pairs(pairs, found, limits)
     return found
+
+
+def _survey_pairs(pairs: Pairs, found: Survey, limits: Mapping[str, Any]) -> None:
+    for place in range(len(pairs)):
+        try:
+            group = pairs[place]
+        except (InvalidHistoryError, ModelError) as exc:
+            found.refused[f"pair {place}"] = str(exc)
+            continue
+        if (why := misfit(group, **limits)) is not None:
+            found.refused[group.id] = why
+            continue
+        found.accepted.append(place)
+        _measure(found, group)
+
+
+def _measure(found: Survey, group: Group) -> None:
+    longest = _longest(group)
+    found.prompt = max(found.prompt, len(group.prompt_token_ids))
+    found.completion = max(found.completion, longest)
+    found.candidates = max(found.candidates, len(group.candidates))
+    found.tokens = max(found.tokens, len(group.prompt_token_ids) + longest)
 
 
 def misfit(group: Group, *, vocabulary: int, context: int | None) -> str | None:
@@ -83,6 +108,16 @@ def accepted(group: Group) -> Group:
     """Returns the group with the candidates that were better than the text they revised, for a cold start to learn."""
     better = tuple(one for one in group.candidates if one.well_formed and (_gain(one, group) or 0.0) > 0)
     return replace(group, candidates=better)
+
+
+class Accepted:
+    """The groups of a folder with their accepted candidates alone, read as they are asked for."""
+
+    def __init__(self, groups: Groups) -> None:
+        self._groups = groups
+
+    def __getitem__(self, place: int) -> Group:
+        return accepted(self._groups[place])
 
 
 def _gain(candidate: Candidate, group: Group) -> float | None:
