@@ -155,7 +155,7 @@ def lessons(seed: int, number: int, answers: Sequence[str], *, texts: int = 4, h
             feedback = told.format(fact=asked.fact, value=asked.value, answer=answer[:200])
             return Rollout(generation=number, answer=answer, reward=0.0, passed=False, feedback=feedback)
 
-        past = [Generation(number=0, text=None, rollouts=(failed(task, 0),) * rng.choice((1, 1, 2)))]
+        past = [Generation(number=0, text=None, rollouts=(failed(task, 0),) * rng.choice((1, 1, 1, 2)))]
         shown, refused = rng.random(), list[Generation]()
         current = None
         if shown < 0.25:  # a skill of its own that says nothing
@@ -166,14 +166,14 @@ def lessons(seed: int, number: int, answers: Sequence[str], *, texts: int = 4, h
             past[0] = Generation(
                 number=0, text=other.skill(rng, STATED, other.tasks[0].input), rollouts=(failed(task, 0),)
             )
-        if rng.random() < 0.2:
+        if rng.random() < 0.1:
             text = asked.skill(rng, HOLLOW, task.input)
             refused.append(
                 Generation(
                     number=1, text=text, rejected="0 repaired > 0 regressed of 3 held-out tasks", task=others[-1].input
                 )
             )
-        around = [(one, [failed(one, len(past) - 1)]) for one in others[: rng.choice((0, 0, 1, 2))]]
+        around = [(one, [failed(one, len(past) - 1)]) for one in others[: rng.choice((0, 0, 0, 1, 2))]]
         written = [asked.skill(rng, HOLLOW if rng.random() < hollow else STATED, task.input) for _ in range(texts)]
         if current is not None:  # a revision keeps its name
             written = [f"---\n{current.splitlines()[1]}\n" + text.split("\n", 2)[2] for text in written]
