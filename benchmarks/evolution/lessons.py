@@ -133,7 +133,7 @@ def questions(seed: int, number: int) -> list[Task]:
     return [task for asked in _facts(random.Random(f"facts {seed}"), number) for task in asked.tasks]
 
 
-def lessons(seed: int, number: int, answers: Sequence[str], *, texts: int = 4, hollow: float = 0.4) -> Iterator[Lesson]:
+def lessons(seed: int, number: int, answers: Sequence[str], *, texts: int = 4, hollow: float = 0.3) -> Iterator[Lesson]:
     """Yields lessons: a first skill, or the revision of a hollow one, of one that a gate refused, or of one about something else.
 
     Args:

@@ -36,12 +36,12 @@ SEED, UNSEEN = 1, 901
 SETTINGS: dict[str, Any] = {
     "rank": 8,
     "alpha": 16,
-    "learning_rate": 6e-4,
+    "learning_rate": 1.2e-3,
     "sft_epochs": 1,
-    "groups_per_step": 5,
+    "groups_per_step": 2,
     "dtype": "bfloat16",
     "gradient_checkpointing": False,
-    "warmup": 0.1,
+    "warmup": 0.05,
 }
 
 
