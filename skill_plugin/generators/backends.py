@@ -58,11 +58,16 @@ class VllmBackend:
     def __init__(self, name: GeneratorName, settings: "Settings") -> None:
         self._name, self._settings = name, settings
         self.url = server_url(name, settings)
+        if settings.generator_dtype is not None:
+            raise ConfigurationError(no_dtype(name, "start vLLM with --dtype"))
 
     def make(self, checkpoint: "Checkpoint | None") -> Generator:
         adapter, folder = (checkpoint.id, checkpoint.path) if checkpoint else (self._name.fixed_adapter, None)
         timeout, max_change = self._settings.model_timeout, self._settings.max_change
-        return VllmGenerator(self.url, self._name.model, adapter, folder, timeout=timeout, max_change=max_change)
+        given = self._settings.of_generator("max_tokens", "temperature", "top_p")
+        return VllmGenerator(
+            self.url, self._name.model, adapter, folder, timeout=timeout, max_change=max_change, **given
+        )
 
 
 class LocalBackend:
@@ -74,11 +79,19 @@ class LocalBackend:
     def make(self, checkpoint: "Checkpoint | None") -> Generator:
         id_, folder = (checkpoint.id, checkpoint.path) if checkpoint else (None, self._name.fixed_adapter)
         path = resolved(self._name.model, self._settings.home)
-        return LocalGenerator(path, folder, checkpoint=id_, max_change=self._settings.max_change)
+        given = self._settings.of_generator("max_tokens", "temperature", "top_p", "dtype")
+        if "max_tokens" in given:
+            given["max_new_tokens"] = given.pop("max_tokens")
+        return LocalGenerator(path, folder, checkpoint=id_, max_change=self._settings.max_change, **given)
 
 
 BACKENDS: dict[str, Callable[[GeneratorName, "Settings"], Backend]] = {"vllm": VllmBackend, "local": LocalBackend}
 """Back-ends by the first word of a generator's name. One of your own is one more entry."""
+
+
+def no_dtype(name: object, instead: str) -> str:
+    """Returns the error of a generator whose weights are loaded elsewhere."""
+    return f"generator_dtype is for generators in this process (local:PATH), and {str(name)!r} is not one; {instead}"
 
 
 def server_url(name: GeneratorName, settings: "Settings") -> str:

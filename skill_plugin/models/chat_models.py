@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,8 +77,15 @@ def load(
     return chat
 
 
-def from_settings(settings: Settings, model: str | None = None) -> "BaseChatModel":
+def from_settings(
+    settings: Settings, model: str | None = None, *, generator: Mapping[str, Any] | None = None
+) -> "BaseChatModel":
     """Returns the task LLM that is set, or another model by name from the same server and under the same limits.
+
+    Args:
+        settings: The settings.
+        model: The other model.
+        generator: How it samples where it is the generator, as the settings that begin with `generator_` say.
 
     Raises:
         MissingExtraError: the `langchain` extra is not installed.
@@ -87,12 +94,13 @@ def from_settings(settings: Settings, model: str | None = None) -> "BaseChatMode
     name = model or settings.model or ""
     limits: dict[str, Any] = {"timeout": settings.model_timeout, "max_retries": settings.model_retries}
     options: dict[str, Any] = {"home": settings.home} if name.startswith(_LOCAL) else {}
+    role, given = "generator", dict(generator or {})
     if model is None:
-        given = {"max_tokens": settings.task_max_tokens, "temperature": settings.task_temperature}
-        for key, value in given.items():
-            if value is not None:
-                kind = type(load(name, base_url=settings.base_url, **limits, **options))
-                options[_spelt(key, kind)] = value
+        role, given = "task", {"max_tokens": settings.task_max_tokens, "temperature": settings.task_temperature}
+    for key, value in given.items():
+        if value is not None:
+            kind = type(load(name, base_url=settings.base_url, **limits, **options))
+            options[_spelt(key, kind, role)] = value
     return load(name, base_url=settings.base_url, **limits, **options)
 
 
@@ -102,7 +110,7 @@ def interrupt() -> None:
         engine.interrupt_all()
 
 
-def _spelt(setting: str, kind: "type[BaseChatModel]") -> str:
+def _spelt(setting: str, kind: "type[BaseChatModel]", role: str) -> str:
     """Returns what a class of models calls a setting.
 
     Raises:
@@ -112,7 +120,7 @@ def _spelt(setting: str, kind: "type[BaseChatModel]") -> str:
     for name in (setting, *_OTHER_NAMES.get(setting, ())):
         if name in names:
             return name
-    raise ConfigurationError(f"{kind.__name__} takes no {setting}; leave task_{setting} out of the settings")
+    raise ConfigurationError(f"{kind.__name__} takes no {setting}; leave {role}_{setting} out of the settings")
 
 
 def _local(name: str, options: dict[str, Any]) -> "BaseChatModel":
