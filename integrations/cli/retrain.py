@@ -231,7 +231,7 @@ def _dry_rows(found: "DryRun") -> Iterator[dict[str, str]]:
         yield {"what": "steps", "came": f"{run['steps']} at most, of {run['trained_parameters']:,} weights"}
         yield {"what": "memory", "came": f"{needs:.2f} GB on {run['device']} in {run['dtype']}{free}"}
         yield {"what": "disk", "came": f"{run['disk_bytes'] / 1e9:.2f} GB while it trains"}
-    heldout = f", {found.heldout} held-out tasks" if found.judged_by == "paired" else ""
+    heldout = f", at most {found.heldout} held-out tasks" if found.judged_by == "paired" else ""
     yield {"what": "gate", "came": f"{found.judged_by}{heldout}"}
     if found.verifier:
         yield {"what": "verifier", "came": found.verifier}
