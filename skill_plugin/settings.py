@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     task_temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """The temperature of the task LLM; by default the model's own."""
     generator: str | None = None
-    """The model that writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or
+    """The model that writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, `local:smollm2-135m@starter`, or
     `vllm:MODEL@live` and `local:PATH@live` for the checkpoint that is live; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""

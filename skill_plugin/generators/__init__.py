@@ -74,7 +74,8 @@ def from_settings(
     """Returns the generator that is set, by default the task LLM's model; None without a model.
 
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
-    a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
+    a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder (`@starter`: the one that comes with it);
+    anything else is a chat model.
     `vllm:MODEL@live` and `local:PATH@live` have the adapter of the checkpoint that is live, under its id, and follow
     promotions and rollbacks. A name that begins with a further entry of `BACKENDS` is made by that.
 
