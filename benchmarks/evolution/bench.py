@@ -1,5 +1,6 @@
 """What an experiment runs on: tasks, the frozen task LLM that answers them, the judge, and the skills to compare with."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,3 +43,11 @@ class Bench:
     @property
     def heldout(self) -> list[Task]:
         return [task for task in self.tasks if task.split == "heldout"]
+
+
+_SHOWN = re.compile(r"^<skill-\w+ [^>]*>\n(.*?)\n</skill-\w+>$", re.MULTILINE | re.DOTALL)
+
+
+def skill_texts(guidance: str) -> str:
+    """Returns the skills' own text in an `AgentInput`'s guidance, for a simulated executor, which the words around it would mislead."""
+    return "\n".join(_SHOWN.findall(guidance))
