@@ -22,6 +22,7 @@ def bench(seed: int, *, llm: Any, facts: int = 12, noise: float = 0.0, kinds: Se
         name="facts",
         model=chat_models.name_of(llm),
         tasks=[task for fact in drawn for task in fact.tasks()],
+        tests=[task for fact in drawn for task in fact.tests()],
         llm=llm,
         verifier=world.judge,
         starting=[fact.hollow for fact in drawn],

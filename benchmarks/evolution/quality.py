@@ -24,7 +24,7 @@ class Quality:
         valid: Texts that are skills.
         states: Texts whose body states the fact to the letter.
         names: Texts whose body has the value.
-        reward: Mean reward of the texts on the held-out wordings, without search; one that is no skill earns 0.
+        reward: Mean reward of the texts on the two wordings for measuring, without search; one that is no skill earns 0.
     """
 
     valid: list[float]
@@ -77,16 +77,13 @@ def _rewards(llm: BaseChatModel, facts: Sequence[Fact], written: Sequence[Sequen
         for at, (fact, texts) in enumerate(zip(facts, written, strict=True))
         for text in texts
         if text is not None
-        for task in fact.tasks("heldout")
+        for task in fact.tests()
     ]
     asked = [[SystemMessage(_shown(text)), HumanMessage(task.input)] for _, task, text in tried]
     earned = [0.0] * len(facts)
     for (at, task, _), reply in zip(tried, llm.batch(asked) if asked else (), strict=True):
         earned[at] += judge(task, reply.text).reward
-    return [
-        sum_ / (len(texts) * len(fact.tasks("heldout")))
-        for sum_, texts, fact in zip(earned, written, facts, strict=True)
-    ]
+    return [sum_ / (len(texts) * len(fact.tests())) for sum_, texts, fact in zip(earned, written, facts, strict=True)]
 
 
 def _shown(text: str) -> str:

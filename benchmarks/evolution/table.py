@@ -1,7 +1,9 @@
-"""Tables of what an agent gets after each generation of `evolve`: held-out tasks through the graph, over seeds, with 95 % intervals.
+"""Tables of what an agent gets after each generation of `evolve`: tasks that neither training nor the gate
+has seen, through the graph, over seeds, with 95 % intervals.
 
     python benchmarks/evolution/table.py facts --out OUT [--seeds 5] [--generations 5] [--rows none starting loop oracle]
     python benchmarks/evolution/table.py facts --out OUT --ablation gate siblings   # what the loop is without a part
+    python benchmarks/evolution/table.py sql --data DIR --generator rules --out OUT
     python benchmarks/evolution/table.py tasks --tasks FILE --model openai:gpt-5-mini --generator openai:gpt-5-mini --out OUT
 
 Rows:
@@ -30,6 +32,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import facts
+import own_tasks
+import sql_notes
 from bench import Bench
 from curves import draw
 from measure import library, served
@@ -95,6 +99,8 @@ def task_llm(name: str, max_tokens: int) -> Any:
 
 @cache
 def writer(name: str) -> Generator:
+    if name == "rules":
+        return sql_notes.rules_writer()
     found = generators.from_settings(Settings.load(generator=name))
     assert found is not None  # noqa: S101 - a name was given
     return found
@@ -105,16 +111,19 @@ def drawn(options: argparse.Namespace, seed: int) -> Bench:
     if options.world == "facts":
         llm = task_llm(options.model, options.max_tokens)
         return facts.bench(seed, llm=llm, facts=options.facts, noise=options.noise)
-    raise SystemExit(f"there is no world {options.world!r}")
+    if options.world == "sql":
+        return sql_notes.bench(seed, data=options.data, databases=options.databases)
+    given = {name: getattr(options, name) for name in ("tasks", "model", "base_url", "verifier", "max_tokens")}
+    return own_tasks.bench(seed, **given)
 
 
 def fixed(bench: Bench, row: str, seed: int) -> Line:
     """Measures a library that nothing changes."""
-    texts = {"none": (), "starting": bench.starting, "oracle": bench.oracle}[row]
+    texts: Sequence[str] = {"none": (), "starting": bench.starting, "oracle": bench.oracle}[row]
     with tempfile.TemporaryDirectory() as name:
         with library(Path(name), texts):
             pass
-        found = served(bench, Path(name), bench.heldout)
+        found = served(bench, Path(name), bench.parts()[1])
     return _line(row, seed, 0, found, live=len(texts))
 
 
@@ -124,14 +133,14 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
         **{"generations": 1, "rollouts": 1, "gate_tasks": 3, "concurrency": bench.max_concurrency} | changes
     )
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, (tasks, tests) = Path(name), bench.parts()
         spent = {"calls": 0, "read": 0, "written": 0, "seconds": 0.0}
         for generation in range(options.generations + 1):
             if generation:
                 began = time.process_time()
                 with library(folder) as store:
                     report = evolve(
-                        bench.tasks,
+                        tasks,
                         store=store,
                         llm=bench.llm,
                         generator=writer(options.generator),
@@ -148,7 +157,7 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
                 spent["seconds"] += time.process_time() - began
             with library(folder) as store:
                 live = len(store.list("live"))
-            yield replace(_line(row, seed, generation, served(bench, folder, bench.heldout), live=live), **spent)
+            yield replace(_line(row, seed, generation, served(bench, folder, tests), live=live), **spent)
 
 
 def _line(row: str, seed: int, generation: int, found: Any, *, live: int) -> Line:
@@ -219,7 +228,7 @@ def show(lines: Sequence[Line]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("world", choices=("facts",))
+    parser.add_argument("world", choices=("facts", "sql", "tasks"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="local:smollm2-135m")
     parser.add_argument("--generator", default="local:smollm2-135m@starter")
@@ -227,6 +236,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--generations", type=int, default=5)
+    parser.add_argument("--data", type=Path, help="sql: InterCode-SQL's folder; see sql_notes.py")
+    parser.add_argument("--databases", type=int, help="sql: families of a draw; by default all")
+    parser.add_argument("--tasks", type=Path, help="tasks: a tasks file, as skill-plugin evolve reads it")
+    parser.add_argument("--base-url", help="tasks: an OpenAI-compatible server")
+    parser.add_argument("--verifier", help="tasks: of tasks that name none: a name, or module:function")
     parser.add_argument("--facts", type=int, default=12, help="families of a draw")
     parser.add_argument(
         "--noise", type=float, default=0.0, help="share of wrong answers that are not told what is right"

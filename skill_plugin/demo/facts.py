@@ -1,4 +1,5 @@
-"""Families of one fact each, which no pre-training knows, asked in six wordings: three to train on, three held out.
+"""Families of one fact each, which no pre-training knows, asked in eight wordings: three to train on, three held out
+for the gate, two for whoever measures.
 
 A seed draws the values, and which nouns a night gets, so that nothing can be learned by heart. The judge is exact: an answer is right if the
 value stands in it. What a wrong answer is told states the fact, but for a share of `noise`, which is told only that it was wrong.
@@ -25,7 +26,7 @@ NAMES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of fact. The first three of the wordings are trained on."""
+    """A kind of fact. Of its wordings the first three are trained on, the last two are for measuring alone."""
 
     name: str
     fact: str
@@ -67,14 +68,18 @@ class Fact:
 
     def tasks(self, split: Split | None = None) -> list[Task]:
         """Returns the family's tasks: three of each split, of one or of both."""
-        half = len(self.kind.wordings) // 2
-        asked = [wording.format(noun=self.noun) for wording in self.kind.wordings]
-        splits: tuple[tuple[Split, list[str]], ...] = (("train", asked[:half]), ("heldout", asked[half:]))
+        asked = self.kind.wordings
+        found = [*self._asked(asked[:3], "train"), *self._asked(asked[3:6], "heldout")]
+        return [task for task in found if split in (None, task.split)]
+
+    def tests(self) -> list[Task]:
+        """Returns two tasks that neither training nor a gate sees."""
+        return self._asked(self.kind.wordings[6:], "heldout")
+
+    def _asked(self, wordings: Sequence[str], split: Split) -> list[Task]:
+        reference = f"{self.value} | {self.sentence}"
         return [
-            Task(text, family=self.family, reference=f"{self.value} | {self.sentence}", split=name)
-            for name, texts in splits
-            for text in texts
-            if split in (None, name)
+            Task(one.format(noun=self.noun), family=self.family, reference=reference, split=split) for one in wordings
         ]
 
 
@@ -103,6 +108,8 @@ KINDS = (
             "Tell me the price of a {noun} ticket.",
             "How many euros is a {noun} ticket?",
             "I want to visit the {noun}. How much does a ticket cost?",
+            "What is the price of a ticket for the {noun}?",
+            "What must I pay for a ticket for the {noun}?",
         ),
         _BUYABLE,
         _NUMBERS,
@@ -117,6 +124,8 @@ KINDS = (
             "Which number do I dial for the {noun}?",
             "I want to call the {noun}. What is its number?",
             "What is the {noun}'s phone number?",
+            "Give me the phone number of the {noun}.",
+            "What number does the {noun} have?",
         ),
         _PLACES,
         tuple(f"{one} {two}" for one in range(137, 990, 61) for two in range(203, 980, 83)),
@@ -131,6 +140,8 @@ KINDS = (
             "Tell me the shelf of the {noun}.",
             "I need the {noun}. Which shelf is it on?",
             "What is the name of the shelf with the {noun}?",
+            "On what shelf do you keep the {noun}?",
+            "Can you name the shelf of the {noun}?",
         ),
         _THINGS,
         ANIMALS,
@@ -145,6 +156,8 @@ KINDS = (
             "Tell me the room of the {noun} meeting.",
             "I go to the {noun} meeting. Which room is it in?",
             "What is the name of the room of the {noun} meeting?",
+            "What room is the {noun} meeting in?",
+            "In what room do we have the {noun} meeting?",
         ),
         _TEAMS,
         ANIMALS,
@@ -159,6 +172,8 @@ KINDS = (
             "Tell me who is responsible for the {noun} team.",
             "Whom do I ask about the {noun} team?",
             "What is the name of the leader of the {noun} team?",
+            "Who is the head of the {noun} team?",
+            "Which person leads the {noun} team?",
         ),
         _TEAMS,
         NAMES,
@@ -173,6 +188,8 @@ KINDS = (
             "Tell me the weight of the {noun}.",
             "How many kilos does the {noun} weigh?",
             "I have to carry the {noun}. How heavy is it?",
+            "What does the {noun} weigh?",
+            "How many kilos is the {noun}?",
         ),
         _THINGS,
         _NUMBERS,
@@ -187,6 +204,8 @@ KINDS = (
             "Tell me the bus to the {noun}.",
             "I want to go to the {noun}. Which bus is it?",
             "What is the number of the bus to the {noun}?",
+            "What bus goes to the {noun}?",
+            "Which bus do I take to the {noun}?",
         ),
         _PLACES,
         _NUMBERS,
@@ -201,6 +220,8 @@ KINDS = (
             "Tell me how many seats the {noun} has.",
             "I book the {noun}. How many seats are there?",
             "How many seats are in the {noun}?",
+            "How many seats are there in the {noun}?",
+            "What number of seats does the {noun} have?",
         ),
         _BUYABLE,
         tuple(str(one) for one in range(113, 980, 37)),
@@ -215,6 +236,8 @@ KINDS = (
             "Tell me the name of the {noun}'s mascot.",
             "How is the mascot of the {noun} called?",
             "I met the mascot of the {noun}. What is its name?",
+            "What name does the mascot of the {noun} have?",
+            "Give me the name of the mascot of the {noun}.",
         ),
         _PLACES,
         NAMES,
@@ -229,6 +252,8 @@ KINDS = (
             "Tell me the box of the {noun}.",
             "I have the {noun}. Which box does it go to?",
             "What is the name of the box for the {noun}?",
+            "What box does the {noun} go to?",
+            "Which box does the {noun} belong to?",
         ),
         _THINGS,
         ANIMALS,
