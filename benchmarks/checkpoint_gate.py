@@ -1,12 +1,15 @@
 """Error rates of the gate of checkpoints: how often it promotes a generator that is not better, and one that is.
 
-    python benchmarks/checkpoint_gate.py [--draws 400] [--json OUT]
+    python benchmarks/checkpoint_gate.py [--draws 400] [--json OUT] [--only looks]
 
 Simulated rewards, judged by the gate's own code. Paired: each held-out task has an ease from 0.1 to 0.9, each of 4 texts is off it by a
 normal draw of 0.2 (and by the true gain), and is tried 4 times; `strict` asks for more repairs than regressions, `interval` also that
 the gain's 95 % interval is above 0, as `retrain` does. Off-policy: 4 logged texts a task out of 5 kinds that were sampled evenly; a
 candidate and a live policy that prefer the better ones, the first by more; `coverage` is how often the 95 % interval holds the true
-gain, without a cap on the weights.
+gain, without a cap on the weights. Looks: the gate that draws more until it is sure, as `retrain` runs it by default (50 tasks at first, 2
+texts of either generator each, each tried twice; up to 8 texts for each of the first tasks, of further tasks while there are some),
+beside the gate that looks once, on the same draws. The gain differs from task to task by a normal draw of 0.15; `calls` are
+rollouts and texts, `cost` is in calls of the gate that looks once.
 """
 
 import argparse
@@ -17,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from skill_plugin.gates.checkpoints import decide
+from skill_plugin.gates.looks import is_hopeless, plan_looks
 from skill_plugin.gates.off_policy import estimate
 from skill_plugin.records import Revision
 
 TEXTS = [Revision(completion="---\nname: a\ndescription: b\n---\nc", text="x")] * 10
 QUALITY = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 MEAN_EASE = 0.6
+FIRST, TEXTS_AT_FIRST, TRIES = 50, 2, 2
 
 
 def paired(tasks: int, gain: float, draws: int) -> dict[str, Any]:
@@ -41,6 +46,60 @@ def paired(tasks: int, gain: float, draws: int) -> dict[str, Any]:
         ]
         strict, sure = strict + said[0], sure + said[1]
     return {"tasks": tasks, "gain": gain, "strict": strict / draws, "interval": sure / draws}
+
+
+def looking(tasks: int, gain: float, draws: int, most: int) -> dict[str, Any]:
+    """Measures how often the gate promotes that draws more texts, beside the one that looks once, and what both cost."""
+    rng = np.random.default_rng(tasks)
+    looks, once = plan_looks(TEXTS_AT_FIRST, most), plan_looks(TEXTS_AT_FIRST, TEXTS_AT_FIRST)
+    promoted, fixed, smallest, calls = 0, 0, [], []
+    first_calls = _calls(min(tasks, FIRST), TEXTS_AT_FIRST)
+    for draw in range(draws):
+        ease = rng.uniform(0.1, 0.9, size=(tasks, 1))
+        shifts = (0.0, gain + rng.normal(0, 0.15, size=(tasks, 1)))
+        live, candidate = (
+            rng.binomial(TRIES, np.clip(ease + shift + rng.normal(0, 0.2, size=(tasks, most)), 0, 1)) / TRIES
+            for shift in shifts
+        )
+        for plan in (once, looks):
+            drawn, each = min(tasks, FIRST), TEXTS_AT_FIRST
+            for look in plan:
+                drawn = min(tasks, max(drawn, FIRST * look.texts // each))
+                each = max(each, min(look.texts, FIRST * look.texts // drawn))
+                before, after = (of[:drawn, :each].mean(1).tolist() for of in (live, candidate))
+                said = decide(
+                    before=before,
+                    after=after,
+                    candidate=TEXTS,
+                    live=TEXTS,
+                    confident=True,
+                    tail=look.tail,
+                    seed=draw,
+                )
+                gains = [b - a for a, b in zip(before, after, strict=True)]
+                if said.promote or is_hopeless(gains, look, plan[-1]):
+                    break
+            if plan is once:
+                fixed += said.promote
+        promoted += said.promote
+        smallest.append(said.smallest)
+        calls.append(_calls(drawn, each))
+    return {
+        "tasks": tasks,
+        "gain": gain,
+        "most": most,
+        "once": fixed / draws,
+        "looks": promoted / draws,
+        "calls_once": first_calls,
+        "calls": round(float(np.mean(calls))),
+        "calls_at_most": max(calls),
+        "cost": round(float(np.mean(calls)) / first_calls, 2),
+        "smallest_gain": round(float(np.median(smallest)), 3),
+    }
+
+
+def _calls(tasks: int, texts: int) -> int:
+    return tasks * (TRIES + 2 * texts + 2 * texts * TRIES)
 
 
 def off_policy(tasks: int, draws: int) -> dict[str, Any]:
@@ -64,15 +123,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=400)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--only", choices=("paired", "off_policy", "looks"))
+    parser.add_argument("--most", type=int, default=8, help="the most texts of either generator for a task")
     arguments = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {"paired": [], "off_policy": []}
-    for tasks in (4, 8, 16, 32, 64):
-        for gain in (0.0, 0.1, 0.2):
-            found["paired"].append(paired(tasks, gain, arguments.draws))
-            print(found["paired"][-1], flush=True)
-    for tasks in (5, 10, 20, 50):
-        found["off_policy"].append(off_policy(tasks, arguments.draws))
-        print(found["off_policy"][-1], flush=True)
+    draws = arguments.draws
+    cells = {
+        "paired": [(paired, tasks, gain, draws) for tasks in (4, 8, 16, 32, 64) for gain in (0.0, 0.1, 0.2)],
+        "off_policy": [(off_policy, tasks, draws) for tasks in (5, 10, 20, 50)],
+        "looks": [
+            (looking, tasks, gain, draws, arguments.most) for tasks in (34, 100, 200) for gain in (0.0, 0.03, 0.06, 0.1)
+        ],
+    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, calls in cells.items():
+        if arguments.only in (None, name):
+            found[name] = []
+            for function, *given in calls:
+                found[name].append(function(*given))
+                print(found[name][-1], flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
 

@@ -1,10 +1,11 @@
 """LangGraph objects: the loop as a graph, and its nodes for a graph of your own."""
 
 from skill_plugin.graphs.add_skills import add_skills
+from skill_plugin.graphs.comparison import GeneratorGate
 from skill_plugin.graphs.evolution.evolve import aevolve, evolve
 from skill_plugin.graphs.evolution.report import EvolveReport
 from skill_plugin.graphs.evolution.settings import EvolveSettings
-from skill_plugin.graphs.generator_gate import GeneratorGate, agate_generator, gate_generator
+from skill_plugin.graphs.generator_gate import agate_generator, gate_generator
 from skill_plugin.graphs.nodes.approve import Approval, ApprovalRequest, approve_node
 from skill_plugin.graphs.nodes.execute import AgentInput, execute_node
 from skill_plugin.graphs.nodes.record import record_node

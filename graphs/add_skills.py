@@ -172,9 +172,8 @@ def _task_in(state: Mapping[str, Any]) -> Task | None:
     return task_from_state(state)
 
 
-def _answer_in(state: Mapping[str, Any]) -> str:
-    answer, error = answer_in(state) or Answer("", NO_ANSWER)
-    return "" if error else answer
+def _answer_in(state: Mapping[str, Any]) -> Answer:
+    return answer_in(state) or Answer("", NO_ANSWER)
 
 
 def _with_messages(state: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -16,17 +16,19 @@ NO_ANSWER = "the agent ended without an answer: no message with text since the l
 
 
 class Answer(NamedTuple):
-    """An answer's text, and why it does not count as one: what the model did not finish has no reward, and never one of 0."""
+    """An answer's text. `error` says why it does not count as one, so that it has no reward; `note` that it was cut off, and counts."""
 
     text: str
     error: str | None = None
+    note: str | None = None
 
 
 def answer_in(state: Mapping[str, Any]) -> Answer | None:
     """Returns the answer in an agent's state or output; None where neither a structured response nor messages are in it.
 
     The structured response as JSON, if there is one; else the last text since the last human message, of the model or of a tool
-    that answers directly. A last message of the model that was cut off, or that is empty, is an error.
+    that answers directly. A last message of the model that is empty is an error. One that the token limit cut off is the answer
+    as it stands, also where nothing of it is text, as of thinking that did not end.
     """
     if (structured := state.get("structured_response")) is not None:
         return Answer(to_json(structured, fallback=str).decode())
@@ -35,37 +37,43 @@ def answer_in(state: Mapping[str, Any]) -> Answer | None:
     turn = list(takewhile(lambda message: not isinstance(message, HumanMessage), reversed(messages_of(state))))
     said = [message for message in turn if isinstance(message, AIMessage | ToolMessage)]
     text = next((str(message.text) for message in said if str(message.text).strip()), "")
-    if said and (error := failed_call(said[0])) is not None:
-        return Answer(str(said[0].text), error)
+    if said and (last := _said(said[0])) != Answer(last.text):
+        return last
     return Answer(text) if text else Answer("", NO_ANSWER)
 
 
-def answer_text(output: Any) -> str:
-    """Returns the text of an agent's answer, from any of the usual shapes of what it returns; empty without an answer.
+def answer_of(output: Any) -> Answer:
+    """Returns an agent's answer, from any of the usual shapes of what it returns.
 
     Raises:
-        ModelError: the model did not finish it; see `chat_models.reply_text`.
+        ModelError: the model's last message is empty.
     """
+    found = _found(output)
+    if found.error not in (None, NO_ANSWER):
+        raise ModelError(found.error)
+    return found
+
+
+def _found(output: Any) -> Answer:
     if isinstance(output, str):
-        return output
+        return Answer(output)
     if isinstance(output, BaseMessage):
-        return chat_models.reply_text(output)
+        return _said(output)
     if isinstance(output, Mapping):
         if (found := answer_in(output)) is not None:
-            if found.error not in (None, NO_ANSWER):
-                raise ModelError(found.error)
-            return found.text
+            return found
         for key in ("answer", "output"):
             if isinstance(output.get(key), str):
-                return str(output[key])
-    return json.dumps(output, ensure_ascii=False, default=str)
+                return Answer(str(output[key]), None if output[key].strip() else NO_ANSWER)
+    return Answer(json.dumps(output, ensure_ascii=False, default=str))
 
 
-def failed_call(message: BaseMessage | None) -> str | None:
-    """Returns why a model's message is not an answer; None if it is one."""
+def _said(message: BaseMessage) -> Answer:
+    """Returns a message as an answer, with the note that it was cut off, or with the error why it is not one."""
+    text = str(message.text)
+    if (note := chat_models.cut_note(message)) is not None:
+        return Answer(text, note=note)
     try:
-        if message is not None:
-            chat_models.reply_text(message)
+        return Answer(chat_models.reply_text(message))
     except ModelError as exc:
-        return str(exc)
-    return None
+        return Answer(text, str(exc))

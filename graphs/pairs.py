@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from skill_plugin.gates.decision import GateDecision
@@ -10,12 +11,38 @@ from skill_plugin.graphs.finder import Finder, ShownSkills
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.protocols import GateRule
-from skill_plugin.records import Task
+from skill_plugin.records import Rollout, Task
 from skill_plugin.store import SkillStore
 
 Pairs = list[tuple[float, float]]
 Run = Callable[[Task, PinnedSkill | None], Awaitable[float | None]]
 """Returns the reward of a task under a skill, or without one; None without a verdict. It runs each once."""
+
+
+class Lapses:
+    """Tasks of a decision that have no verdict, under what was tried first or last, and tasks with an answer that was cut off."""
+
+    def __init__(self) -> None:
+        self._failed: set[str] = set()
+        self._cut: set[str] = set()
+
+    def note(self, task: Task, rollouts: Sequence[Rollout]) -> None:
+        """Notes what a task's rollouts under one text came to; none means that every call failed."""
+        if all(one.reward is None for one in rollouts):
+            self._failed.add(task.id)
+        if any(one.is_cut for one in rollouts):
+            self._cut.add(task.id)
+
+    def said_of(self, tasks: Sequence[Task]) -> str:
+        """Returns a line about the lapses of some tasks; empty if there were none."""
+        ids = {task.id for task in tasks}
+        failed, cut = len(ids & self._failed), len(ids & self._cut)
+        said = []
+        if failed:
+            said.append(f"{failed} of {len(ids)} judges left out, because the agent or the verifier failed")
+        if cut:
+            said.append(f"the token limit cut off answers to {cut} of {len(ids)} judges")
+        return "; ".join(said)
 
 
 async def run_pairs(run: Run, shown: Sequence[ShownSkills], *, hard: bool | None = None) -> Pairs:
@@ -42,6 +69,7 @@ def decide_on(
     like: Sequence[Task],
     elsewhere: Pairs,
     rule: GateRule,
+    lapses: Lapses,
     **evidence: Any,
 ) -> GateDecision:
     """Asks the rule about a version; see `judge_version`.
@@ -54,10 +82,11 @@ def decide_on(
         like: Tasks that the version was written for.
         elsewhere: Rewards today and then of tasks of other families that it would take.
         rule: Decides on the pairs.
+        lapses: What the runs came to; the reason says it.
         **evidence: What else `judge_version` takes.
     """
     of_kind = [one for one in shown if finder.is_like(one.task, like)]
-    return judge_version(
+    decision = judge_version(
         [b for b, _ in pairs],
         [a for _, a in pairs],
         found=sum(one.finds(ref) for one in of_kind),
@@ -66,6 +95,8 @@ def decide_on(
         rule=rule,
         **evidence,
     )
+    said = lapses.said_of([one.task for one in shown])
+    return replace(decision, reason=f"{decision.reason}; {said}") if said else decision
 
 
 def found_elsewhere(finder: Finder, tasks: Sequence[Task], ref: str) -> list[ShownSkills]:

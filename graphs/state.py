@@ -55,7 +55,7 @@ class PendingAnswer(TypedDict):
     """An answer that waits for its verdict.
 
     `adherence` is there where it is known how far the skill was followed, `unseen` where the model calls were watched for the skills (those
-    that none saw), `error` where the text is not an answer.
+    that none saw), `error` where the text is not an answer, `note` where it is one that the token limit cut off.
     """
 
     answer: str
@@ -66,6 +66,7 @@ class PendingAnswer(TypedDict):
     adherence: NotRequired[float | None]
     unseen: NotRequired[list[str] | None]
     error: NotRequired[str | None]
+    note: NotRequired[str | None]
 
 
 class SkillOutput(TypedDict):

@@ -14,10 +14,10 @@ from skill_plugin.gates.decision import GateDecision
 from skill_plugin.gates.versions import choose, load_rule
 from skill_plugin.graphs.finder import Finder
 from skill_plugin.graphs.observe import span
-from skill_plugin.graphs.pairs import decide_on, found_elsewhere, keep_decision, run_pairs, tell
+from skill_plugin.graphs.pairs import Lapses, decide_on, found_elsewhere, keep_decision, run_pairs, tell
 from skill_plugin.graphs.state import PinnedSkill, SkillInput, SkillOutput
 from skill_plugin.protocols import GateRule
-from skill_plugin.records import Task, split_ref
+from skill_plugin.records import Rollout, Task, split_ref
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 
 T = TypeVar("T")
@@ -99,6 +99,7 @@ def gate_versions(
                 like=like,
                 elsewhere=await run_pairs(run, found_elsewhere(finder, others, ref)),
                 rule=asked,
+                lapses=run.lapses,
                 judges=[task.content_hash for task in tasks],
             )
 
@@ -120,6 +121,7 @@ class _GraphRuns:
         self._graph = graph
         self._pool = ThreadPoolExecutor(max_concurrency)
         self._runs: dict[tuple[str, str | None], asyncio.Future[SkillOutput]] = {}
+        self.lapses = Lapses()
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +134,9 @@ class _GraphRuns:
         if key not in self._runs:
             call = partial(copy_context().run, self._graph.invoke, _held_out(task, skill))
             self._runs[key] = asyncio.get_running_loop().run_in_executor(self._pool, call)
-        return (await self._runs[key])["reward"]
+        ran = await self._runs[key]
+        self.lapses.note(task, [Rollout(generation=0, answer=ran["answer"], reward=ran["reward"], error=ran["error"])])
+        return ran["reward"]
 
 
 def _in_a_loop(job: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -193,7 +193,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             return None
         calls = _with_tools_answers(calls, state["messages"])
         skills = state.get("skillp_skills") or []
-        answer, error = answer_in(state) or Answer("", NO_ANSWER)
+        answer, error, note = answer_in(state) or Answer("", NO_ANSWER)
         attempt = PendingAnswer(
             answer=answer,
             model=calls["model"],
@@ -201,7 +201,7 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
             output_tokens=calls["output_tokens"],
             latency_s=calls["latency_s"],
         )
-        attempt["error"] = error
+        attempt["error"], attempt["note"] = error, note
         if calls["loaded"]:
             skills = calls["loaded"]
         elif self._load_skill and skills:

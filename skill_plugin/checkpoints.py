@@ -20,6 +20,12 @@ MIN_DECISIONS = 20
 KEPT = 3
 """Refused and superseded checkpoints whose files pruning leaves, the newest."""
 
+
+def id_of_adapter(sha256: str) -> str:
+    """Returns the id of the adapter that has this hash, whoever registers it."""
+    return f"ckpt_{sha256[:12]}"
+
+
 CheckpointStatus = Literal["candidate", "live", "retired"]
 
 _Z_95 = 1.96

@@ -6,7 +6,7 @@
     ├── InvalidSkillError (ValueError)       a SKILL.md text that breaks the format's rules
     ├── InvalidTaskError (ValueError)        a task, or a line of a tasks file, that cannot be used
     ├── InvalidHistoryError (ValueError)     a file of recorded runs, or a row of one, that cannot be taken in
-    ├── ModelError (RuntimeError)            a model whose reply is empty, cut off or unreadable
+    ├── ModelError (RuntimeError)            a model whose reply is empty or unreadable
     ├── VerifierError (RuntimeError)         a verifier that crashed, hung or returned no verdict
     ├── SandboxError (RuntimeError)          code in a sandbox that raised, or passed a limit
     ├── GeneratorError (RuntimeError)        a generator that crashed or returned no revision
@@ -70,7 +70,7 @@ class InvalidHistoryError(SkillPluginError, ValueError):
 
 
 class ModelError(SkillPluginError, RuntimeError):
-    """A model's reply is empty, cut off by its token limit, or unreadable. A failed call, never a reward of 0."""
+    """A model's reply is empty or unreadable, or a judge's or a generator's was cut off. A failed call, never a reward of 0."""
 
 
 class VerifierError(SkillPluginError, RuntimeError):

@@ -28,6 +28,9 @@ CLAIMED = "claimed by clients"
 """The family of the tasks that clients say they worked on."""
 
 DEFAULT_FAMILY = "default"
+
+CUT_OFF = "the model's reply was cut off by its token limit"
+"""How an error begins that says so; see `Rollout.is_cut`."""
 HELDOUT_SHARE = 0.2
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
@@ -143,7 +146,8 @@ class Verdict:
 class Rollout:
     """One execution of a task by the task LLM under one skill version, or under none.
 
-    `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how). A control rollout names
+    `reward` is None where there was no verdict: no verifier, or one that failed (`error` says how). An answer that the token limit cut
+    off is judged as it stands; `error` notes the cut beside the reward. A control rollout names
     in `withheld` the version that it would have run under. `adherence` in [0, 1] says how far the skill was followed; None is
     not judged, and counts as followed. `purpose` says what it was run for: `run` (a user's task, or a lineage's own), `later`
     (a sibling task, to judge a text by), `gate` (a held-out task, to decide a promotion), `replay` (what is live at the end
@@ -172,6 +176,11 @@ class Rollout:
     also: Mapping[str, float | None] = field(default_factory=dict)
     source: str | None = None
     seen: bool | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """True if the model's token limit cut the answer off."""
+        return CUT_OFF in (self.error or "")
 
     def to_json(self) -> dict[str, Any]:
         return _shallow(self)

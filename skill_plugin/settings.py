@@ -68,10 +68,18 @@ class Settings(BaseSettings):
     task_temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """The temperature of the task LLM; by default the model's own."""
     generator: str | None = None
-    """The model that writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, or
+    """The model that writes skills: a chat model, `vllm:MODEL`, `vllm:MODEL@ADAPTER`, `local:PATH`, `local:smollm2-135m@starter`, or
     `vllm:MODEL@live` and `local:PATH@live` for the checkpoint that is live; by default the task LLM."""
     base_url: str | None = None
     """An OpenAI-compatible server to find the models at."""
+    generator_max_tokens: int | None = Field(default=None, ge=1)
+    """The most tokens of one text that the generator writes; by default 1024, or the limit of its provider."""
+    generator_temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """The temperature of the generator; by default 1, or its provider's."""
+    generator_top_p: float | None = Field(default=None, gt=0, le=1)
+    """The nucleus of the generator; by default 1, or its provider's. What is written below 1 cannot be learned from."""
+    generator_dtype: str | None = None
+    """The data type of a local generator, such as `bfloat16`; by default the one that its model was saved in."""
     generator_url: str | None = None
     """The server to find the generator at; by default `base_url`."""
     base_model: str | None = None
@@ -123,6 +131,10 @@ class Settings(BaseSettings):
     def override(self, **given: Any) -> Self:
         """Returns the same settings with the values that the caller gives; None means not given."""
         return type(self).load(**{**self.model_dump(), **{k: v for k, v in given.items() if v is not None}})
+
+    def of_generator(self, *names: str) -> dict[str, Any]:
+        """Returns those of the settings `generator_NAME` that are set, by `NAME`."""
+        return {name: value for name in names if (value := getattr(self, f"generator_{name}")) is not None}
 
     @classmethod
     def settings_customise_sources(

@@ -10,7 +10,7 @@ from tiny_writer import LEARNS_IN_A_NIGHT, total_tasks
 
 NIGHT = (
     "--agent", "tiny_writer:simulated_clerk", "--verifier", "tiny_writer:own_judge", "--gate", "paired", "--gate-tasks", "20",
-    "--gate-candidates", "4", "--gate-rollouts", "1",
+    "--gate-candidates", "4", "--gate-most-candidates", "4", "--gate-rollouts", "1",
 )  # fmt: skip
 SETTINGS = [word for name, value in LEARNS_IN_A_NIGHT.items() for word in ("--set", f"{name}={value}")]
 # Every text is a group of its own four, written from one task and judged by it: what so small a model can read and learn from.

@@ -138,14 +138,15 @@ def test_the_truth_is_what_the_templates_take():
 def test_the_demo_learns_refuses_harm_and_begins_again_where_it_ended(tmp_path, minilm):
     """The issue's own example, as a person runs it: real MiniLM, two processes."""
     figures = tmp_path / "demo.json"
-    command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--json", str(figures)]
+    command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--simulated", "--json", str(figures)]
     ran = subprocess.run([*command, "--home", str(tmp_path / "home")], capture_output=True, text=True, timeout=280)
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count("simulated") >= 3
     assert "refused" in ran.stdout
     result = json.loads(figures.read_text())
-    assert set(result) == {"tasks", "solved", "harmful_refused", "seconds"}
+    assert set(result) == {"tasks", "solved", "harmful_refused", "seconds", "model", "generator", "simulated"}
+    assert result["simulated"] is True
     assert result["tasks"] >= 60
     assert result["harmful_refused"] is True
     solved = result["solved"]
@@ -163,7 +164,7 @@ def test_the_demo_removes_nothing_that_it_did_not_make(tmp_path):
     mine = tmp_path / "demo" / "precious.txt"
     mine.parent.mkdir()
     mine.write_text("mine")
-    command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--home", str(tmp_path)]
+    command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--simulated", "--home", str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
 
     assert ran.returncode == 1

@@ -356,6 +356,7 @@ class _Work:
 
     def _heard(self, rollout: Rollout) -> None:
         """Counts a rollout of a lineage; those on siblings and judges, and the controls, are of other kinds."""
+        self._result.cut += rollout.is_cut
         if rollout.arm == "skill" and rollout.reward is not None and rollout.purpose == "run":
             tally = self._result.generations.setdefault(rollout.generation, GenerationTally())
             tally.rollouts += 1

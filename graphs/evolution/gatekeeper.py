@@ -12,7 +12,7 @@ from skill_plugin.gates.versions import PAIRED
 from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder, ShownSkills
-from skill_plugin.graphs.pairs import Pairs, decide_on, found_elsewhere, keep_decision, run_pairs, tell
+from skill_plugin.graphs.pairs import Lapses, Pairs, decide_on, found_elsewhere, keep_decision, run_pairs, tell
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.protocols import GateRule
 from skill_plugin.records import Purpose, Rollout, Task, sha256
@@ -114,16 +114,18 @@ class Gatekeeper:
             self._judges[task.family], self._most, self._covered, seed=f"{task.content_hash} {sha256(text)}"
         )
         shown = await asyncio.to_thread(lambda: [self._finder.shows(judge, ref) for judge in judges])
-        asked, pairs = await self._looked(shown, config)
+        lapses = Lapses()
+        asked, pairs = await self._looked(shown, config, lapses)
         train, taken, easy = 0, Pairs(), 0
         if not any(a > b for b, a in pairs):
             train = await self._train_repairs(ref, others, config)
         if train > 0 or any(a > b for b, a in pairs) or self._rule is not PAIRED:
-            pairs = await self._both(asked, config)
+            pairs = await self._both(asked, config, lapses)
             others_of = [
                 one for name, known in self._judges.items() if name != task.family for one in known[:ELSEWHERE]
             ]
-            taken = await self._both(await asyncio.to_thread(found_elsewhere, self._finder, others_of, ref), config)
+            elsewhere = await asyncio.to_thread(found_elsewhere, self._finder, others_of, ref)
+            taken = await self._both(elsewhere, config, lapses)
         else:  # the judges that are solved today could only make the refusal clearer
             easy = len(shown) - len(pairs)
         if self.stopped:
@@ -138,6 +140,7 @@ class Gatekeeper:
                 like=[task],
                 elsewhere=taken,
                 rule=self._rule,
+                lapses=lapses,
                 train_repairs=train,
                 easy=easy,
                 judges=[one.task.content_hash for one in asked],
@@ -146,7 +149,7 @@ class Gatekeeper:
         )
 
     async def _looked(
-        self, shown: Sequence[ShownSkills], config: RunnableConfig
+        self, shown: Sequence[ShownSkills], config: RunnableConfig, lapses: Lapses
     ) -> tuple[Sequence[ShownSkills], Pairs]:
         """Looks at 2, 4, 8, ... judges until they are clear; returns those that were asked and their rewards.
 
@@ -154,30 +157,45 @@ class Gatekeeper:
         """
         at = CLEAR
         while at < len(shown) and self._rule is PAIRED:
-            pairs = await self._both(shown[:at], config)
+            pairs = await self._both(shown[:at], config, lapses)
             if _clear(pairs):
                 return shown[:at], pairs
             at *= 2
-        return shown, await self._pairs(shown, config, hard=True)
+        return shown, await self._pairs(shown, config, lapses, hard=True)
 
-    async def _both(self, shown: Sequence[ShownSkills], config: RunnableConfig) -> Pairs:
+    async def _both(
+        self, shown: Sequence[ShownSkills], config: RunnableConfig, lapses: Lapses, purpose: Purpose = "gate"
+    ) -> Pairs:
         """Returns the rewards today and then, first of the tasks that are not solved today."""
-        return [pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard)]
+        return [
+            pair
+            for hard in (True, False)
+            for pair in await self._pairs(shown, config, lapses, hard=hard, purpose=purpose)
+        ]
 
     async def _pairs(
-        self, shown: Sequence[ShownSkills], config: RunnableConfig, *, hard: bool, purpose: Purpose = "gate"
+        self,
+        shown: Sequence[ShownSkills],
+        config: RunnableConfig,
+        lapses: Lapses,
+        *,
+        hard: bool,
+        purpose: Purpose = "gate",
     ) -> Pairs:
         """Returns the rewards today and then, of the tasks that have a verdict both ways.
 
         Args:
             shown: The tasks.
             config: For LangGraph.
+            lapses: Notes which have none.
             hard: Of those that are not solved today, else of those that are.
             purpose: What the rollouts are run for.
         """
 
         async def run(task: Task, skill: PinnedSkill | None) -> float | None:
-            return _reward(await self._replays.run(task, skill, purpose, config))
+            rollouts = await self._replays.run(task, skill, purpose, config)
+            lapses.note(task, rollouts)
+            return _reward(rollouts)
 
         return await run_pairs(run, shown, hard=hard)
 
@@ -187,9 +205,7 @@ class Gatekeeper:
         One rollout may pass by chance, so a repair counts only if it is repeated.
         """
         shown = await asyncio.to_thread(lambda: [self._finder.shows(task, ref) for task in others])
-        pairs = [
-            pair for hard in (True, False) for pair in await self._pairs(shown, config, hard=hard, purpose="later")
-        ]
+        pairs = await self._both(shown, config, Lapses(), "later")
         if sum(b < a for b, a in pairs) <= sum(b > a for b, a in pairs):
             return 0
         again = await asyncio.gather(

@@ -40,6 +40,7 @@ class EvolveReport:
         solved_by_text: Tasks that the best text of their lineage solves, live or staged.
         candidates: Texts that were written.
         malformed: Those among them that are not a skill.
+        cut: Rollouts of every kind whose answer the task LLM's token limit cut off; they are judged as they stand.
         recorded_before: Rollouts that an earlier start had run.
         generations: Rollouts and rewards of lineages by generation.
         accepted: Versions that went live, each with its reason.
@@ -62,6 +63,7 @@ class EvolveReport:
     solved_by_text: int = 0
     candidates: int = 0
     malformed: int = 0
+    cut: int = 0
     recorded_before: int = 0
     generations: dict[int, GenerationTally] = field(default_factory=dict)
     accepted: list[dict[str, Any]] = field(default_factory=list)

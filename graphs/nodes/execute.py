@@ -20,7 +20,7 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.pregel import Pregel
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.graphs.answers import NO_ANSWER, answer_text
+from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_of
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PendingAnswer, reply_id_of, run_of, skill_guidance
@@ -59,7 +59,8 @@ def execute_node(
         system_prompt: Stands before the guidance.
         to_input: Makes the agent's own input from an `AgentInput`.
         from_output: Finds the answer's text in what the agent returns; by default its structured response, the
-            last text since the last human message, its `answer`, its `output`, or the whole as JSON. One of your own also decides what an empty or a cut message means.
+            last text since the last human message, its `answer`, its `output`, or the whole as JSON. One of your own also decides
+            what an empty or a cut message means.
         reply_key: Where a host with messages gets the answer as an AI message. A later attempt of the same run
             replaces it, since both have one id. None leaves the host's messages alone.
 
@@ -67,12 +68,11 @@ def execute_node(
 
     Raises:
         ConfigurationError: `llm` cannot execute tasks.
-        ModelError: when it runs: the last message has neither text nor calls of tools, or its token limit cut it off, or
-            a chat model's server sent what is not a reply.
+        ModelError: when it runs: the last message has neither text nor calls of tools, though its token limit did not cut it off,
+            or a chat model's server sent what is not a reply.
     """
     agent = _as_runnable(llm)
     make_input = to_input or _default_input(agent)
-    read_output = from_output or answer_text
     model = chat_models.name_of(llm)
     watch = SkillWatch(
         f"the agent {model!r}", "let it put its input's messages, or `guidance`, into its prompt (to_input=)"
@@ -99,9 +99,8 @@ def execute_node(
         with calling():
             output = yield Step(lambda: agent.invoke(agent_input, watched), lambda: agent.ainvoke(agent_input, watched))
         latency_s = time.perf_counter() - started
-        answer = read_output(output)
-        if not isinstance(answer, str):
-            raise ConfigurationError(f"from_output returned {type(answer).__name__}; return the answer's text")
+        found = _own_answer(from_output(output), output) if from_output else answer_of(output)
+        answer = found.text
         tokens = usage.usage_metadata.values()
         attempt = PendingAnswer(
             answer=answer,
@@ -111,8 +110,7 @@ def execute_node(
             latency_s=latency_s,
         )
         attempt["unseen"] = watch.unseen(run["run_id"], refs)
-        if not answer.strip() and isinstance(output, Mapping):
-            attempt["error"] = NO_ANSWER
+        attempt["error"], attempt["note"] = found.error, found.note
         facts = {key: attempt[key] for key in ("model", "input_tokens", "output_tokens", "latency_s")}
         emit("executed", {"run_id": run["run_id"], **facts}, run_id=run["run_id"], answer=answer, latency_s=latency_s)
         update: dict[str, Any] = {"skillp_attempt": attempt}
@@ -124,6 +122,13 @@ def execute_node(
         return update
 
     return SkillNode("execute", body, HostKeys)
+
+
+def _own_answer(answer: object, output: Any) -> Answer:
+    """Returns what the caller's `from_output` found; nothing in a whole state is not an answer."""
+    if not isinstance(answer, str):
+        raise ConfigurationError(f"from_output returned {type(answer).__name__}; return the answer's text")
+    return Answer(answer, None if answer.strip() or not isinstance(output, Mapping) else NO_ANSWER)
 
 
 def _id_of_reply(output: Any, answer: str) -> str | None:

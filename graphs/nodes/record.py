@@ -85,8 +85,8 @@ def record_node(
 
 
 def _unjudged(state: Mapping[str, Any]) -> Generation:
-    answer, error = current_answer(state)
-    return judged(state, answer, None, error=error)
+    answer, error, note = current_answer(state)
+    return judged(state, answer, None, error=error or note)
 
 
 def _written(store: SkillStore, write: Callable[[], int]) -> str | None:

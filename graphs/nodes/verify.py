@@ -23,7 +23,7 @@ from skill_plugin.verifiers.adherence import Adherence, adherence_of
 
 _log = logging.getLogger(__name__)
 
-AnswerFrom = Callable[[Mapping[str, Any]], str]
+AnswerFrom = Callable[[Mapping[str, Any]], str | Answer]
 
 
 def verify_node(
@@ -39,7 +39,7 @@ def verify_node(
 
     A verifier that crashes, hangs or returns no verdict is a system error: it is recorded without a reward, and the
     run ends. It never counts as a reward of 0, which would punish a good skill. The same goes for a message of the host's own
-    agent that is not an answer: one without text, or one that the token limit cut off.
+    agent that is not an answer, because it has no text. One that the token limit cut off is judged as it stands, and noted.
 
     Args:
         verifier: An object with `verify(task, answer)`, or a function of the same. It judges tasks that name none, and those
@@ -71,7 +71,7 @@ def verify_node(
         if task.verifier is not None:
             spec = canonical_json(task.verifier)
             judge = yield Step(lambda: judge_of(spec))  # its fingerprint reads a source file
-        answer, error = _own_answer(answer_from(state)) if answer_from else current_answer(state)
+        answer, error, note = _own_answer(answer_from(state)) if answer_from else current_answer(state)
         verdict: Verdict | None = None
         attempt = state.get("skillp_attempt") or {}
         if judge is not None and error is None:
@@ -91,7 +91,7 @@ def verify_node(
             state,
             answer,
             verdict,
-            error=error,
+            error="; ".join(filter(None, (error, note))) or None,
             verifier_hash=judge and judge.fingerprint,
             adherence=followed,
             unseen=unseen,
@@ -178,7 +178,7 @@ def current_answer(state: Mapping[str, Any]) -> Answer:
     """
     attempt = state.get("skillp_attempt")
     if attempt is not None:
-        return Answer(str(attempt["answer"]), attempt.get("error"))
+        return Answer(str(attempt["answer"]), attempt.get("error"), attempt.get("note"))
     if (found := answer_in(state)) is not None:
         return found
     raise InvalidTaskError(
@@ -188,6 +188,8 @@ def current_answer(state: Mapping[str, Any]) -> Answer:
 
 def _own_answer(answer: object) -> Answer:
     """Checks what the host's own `answer_from` found."""
+    if isinstance(answer, Answer):  # of `add_skills`
+        return answer
     if isinstance(answer, str):
         return Answer(answer, None if answer.strip() else f"{NO_ANSWER} (answer_from found none)")
     return Answer("", f"answer_from returned {answer!r:.80}; return the answer's text")

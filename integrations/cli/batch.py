@@ -16,7 +16,7 @@ from skill_plugin.graphs import SkillInput, SkillOutput, gate_versions
 from skill_plugin.integrations.cli.terminal.console import err
 from skill_plugin.integrations.cli.terminal.progress import lines, watched
 from skill_plugin.models import chat_models
-from skill_plugin.records import Task, split_ref
+from skill_plugin.records import CUT_OFF, Task, split_ref
 from skill_plugin.store import SkillStore
 
 GATED_PER_SKILL = 3
@@ -30,11 +30,12 @@ Graph = Runnable[SkillInput, SkillOutput]
 
 @dataclass
 class Summary:
-    """The result of a run over a tasks file. `solved` are shares of all tasks."""
+    """The result of a run over a tasks file. `solved` are shares of all tasks, `cut` the answers that the token limit cut off."""
 
     tasks: int
     solved: dict[str, float] = field(default_factory=dict)
     without_verdict: int = 0
+    cut: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
     promoted: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -66,6 +67,7 @@ def run_tasks(store: SkillStore, graph: Graph, tasks: Sequence[Task], *, concurr
         "after_revision": len(passed) / len(tasks),
     }
     summary.without_verdict = sum(result["reward"] is None for _, result in outcomes)
+    summary.cut = sum(CUT_OFF in (result["error"] or "") for _, result in outcomes)
     summary.seconds = round(time.perf_counter() - started, 3)
     return summary
 

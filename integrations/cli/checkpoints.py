@@ -1,8 +1,9 @@
-"""`skill-plugin checkpoints list | show | promote | rollback | check | curves | prune`: which trained adapter writes, and which did.
+"""`skill-plugin checkpoints add | list | show | promote | rollback | check | curves | prune`: which trained adapter writes, and which did.
 
 Only `prune` deletes, and only files. Every other command can be undone by another.
 """
 
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.checkpoints import KEPT, MARGIN, MIN_DECISIONS
+from skill_plugin.checkpoints import KEPT, MARGIN, MIN_DECISIONS, id_of_adapter
+from skill_plugin.disk import whole_folder
 from skill_plugin.errors import ConfigurationError, MissingExtraError
 from skill_plugin.integrations.cli.terminal.console import note, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.terminal.options import Json, command
-from skill_plugin.integrations.wiring import open_store
+from skill_plugin.integrations.wiring import open_store, trained_model
+from skill_plugin.models.adapter_files import adapter_sha256, check_adapter
+from skill_plugin.models.starters import STARTER, starter_folder
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,6 +36,36 @@ Id = Annotated[str, typer.Argument(help="A checkpoint's id, such as ckpt_0123456
 Reason = Annotated[str, typer.Option(help="Why; it is kept in the checkpoint's history.")]
 
 BY = "human"
+
+
+@command(checkpoints, "add")
+def add(
+    settings: Settings,
+    adapter: Annotated[
+        str, typer.Argument(help="A folder with a LoRA adapter, or MODEL@starter, such as smollm2-135m@starter.")
+    ],
+    base_model: Annotated[
+        str | None, typer.Option(help="The model it was trained on \\[default: MODEL, or the generator's].")
+    ] = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Make it live, without a gate.")] = False,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Register an adapter that was trained elsewhere, as a candidate; its files are copied to the home folder."""
+    folder, base = _adapter(settings, adapter, base_model)
+    check_adapter(folder)
+    place = settings.home / "adapters" / id_of_adapter(adapter_sha256(folder))
+    if not place.exists():
+        with whole_folder(place) as unfinished:
+            shutil.copytree(folder, unfinished, dirs_exist_ok=True)
+    with open_store(settings, create=True, index=False, check_embedder=False) as store:
+        found = store.checkpoints.register(place, base_model=base, by=BY)
+        if promote:
+            found = store.checkpoints.promote(found.id, by=BY, reason=reason)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(Text(f"{found.id} is live" if promote else f"{found.id} is a {found.status}"))
 
 
 @command(checkpoints, "list")
@@ -198,6 +232,15 @@ def prune(
     freed = _megabytes(sum(one.bytes for one in found if one.action == "delete"))
     said = f"{len(doomed)} to delete, {freed}" if dry_run else f"deleted {len(doomed)}, {freed}"
     out.print(Text(said if doomed else "nothing to delete"))
+
+
+def _adapter(settings: Settings, name: str, base_model: str | None) -> tuple[Path, str]:
+    """Returns the folder of an adapter, and its base model's name in the histories."""
+    model, at, which = name.rpartition("@")
+    if not at or which != STARTER:
+        return Path(name).expanduser(), trained_model(settings, base_model, None)[1]
+    generator = settings if base_model else settings.override(generator=f"local:{model}")
+    return starter_folder(model), trained_model(generator, base_model, None)[1]
 
 
 def _ask(folders: int) -> None:

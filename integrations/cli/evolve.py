@@ -11,7 +11,7 @@ from rich.text import Text
 
 from skill_plugin.budget import Budget, Prices
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.integrations.cli.terminal.console import err, out, print_json, print_table, shown
+from skill_plugin.integrations.cli.terminal.console import cut_line, err, out, print_json, print_table, shown
 from skill_plugin.integrations.cli.terminal.options import (
     Agent,
     BaseUrl,
@@ -234,6 +234,8 @@ def _report(progress: "EvolveReport") -> None:
             f"{progress.candidates} candidates, {progress.malformed} malformed"
         )
     )
+    if progress.cut:
+        out.print(Text(cut_line(progress.cut)))
     for title, rows in (("live now", progress.accepted), ("refused by the gate", progress.refused)):
         if rows:
             print_table(title, rows, {"skill": "skill", "ref": "version", "reason": "why"})

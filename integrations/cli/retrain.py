@@ -1,6 +1,7 @@
 """`skill-plugin retrain`: the nightly job."""
 
 import functools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from skill_plugin.budget import Budget
 from skill_plugin.errors import ConfigurationError, NoStoreError
 from skill_plugin.integrations.cli.terminal.console import err, out, print_json, print_table
 from skill_plugin.integrations.cli.terminal.options import Agent, BaseUrl, Json, Judge, Model, SystemPrompt, Writer
@@ -54,8 +56,19 @@ def retrain(
         ),
     ] = None,
     gate: Annotated[str, typer.Option(help="paired, off-policy, or auto: the first that is possible.")] = "auto",
-    gate_tasks: Annotated[int, typer.Option(help="Held-out tasks that judge, at most.")] = 50,
-    gate_candidates: Annotated[int, typer.Option(help="Texts of either generator for each held-out task.")] = 2,
+    gate_tasks: Annotated[int, typer.Option(help="Held-out tasks that judge at first, at most.")] = 50,
+    gate_candidates: Annotated[
+        int, typer.Option(min=1, help="Texts of either generator for each held-out task, at first.")
+    ] = 2,
+    gate_most_candidates: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Texts of either generator for each of those tasks at most, or as many of further tasks, until it is sure.",
+        ),
+    ] = 8,
+    gate_max_calls: Annotated[int | None, typer.Option(help="Budget of the gate: rollouts and texts together.")] = None,
+    gate_max_minutes: Annotated[float | None, typer.Option(help="Budget of the gate: minutes.")] = None,
     gate_rollouts: Annotated[int, typer.Option(help="Times each text is tried.")] = 2,
     confident: Annotated[
         bool, typer.Option(help="Promote only if the gain's whole interval is above 0; else any gain will do.")
@@ -108,11 +121,13 @@ def retrain(
     )
     llm = wiring.task_llm(settings, agent) if agent or settings.model else None
     judge = wiring.judge(settings)
+    drawn = gate_tasks * math.ceil(gate_most_candidates / gate_candidates) if confident else gate_tasks
+    budget = Budget(calls=gate_max_calls, minutes=gate_max_minutes)
     try:
         with wiring.open_store(settings, create=False, index=not dry, check_embedder=not dry) as store:
             if dry:
                 there = llm is not None
-                found = dry_run(store, night, task_llm=there, verifier=judge, gate_tasks=gate_tasks, sleep=sleep)
+                found = dry_run(store, night, task_llm=there, verifier=judge, gate_tasks=drawn, sleep=sleep)
                 _report_dry(found, as_json=as_json)
                 return
             compare = functools.partial(
@@ -120,7 +135,10 @@ def retrain(
                 store=store,
                 llm=llm,
                 verifier=judge,
+                first_tasks=gate_tasks,
                 candidates=gate_candidates,
+                most_candidates=gate_most_candidates,
+                budget=budget,
                 rollouts=gate_rollouts,
                 concurrency=concurrency,
                 confident=confident,
@@ -133,7 +151,7 @@ def retrain(
                 writer=wiring.writer(settings, base, name),
                 compare=compare if llm is not None else None,
                 verifier=judge,
-                gate_tasks=gate_tasks,
+                gate_tasks=drawn,
                 server=wiring.vllm_server(settings),
                 sleep=sleep,
                 wait=wait,
@@ -155,11 +173,16 @@ def retrain(
 
 
 def _compared(tasks: "Sequence[Task]", candidate: Any, live: Any, **options: Any) -> "CheckpointDecision":
-    from skill_plugin.graphs import gate_generator  # noqa: PLC0415 - LangGraph takes a second to import
+    from skill_plugin.graphs import GeneratorGate, gate_generator  # noqa: PLC0415 - LangGraph takes a second to import
 
-    began = time.monotonic()
-    with lines(lambda: f"the gate has run for {(time.monotonic() - began) / 60:.0f} minutes", every=60):
-        return gate_generator(tasks, candidate=candidate, live=live, **options)
+    began, done = time.monotonic(), GeneratorGate()
+
+    def said() -> str:
+        minutes = (time.monotonic() - began) / 60
+        return f"the gate has run for {minutes:.0f} minutes: {done.tasks} tasks begun, {done.texts} texts tried, {done.looks} looks"
+
+    with lines(said, every=60):
+        return gate_generator(tasks, candidate=candidate, live=live, progress=done, **options)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
@@ -208,7 +231,7 @@ def _dry_rows(found: "DryRun") -> Iterator[dict[str, str]]:
         yield {"what": "steps", "came": f"{run['steps']} at most, of {run['trained_parameters']:,} weights"}
         yield {"what": "memory", "came": f"{needs:.2f} GB on {run['device']} in {run['dtype']}{free}"}
         yield {"what": "disk", "came": f"{run['disk_bytes'] / 1e9:.2f} GB while it trains"}
-    heldout = f", {found.heldout} held-out tasks" if found.judged_by == "paired" else ""
+    heldout = f", at most {found.heldout} held-out tasks" if found.judged_by == "paired" else ""
     yield {"what": "gate", "came": f"{found.judged_by}{heldout}"}
     if found.verifier:
         yield {"what": "verifier", "came": found.verifier}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from skill_plugin.integrations.cli.terminal.console import out, print_json, print_table
+from skill_plugin.integrations.cli.terminal.console import cut_line, out, print_json, print_table
 from skill_plugin.integrations.cli.terminal.options import (
     Agent,
     BaseUrl,
@@ -92,6 +92,8 @@ def _report(summary: "Summary") -> None:
     if summary.without_verdict:
         line += f"; {summary.without_verdict} without a verdict, because their verifier failed"
     out.print(Text(line, style="bold"))
+    if summary.cut:
+        out.print(Text(cut_line(summary.cut)))
     for title, rows in (("promoted", summary.promoted), ("refused", summary.refused), ("staged", summary.waiting)):
         if rows:
             print_table(title, rows, {"skill": "skill", "version": "version", "reason": "why"})

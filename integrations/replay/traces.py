@@ -115,7 +115,7 @@ class Traces:
         slots = asyncio.Semaphore(concurrency)
 
         async def judged(task: Task, run: Rollout) -> Rollout:
-            if run.reward is not None or run.error is not None or not run.answer:
+            if run.reward is not None or (run.error is not None and not run.is_cut) or not run.answer:
                 return run
             try:
                 async with slots:

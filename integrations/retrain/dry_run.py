@@ -24,7 +24,7 @@ class DryRun:
         trains: The checkpoint that would be trained further; None is a new adapter.
         unfinished: Runs that were begun and not ended; the night resumes one that has the same settings.
         judged_by: See `Night.judged_by`.
-        heldout: Held-out tasks that would judge.
+        heldout: Held-out tasks that would judge, at most.
         verifier: The tasks that another verifier would judge than they were logged with, in words; empty where none.
         learned_from: The groups; see `training.dataset.GroupReport`.
         forecast: See `training.forecast.Forecast`; None where nothing would be trained.

@@ -206,7 +206,7 @@ class _Night:
         note = ""
         if compare is not None and tasks:
             self._tell(
-                f"the gate: {len(tasks)} of {len(heldout)} held-out tasks under the texts of {candidate.id} and of the live generator"
+                f"the gate: at most {len(tasks)} of {len(heldout)} held-out tasks under the texts of {candidate.id} and of the live generator"
             )
             decision = compare(tasks, writer(candidate), writer(live))
             if decision.kind == "paired" or wanted == "paired":

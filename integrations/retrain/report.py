@@ -21,7 +21,7 @@ class RetrainReport:
         trained: The result of training; see `training.trainer.TrainingResult`.
         checkpoint: The new checkpoint.
         live: The checkpoint that is live now; None is the base model.
-        gate: The gate's decision; see `checkpoint_gate.CheckpointDecision`.
+        gate: The gate's decision; see `gates.checkpoints.CheckpointDecision`.
         serving: The messages to servers.
         seconds: The seconds of each part.
     """

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from skill_plugin.gates.bootstrap import interval
+from skill_plugin.gates.bootstrap import TAIL, interval
 from skill_plugin.gates.off_policy import MIN_ESS, MIN_TASKS, OffPolicyEstimate, verdict
 from skill_plugin.gates.versions import load_rule
 from skill_plugin.generators.prompt import estimated_tokens
@@ -41,6 +41,16 @@ LOOP = 0.15
 NO_TASKS = "no held-out tasks to judge it by"
 
 
+class GateLook(NamedTuple):
+    """One look at the pairs: how many tasks and texts of either generator there were by then, and the gain with its interval."""
+
+    tasks: int
+    texts: int
+    gain: float
+    low: float
+    high: float
+
+
 class GateCheck(NamedTuple):
     """One check of a candidate's texts; `said` holds the numbers."""
 
@@ -64,10 +74,12 @@ class CheckpointDecision:
             texts'.
         after: Mean reward of the candidate's texts, in the same units.
         gain: after - before.
-        low: Lower end of the gain's 95 % interval over tasks.
+        low: Lower end of the gain's interval over tasks. It is of 95 %, wider where the gate looks more than once; see
+            `gates.looks`.
         high: Upper end of that interval.
         checks: The checks of the candidate's texts.
         judges: The held-out tasks that were drawn, by content hash; the next draws prefer others.
+        looks: The looks at the pairs, in their order.
         estimate: The estimate from the logs, if they were asked.
     """
 
@@ -84,10 +96,17 @@ class CheckpointDecision:
     high: float = 0.0
     checks: tuple[GateCheck, ...] = ()
     judges: tuple[str, ...] = ()
+    looks: tuple[GateLook, ...] = ()
     estimate: OffPolicyEstimate | None = None
 
+    @property
+    def smallest(self) -> float:
+        """The smallest gain that the gate could have seen: half the width of the interval."""
+        return (self.high - self.low) / 2
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"checks": [check._asdict() for check in self.checks]}
+        named = {"checks": [one._asdict() for one in self.checks], "looks": [one._asdict() for one in self.looks]}
+        return asdict(self) | named
 
 
 def decide(
@@ -103,6 +122,7 @@ def decide(
     rule: str | GateRule = "paired",
     min_ess: float = MIN_ESS,
     min_tasks: int = MIN_TASKS,
+    tail: float = TAIL,
     seed: int = 0,
 ) -> CheckpointDecision:
     """Decides on a candidate. Rewards of held-out tasks go before an estimate; without either the live generator stays.
@@ -123,13 +143,16 @@ def decide(
             demanded too.
         min_ess: See `off_policy.verdict`.
         min_tasks: Fewest tasks for a confident decision.
+        tail: The chance that the gain lies below the interval of the paired comparison; half of what that leaves out.
         seed: Seed of the bootstrap.
 
     Raises:
         ConfigurationError: the rewards are not pairs, or no rule has this name.
     """
     if before or after:
-        measured = _paired(before, after, load_rule(rule), sure_of=min_tasks if confident else None, seed=seed)
+        measured = _paired(
+            before, after, load_rule(rule), sure_of=min_tasks if confident else None, tail=tail, seed=seed
+        )
     elif estimate is not None:
         measured = _estimated(estimate, *verdict(estimate, min_ess=min_ess, min_tasks=min_tasks))
     else:
@@ -142,13 +165,15 @@ def decide(
 
 
 def _paired(
-    before: Sequence[float], after: Sequence[float], rule: GateRule, *, sure_of: int | None, seed: int
+    before: Sequence[float], after: Sequence[float], rule: GateRule, *, sure_of: int | None, tail: float, seed: int
 ) -> CheckpointDecision:
     counted = rule.decide(before, after)
     differences = [[a - b, 1.0] for b, a in zip(before, after, strict=True)]
     gain = counted.after - counted.before
-    low, high = interval(np.array(differences), lambda sums_2: float(sums_2[0] / sums_2[1]), seed=seed)
+    low, high = interval(np.array(differences), lambda sums_2: float(sums_2[0] / sums_2[1]), tail=tail, seed=seed)
     reason = f"{counted.reason}, mean gain {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if sure_of is not None:
+        reason += f" (the smallest gain that it could have seen is {(high - low) / 2:.3f})"
     doubt = None
     if counted.promote and gain <= 0:
         doubt = "which is not above 0"

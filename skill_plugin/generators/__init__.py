@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from skill_plugin.checkpoints import LIVE
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.generators.backends import BACKENDS, GeneratorName
+from skill_plugin.generators.backends import BACKENDS, GeneratorName, no_dtype
 from skill_plugin.generators.chat import ChatGenerator
 from skill_plugin.generators.digest import current_text
 from skill_plugin.generators.live import LiveGenerator
@@ -74,7 +74,8 @@ def from_settings(
     """Returns the generator that is set, by default the task LLM's model; None without a model.
 
     `vllm:MODEL` is a vLLM server's base model, `vllm:MODEL@NAME` a LoRA adapter that it serves under a name, `local:PATH`
-    a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder; anything else is a chat model.
+    a model in this process, `local:PATH@ADAPTER` the same with the adapter in a folder (`@starter`: the one that comes with it);
+    anything else is a chat model.
     `vllm:MODEL@live` and `local:PATH@live` have the adapter of the checkpoint that is live, under its id, and follow
     promotions and rollbacks. A name that begins with a further entry of `BACKENDS` is made by that.
 
@@ -92,8 +93,12 @@ def from_settings(
         return None
     parsed = GeneratorName.parse(name)
     if parsed is None:
+        if settings.generator_dtype is not None:
+            raise ConfigurationError(no_dtype(name, "leave it out of the settings"))
         chat_model = chat_models.from_settings(
-            settings.override(base_url=settings.generator_url or settings.base_url), name
+            settings.override(base_url=settings.generator_url or settings.base_url),
+            name,
+            generator=settings.of_generator("max_tokens", "temperature", "top_p"),
         )
         return ChatGenerator(chat_model, max_change=settings.max_change)
     backend = BACKENDS[parsed.backend](parsed, settings)

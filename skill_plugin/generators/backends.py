@@ -1,13 +1,16 @@
 """Generators by name: the back-ends behind `vllm:MODEL`, `local:PATH` and their adapters."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from skill_plugin.checkpoints import LIVE
+from skill_plugin.checkpoints import LIVE, id_of_adapter
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.generators.local import LocalGenerator
 from skill_plugin.generators.vllm import VllmGenerator
+from skill_plugin.models.adapter_files import adapter_sha256
 from skill_plugin.models.named_models import resolved
+from skill_plugin.models.starters import STARTER, starter_folder
 from skill_plugin.protocols import Backend, Generator
 
 if TYPE_CHECKING:
@@ -58,11 +61,16 @@ class VllmBackend:
     def __init__(self, name: GeneratorName, settings: "Settings") -> None:
         self._name, self._settings = name, settings
         self.url = server_url(name, settings)
+        if settings.generator_dtype is not None:
+            raise ConfigurationError(no_dtype(name, "start vLLM with --dtype"))
 
     def make(self, checkpoint: "Checkpoint | None") -> Generator:
         adapter, folder = (checkpoint.id, checkpoint.path) if checkpoint else (self._name.fixed_adapter, None)
         timeout, max_change = self._settings.model_timeout, self._settings.max_change
-        return VllmGenerator(self.url, self._name.model, adapter, folder, timeout=timeout, max_change=max_change)
+        given = self._settings.of_generator("max_tokens", "temperature", "top_p")
+        return VllmGenerator(
+            self.url, self._name.model, adapter, folder, timeout=timeout, max_change=max_change, **given
+        )
 
 
 class LocalBackend:
@@ -72,13 +80,28 @@ class LocalBackend:
         self._name, self._settings = name, settings
 
     def make(self, checkpoint: "Checkpoint | None") -> Generator:
-        id_, folder = (checkpoint.id, checkpoint.path) if checkpoint else (None, self._name.fixed_adapter)
+        id_, folder = (checkpoint.id, checkpoint.path) if checkpoint else self._fixed()
         path = resolved(self._name.model, self._settings.home)
-        return LocalGenerator(path, folder, checkpoint=id_, max_change=self._settings.max_change)
+        given = self._settings.of_generator("max_tokens", "temperature", "top_p", "dtype")
+        if "max_tokens" in given:
+            given["max_new_tokens"] = given.pop("max_tokens")
+        return LocalGenerator(path, folder, checkpoint=id_, max_change=self._settings.max_change, **given)
+
+    def _fixed(self) -> tuple[str | None, str | Path | None]:
+        """Returns the adapter that the name has: its name in the histories, and its folder."""
+        if (adapter := self._name.fixed_adapter) != STARTER:
+            return None, adapter
+        folder = starter_folder(self._name.model)
+        return id_of_adapter(adapter_sha256(folder)), folder
 
 
 BACKENDS: dict[str, Callable[[GeneratorName, "Settings"], Backend]] = {"vllm": VllmBackend, "local": LocalBackend}
 """Back-ends by the first word of a generator's name. One of your own is one more entry."""
+
+
+def no_dtype(name: object, instead: str) -> str:
+    """Returns the error of a generator whose weights are loaded elsewhere."""
+    return f"generator_dtype is for generators in this process (local:PATH), and {str(name)!r} is not one; {instead}"
 
 
 def server_url(name: GeneratorName, settings: "Settings") -> str:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from skill_plugin.generators.prompt import PROMPT_VERSION
 from skill_plugin.limits import ABOVE_0, AT_LEAST_1, Limit, check_fields
 
-MAX_TOKENS = 2048
+MAX_TOKENS = 1024
+"""The most tokens of a completion: about 4,000 characters, five times a usual skill. A text that does not end is paid for to here."""
 
 RAW = "raw_logprobs"
 """Log-probabilities of the model's own distribution, at temperature 1, however it was sampled. vLLM's default."""

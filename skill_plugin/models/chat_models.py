@@ -2,11 +2,12 @@
 
 import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError, SkillPluginError
+from skill_plugin.records import CUT_OFF
 from skill_plugin.settings import MODEL_RETRIES, MODEL_TIMEOUT_S, Settings
 
 if TYPE_CHECKING:
@@ -76,8 +77,15 @@ def load(
     return chat
 
 
-def from_settings(settings: Settings, model: str | None = None) -> "BaseChatModel":
+def from_settings(
+    settings: Settings, model: str | None = None, *, generator: Mapping[str, Any] | None = None
+) -> "BaseChatModel":
     """Returns the task LLM that is set, or another model by name from the same server and under the same limits.
+
+    Args:
+        settings: The settings.
+        model: The other model.
+        generator: How it samples where it is the generator, as the settings that begin with `generator_` say.
 
     Raises:
         MissingExtraError: the `langchain` extra is not installed.
@@ -86,12 +94,13 @@ def from_settings(settings: Settings, model: str | None = None) -> "BaseChatMode
     name = model or settings.model or ""
     limits: dict[str, Any] = {"timeout": settings.model_timeout, "max_retries": settings.model_retries}
     options: dict[str, Any] = {"home": settings.home} if name.startswith(_LOCAL) else {}
+    role, given = "generator", dict(generator or {})
     if model is None:
-        given = {"max_tokens": settings.task_max_tokens, "temperature": settings.task_temperature}
-        for key, value in given.items():
-            if value is not None:
-                kind = type(load(name, base_url=settings.base_url, **limits, **options))
-                options[_spelt(key, kind)] = value
+        role, given = "task", {"max_tokens": settings.task_max_tokens, "temperature": settings.task_temperature}
+    for key, value in given.items():
+        if value is not None:
+            kind = type(load(name, base_url=settings.base_url, **limits, **options))
+            options[_spelt(key, kind, role)] = value
     return load(name, base_url=settings.base_url, **limits, **options)
 
 
@@ -101,7 +110,7 @@ def interrupt() -> None:
         engine.interrupt_all()
 
 
-def _spelt(setting: str, kind: "type[BaseChatModel]") -> str:
+def _spelt(setting: str, kind: "type[BaseChatModel]", role: str) -> str:
     """Returns what a class of models calls a setting.
 
     Raises:
@@ -111,7 +120,7 @@ def _spelt(setting: str, kind: "type[BaseChatModel]") -> str:
     for name in (setting, *_OTHER_NAMES.get(setting, ())):
         if name in names:
             return name
-    raise ConfigurationError(f"{kind.__name__} takes no {setting}; leave task_{setting} out of the settings")
+    raise ConfigurationError(f"{kind.__name__} takes no {setting}; leave {role}_{setting} out of the settings")
 
 
 def _local(name: str, options: dict[str, Any]) -> "BaseChatModel":
@@ -161,28 +170,32 @@ def readable() -> Iterator[None]:
 
 
 def reply_text(message: "BaseMessage") -> str:
-    """Returns the text of a model's reply; empty if it calls tools instead.
+    """Returns the text of a model's whole reply; empty if it calls tools instead.
 
     Raises:
-        ModelError: there is neither, or the token limit cut the reply off. Neither is an answer of the model, and a
-            reward of 0 for it would punish the skill it was given under.
+        ModelError: there is neither, or the token limit cut the reply off, so that a judge's score or a skill's end may be missing.
     """
     from langchain_core.messages import AIMessage  # noqa: PLC0415 - loaded by now, but not by `import chat_models`
 
     text = str(message.text)
     if not isinstance(message, AIMessage):
         return text
+    if (note := cut_note(message)) is not None:
+        raise ModelError(f"{note}, after {text[-60:]!r}; raise its max_tokens")
     why = _why_it_ended(message.response_metadata)
     said = f" (finish_reason {why!r})" if why else ""
-    if finish_reason(message) == "length":
-        raise ModelError(
-            f"the model's reply was cut off by its token limit{said}, after {text[-60:]!r}; raise its max_tokens"
-        )
     if not text.strip() and not message.tool_calls:
         refusal = message.additional_kwargs.get("refusal")
         because = f": it refused, {refusal!r}" if refusal else ""
         raise ModelError(f"the model returned no text{said}{because}; ask it again, or look at its prompt and filters")
     return text
+
+
+def cut_note(message: "BaseMessage") -> str | None:
+    """Returns a line that says that the token limit cut a reply off; None if it did not."""
+    if finish_reason(message) != "length":
+        return None
+    return f"{CUT_OFF} (finish_reason {_why_it_ended(message.response_metadata)!r})"
 
 
 def finish_reason(message: "BaseMessage") -> Literal["stop", "length"] | None:

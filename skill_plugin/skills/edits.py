@@ -41,7 +41,9 @@ _FORM = (
     f"'{_END}' last"
 )
 _EDIT = re.compile(r"=== (?P<operation>replace|add|delete): *(?P<target>\S.*)")
-_BEGUN = re.compile(r"\A===|^=== (?:replace|add|delete):", re.MULTILINE)
+_BEGUN = re.compile(
+    r"\A==|^=== (?:replace|add|delete):|^={1,6} ?(?:replace|add|delete)\b[^\n]*:", re.MULTILINE | re.IGNORECASE
+)
 _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t](?P<title>.*))?")
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})(?P<info>.*)")
 
@@ -90,6 +92,10 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
     parent, parsed = parse(current), parse_edits(edits)
     ours = [edit for edit in parsed if edit.target != "description"]
     body = _spliced(parent.body.split("\n"), ours)
+    if not body.strip():
+        raise InvalidSkillError(
+            "the edits leave no body; replace a section instead of deleting all, or write a whole SKILL.md"
+        )
     text = check_text(current).rstrip("\n").removesuffix(parent.body) + f"{body}\n"
     if len(ours) < len(parsed):
         text = _rendered(replace(parent, description=_described(parsed), body=body))
@@ -109,6 +115,8 @@ def parse_edits(text: str) -> list[Edit]:
     *lines, last = (line.rstrip() for line in check_text(text).strip().split("\n"))
     outside = [*lines, last][lines.index(_END) + 1 :] if _END in lines else lines[:1]
     if outside and (_END in lines or not outside[0].startswith(_MARK)):
+        if _END not in lines and _BEGUN.match(outside[0]):
+            raise InvalidSkillError(f"unknown operation {outside[0][:80]!r}; {_FORM}")
         raise InvalidSkillError(f"there is text outside the edits: {outside[0][:80]!r}; answer with the edits alone")
     if last != _END:
         raise InvalidSkillError(f"the edits end with {last[:80]!r}; end them with the line '{_END}'")
@@ -304,7 +312,9 @@ def _new_lines(edit: Edit, section: Section, lines: Sequence[str]) -> list[str]:
 
 
 def _described(edits: Sequence[Edit]) -> str:
-    return " ".join(word for edit in edits if edit.target == "description" for word in " ".join(edit.lines).split())
+    """Returns the new description in one line, without the key that some write in front of it."""
+    lines = [line for edit in edits if edit.target == "description" for line in edit.lines]
+    return re.sub(r"\Adescription: ", "", " ".join(" ".join(lines).split()))
 
 
 def _rendered(document: SkillDocument) -> str:

@@ -17,6 +17,7 @@ from skill_plugin.errors import InvalidSkillError
 
 MAX_DEPTH = 10
 TEXTS = ("name", "description")
+_WANTED = "write 'name: ...' and 'description: ...', each on a line of its own, plain, with a space behind the colon"
 
 _KEY = re.compile(r"(?P<key>[\"']?[\w.-]+[\"']?)[ \t]*:(?=\s|$)(?P<rest>.*)", re.DOTALL)
 _COMMENTED = re.compile(r"^description[ \t]*:[ \t]+(?P<said>[^\s\"'|>\[{&*!%@`#][^\n]*?[ \t]#[^\n]*)$", re.MULTILINE)
@@ -37,9 +38,9 @@ def read(text: str) -> dict[Any, Any]:
         # What is YAML and cannot be, such as a tag that makes objects, is not a slip of the pen.
         front = _by_key(text) if isinstance(exc, ScannerError | ParserError) else {}
         if not front or any(str(front.get(key, "")).startswith(("[", "{")) for key in TEXTS):
-            raise InvalidSkillError(f"the front matter is not YAML: {' '.join(str(exc).split())}") from exc
+            raise InvalidSkillError(f"the front matter is not YAML: {' '.join(str(exc).split())}; {_WANTED}") from exc
     if not isinstance(front, dict):
-        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {text[:80]!r}")
+        raise InvalidSkillError(f"the front matter must be 'key: value' lines, got {text[:80]!r}; {_WANTED}")
     if (cut := _COMMENTED.search(text)) is not None and isinstance(front.get("description"), str):
         said = cut["said"].strip()
         if said.startswith(front["description"]):  # YAML took what is behind the # for a comment

@@ -31,6 +31,9 @@ _FRONT_MATTER = re.compile(
 _NAME_LINE = re.compile(r"^(?P<key>[\"']?name[\"']?[ \t]*:)[ \t]*[^\n#]*?(?P<rest>[ \t\r]*(?:#.*)?)$", re.MULTILINE)
 _FIRST_LINE = re.compile(r"^(?P<dashes>---[ \t]*(?P<end>\r*\n))", re.MULTILINE)
 _OPENED = re.compile(r"---[ \t]*(?:\n|\Z)")
+_ALMOST = re.compile(r"^[ \t]*(?:-{2}|-{4,}|[ \t]-{3}|[*_=+~`\u2013\u2014]{2,})[\w \t]*$", re.MULTILINE)
+"""Lines that are meant to close a front matter and do not."""
+
 _LINE_END = re.compile(r"\r+\n")  # also twice: what is read once must read the same again
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -96,6 +99,11 @@ def check_description(description: Any) -> str:
     return description.strip()
 
 
+def _keys(front: Mapping[Any, Any]) -> str:
+    has = ", ".join(f"{_shown(key).strip(chr(39))}:" for key in list(front)[:5])
+    return f"the front matter has only {has}" if has else "the front matter is empty"
+
+
 def _shown(value: Any) -> str:
     """Returns a wrong value as a text for a message. A number may have too many digits to be written."""
     try:
@@ -126,6 +134,11 @@ def parse(text: str) -> SkillDocument:
     front, body = _split(text)
     if not body.strip():
         raise InvalidSkillError("the skill has no body; write the procedure below the front matter")
+    for key in front_matters.TEXTS:
+        if key not in front:
+            raise InvalidSkillError(
+                f"a skill needs a {key}, and {_keys(front)}; add a line that begins '{key}: ', in lower case"
+            )
     extra = {key: value for key, value in front.items() if key not in ("name", "description")}
     return SkillDocument(check_name(front.get("name")), check_description(front.get("description")), body, extra)
 
@@ -142,21 +155,32 @@ def front_matter(text: str) -> dict[Any, Any]:
 def _split(text: str) -> tuple[dict[Any, Any], str]:
     text = check_text(text).removeprefix("\ufeff")
     found = _FRONT_MATTER.match(text)
-    if found is None and _OPENED.match(text):
-        raise InvalidSkillError(
-            f"the front matter that begins {text[4:44].strip()!r} is not closed; put a line '---' below 'description:', and the "
-            "procedure below that"
-        )
     if found is None:
-        raise InvalidSkillError(
-            f"no front matter: the text begins with {text[:40]!r}; begin with '---', then 'name:' and 'description:', "
-            "then '---' and the procedure"
-        )
+        raise InvalidSkillError(_no_front_matter(text))
     if len(found["yaml"]) > MAX_FRONT_MATTER:
         raise InvalidSkillError(
             f"the front matter has {len(found['yaml'])} characters, the limit is {MAX_FRONT_MATTER}; move text to the body"
         )
     return deepcopy(front_matters.read(found["yaml"])), found["body"].strip("\n")
+
+
+def _no_front_matter(text: str) -> str:
+    """Says what is wrong with a text that has no front matter, and what to write next."""
+    wanted = "begin with '---', then 'name:' and 'description:', then '---' and the procedure"
+    first, _, rest = text.lstrip().partition("\n")
+    if not first:
+        return f"no front matter: the text is empty; {wanted}"
+    if _OPENED.match(text):
+        if not rest.strip():
+            return "the front matter holds nothing but its first line '---'; write 'name:' and 'description:', then '---' and the procedure"
+        said = f"the front matter that begins {rest[:40].strip()!r} is not closed"
+        if (wrong := _ALMOST.search(rest)) is not None:
+            said += f" (the line {wrong[0].strip()[:40]!r} does not close it)"
+        return f"{said}; put a line '---' below 'description:', and the procedure below that"
+    if first.startswith("--"):
+        return f"no front matter: the first line is {first[:40]!r} and must be '---' alone; {wanted}"
+    fence = ", without a code fence" if first.startswith(("```", "~~~")) else ""
+    return f"no front matter: the text begins with {text[:40]!r}; {wanted}{fence}"
 
 
 def renamed(text: str, name: str) -> str:

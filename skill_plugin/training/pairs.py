@@ -15,7 +15,7 @@
     result.outcome  # "trained"; the adapter is in starter/adapter
 
 The base's own tokenizer and chat template make tokens of the messages. The loss is of the answer's tokens alone, with the token
-that ends it, a mean over all of a step's tokens. `groups_per_step` is the pairs of a step. `write_run` only writes the folder;
+that ends it, a mean over all of a step's tokens. `groups_per_step` is the prompts of a step; texts of one prompt should follow one another, so that it is computed once. `write_run` only writes the folder;
 `python -m skill_plugin.training FOLDER` then trains it, also on another machine, and resumes after a kill.
 """
 

@@ -21,6 +21,7 @@ from skill_plugin.checkpoints import (
     Checkpoint,
     CheckpointEvent,
     CheckpointStatus,
+    id_of_adapter,
 )
 from skill_plugin.errors import CheckpointNotFoundError, ConfigurationError, StoreError, StoreUnavailableError
 from skill_plugin.histories.eligibility import BASE
@@ -67,19 +68,19 @@ class Checkpoints(Part):
         folder = Path(path).expanduser().absolute()
         check_adapter(folder)
         digest = adapter_sha256(folder)
-        checkpoint_id = f"ckpt_{digest[:12]}"
+        own_id = id_of_adapter(digest)
         with self._partition.read() as session:
-            known = session.get(CheckpointRow, (self._namespace, checkpoint_id))
+            known = session.get(CheckpointRow, (self._namespace, own_id))
         moved = known is not None and known.path != str(folder) and not checkpoint_rows.is_whole(known)
         crashpoint("checkpoint.before")
         with self._partition.write() as session:
-            row = session.get(CheckpointRow, (self._namespace, checkpoint_id))
+            row = session.get(CheckpointRow, (self._namespace, own_id))
             if row is None:
                 if parent is not None:
                     checkpoint_rows.find(session, self._namespace, parent)
                 row = CheckpointRow(
                     namespace=self._namespace,
-                    id=checkpoint_id,
+                    id=own_id,
                     base_model=base_model,
                     base_revision=base_revision,
                     path=str(folder),

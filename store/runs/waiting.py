@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
+from skill_plugin.records import CUT_OFF
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills.versions import IS_DECIDED, WENT_LIVE
 from skill_plugin.store.tables import EventRow, OutcomeRow, RevisionRow, RolloutRow, SkillRow, SkillVersionRow
@@ -60,7 +61,7 @@ def waiting(session: Session, namespace: str, since: datetime | None) -> Waiting
         RolloutRow.namespace == namespace,
         col(RolloutRow.skill_id).is_not(None),
         col(RolloutRow.reward).is_(None),
-        col(RolloutRow.error).is_(None),
+        col(RolloutRow.error).is_(None) | col(RolloutRow.error).startswith(CUT_OFF),
         col(RolloutRow.source).is_(None),
         ~judged.exists(),
     )

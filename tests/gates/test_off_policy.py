@@ -142,7 +142,15 @@ def test_of_one_task_there_is_nothing_to_draw():
     ("freedom", "t"), [(1, 12.706), (2, 4.303), (3, 3.182), (5, 2.571), (30, 2.042), (10**6, 1.960)]
 )
 def test_students_t(freedom, t):
-    assert bootstrap._t975(freedom) == pytest.approx(t, rel=0.01)
+    assert bootstrap._student(freedom, 0.025) == pytest.approx(t, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("freedom", "tail", "t"),
+    [(1, 0.0047, 67.721), (2, 0.0015625, 17.847), (4, 0.0015625, 6.364), (33, 0.0015625, 3.189), (99, 0.01875, 2.109)],
+)
+def test_students_t_further_out(freedom, tail, t):
+    assert bootstrap._student(freedom, tail) == pytest.approx(t, rel=0.01)
 
 
 def test_the_same_seed_gives_the_same_interval():

@@ -122,6 +122,38 @@ class TestSettings:
             found = generators.from_settings(Settings.load(generator=name), lambda: None)
             assert found.propose(TASK, [], n=1)[0].completion == says
 
+    def test_the_settings_of_sampling_are_every_kinds(self, tmp_path, monkeypatch):
+        base = tiny_model(tmp_path / "model")
+        monkeypatch.setenv("SKILL_PLUGIN_GENERATOR_TOP_P", "0.9")
+        given = {"generator_max_tokens": 7, "generator_temperature": 0.5, "base_url": self.URL}
+        for name in ("vllm:base", f"local:{base}"):
+            sampling = generators.from_settings(Settings.load(generator=name, **given)).sampling
+            assert (sampling.max_tokens, sampling.temperature, sampling.top_p) == (7, 0.5, 0.9)
+        chat = generators.from_settings(Settings.load(generator="large", **given)).model
+        assert (chat.max_tokens, chat.temperature, chat.top_p) == (7, 0.5, 0.9)
+        [revision] = generators.from_settings(
+            Settings.load(generator=f"local:{base}", generator_dtype="float32", **given)
+        ).propose(TASK, [], n=1)
+        assert revision.output_tokens <= 7
+        assert revision.sampling["top_p"] == 0.9
+
+    def test_the_task_llms_limits_are_not_the_generators(self):
+        given = {"model": "small", "base_url": self.URL, "task_max_tokens": 5, "task_temperature": 0.1}
+        chat = generators.from_settings(Settings.load(**given)).model
+        assert (chat.max_tokens, chat.temperature) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("name", "setting", "said"),
+        [
+            ("vllm:base", {"generator_dtype": "bfloat16"}, "'vllm:base' is not one; start vLLM with --dtype"),
+            ("large", {"generator_dtype": "bfloat16"}, "'large' is not one; leave it out of the settings"),
+            ("vllm:base", {"generator_temperature": 0}, "temperature is 0"),
+        ],
+    )
+    def test_what_a_generator_cannot_have_is_one_line(self, name, setting, said):
+        with pytest.raises(ConfigurationError, match=said):
+            generators.from_settings(Settings.load(generator=name, base_url=self.URL, **setting))
+
     def test_a_vllm_server_needs_a_url(self):
         with pytest.raises(ConfigurationError, match="needs its server's URL; set generator_url"):
             generators.from_settings(Settings.load(generator="vllm:base"))

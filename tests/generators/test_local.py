@@ -288,7 +288,7 @@ class TestAdaptersThatCannotBeUsed:
 
 def test_sampling_says_what_it_is_made_of():
     assert Sampling().to_json("raw_logprobs") == {
-        "temperature": 1.0, "top_p": 1.0, "max_tokens": 2048, "logprobs_mode": "raw_logprobs", "prompt_version": PROMPT_VERSION,
+        "temperature": 1.0, "top_p": 1.0, "max_tokens": 1024, "logprobs_mode": "raw_logprobs", "prompt_version": PROMPT_VERSION,
     }  # fmt: skip
     with pytest.raises(ConfigurationError, match="top_p is 0; give a number above 0 and at most 1"):
         Sampling(top_p=0)

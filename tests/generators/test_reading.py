@@ -31,7 +31,10 @@ def test_a_revision_may_stand_in_one_fence(completion):
         ("=== add: end\nMore.", "end them with"),
         (f"=== replace: top\n{'Use a machine. ' * 20}\n=== end", "limit is 50.0%, here 300 characters"),
         ("---\nname: adding\ndescription: How to add", "front matter that begins 'name: adding.* is not closed"),
-        (REVISE_SYSTEM[REVISE_SYSTEM.index("---\n") : REVISE_SYSTEM.index("\n\nOr, when")], "skill name '<words in"),
+        (
+            REVISE_SYSTEM[REVISE_SYSTEM.index("---\n") : REVISE_SYSTEM.index("\n\nOr, when")],
+            "'<words in lower.* is copied from",
+        ),
         (None, "NoneType"),
         (b"=== end", "bytes"),
         ("x" * 10**6, "1000000 bytes"),

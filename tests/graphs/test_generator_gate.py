@@ -122,7 +122,7 @@ def test_what_is_solved_without_a_revision_is_left_out_and_counted(store):
     decision = gate(store, candidate, Writer(ABACUS), llm=knows(1, 2), progress=progress)
 
     assert (decision.promote, decision.tasks, len(candidate.seen)) == (True, 1, 1)
-    assert decision.reason.endswith("; 2 tasks were solved without a revision and left out")
+    assert decision.reason.endswith("; 2 of 3 held-out tasks were solved without a revision and left out")
     assert (progress.tasks, progress.solved, progress.compared, progress.lost) == (3, 2, 1, [])
 
 

@@ -27,7 +27,9 @@ def test_a_failed_call_costs_its_task_only(store):
     decision = gate(store, Writer(MACHINE), Writer(ABACUS), llm=ScriptedChat(answer))
 
     assert (decision.promote, decision.tasks) == (True, 2)
-    assert decision.reason.endswith("; 1 tasks could not be compared, the first because of OSError: line noise")
+    assert decision.reason.endswith(
+        "; 1 of 3 held-out tasks could not be compared, the first because of OSError: line noise"
+    )
 
 
 def test_a_verifier_that_breaks_costs_its_task_only(store):
@@ -39,7 +41,7 @@ def test_a_verifier_that_breaks_costs_its_task_only(store):
     decision = gate(store, Writer(MACHINE), Writer(ABACUS), tasks=adding(1, 2, 3, verifier=False), verifier=judge)
 
     assert (decision.promote, decision.tasks) == (True, 2)
-    assert "1 tasks could not be compared, the first because of" in decision.reason
+    assert "1 of 3 held-out tasks could not be compared, the first because of" in decision.reason
     assert "disk on fire" in decision.reason
 
 

@@ -196,3 +196,28 @@ def test_all_nights_are_drawn_into_one_picture(cli, opened, home, tmp_path):
     cli("checkpoints", "curves", tmp_path / "all.png")
     assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
     assert "cannot be written" in cli("checkpoints", "curves", tmp_path, code=1)
+
+
+@pytest.mark.usefixtures("hashing")
+class TestAdd:
+    def test_an_adapter_from_elsewhere_is_a_candidate_with_files_of_its_own(self, cli, home, tmp_path):
+        folder = adapter(tmp_path / "elsewhere", seed=7)
+        added = json.loads(cli("checkpoints", "add", folder, "--base-model", "org/base", "--json"))
+
+        assert (added["status"], added["base_model"]) == ("candidate", "org/base")
+        assert added["path"].startswith(str(home / "adapters"))
+        assert json.loads(cli("checkpoints", "add", folder, "--base-model", "org/base", "--json"))["id"] == added["id"]
+
+    def test_it_is_live_at_once_if_one_says_so(self, cli, tmp_path):
+        folder = adapter(tmp_path / "elsewhere", seed=7)
+        said = cli("checkpoints", "add", folder, "--base-model", "org/base", "--promote", "--reason", "from the lab")
+
+        assert said.strip().endswith("is live")
+        [found] = json.loads(cli("checkpoints", "list", "--json"))
+        assert found["status"] == "live"
+
+    def test_what_cannot_be_added_is_one_line(self, cli, tmp_path):
+        assert "there is no adapter folder" in cli("checkpoints", "add", tmp_path / "no", "--base-model", "b", code=1)
+        assert "no base model is given" in cli("checkpoints", "add", adapter(tmp_path / "a"), code=1)
+        said = cli("checkpoints", "add", "org/other@starter", "--base-model", "b", code=1)
+        assert "no starter comes with the model 'org/other', only with smollm2-135m" in said

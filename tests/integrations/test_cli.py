@@ -183,7 +183,7 @@ def test_a_home_that_cannot_be_written_is_named(cli, tmp_path):
     words = ["skills", "add", "--home", blocker / "home", "--name", "a", "--description", "d", "--body", "b"]
 
     assert "cannot be written" in cli(*words, code=1)
-    assert "cannot be written" in cli("demo", "--home", blocker / "home", code=1)
+    assert "cannot be written" in cli("demo", "--simulated", "--home", blocker / "home", code=1)
 
 
 def test_a_file_that_is_no_text_or_too_long_is_named(cli, tmp_path):

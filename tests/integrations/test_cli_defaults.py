@@ -47,6 +47,7 @@ def test_the_gate_of_retrain_has_those_of_the_library():
 
     for option, name in {
         "gate_candidates": "candidates",
+        "gate_most_candidates": "most_candidates",
         "gate_rollouts": "rollouts",
         "concurrency": "concurrency",
     }.items():

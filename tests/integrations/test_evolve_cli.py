@@ -50,9 +50,20 @@ def test_with_a_generator_that_gives_tokens_and_log_probs_the_histories_are_read
     assert stats["groups_with_signal"] == stats["groups"] == 2
 
 
+def test_the_generators_sampling_is_an_option(cli, work):
+    with stub_llm(wrote(choice(MACHINE))) as server:
+        options = ("--tasks", work / "tasks.jsonl", "--generator", "vllm:base", "--base-url", server.url)
+        small = ("--candidates", 1, "--rollouts", 1, "--generations", 1)
+        cli(*EVOLVE, *options, *small, "--generator-max-tokens", 99)
+
+    call = server.calls[-1]
+    assert (call["max_tokens"], call["temperature"], call["top_p"]) == (99, 1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--generator-top-p", "2"), "setting 'generator_top_p' cannot be 2.0"),
         (("--max-calls", "0"), "calls is 0; give a whole number from 1, or None"),
         (("--max-dollars", "1"), "a budget of 1.0 dollars needs prices"),
         (("--prices", "cheap"), "prices are INPUT/OUTPUT, such as 0.25/2, got 'cheap'"),

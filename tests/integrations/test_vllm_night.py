@@ -27,7 +27,8 @@ TRAIN, HELDOUT, CANDIDATES = 100, 20, 4
 """Tasks, and texts for each of them."""
 
 CLERK = ("--agent", "tiny_writer:simulated_clerk")
-RETRAIN = ("retrain", *CLERK, "--logged-as", "tiny", "--gate-candidates", CANDIDATES, "--gate-rollouts", 1, "--json")
+GATE = ("--gate-candidates", CANDIDATES, "--gate-most-candidates", CANDIDATES, "--gate-rollouts", 1)
+RETRAIN = ("retrain", *CLERK, "--logged-as", "tiny", *GATE, "--json")
 
 
 @pytest.fixture(scope="module")

@@ -298,9 +298,9 @@ class TestNames:
         model = chat_models.from_settings(settings)
 
         assert (model.max_tokens, model.temperature) == (3, 0.5)
-        assert chat_models._spelt("max_tokens", Ollama) == "num_predict"
+        assert chat_models._spelt("max_tokens", Ollama, "task") == "num_predict"
         with pytest.raises(ConfigurationError, match="Ollama takes no temperature; leave task_temperature out"):
-            chat_models._spelt("temperature", Ollama)
+            chat_models._spelt("temperature", Ollama, "task")
 
     def test_a_short_name_is_looked_up_in_the_home(self, home):
         tiny_model(home / "models" / "mine")

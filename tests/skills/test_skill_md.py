@@ -32,7 +32,7 @@ def test_a_name_that_breaks_the_rules(name):
         ("", "no front matter"),
         ("Just a text", "no front matter"),
         ("---\nname: a\ndescription: b\n", "begins 'name: a.* is not closed; put a line '---'"),
-        ("---", "is not closed"),
+        ("---", "holds nothing but its first line"),
         ("---\n- a\n---\nbody", "key: value"),
         ("---\nname: [\n---\nbody", "not YAML"),
         ("---\nname: a\n---\nbody", "description"),

@@ -43,7 +43,7 @@ def test_a_skill_without_a_name_is_called_after_its_folder(store, tmp_path, line
 def test_a_loose_file_without_a_name_is_refused(store, tmp_path):
     (tmp_path / "x.md").write_text("---\ndescription: Count\n---\n1. Count.\n")
 
-    with pytest.raises(InvalidSkillError, match="a skill needs a name, got None"):
+    with pytest.raises(InvalidSkillError, match="a skill needs a name, and the front matter has only description:"):
         store.import_skills(tmp_path / "x.md")
 
 

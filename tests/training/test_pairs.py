@@ -66,6 +66,26 @@ def test_a_run_of_pairs_alone_makes_an_adapter_that_has_learned_them(base, tmp_p
     assert len(adapter_bytes(tmp_path / "run")) > 1000
 
 
+def test_texts_of_one_prompt_are_one_group_and_have_the_loss_of_pairs_apart(base, tmp_path):
+    first, second = PAIRS[:2]
+    other = Pair(messages=first.messages, completion="another answer")
+
+    def values(name, pairs):
+        write_run(tmp_path / name, pairs, base_model=str(base), **SLOW)
+        plan = TrainPlan.from_json(read_json(tmp_path / name / "plan.json"))
+        learner = _Learner(tmp_path / name, plan, "of the tests", Accelerator(mixed_precision="no"))
+        return learner.gradients(0, {})
+
+    write_run(tmp_path / "run", [first, other, second], base_model=str(base), **SLOW)
+    groups = list(Pairs(tmp_path / "run" / "data", ChatTokens(str(base))))
+    assert [len(group.candidates) for group in groups] == [2, 1]
+    together, one, two = values("together", [first, other]), values("one", [first]), values("two", [other])
+    assert together["tokens"] == one["tokens"] + two["tokens"]
+    assert together["loss"] * together["tokens"] == pytest.approx(
+        one["loss"] * one["tokens"] + two["loss"] * two["tokens"], rel=1e-5
+    )
+
+
 def test_the_folder_trains_by_the_command_and_to_the_same_bytes(base, tmp_path, capsys):
     train_on_pairs(tmp_path / "here", PAIRS, base_model=str(base), **SLOW)
     write_run(tmp_path / "there", PAIRS, base_model=str(base), **SLOW)

@@ -73,6 +73,12 @@ def note(text: str) -> None:
     (out if sys.stdout.isatty() else err).print(Text(text), soft_wrap=not sys.stdout.isatty())
 
 
+def cut_line(answers: int) -> str:
+    """Returns what to say of answers that the task LLM's token limit cut off."""
+    were = "1 answer was" if answers == 1 else f"{answers} answers were"
+    return f"{were} cut off by the task LLM's token limit and judged as cut; the setting task_max_tokens raises it"
+
+
 def shown(value: Any) -> str:
     """Returns a value as a person reads it."""
     if value is None:

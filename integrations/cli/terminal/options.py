@@ -58,6 +58,31 @@ _SHARED: dict[str, tuple[Any, str, str]] = {
 }
 
 
+_OF_WRITER: dict[str, tuple[Any, str, str]] = {
+    "generator_max_tokens": (
+        int | None,
+        "--generator-max-tokens",
+        "The most tokens of one text \\[default: 1024, or its provider's limit].",
+    ),
+    "generator_temperature": (
+        float | None,
+        "--generator-temperature",
+        "How freely it samples \\[default: 1, or its provider's].",
+    ),
+    "generator_top_p": (
+        float | None,
+        "--generator-top-p",
+        "Its nucleus; retrain learns nothing from what is written below 1 \\[default: 1, or its provider's].",
+    ),
+    "generator_dtype": (
+        str | None,
+        "--generator-dtype",
+        "The data type of a local one, such as bfloat16 \\[default: as it was saved].",
+    ),
+}
+"""The options of every command that takes a generator."""
+
+
 def command(
     app: typer.Typer, name: str, *, failure: int = 1, **options: Any
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -65,14 +90,18 @@ def command(
 
     def add(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function).parameters.values())[1:]
+        panels = {"Generator": _OF_WRITER} if any(one.name == "generator" for one in own) else {}
+        panels["Store"] = _SHARED
+        of_settings = [key for settings in panels.values() for key in settings]
         shared = [
             inspect.Parameter(
                 key,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[kind, typer.Option(flag, help=text, rich_help_panel="Store")],
+                annotation=Annotated[kind, typer.Option(flag, help=text, rich_help_panel=panel)],
             )
-            for key, (kind, flag, text) in _SHARED.items()
+            for panel, settings in panels.items()
+            for key, (kind, flag, text) in settings.items()
         ]
 
         shared += [
@@ -82,7 +111,7 @@ def command(
 
         @functools.wraps(function)
         def run(**given: Any) -> None:
-            choices = {key: given.pop(key) for key in _SHARED}
+            choices = {key: given.pop(key) for key in of_settings}
             progress.choose(quiet=given.pop("quiet"), verbose=given.pop("verbose"))
             with_errors(lambda: function(Settings.load(**choices), **given), home=choices.get("home"), failure=failure)
 

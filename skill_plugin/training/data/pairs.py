@@ -17,6 +17,9 @@ from skill_plugin.training.data.groups import Candidate, Group
 
 FILE = "pairs.jsonl"
 
+MAX_TEXTS = 8
+"""The most texts of one prompt that are one group."""
+
 Encode = Callable[["Pair"], tuple[Sequence[int], Sequence[int]]]
 """Returns the token ids of a pair's prompt, and of its text with the token that ends it; see `model.chat_tokens`."""
 
@@ -70,9 +73,10 @@ class PairWriter:
 
 
 class Pairs:
-    """The pairs of a folder as groups of one candidate, in the token ids of the model that will learn them.
+    """The pairs of a folder as groups, in the token ids of the model that will learn them.
 
-    Holds eight bytes of memory for each, and no file open.
+    Pairs of the same messages that follow one another are one group, whose prompt is computed once. Holds eight bytes of memory
+    for each group, and no file open.
 
     Args:
         folder: The folder that `PairWriter` wrote to.
@@ -87,10 +91,13 @@ class Pairs:
         self._offsets = array("Q")
         try:
             with self._path.open("rb") as lines:
-                at = 0
+                at, texts, before = 0, 0, b""
                 for line in lines:
                     if line.strip():
-                        self._offsets.append(at)
+                        texts = texts + 1 if (same := _messages_of(line)) == before and texts < MAX_TEXTS else 1
+                        before = same
+                        if texts == 1:
+                            self._offsets.append(at)
                     at += len(line)
         except OSError as exc:
             raise InvalidHistoryError(
@@ -101,44 +108,57 @@ class Pairs:
         return len(self._offsets)
 
     def __getitem__(self, place: int) -> Group:
-        """Reads the pair at a place.
+        """Reads the pairs of one prompt.
 
         Raises:
-            InvalidHistoryError: the line there is not a pair, or its text cannot be learned by this model.
+            InvalidHistoryError: a line is not a pair, or its text cannot be learned by this model.
         """
-        prompt, completion = self._encode(self._read(place))
-        candidate = Candidate(
-            number=0,
-            completion_token_ids=tuple(completion),
-            logprobs=(0.0,) * len(completion),  # not known, and imitation does not ask
-            rewards=(),
-            pull=0.0,
-            push=0.0,
-            reward=0.0,
-        )
+        encoded = [self._encode(pair) for pair in self._read(place)]
+        candidates = [
+            Candidate(
+                number=number,
+                completion_token_ids=tuple(completion),
+                logprobs=(0.0,) * len(completion),  # not known, and imitation does not ask
+                rewards=(),
+                pull=0.0,
+                push=0.0,
+                reward=0.0,
+            )
+            for number, (_, completion) in enumerate(encoded)
+        ]
         return Group(
             id=f"pair {place}",
             task="",
             family="",
             generation=1,
-            prompt_token_ids=tuple(prompt),
+            prompt_token_ids=tuple(encoded[0][0]),
             temperature=1.0,
-            candidates=(candidate,),
+            candidates=tuple(candidates),
         )
 
     def __iter__(self) -> Iterator[Group]:
         return (self[place] for place in range(len(self)))
 
-    def _read(self, place: int) -> Pair:
+    def _read(self, place: int) -> list[Pair]:
+        end = self._offsets[place + 1] if place + 1 < len(self._offsets) else None
+        found: list[Pair] = []
         try:
             with self._path.open("rb") as lines:
                 lines.seek(self._offsets[place])
-                value: dict[str, Any] = json.loads(lines.readline())
-                return Pair(**value | {"messages": tuple(value["messages"])})
+                while (end is None or lines.tell() < end) and (line := lines.readline()):
+                    if line.strip():
+                        value: dict[str, Any] = json.loads(line)
+                        found.append(Pair(**value | {"messages": tuple(value["messages"])}))
         except InvalidHistoryError:
             raise
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
             raise InvalidHistoryError(f"pair {place} in {str(self._path)!r} is not a pair: {exc}") from exc
+        return found
+
+
+def _messages_of(line: bytes) -> bytes:
+    """Returns what of a line says the messages; inside of a text the quotes of the mark would be escaped."""
+    return line.partition(b',"completion":')[0]
 
 
 def pairs_sha256(folder: Path) -> str | None:

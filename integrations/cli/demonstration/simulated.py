@@ -1,13 +1,11 @@
-"""The demonstration: the whole loop on this machine, without a key, a GPU or a network.
+"""The fast demonstration: the whole loop in half a minute, without PyTorch.
 
 The task LLM and the generator's model are simulated and called so; the database, the SQL, the store, the embeddings,
 the graph, the verdicts and the gate are real.
 """
 
-import json
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -27,20 +25,18 @@ from skill_plugin.demo import business
 from skill_plugin.demo.questions import FAMILIES, stream
 from skill_plugin.demo.simulated import DESCRIPTIONS, SimulatedAnalyst, SimulatedEditor
 from skill_plugin.demo.world import DATABASE, STARTERS, SYSTEM_PROMPT
-from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.graphs import create_skill_graph, gate_version
 from skill_plugin.integrations.cli.batch import Graph, graph_input
+from skill_plugin.integrations.cli.demonstration.demo_home import TASKS, empty, in_new_process, own_home
 from skill_plugin.integrations.cli.terminal.console import out, print_table
-from skill_plugin.integrations.cli.terminal.progress import lines, told, watched
+from skill_plugin.integrations.cli.terminal.progress import lines, watched
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Task
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
 from skill_plugin.tasks.files import read_tasks, write_tasks
 
-FOLDER = "demo"
-TASKS = "tasks.jsonl"
 PROMPT = "system-prompt.txt"
 
 HARMFUL_SKILL = "order-status"
@@ -60,10 +56,11 @@ class Tally:
 def run(settings: Settings) -> dict[str, Any]:
     """Runs the demonstration from the beginning; returns its figures, `solved` being shares of the questions."""
     started = time.perf_counter()
-    here = _own_home(settings)
+    here = own_home(settings)
     _prepare(here.home)
     figures = _run(here)
-    figures["solved"]["restart"] = _in_new_process(settings, here.home)["restart"]
+    out.print("\nThe same questions in a new process, which has only the store on disk:", highlight=False)
+    figures["solved"]["restart"] = in_new_process(settings, here.home, "--simulated")["restart"]
     figures["seconds"] = round(time.perf_counter() - started, 1)
     _closing(figures, here.home)
     return figures
@@ -71,7 +68,7 @@ def run(settings: Settings) -> dict[str, Any]:
 
 def restart(settings: Settings) -> dict[str, Any]:
     """Runs the second process: the same questions with what the first one left on disk, and no revision."""
-    here = _own_home(settings)
+    here = own_home(settings)
     train = [task for task in read_tasks(here.home / TASKS) if task.split == "train"]
     tallies: dict[str, Tally] = defaultdict(Tally)
     with open_store(here, create=False) as store:
@@ -85,25 +82,12 @@ def restart(settings: Settings) -> dict[str, Any]:
     return {"restart": round(sum(tally.retrieved for tally in tallies.values()) / len(train), 4)}
 
 
-def _own_home(settings: Settings) -> Settings:
-    return settings.model_copy(update={"home": settings.home / FOLDER, "database": None})
-
-
 def _prepare(folder: Path) -> None:
-    """Makes an empty store and the business; removes what an earlier demonstration left."""
-    try:
-        if folder.exists():
-            if not (folder / DATABASE).is_file():
-                raise StoreUnavailableError(f"{folder} is there but no demonstration made it; choose another --home")
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
-        business.build(folder / DATABASE)
-        write_tasks(folder / TASKS, stream(folder / DATABASE))
-        (folder / PROMPT).write_text(SYSTEM_PROMPT, encoding="utf-8")
-    except OSError as exc:
-        if isinstance(exc, StoreUnavailableError):
-            raise
-        raise StoreUnavailableError(f"{folder} cannot be written: {exc.strerror}; choose another --home") from exc
+    """Makes the business and an empty place for the store."""
+    empty(folder, mark=DATABASE)
+    business.build(folder / DATABASE)
+    write_tasks(folder / TASKS, stream(folder / DATABASE))
+    (folder / PROMPT).write_text(SYSTEM_PROMPT, encoding="utf-8")
 
 
 def _run(settings: Settings) -> dict[str, Any]:
@@ -134,7 +118,15 @@ def _run(settings: Settings) -> dict[str, Any]:
         key: round(sum(getattr(tally, key) for tally in tallies.values()) / total, 4)
         for key in ("no_skill", "retrieved", "revised")
     }
-    return {"tasks": total, "solved": shares, "harmful_refused": not decision.promote, "seconds": 0.0}
+    return {
+        "tasks": total,
+        "solved": shares,
+        "harmful_refused": not decision.promote,
+        "seconds": 0.0,
+        "model": SimulatedAnalyst().model_name,
+        "generator": SimulatedEditor().model_name,
+        "simulated": True,
+    }
 
 
 def _learn(store: SkillStore, graph: Graph, train: list[Task], heldout: list[Task]) -> dict[str, Tally]:
@@ -161,17 +153,6 @@ def _offer_harm(store: SkillStore, graph: Graph, heldout: list[Task]) -> GateDec
     text = store.get(HARMFUL_SKILL).text
     harmful = store.revise_text(HARMFUL_SKILL, text.replace(*HARMFUL_EDIT))
     return gate_version(store, graph, harmful.ref, [task for task in heldout if task.family == HARMFUL_SKILL])
-
-
-def _in_new_process(settings: Settings, folder: Path) -> dict[str, Any]:
-    report = folder / "restart.json"
-    command = [sys.executable, "-m", "skill_plugin.integrations.cli", "demo", "--again", "--json", str(report)]
-    command += [] if told() else ["--quiet"]
-    shared = ["--home", str(settings.home), "--namespace", settings.namespace, "--embedder", settings.embedder]
-    out.print("\nThe same questions in a new process, which has only the store on disk:", highlight=False)
-    subprocess.run([*command, *shared], check=True)  # noqa: S603 - our own command
-    figures: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    return figures
 
 
 def _graph(store: SkillStore, *, max_generations: int) -> Graph:

@@ -1,0 +1,59 @@
+"""What an experiment runs on: tasks, the frozen task LLM that answers them, the judge, and the skills to compare with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from skill_plugin.graphs.nodes.execute import TaskLLM
+from skill_plugin.protocols import Verifier
+from skill_plugin.records import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One draw of a world.
+
+    Args:
+        name: The world's name.
+        model: Who answers, in words; a simulated one is called so.
+        tasks: Tasks of both splits, with families. What is held out differs from what is trained on.
+        llm: The frozen task LLM; see `execute_node`.
+        verifier: Judges answers; its feedback is what a generator learns from.
+        tests: Tasks to measure with, which `evolve` is not given; without any, every second held-out task is kept from it.
+        starting: SKILL.md texts that a person would begin with: findable, and not enough.
+        oracle: SKILL.md texts of an editor who knows everything, the upper bound.
+        max_concurrency: Calls of the task LLM at once.
+        notes: Figures of its own for the table's foot, such as how the executor was trained.
+    """
+
+    name: str
+    model: str
+    tasks: Sequence[Task]
+    llm: TaskLLM
+    verifier: Verifier | Callable[[Task, str], Any]
+    tests: Sequence[Task] = ()
+    starting: Sequence[str]
+    oracle: Sequence[str]
+    max_concurrency: int = 32
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def train(self) -> list[Task]:
+        return [task for task in self.tasks if task.split == "train"]
+
+    @property
+    def heldout(self) -> list[Task]:
+        return [task for task in self.tasks if task.split == "heldout"]
+
+    def parts(self) -> tuple[list[Task], list[Task]]:
+        """Returns the tasks for `evolve`, whose gate takes the held-out ones, and those to measure with, which it never sees."""
+        if self.tests:
+            return list(self.tasks), list(self.tests)
+        judging, measuring = list[Task](), list[Task]()
+        for family in dict.fromkeys(task.family for task in self.heldout):
+            of_family = sorted(
+                (task for task in self.heldout if task.family == family), key=lambda task: task.content_hash
+            )
+            judging += of_family[::2]
+            measuring += of_family[1::2]
+        return [*self.train, *judging], measuring
