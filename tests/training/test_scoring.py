@@ -122,20 +122,14 @@ def test_ordinary_families_share(family, dtype):
 
 
 @pytest.mark.parametrize(
-    ("family", "options", "longest", "reason"),
-    [
-        ("gemma2", {}, None, "softcap"),
-        ("gpt_oss", {}, None, "s_aux"),
-        ("lfm2", {}, None, "layers of conv"),
-        ("mistral", {"sliding_window": 64}, 65, "a window of 64 tokens over 65"),
-        ("gemma3", {"sliding_window": 64}, 65, "a window of 64 tokens over 65"),
-    ],
+    ("family", "options", "reason"),
+    [("gemma2", {}, "softcap"), ("gpt_oss", {}, "s_aux"), ("lfm2", {}, "layers of conv")],
 )
-def test_other_families_fall_back_loudly_once(caplog, family, options, longest, reason):
+def test_other_families_fall_back_loudly_once(caplog, family, options, reason):
     model = bare(family, **options)
 
     with caplog.at_level(logging.WARNING, LOGGER):
-        found = [choose_way(model, "auto", ragged(), longest=longest) for _ in range(2)]
+        found = [choose_way(model, "auto", ragged()) for _ in range(2)]
 
     assert [way for way, _ in found] == ["plain", "plain"]
     assert reason in found[0][1]
@@ -143,7 +137,18 @@ def test_other_families_fall_back_loudly_once(caplog, family, options, longest, 
     assert reason in record.message
     assert "several times as long" in record.message
     with pytest.raises(ConfigurationError, match=reason):
-        choose_way(model, "shared", ragged(), longest=longest)
+        choose_way(model, "shared", ragged())
+
+
+@pytest.mark.parametrize(("family", "longest", "seen"), [("mistral", 64, 40), ("mistral", 65, 68), ("gemma3", 65, 68)])
+def test_a_window_that_will_matter_is_seen_at_work_before_a_prompt_is_shared(family, longest, seen):
+    model, lengths = bare(family, sliding_window=64), []
+    model.model.register_forward_pre_hook(
+        lambda _module, _args, said: lengths.append(said["input_ids"].shape[1]), with_kwargs=True
+    )
+
+    assert choose_way(model, "auto", ragged(), longest=longest)[0] == "shared"
+    assert min(lengths) == seen + 3
 
 
 class Leak(nn.Module):

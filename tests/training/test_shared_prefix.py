@@ -125,7 +125,6 @@ def test_a_layer_that_does_not_attend_is_an_error():
     [
         ("gemma2", {}, "softcap"),
         ("gpt_oss", {}, "s_aux"),
-        ("mistral", {"sliding_window": 30}, "a window of 30 tokens over 35"),
     ],
 )
 def test_a_model_that_attends_in_another_way_is_an_error(family, options, reason):
@@ -135,14 +134,36 @@ def test_a_model_that_attends_in_another_way_is_an_error(family, options, reason
         Scorer(bare(family, **options), way="shared")(group.prompt_token_ids, completions(group), 1.0)
 
 
-def test_a_window_that_is_as_long_as_a_row_is_no_hindrance():
-    model, group = bare("mistral", sliding_window=35), ragged()
+@pytest.mark.parametrize(
+    ("family", "window"), [("mistral", w) for w in (1, 2, 12, 30, 35, 36)] + [("gemma3", 8), ("gemma3", 25)]
+)
+def test_a_window_shorter_than_a_prompt_or_a_row_shares_as_plain_rows_attend(family, window):
+    """The prompt has 21 tokens, the longest row 35. Gemma's layers have a window or none."""
+    kinds = {"layer_types": ["sliding_attention", "full_attention"]} if family == "gemma3" else {}
+    model, group = adapted(family, sliding_window=window, **kinds).train(), ragged()
 
-    found = Scorer(model, way="shared")(group.prompt_token_ids, completions(group), 1.0)
+    plain_logprobs, plain = update(model, group, "plain")
+    shared_logprobs, shared = update(model, group, "shared")
 
-    assert torch.allclose(
-        found, Scorer(model, way="plain")(group.prompt_token_ids, completions(group), 1.0), rtol=0, atol=1e-5
-    )
+    assert torch.allclose(shared_logprobs, plain_logprobs, rtol=0, atol=1e-5)
+    assert apart(shared, plain) < 1e-6
+
+
+def test_a_window_makes_a_difference():
+    group = ragged()
+    found = [
+        Scorer(bare("mistral", sliding_window=window), way="shared")(group.prompt_token_ids, completions(group), 1.0)
+        for window in (8, 35)
+    ]
+    assert not torch.allclose(*found, rtol=0, atol=1e-3)
+
+
+def test_a_row_has_no_padding_for_a_candidate_that_ran_away():
+    group = ragged(21, (3, 90, 4))
+    packed = shared_prefix.pack(group.prompt_token_ids, completions(group), torch.device("cpu"))
+
+    assert packed.ids_1_L.shape == (1, 21 + 97)
+    assert packed.layout_1_1_1_M.tolist() == [[[[21, 3, 90, 4]]]]
 
 
 def test_a_model_gets_its_attention_back_also_when_something_fails():

@@ -39,15 +39,14 @@ class Scorer(nn.Module):
         model: A causal language model of transformers, with or without PEFT adapters.
         way: See `choose_way`.
         head_chunk: Tokens whose logits are in memory at a time.
-        longest: Tokens that a model must attend over for `shared`, if groups will be longer than the first ones.
 
     Raises:
         ConfigurationError: the model has an adapter that is not one of weights (prompt tuning), which would not be seen.
     """
 
-    def __init__(self, model: nn.Module, *, way: Chosen, head_chunk: int = 1024, longest: int = 0) -> None:
+    def __init__(self, model: nn.Module, *, way: Chosen, head_chunk: int = 1024) -> None:
         super().__init__()
-        self.model, self.way, self.head_chunk, self.longest = model, way, head_chunk, longest
+        self.model, self.way, self.head_chunk = model, way, head_chunk
         if any(config.is_prompt_learning for config in getattr(model, "peft_config", {}).values()):
             raise ConfigurationError("the model has an adapter that is a prompt; train a LoRA adapter")
 
@@ -68,7 +67,7 @@ class Scorer(nn.Module):
             raise ConfigurationError(f"the temperature is {temperature!r}; log-probabilities need one above 0")
         causal = _causal(self.model)
         if self.way == "shared":
-            outputs, hidden_N_E = _shared(causal, prompt_token_ids, completions, self.longest)
+            outputs, hidden_N_E = _shared(causal, prompt_token_ids, completions)
         else:
             outputs, hidden_N_E = _plain(causal, prompt_token_ids, completions)
         logits = _head(causal, outputs)
@@ -96,14 +95,14 @@ def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | N
 
     A prompt may be shared where (1) every layer attends with the layout, (2) another last token of one candidate does not move
     the log-probabilities of the others by one bit, and (3) log-probabilities are those of the model's own forward pass over
-    single rows. That leaves out sliding windows shorter than a row, soft-capped scores, attention sinks, and layers that are
-    recurrent or convolutions. `auto` then warns, once a model, and takes `plain`.
+    single rows. That leaves out soft-capped scores, attention sinks, and layers that are recurrent or convolutions. `auto` then warns, once a model, and takes `plain`.
 
     Args:
         model: The model for a `Scorer`, before it is wrapped.
         wanted: The way to use; `auto` is `shared` if that is right for the model.
         sample: A group; its token ids are used.
-        longest: Tokens of the longest prompt with a completion that there will be; None is the sample's.
+        longest: Tokens of the longest prompt with a completion that there will be, for a model that attends within a window; None is
+            the sample's.
 
     Raises:
         ConfigurationError: `shared` is wanted and wrong, or even `plain` is wrong for the model's family.
@@ -114,7 +113,7 @@ def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | N
             (len(one.completion_token_ids) for one in sample.candidates), default=0
         )
     with _evaluating(model), torch.no_grad():
-        probe = _probe(causal, sample)
+        probe = _probe(causal, sample, longest)
         plain_N = Scorer(model, way="plain")(probe.prompt_token_ids, probe.completions, 1.0)
         exact = causal.dtype in EXACT
         # Rounding can send a few tokens to another expert of a mixture; a wrong head is wrong about most.
@@ -128,7 +127,7 @@ def choose_way(model: nn.Module, wanted: Way, sample: Group, *, longest: int | N
         # Plain rows are off by rounding; the rest is for a model whose plain rows happen not to be off.
         rounding = float((plain_N - probe.truth_N).abs().max())
         allowed = 5e-5 + 4 * rounding if exact else min(0.1 + 4 * rounding, 0.5)
-        wrong = _wrong_if_shared(model, probe, longest, allowed)
+        wrong = _wrong_if_shared(model, probe, allowed)
     if wrong is None:
         return "shared", "every layer has the layout, candidates do not see each other, and single rows give the same"
     if wanted == "shared":
@@ -159,14 +158,16 @@ class _Probe(NamedTuple):
     truth_N: Tensor
 
 
-def _probe(causal: Any, sample: Group) -> _Probe:
+def _probe(causal: Any, sample: Group, longest: int) -> _Probe:
     tokens = [*sample.prompt_token_ids, *(token for one in sample.candidates for token in one.completion_token_ids)]
     if not tokens:
         raise ConfigurationError(f"group {sample.id!r} has no tokens; leave it out")
     # Different tokens, so that one at a wrong place shows. The first candidate is the longest: it ends where the next
     # one begins, and hands on whatever leaks.
     ids = cycle(dict.fromkeys([*tokens, 0, 1]))
-    prompt_token_ids, *completions = ([next(ids) for _ in range(length)] for length in (40, 12, 7, 3))
+    window = getattr(causal.config.get_text_config(), "sliding_window", None)
+    prompt = window + 4 if window and window < longest else 40  # a window that will matter has to be seen at work
+    prompt_token_ids, *completions = ([next(ids) for _ in range(length)] for length in (prompt, 12, 7, 3))
     # One row at a time, without padding, through the model as it is: with as little code of this file as possible.
     truth = []
     for completion in completions:
@@ -179,9 +180,9 @@ def _probe(causal: Any, sample: Group) -> _Probe:
     return _Probe(prompt_token_ids, completions, other, torch.cat(truth))
 
 
-def _wrong_if_shared(model: nn.Module, probe: _Probe, longest: int, allowed: float) -> str | None:
+def _wrong_if_shared(model: nn.Module, probe: _Probe, allowed: float) -> str | None:
     """Returns why a prompt cannot be shared, or None."""
-    causal, scorer = _causal(model), Scorer(model, way="shared", longest=longest)
+    causal, scorer = _causal(model), Scorer(model, way="shared")
     kinds = set(getattr(causal.config.get_text_config(), "layer_types", None) or ATTENTION)
     if unlike := kinds - ATTENTION:
         return f"it has layers of {', '.join(sorted(unlike))}"
@@ -222,16 +223,14 @@ def _body(causal: Any) -> str:
     return prefix if hasattr(causal, prefix) else "model"
 
 
-def _shared(
-    causal: Any, prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]], longest: int
-) -> tuple[Any, Tensor]:
+def _shared(causal: Any, prompt_token_ids: Sequence[int], completions: Sequence[Sequence[int]]) -> tuple[Any, Tensor]:
     shared_prefix.install(causal)
-    ids_1_L, positions_1_L, layout_P_G_C_0, predicts_N = shared_prefix.pack(
+    ids_1_L, positions_1_L, layout_1_1_1_M, predicts_N = shared_prefix.pack(
         prompt_token_ids, completions, causal.device
     )
-    with shared_prefix.watched(causal, longest):
+    with shared_prefix.watched(causal):
         outputs = getattr(causal, _body(causal))(
-            input_ids=ids_1_L, attention_mask=layout_P_G_C_0, position_ids=positions_1_L, use_cache=False
+            input_ids=ids_1_L, attention_mask=layout_1_1_1_M, position_ids=positions_1_L, use_cache=False
         )
     return outputs, outputs[0][0, predicts_N]
 
