@@ -1,7 +1,7 @@
 """Plan of a training run, which is kept as `plan.json` in its folder."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.settings import AdvantageSettings, LossSettings, TrainSettings
@@ -30,6 +30,13 @@ class TrainPlan:
     loss: LossSettings = field(default_factory=LossSettings)
     advantage: AdvantageSettings = field(default_factory=AdvantageSettings)
     data: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Literal["base", "behaviour"]:
+        """The policy that the KL term is measured to; see `LossSettings`."""
+        if self.loss.reference != "auto":
+            return self.loss.reference
+        return "base" if self.parent is None else "behaviour"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,4 +1,4 @@
-"""The reference: the frozen base's log-probabilities, and a check that the logged ones are of the named models."""
+"""The reference: log-probabilities of the frozen base, or the logged ones, and a check that the logged ones are of the named models."""
 
 import logging
 import struct
@@ -76,7 +76,7 @@ def _checksum(place: int, count: int, values: bytes) -> int:
 
 
 class References:
-    """The base's log-probabilities of a run's groups: each group is computed once (the base is frozen and the data static).
+    """The reference's log-probabilities of a run's groups. Of the base: each group is computed once (the base is frozen and the data static).
 
     Args:
         cache: The cache that keeps them.
@@ -99,6 +99,7 @@ class References:
         self._cache, self._policy, self._accelerator = cache, policy, accelerator
         self._groups, self._places = groups, places
         self._wanted = plan.loss.kl_weight > 0
+        self._is_logged = plan.reference == "behaviour"
         self._tolerance, self._samples = plan.train.logprob_tolerance, plan.train.logprob_samples
         self._parent, self._seed, self._base = plan.parent_checkpoint, plan.train.seed, plan.base_model
 
@@ -135,7 +136,7 @@ class References:
 
         Known values are checked again: a run may have been killed after it computed a group and before it refused it.
         """
-        if not self._wanted:
+        if not self._wanted or self._is_logged:
             return
         # If an epoch ends within a step, a group may be in it twice.
         unknown = {
@@ -158,7 +159,10 @@ class References:
             refused[group_id] = why
 
     def of(self, one: Pass) -> torch.Tensor | None:
-        """Returns the base's log-probabilities of a pass's tokens, shape [N]; None if the loss has no use for them."""
+        """Returns the reference's log-probabilities of a pass's tokens, shape [N]; None if the loss has no use for them."""
+        if self._wanted and one.weight and self._is_logged:
+            logged = [value for candidate in one.candidates for value in candidate.logprobs]
+            return torch.tensor(logged, device=self._accelerator.device)
         values = self._cache.get(one.place) if self._wanted and one.weight else None
         if values is None:
             return None

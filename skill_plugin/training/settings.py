@@ -75,6 +75,10 @@ class LossSettings:
         ratio_cap: The largest ratio that a token with a negative advantage counts with (dual clip); None means no limit.
         log_ratio_limit: |log ratio| is cut to this before it is exponentiated.
         kl_weight: Beta, the weight of the KL term.
+        reference: The policy that the KL term is measured to. `base` is the frozen base model; `behaviour` is the policy that wrote each
+            text, by its logged log-probabilities, which costs no forward pass. `auto` is `base` for a new adapter and `behaviour` where
+            one is trained further, as iterative GRPO begins each round at the policy of the last (arXiv:2402.03300, Algorithm 1): an
+            adapter that was taught its form by imitation is far from a base that has none.
         kl_importance: Weigh the KL term by the ratio, because the tokens are the behaviour policy's and not the current one's.
 
     Raises:
@@ -86,6 +90,7 @@ class LossSettings:
     ratio_cap: float | None = 3.0
     log_ratio_limit: Annotated[float, Limit(above=0, most=60)] = 10.0
     kl_weight: Annotated[float, AT_LEAST_0] = 0.01
+    reference: Literal["auto", "base", "behaviour"] = "auto"
     kl_importance: bool = True
 
     def __post_init__(self) -> None:
@@ -118,7 +123,7 @@ class TrainSettings:
         gradient_checkpointing: Compute activations again rather than keep them.
         dtype: The base model's data type: `auto` is bfloat16 on a GPU that has it, else float32. The adapter is
             float32.
-        max_kl: Stop when a step's KL to the base is above this (nats a token).
+        max_kl: Stop when a step's KL to the reference is above this (nats a token).
         max_ratio: Stop when a step's mean ratio is above this, or below its inverse.
         max_bad_steps: Stop as failed after so many steps in a row without a finite loss and gradient.
         snapshot_steps: Steps between two snapshots.

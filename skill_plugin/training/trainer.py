@@ -115,7 +115,7 @@ def train(
                 done.reason = reason
                 break
             values = learner.gradients(done.step, done.refused_groups)
-            if reason := _strayed(settings, values):
+            if reason := _strayed(plan, values):
                 learner.go_back(snapshots, done, reason)
                 break
             values |= learner.update(done.step, values)
@@ -273,12 +273,14 @@ def _spent(settings: TrainSettings, step: int, seconds: float, accelerator: Acce
     return None
 
 
-def _strayed(settings: TrainSettings, values: Mapping[str, float]) -> str | None:
-    """Returns why the policy is too far from the base or the data's policy, or None; non-finite values pass."""
+def _strayed(plan: TrainPlan, values: Mapping[str, float]) -> str | None:
+    """Returns why the policy is too far from the reference or the data's policy, or None; non-finite values pass."""
     if not math.isfinite(values["loss"]):
         return None
+    settings = plan.train
     if values["kl"] > settings.max_kl:
-        return f"the KL to the base is {values['kl']:.3g} nats a token, and {settings.max_kl:g} is allowed"
+        to = "base" if plan.reference == "base" else "policy that wrote the texts"
+        return f"the KL to the {to} is {values['kl']:.3g} nats a token, and {settings.max_kl:g} is allowed"
     if values["ratio"] > settings.max_ratio or 0 < values["ratio"] < 1 / settings.max_ratio:
         return f"the mean ratio is {values['ratio']:.3g}, and up to {settings.max_ratio:g} is allowed"
     return None

@@ -35,7 +35,7 @@ from skill_plugin.store import SkillStore
 from skill_plugin.tasks.files import read_tasks, write_tasks
 
 MODEL = "smollm2-135m"
-WORLD = FactWorld(seed=7, facts=6)
+WORLD = FactWorld(seed=7, facts=5)
 
 MARK = "real-demonstration.txt"
 JUDGE = f"{judge.__module__}:{judge.__name__}"
@@ -174,7 +174,7 @@ def _evolve(store: SkillStore, settings: Settings, tasks: Sequence[Task]) -> Non
             generator=writer,
             verifier=judge,
             settings=EvolveSettings(
-                generations=2, candidates=4, rollouts=1, siblings=2, gate_tasks=3, adaptive=False, concurrency=AT_ONCE
+                generations=1, candidates=4, rollouts=1, siblings=2, gate_tasks=3, adaptive=False, concurrency=AT_ONCE
             ),
             progress=report,
         )
