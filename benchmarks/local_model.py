@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=24)
     given = parser.parse_args()
     engine = engine_of(resolved(given.model), dtype=given.dtype)
-    loaded = engine._loaded  # noqa: SLF001 - the peer is to have the same weights
+    loaded = engine.loaded  # the peer is to have the same weights
     loaded.ends.clear()
     loaded.model.generation_config.eos_token_id = None
     print(f"{loaded.model.dtype}, {torch.get_num_threads()} thread(s)\nat once\tthis engine\ttransformers")

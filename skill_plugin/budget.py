@@ -101,6 +101,11 @@ class Spending:
         return self._clock() - self._started
 
     @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the minutes are over; None without a limit of them."""
+        return None if self.budget.minutes is None else max(0.0, self.budget.minutes * 60 - self.seconds)
+
+    @property
     def dollars(self) -> float | None:
         prices = self.budget.prices
         if prices is None:

@@ -1,5 +1,6 @@
 """What an experiment runs on: tasks, the frozen task LLM that answers them, the judge, and the skills to compare with."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,3 +58,11 @@ class Bench:
             judging += of_family[::2]
             measuring += of_family[1::2]
         return [*self.train, *judging], measuring
+
+
+_SHOWN = re.compile(r"^<skill-\w+ [^>]*>\n(.*?)\n</skill-\w+>$", re.MULTILINE | re.DOTALL)
+
+
+def skill_texts(guidance: str) -> str:
+    """Returns the skills' own text in an `AgentInput`'s guidance, for a simulated executor, which the words around it would mislead."""
+    return "\n".join(_SHOWN.findall(guidance))

@@ -53,6 +53,8 @@ SQL_WORDS = frozenset(
 HOLLOW = "Look at the tables and their columns first, then write one SELECT statement."
 EXAMPLES = 4
 """Questions that a description quotes."""
+FULL = 400
+"""Characters of a description from which on the rules quote no further question."""
 
 
 def bench(seed: int, *, data: Path, databases: int | None = None, work: Path | None = None) -> Bench:
@@ -242,7 +244,7 @@ class RulesWriter:
     name: str = "rules"
 
     def propose(self, task: Task, history: Sequence[Generation], *, n: int) -> list[Revision]:
-        called, schema, description = legal_name(task.family), dict[str, list[str]](), ""
+        called, schema, description = legal_name(task.family), dict[str, list[str]](), _about([])
         current = current_text(history)
         # Under another name it is that of another database, which search found.
         if current is not None and (document := parse(current)).name == called:
@@ -254,8 +256,9 @@ class RulesWriter:
                     schema[table] = _names(names)
                 for name in () if table else _names(names):
                     schema.setdefault(name, [])
-        asked = [task.input, *(one.task for one in history if one.task is not None)]
-        description = description or _about(asked)
+        for asked in (task.input, *(one.task for one in history if one.task is not None)):
+            if asked not in description and len(description) < FULL:
+                description += f" {asked[:FULL]}"
         text = render(SkillDocument(called, description, note(schema) if schema else HOLLOW))
         return [Revision(completion=text, text=text, model=self.name) for _ in range(n)]
 
@@ -278,7 +281,7 @@ def _schemas(tables: Sequence[Mapping[str, Any]]) -> dict[str, Schema]:
 
 def _about(questions: Sequence[str]) -> str:
     """Returns a description that quotes the first questions, as a person who does not know the schema would write it."""
-    return f"Questions such as: {' '.join(dict.fromkeys(questions[:EXAMPLES]))}"[:1000]
+    return " ".join(["Questions such as:", *dict.fromkeys(questions[:EXAMPLES])])[:1000]
 
 
 def _skill(family: str, description: str, body: str) -> str:

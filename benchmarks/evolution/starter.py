@@ -44,6 +44,20 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+KEPT = (
+    "base_model_name_or_path",
+    "bias",
+    "inference_mode",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_type",
+    "r",
+    "target_modules",
+    "task_type",
+)
+"""What of PEFT's configuration is kept; older releases warn of what they do not know."""
+
+
 def answers(folder: Path, number: int) -> list[str]:
     """Returns what the frozen model answers to the lessons' questions, asked once."""
     kept = folder / f"answers-{number}.json"
@@ -58,7 +72,8 @@ def answers(folder: Path, number: int) -> list[str]:
 def half(source: Path, target: Path) -> None:
     """Copies an adapter with its weights in bfloat16, the model's own type: half the bytes."""
     target.mkdir(parents=True, exist_ok=True)
-    config = json.loads((source / CONFIG).read_text(encoding="utf-8")) | {"base_model_name_or_path": MODEL}
+    written = json.loads((source / CONFIG).read_text(encoding="utf-8")) | {"base_model_name_or_path": MODEL}
+    config = {name: written[name] for name in KEPT}
     (target / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     weights = {name: value.to(torch.bfloat16) for name, value in load_file(source / WEIGHTS).items()}
     save_file(weights, target / WEIGHTS, metadata={"format": "pt"})

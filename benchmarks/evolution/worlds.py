@@ -1,6 +1,7 @@
 """What a world's skills are worth on its held-out tasks, each through the product's graph: with no skill, with others' and with the best.
 
     python benchmarks/evolution/worlds.py sql --data DIR [--seeds 3]
+    python benchmarks/evolution/worlds.py textworld --weights DIR [--seeds 3]
     python benchmarks/evolution/worlds.py tasks --tasks FILE --model openai:gpt-5-mini [--base-url URL] [--verifier NAME]
 
 Rows:
@@ -88,6 +89,10 @@ def world(options: argparse.Namespace) -> tuple[Callable[[int], Bench], Generato
         import sql_notes  # noqa: PLC0415 - each world needs parts of its own
 
         return partial(sql_notes.bench, data=options.data, databases=options.databases), sql_notes.rules_writer()
+    if options.world == "textworld":
+        import textworld  # noqa: PLC0415
+
+        return partial(textworld.bench, weights=options.weights, fold=options.fold), None
     import own_tasks  # noqa: PLC0415
 
     given = {key: getattr(options, key) for key in ("tasks", "model", "base_url", "verifier", "max_tokens")}
@@ -103,6 +108,11 @@ def arguments() -> argparse.Namespace:
     sql = worlds.add_parser("sql", parents=[common], help="notes on schemas, a replay of logged SQL")
     sql.add_argument("--data", type=Path, required=True, help="InterCode-SQL's folder; see sql_notes.py")
     sql.add_argument("--databases", type=int, help="families of a seed, drawn; by default all")
+    twc = worlds.add_parser("textworld", parents=[common], help="where things belong, a small transformer")
+    twc.add_argument(
+        "--weights", type=Path, required=True, help="folder of the executor's weights; it is trained where it has none"
+    )
+    twc.add_argument("--fold", choices=("train", "dev", "test"), default="test")
     own = worlds.add_parser("tasks", parents=[common], help="tasks of your own, any model")
     own.add_argument("--tasks", type=Path, required=True, help="a tasks file, as skill-plugin evolve reads it")
     own.add_argument("--model", required=True)

@@ -88,7 +88,8 @@ async def aevolve(
         generator: Writes candidates; see `generators`.
         verifier: Judges tasks that bring no verifier of their own.
         settings: How many of what.
-        budget: What may be spent, earlier starts of the same run included (minutes are of this one).
+        budget: What may be spent, earlier starts of the same run included (minutes are of this one, and end calls of models in this
+            process).
         system_prompt: Stands before the skill's text.
         to_input: See `execute_node`.
         from_output: See `execute_node`.
@@ -138,6 +139,7 @@ async def aevolve(
                 spending,
                 concurrency=settings.concurrency,
                 verifier=named,
+                in_process=bool(getattr(llm, "in_process", False)),
             )
             recorded = await asyncio.to_thread(store.runs.evolve.rollouts, run.id) if run.resumed else None
             work = _Work(

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
@@ -28,7 +29,8 @@ GIVE_UP_AFTER = 3
 class Trials:
     """Runs the rollouts of one `evolve`, in one event loop.
 
-    `stopped` says why nothing more is begun; what runs then still ends, and is recorded. `on_rollout` is told of every
+    `stopped` says why nothing more is begun; what runs then still ends, and is recorded. Calls of models in this process are ended when
+    the budget's minutes are over: nothing is paid for them, and a text that does not end would take many more. `on_rollout` is told of every
     rollout that ran, `on_proposed` of how many candidates were written, and malformed.
 
     Args:
@@ -38,6 +40,7 @@ class Trials:
         spending: The budget.
         concurrency: How many calls at once, the generator's included.
         verifier: Logged with tasks that bring none of their own.
+        in_process: Whether the task LLM runs in this process.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Trials:
         *,
         concurrency: int,
         verifier: dict[str, Any] | None,
+        in_process: bool = False,
     ) -> None:
         self.stopped: str | None = None
         self.on_rollout: Callable[[Rollout], None] = lambda rollout: None  # noqa: ARG005
@@ -60,6 +64,7 @@ class Trials:
         self._verify = verify
         self._concurrency = concurrency
         self._verifier = verifier
+        self._in_process = in_process
         self._slots = asyncio.Semaphore(concurrency)
         self._verdicts = asyncio.Semaphore(concurrency)
         self._failed: Counter[str] = Counter()
@@ -75,9 +80,13 @@ class Trials:
             if not self.may_call():
                 return tried(trial)
             self.spending.task.add(calls=1)
+            limit = self._minutes(self._in_process)
             try:
-                state |= await self._execute.ainvoke(state, config)
+                async with limit:
+                    state |= await self._execute.ainvoke(state, config)
             except Exception as exc:  # noqa: BLE001 - one call that failed must not cost the others
+                if self._ended(limit):
+                    return tried(trial)
                 lost = failed(trial, exc)
                 self.heard(lost["error"])
                 return lost
@@ -102,16 +111,37 @@ class Trials:
     async def written(
         self, writer: protocols.Generator, task: Task, past: Sequence[Generation], n: int
     ) -> list[Revision] | None:
-        """`n` candidates from one prompt, read; None if no more may be asked of a generator."""
-        async with self._slots:
+        """`n` candidates from one prompt, read; None if no more may be asked of a generator, or the minutes ended it."""
+        is_here = bool(
+            getattr(writer, "in_process", False)
+        )  # it has a queue of its own, and waits in it for the others
+        async with nullcontext() if is_here else self._slots:
             if not self.may_call(n):
                 return None
             spent = self.spending.generator
             spent.add(calls=n)
-            proposed = checked(writer, await _propose(writer, task, past, n))[:n]
+            limit = self._minutes(is_here)
+            try:
+                async with limit:
+                    proposed = checked(writer, await _propose(writer, task, past, n))[:n]
+            except TimeoutError:
+                if self._ended(limit):
+                    return None
+                raise
         for revision in proposed:
             spent.add(input_tokens=revision.input_tokens, output_tokens=revision.output_tokens)
         return [read(revision, past) for revision in proposed]
+
+    def _minutes(self, is_here: bool) -> asyncio.Timeout:
+        """Returns what ends a call of a model in this process when the budget's minutes are over."""
+        return asyncio.timeout(self.spending.seconds_left if is_here else None)
+
+    def _ended(self, limit: asyncio.Timeout) -> bool:
+        """Returns whether the minutes ended a call; then everything stops."""
+        if limit.expired():
+            over = f"{self.spending.budget.minutes:g} minutes are over"
+            self.stopped = self.stopped or f"{over}, and what a model in this process was writing was ended"
+        return limit.expired()
 
     def may_call(self, calls: int = 1) -> bool:
         """Returns whether the budget has so many more calls; if not, everything stops."""

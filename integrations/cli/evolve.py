@@ -24,6 +24,7 @@ from skill_plugin.integrations.cli.terminal.options import (
     Writer,
 )
 from skill_plugin.integrations.cli.terminal.progress import lines, watched
+from skill_plugin.models import chat_models
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def evolve(
     max_calls: Annotated[int | None, typer.Option(help="Budget: rollouts and candidates.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Budget: tokens in and out.")] = None,
     max_dollars: Annotated[float | None, typer.Option(help="Budget: dollars; needs --prices.")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="Budget: minutes of this start.")] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="Budget: minutes of this start; they also end what a local model is writing.")
+    ] = None,
     prices: Annotated[
         str | None, typer.Option(help="The task LLM's dollars per million tokens: INPUT/OUTPUT, such as 0.25/2.")
     ] = None,
@@ -147,6 +150,7 @@ def evolve(
                 progress=progress,
             )
     except KeyboardInterrupt:
+        chat_models.interrupt()  # else a model in this process may write on
         err.print(Text("stopped; what was run is kept, and the same command resumes from here"))
         raise typer.Exit(130) from None
     if as_json:

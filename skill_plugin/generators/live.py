@@ -41,6 +41,11 @@ class LiveGenerator:
         self._turn = threading.Lock()  # without it two threads would make two generators
         self._use(live_checkpoint())
 
+    @property
+    def in_process(self) -> bool:
+        """Whether the generator runs in this process; see `Trials`."""
+        return bool(getattr(self.generator, "in_process", False))
+
     def propose(self, task: Task, history: Sequence[Generation], *, n: int = 1) -> list[Revision]:
         return self.current().propose(task, history, n=n)
 

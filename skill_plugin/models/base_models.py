@@ -1,5 +1,6 @@
 """Base models and their adapters as folders: for the generator that samples with them and the trainer that changes them."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -19,12 +20,11 @@ def model_folder(path: str | Path) -> str:
         ConfigurationError: the path can only be a folder and is not one, or its weights are pickles or GGUF.
     """
     folder = Path(path).expanduser()
+    if folder.suffix == ".gguf" and folder.is_file():
+        raise ConfigurationError(_is_gguf(path, folder))
     if folder.is_dir() and not any(folder.glob("*.safetensors")):
         if gguf := next(iter(sorted(folder.glob("*.gguf"))), None):
-            raise ConfigurationError(
-                f"the model {str(path)!r} cannot be loaded: its weights are a GGUF file; turn it into a folder with: "
-                f"skill-plugin models get {gguf}"
-            )
+            raise ConfigurationError(_is_gguf(path, gguf))
         if any(found for kind in PICKLES for found in folder.glob(kind)):
             raise ConfigurationError(
                 f"the model {str(path)!r} cannot be loaded: its .bin files can run code and are not read; convert it to "
@@ -37,6 +37,13 @@ def model_folder(path: str | Path) -> str:
             f"there is no model folder {str(path)!r}; get one with: hf download NAME --local-dir {path}"
         )
     return path
+
+
+def _is_gguf(path: str | Path, file: Path) -> str:
+    return (
+        f"the model {str(path)!r} cannot be loaded: its weights are a GGUF file; turn it into a folder with: "
+        f"skill-plugin models get {shlex.quote(str(file))}"
+    )
 
 
 def check_model(path: str | Path) -> None:

@@ -1,10 +1,9 @@
 """A model in this process as a LangChain chat model: `local:NAME` where a model is named."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -15,7 +14,7 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.models.loaded_model import FAST
-from skill_plugin.models.local_engine import LocalEngine, LocalReply, LocalSampling, engine_of
+from skill_plugin.models.local_engine import LocalEngine, LocalReply, LocalSampling, engine_of, replies
 from skill_plugin.models.named_models import resolved
 
 _SAMPLING = tuple(one.name for one in fields(LocalSampling))
@@ -42,6 +41,9 @@ class LocalChat(BaseChatModel):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+    in_process: ClassVar[bool] = True
+    """Its calls can be ended; see `Trials`."""
 
     model: str
     temperature: float = 0.0
@@ -104,8 +106,8 @@ class LocalChat(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         sampling = self._sampling(kwargs, stop)
-        future = await asyncio.to_thread(self._engine.submit, _plain(messages), sampling)
-        return self._result(await asyncio.wrap_future(future), kwargs)  # which passes its cancellation on
+        [reply] = await replies(lambda: [self._engine.submit(_plain(messages), sampling)])
+        return self._result(reply, kwargs)
 
     def _sampling(self, given: dict[str, Any], stop: Sequence[str] | None = None) -> LocalSampling:
         """Returns the settings of a call: those of this object, but for what the call gives itself."""

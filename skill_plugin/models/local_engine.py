@@ -1,9 +1,11 @@
 """Calls of a model in this process, which run together as batches: one thread takes what waits, pads it and generates."""
 
+import asyncio
+import logging
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,17 +15,23 @@ from weakref import WeakValueDictionary
 
 from skill_plugin.errors import ModelError
 from skill_plugin.limits import AT_LEAST_0, AT_LEAST_1, Limit, check_fields
+from skill_plugin.models.adapter_files import adapter_sha256
 from skill_plugin.models.chat_templates import Message, prompt_text
-from skill_plugin.models.loaded_model import FAST, load_model, placed
+from skill_plugin.models.loaded_model import FAST, load_model, placed, settled, with_adapter
 
 if TYPE_CHECKING:
     import torch
+
+_log = logging.getLogger(__name__)
 
 MAX_BATCH = 32
 """The most calls of a batch."""
 
 MAX_BATCH_TOKENS = 32_768
 """The most tokens of a batch, padding included: its memory grows with them."""
+
+JOIN_TOKENS = 128
+"""Tokens after which a batch takes in calls that wait: what a text that does not end costs the others. Its prompts are read again then."""
 
 _GATHER_S = 0.01
 """How long a batch waits for more calls before it begins; a token takes longer."""
@@ -75,12 +83,17 @@ class LocalReply:
 class LocalEngine:
     """Runs calls of one model. Take it from `engine_of`, which loads a model once.
 
-    Several threads may call. A call whose future is cancelled ends at its next token.
+    Several threads may call. A call whose future is cancelled ends at its next token. `computing` is held while the model computes.
     """
 
-    def __init__(self, path: str, *, device: str | None = None, dtype: str | None = None) -> None:
-        self._loaded = placed(load_model(path, device=device, dtype=dtype))
-        self.path = self._loaded.path
+    def __init__(
+        self, path: str, *, device: str | None = None, dtype: str | None = None, adapter: Path | None = None
+    ) -> None:
+        loaded = load_model(path, device=device, dtype=dtype)
+        self.loaded = placed(loaded if adapter is None else with_adapter(loaded, adapter))
+        self.path = self.loaded.path
+        self.computing = threading.Lock()
+        self._shares_prompts = not getattr(self.loaded.model, "_is_stateful", False)
         self._said = f"the model {self.path!r} was interrupted; load it again"
         self._turn = threading.Lock()
         self._words = threading.Lock()  # a tokenizer is not safe for two threads
@@ -94,18 +107,32 @@ class LocalEngine:
         Raises:
             ModelError: the prompt does not fit the model's context, its template refuses it, or `interrupt` was called.
         """
-        loaded = self._loaded
+        [future] = self.submit_ids(self.encode(messages), [sampling])
+        return future
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Returns the token ids of messages under the model's chat template, up to where the answer begins."""
+        tokenizer = self.loaded.tokenizer
         with self._words:
-            ids = loaded.tokenizer(prompt_text(loaded.tokenizer, messages), add_special_tokens=False)["input_ids"]
-        row = _Row(ids, sampling, loaded.room(len(ids), sampling.max_tokens))
+            ids = tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False)["input_ids"]
+        return [int(one) for one in ids]
+
+    def count(self, text: str) -> int:
+        """Returns how many tokens a text has."""
+        with self._words:
+            return len(self.loaded.tokenizer.encode(text, add_special_tokens=False))
+
+    def submit_ids(self, ids: list[int], samplings: Sequence[LocalSampling]) -> "list[Future[LocalReply]]":
+        """Begins a call for each of the settings, all of one prompt, which is read once; returns their futures. Raises as `submit`."""
+        rows = [_Row(ids, one, self.loaded.room(len(ids), one.max_tokens)) for one in samplings]
         with self._turn:
             if self._interrupted:
                 raise ModelError(self._said)
-            self._waiting.append(row)
+            self._waiting += rows
             if not self._is_at_work:
                 self._is_at_work = True
                 threading.Thread(target=self._work, name="skill-plugin local model").start()
-        return row.future
+        return [row.future for row in rows]
 
     def interrupt(self) -> None:
         """Ends all calls at their next token, and refuses further ones: for the end of a process."""
@@ -115,14 +142,17 @@ class LocalEngine:
     def named(self, reply: LocalReply) -> list[dict[str, Any]]:
         """Returns each token of a reply with its log-probability, in the form of an OpenAI-compatible server."""
         with self._words:
-            tokens = self._loaded.tokenizer.convert_ids_to_tokens(reply.token_ids)
+            tokens = self.loaded.tokenizer.convert_ids_to_tokens(reply.token_ids)
         return [{"token": one, "logprob": logprob} for one, logprob in zip(tokens, reply.logprobs, strict=True)]
 
     def _work(self) -> None:
         """Runs batches until nothing waits. The next call starts a new thread, so an idle model keeps nothing alive."""
         while rows := self._next():
             try:
-                self._generate(rows)
+                with self.computing:
+                    self._generate(rows)
+                with self._turn:  # those that made room for others go on first
+                    self._waiting[:0] = [row for row in rows if not row.is_over]
             except Exception as exc:  # noqa: BLE001 - out of memory, a model that cannot do this: each caller is told
                 reason = " ".join(f"{type(exc).__name__}: {exc}".split())[:300]
                 for row in rows:
@@ -137,11 +167,7 @@ class LocalEngine:
                     row.fail(self._said)
             waiting, self._waiting = [row for row in self._waiting if not row.is_over], []
             for row in waiting:
-                widest = max(one.longest for one in [*taken, row]) * (len(taken) + 1)
-                if taken and (len(taken) >= MAX_BATCH or widest > MAX_BATCH_TOKENS):
-                    self._waiting.append(row)
-                else:
-                    taken.append(row)
+                (taken if _fits(taken, row) else self._waiting).append(row)
             self._is_at_work = bool(taken)
         return taken
 
@@ -149,20 +175,52 @@ class LocalEngine:
         import torch  # noqa: PLC0415
         from transformers import LogitsProcessorList, StoppingCriteriaList  # noqa: PLC0415
 
-        loaded = self._loaded
-        widest = max(len(row.prompt) for row in rows)
-        fill = loaded.model.generation_config.pad_token_id
-        ids_n_T = torch.tensor([[fill] * (widest - len(row.prompt)) + row.prompt for row in rows])  # noqa: N806
-        mask_n_T = torch.tensor([[0] * (widest - len(row.prompt)) + [1] * len(row.prompt) for row in rows])  # noqa: N806
+        model, device = self.loaded.model, self.loaded.device
+        texts = [(*row.prompt, *row.ids) for row in rows]
+        each = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        widest, fill = max(map(len, each)), model.generation_config.pad_token_id
+        ids_u_T = torch.tensor([[fill] * (widest - len(text)) + [*text] for text in each], device=device)  # noqa: N806
+        mask_u_T = torch.tensor([[0] * (widest - len(one)) + [1] * len(one) for one in each], device=device)  # noqa: N806
+        place_n = torch.tensor([each[text] for text in texts], device=device)
         with torch.inference_mode():
-            loaded.model.generate(
-                input_ids=ids_n_T.to(loaded.device),
-                attention_mask=mask_n_T.to(loaded.device),
-                max_new_tokens=max(row.room for row in rows),
+            read = self._read_once(ids_u_T, mask_u_T, place_n) if len(each) < len(rows) else {}
+            model.generate(
+                input_ids=ids_u_T[place_n],
+                attention_mask=mask_u_T[place_n],
+                max_new_tokens=max(row.room - len(row.ids) for row in rows),
                 do_sample=False,
                 logits_processor=LogitsProcessorList([lambda _, scores: self._draw(rows, scores)]),
-                stopping_criteria=StoppingCriteriaList([lambda ids, _: self._ended(rows, ids)]),
+                stopping_criteria=StoppingCriteriaList([lambda ids, _: self._ended(rows, ids, widest)]),
+                **read,
             )
+
+    def _read_once(
+        self,
+        ids_u_T: "torch.Tensor",  # noqa: N803
+        mask_u_T: "torch.Tensor",  # noqa: N803
+        place_n: "torch.Tensor",
+    ) -> dict[str, Any]:
+        """Reads each prompt of a batch once, all but its last token, for all of its calls; empty where the model cannot."""
+        from transformers import DynamicCache  # noqa: PLC0415
+
+        if not self._shares_prompts or ids_u_T.shape[1] < 2:  # one to read, one to begin from
+            return {}
+        try:
+            cache = DynamicCache(config=self.loaded.model.config)
+            self.loaded.model(
+                input_ids=ids_u_T[:, :-1],
+                attention_mask=mask_u_T[:, :-1],
+                position_ids=(mask_u_T[:, :-1].cumsum(-1) - 1).clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache.batch_select_indices(place_n)
+        except Exception as exc:  # noqa: BLE001 - a model of its own kind: its prompts are read as often as they are asked
+            self._shares_prompts = False
+            _log.info("prompts of %s are not shared: %s", self.path, " ".join(str(exc).split())[:200])
+            return {}
+        return {"past_key_values": cache}
 
     def _draw(self, rows: "list[_Row]", scores_n_V: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
         """Draws each row's next token by its own settings; returns scores that leave no other choice."""
@@ -184,8 +242,8 @@ class LocalEngine:
             row.logprobs.append(float(logprobs_V[chosen[place]]))
         return torch.full_like(scores_n_V, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
-    def _ended(self, rows: "list[_Row]", ids_n_T: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
-        """Answers the calls whose last token this was; returns which rows need no further one."""
+    def _ended(self, rows: "list[_Row]", ids_n_T: "torch.Tensor", began: int) -> "torch.Tensor":  # noqa: N803
+        """Answers the calls whose last token this was; returns which rows need no further one, or none where others are to join."""
         import torch  # noqa: PLC0415
 
         for row in rows:
@@ -193,10 +251,15 @@ class LocalEngine:
                 row.fail(self._said)
             if not row.is_over:
                 self._look(row)
-        return torch.tensor([row.is_over for row in rows], device=ids_n_T.device)
+        is_old = ids_n_T.shape[1] - began >= JOIN_TOKENS and self._others_fit([row for row in rows if not row.is_over])
+        return torch.tensor([is_old or row.is_over for row in rows], device=ids_n_T.device)
+
+    def _others_fit(self, rows: "list[_Row]") -> bool:
+        with self._turn:
+            return any(_fits(rows, row) for row in self._waiting if not row.is_over)
 
     def _look(self, row: "_Row") -> None:
-        is_end = row.ids[-1] in self._loaded.ends
+        is_end = row.ids[-1] in self.loaded.ends
         stopped = self._before_stop(row)
         if is_end or stopped is not None or len(row.ids) >= row.room:
             text = self._decoded(row.ids) if stopped is None else stopped
@@ -216,7 +279,7 @@ class LocalEngine:
 
     def _decoded(self, ids: list[int]) -> str:
         with self._words:
-            text: str = self._loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            text: str = self.loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
 
 
@@ -259,6 +322,13 @@ class _Row:
             self.future.set_exception(ModelError(reason))
 
 
+def _fits(taken: "list[_Row]", row: "_Row") -> bool:
+    """Returns whether a batch has room for one more call."""
+    if not taken or len(taken) >= MAX_BATCH:
+        return not taken
+    return max(one.longest for one in [*taken, row]) * (len(taken) + 1) <= MAX_BATCH_TOKENS
+
+
 def _nucleus(logprobs_V: "torch.Tensor", top_p: float) -> "torch.Tensor":  # noqa: N803
     """Cuts a distribution to the smallest set of likeliest tokens whose mass reaches `top_p`, normalised (arXiv:1904.09751)."""
     import torch  # noqa: PLC0415
@@ -271,16 +341,37 @@ def _nucleus(logprobs_V: "torch.Tensor", top_p: float) -> "torch.Tensor":  # noq
     return left_V.log_softmax(-1)
 
 
-_engines: WeakValueDictionary[tuple[str, str | None, str | None], LocalEngine] = WeakValueDictionary()
+async def replies(begin: "Callable[[], list[Future[LocalReply]]]") -> list[LocalReply]:
+    """Begins calls in a thread and returns their replies; to cancel this ends them at their next token."""
+    begun = asyncio.ensure_future(asyncio.to_thread(begin))
+    try:
+        return await asyncio.gather(*map(asyncio.wrap_future, await asyncio.shield(begun)))
+    finally:
+        begun.add_done_callback(_end)
+
+
+def _end(begun: "asyncio.Future[list[Future[LocalReply]]]") -> None:
+    if not begun.cancelled() and begun.exception() is None:
+        for future in begun.result():
+            future.cancel()  # one that has its result stays as it is
+
+
+_engines: WeakValueDictionary[tuple[str | None, ...], LocalEngine] = WeakValueDictionary()
 _loading = threading.Lock()
 
 
-def engine_of(path: str | Path, *, device: str | None = None, dtype: str | None = FAST) -> LocalEngine:
-    """Returns the engine of a model, which is loaded once as long as somebody uses it. See `load_model` for the arguments."""
-    key = (str(path), device, dtype)
+def engine_of(
+    path: str | Path, *, device: str | None = None, dtype: str | None = FAST, adapter: Path | None = None
+) -> LocalEngine:
+    """Returns the engine of a model with or without an adapter, which is loaded once as long as somebody uses it.
+
+    See `load_model` for the arguments.
+    """
+    path, device, dtype = settled(path, device=device, dtype=dtype)
+    key = (path, device, dtype, None if adapter is None else adapter_sha256(adapter))
     with _loading:
         if (found := _engines.get(key)) is None or found._interrupted:  # noqa: SLF001
-            found = _engines[key] = LocalEngine(str(path), device=device, dtype=dtype)
+            found = _engines[key] = LocalEngine(path, device=device, dtype=dtype, adapter=adapter)
     return found
 
 

@@ -10,7 +10,7 @@ STARTER = "starter"
 
 FOLDER = Path(__file__).parent / "adapters"
 
-STARTERS = {"smollm2-135m": "0"}
+STARTERS = {"smollm2-135m": "22dfd145094f8c39b639236a6f2f9c80cf2bca0f52c991905ccfbe1b5b3e23d6"}
 """The hash of each model's starter, as `adapter_sha256` has it; its folder in `FOLDER` has the model's name, and a card."""
 
 

@@ -42,8 +42,8 @@ def load(spec: str | Mapping[str, Any], *, import_functions: bool = False) -> Ve
 def import_object(path: str) -> Any:
     """Returns the object at `package.module:attribute`, from the current folder or among the installed packages.
 
-    The current folder is put first on Python's path, as `python -m` does it: a console script has its own folder there. It is
-    left out if Python was told so (`-P`, `PYTHONSAFEPATH`).
+    The current folder is put last on Python's path, because a console script has its own folder there instead: a file in it can stand
+    for no module that is installed. It is left out if Python was told so (`-P`, `PYTHONSAFEPATH`).
 
     Raises:
         ConfigurationError: the module or the attribute does not exist, or the module fails; says where it was looked for.
@@ -53,7 +53,7 @@ def import_object(path: str) -> Any:
         raise ConfigurationError(f"{path!r} does not say what to import; write it as package.module:attribute")
     here = str(Path.cwd())
     if not sys.flags.safe_path and not {"", here} & set(sys.path):
-        sys.path.insert(0, here)
+        sys.path.append(here)
     try:
         found: Any = importlib.import_module(module)
     except Exception as exc:  # whatever is wrong in the user's file

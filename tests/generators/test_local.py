@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from skill_plugin import Generation, Rollout, Task, generators
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from skill_plugin.generators.sampling import Sampling
+from skill_plugin.models.local_engine import LocalSampling
 from tiny_models import CONTEXT, tiny_adapter, tiny_model
 
 TASK = Task("2 + 2?", reference="4")
@@ -95,7 +97,8 @@ def test_tokens_are_drawn_as_often_as_their_logprobs_say(folder):
     """The model's own generation_config.json (top-k 20, top-p 0.8, a penalty) would cut the tail off."""
     generator = writer(folder, max_new_tokens=1)
     prompt = [5, 6, 7]
-    drawn = [ids[0] for ids, _ in generator._sample(prompt, 4000)]
+    one = LocalSampling(temperature=1.0, max_tokens=1)
+    drawn = [one.result().token_ids[0] for one in generator._engine.submit_ids(prompt, [one] * 1000)]
     share = {token: math.exp(generator.logprobs(prompt, [token])[0]) for token in set(drawn)}
 
     assert len(share) > 60
@@ -125,11 +128,14 @@ def test_a_seed_leaves_the_random_numbers_of_the_process_alone(folder):
     assert "seed" not in free.propose(TASK, HISTORY, n=1)[0].sampling
 
 
-async def test_async_and_threads_take_turns(folder):
+async def test_prompts_that_wait_together_are_answered_as_alone(folder):
     generator = writer(folder)
     expected = generator.propose(TASK, HISTORY, n=2)
 
-    assert await asyncio.gather(*(generator.apropose(TASK, HISTORY, n=2) for _ in range(4))) == [expected] * 4
+    for found in await asyncio.gather(*(generator.apropose(TASK, HISTORY, n=2) for _ in range(4))):
+        for one, alone in zip(found, expected, strict=True):
+            assert one.logprobs == pytest.approx(alone.logprobs, abs=1e-4)  # the sums of a wider batch round otherwise
+            assert replace(one, logprobs=alone.logprobs) == alone
 
 
 def test_an_adapter_changes_the_logprobs_and_is_logged(folder):
@@ -143,8 +149,21 @@ def test_an_adapter_changes_the_logprobs_and_is_logged(folder):
     assert revision.checkpoint == "a"
     assert writer(folder, folder / "a", checkpoint="ckpt_7").checkpoint == "ckpt_7"
     assert adapted.logprobs(*tokens) == pytest.approx(revision.logprobs, abs=1e-4)
-    assert adapted.logprobs(*tokens) == pytest.approx(logits.gather(1, torch.tensor(tokens[1])[:, None])[:, 0].tolist())
+    expected = logits.gather(1, torch.tensor(tokens[1])[:, None])[:, 0].tolist()
+    assert adapted.logprobs(*tokens) == pytest.approx(expected, abs=1e-4)
     assert plain.logprobs(*tokens) != pytest.approx(revision.logprobs, abs=0.1)
+
+
+def test_an_adapter_is_merged_in_float32_and_stays_beside_half_precision(folder):
+    """A merge in bfloat16 would round most of a small adapter away."""
+    whole, half = writer(folder, folder / "a"), writer(folder, folder / "a", dtype="bfloat16")
+
+    assert not [name for name, _ in whole.model.named_parameters() if "lora" in name]
+    assert {one.dtype for name, one in half.model.named_parameters() if "lora" in name} == {torch.bfloat16}
+    [revision] = half.propose(TASK, HISTORY, n=1)
+    tokens = revision.prompt_token_ids, revision.completion_token_ids
+    assert half.logprobs(*tokens) == pytest.approx(revision.logprobs, abs=0.2)
+    assert writer(folder, dtype="bfloat16").logprobs(*tokens) != pytest.approx(revision.logprobs, abs=0.2)
 
 
 def test_no_tokens_have_no_logprobs(folder):

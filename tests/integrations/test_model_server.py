@@ -130,7 +130,7 @@ def test_a_client_that_goes_away_ends_its_call(client, folder, monkeypatch):
 
     def endless(self, rows, scores):
         drawn.append(None)
-        scores[:, self._loaded.ends] = float("-inf")
+        scores[:, self.loaded.ends] = float("-inf")
         return draw(self, rows, scores)
 
     monkeypatch.setattr(LocalEngine, "_draw", endless)

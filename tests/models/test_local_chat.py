@@ -6,22 +6,16 @@ from concurrent.futures import CancelledError
 import pytest
 import torch
 from langchain_core.messages import HumanMessage, SystemMessage
-from pydantic import BaseModel
 
 from skill_plugin import generators
-from skill_plugin.errors import ConfigurationError, ModelError
+from skill_plugin.errors import ModelError
 from skill_plugin.generators import LocalGenerator
 from skill_plugin.models import chat_models, local_engine
 from skill_plugin.models.local_engine import LocalEngine, LocalSampling, engine_of
 from skill_plugin.records import Task
-from skill_plugin.settings import Settings
-from tiny_models import tiny_model
+from tiny_models import tiny_adapter, tiny_model
 
 FOREVER = 3000
-
-
-class Ollama(BaseModel):
-    num_predict: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +188,7 @@ class TestInterrupts:
 
         def count(self, rows, scores):
             drawn.append(len(rows))
-            scores[:, self._loaded.ends] = -torch.inf
+            scores[:, self.loaded.ends] = -torch.inf
             return draw(self, rows, scores)
 
         monkeypatch.setattr(LocalEngine, "_draw", count)
@@ -258,79 +252,90 @@ class TestInterrupts:
             model.invoke("a")
         assert self.wait(tokens, model._engine) < FOREVER
 
-    async def test_a_cancelled_proposal_ends_its_generation(self, folder):
-        writer = generators.local(folder, max_new_tokens=2000, seed=1)
-        drawn, sample = [], writer._sample
-
-        def noted(*given):
-            drawn.append(None)
-            result = sample(*given)
-            drawn.append(len(result[0][0]))
-            return result
-
-        writer._sample = noted
-        call = asyncio.create_task(writer.apropose(Task("2 + 2?"), [], n=1))
-        await asyncio.to_thread(until, lambda: drawn)
+    @pytest.mark.parametrize("dtype", [None, "float32"])
+    async def test_a_cancelled_proposal_ends_its_generation(self, folder, tokens, dtype):
+        writer = generators.local(folder, max_new_tokens=2000, seed=1, dtype=dtype)
+        call = asyncio.create_task(writer.apropose(Task("2 + 2?"), [], n=3))
+        await asyncio.to_thread(until, lambda: tokens)
         call.cancel()
         with pytest.raises((asyncio.CancelledError, CancelledError)):
             await call
-        await asyncio.to_thread(until, lambda: len(drawn) == 2)
-        assert drawn[1] < 2000
+        assert self.wait(tokens, writer._engine) < 2000
 
 
-class TestNames:
-    def test_settings_give_the_task_llm_its_limits_and_nobody_else(self, folder):
-        settings = Settings.load(
-            model=f"local:{folder}", task_max_tokens=3, task_temperature=0.5, base_url="http://a/v1"
+class TestOneEngine:
+    """The task LLM and the generator of one model share its weights and its batches."""
+
+    def test_a_generator_and_a_chat_model_of_one_dtype_share_the_weights(self, folder, tmp_path):
+        model = chat(folder)
+
+        assert generators.local(folder)._engine is model._engine  # which was saved in float32
+        assert generators.local(folder, dtype="bfloat16")._engine is not model._engine
+        adapter = tiny_adapter(tmp_path / "a", folder)
+        assert generators.local(folder, adapter)._engine is not model._engine
+        assert generators.local(folder, adapter)._engine.path == model._engine.path
+
+    async def test_prompts_of_several_lineages_and_calls_run_as_one_batch(self, folder, batches):
+        writer, model = generators.local(folder, max_new_tokens=8, seed=1), chat(folder)
+        alone = [writer.propose(Task(one), [], n=2) for one in ("2 + 2?", "a longer task " * 9)]
+        said = model.invoke("a").text
+        batches.wait_for(5, model)
+
+        first, reply, second = await asyncio.gather(
+            writer.apropose(Task("2 + 2?"), [], n=2),
+            model.ainvoke("a"),
+            writer.apropose(Task("a longer task " * 9), [], n=2),
         )
 
-        task_llm, other = chat_models.from_settings(settings), chat_models.from_settings(settings, f"local:{folder}")
+        assert batches[3:] == [5]
+        assert [[one.completion_token_ids for one in some] for some in (first, second)] == [
+            [one.completion_token_ids for one in some] for some in alone
+        ]
+        assert reply.text == said
 
-        assert (task_llm.max_tokens, task_llm.temperature) == (3, 0.5)
-        assert (other.max_tokens, other.temperature) == (512, 0)
-        assert chat_models.name_of(task_llm) == str(folder)
-        assert task_llm._engine is other._engine
+    def test_a_prompt_is_read_once_for_all_of_its_candidates(self, folder, monkeypatch):
+        writer = generators.local(folder, max_new_tokens=6, seed=1)
+        forward, sizes = writer.model.forward, []
 
-    def test_other_providers_get_them_by_the_names_that_they_have(self, monkeypatch):
-        monkeypatch.setenv("OPENAI_API_KEY", "k")
-        settings = Settings.load(model="openai:gpt-4o-mini", task_max_tokens=3, task_temperature=0.5)
+        def noted(*given, **options):
+            sizes.append(tuple(options["input_ids"].shape))
+            return forward(*given, **options)
 
-        model = chat_models.from_settings(settings)
+        monkeypatch.setattr(writer.model, "forward", noted)
+        revisions = writer.propose(Task("2 + 2?"), [], n=4)
+        tokens = revisions[0].input_tokens
+        assert sizes[:2] == [(1, tokens - 1), (4, 1)]
 
-        assert (model.max_tokens, model.temperature) == (3, 0.5)
-        assert chat_models._spelt("max_tokens", Ollama, "task") == "num_predict"
-        with pytest.raises(ConfigurationError, match="Ollama takes no temperature; leave task_temperature out"):
-            chat_models._spelt("temperature", Ollama, "task")
+        writer._engine._shares_prompts, sizes[:] = False, []
+        again = writer.propose(Task("2 + 2?"), [], n=4)
+        assert sizes[0] == (4, tokens)
+        assert [one.completion_token_ids for one in again] == [one.completion_token_ids for one in revisions]
+        assert again[0].logprobs == pytest.approx(revisions[0].logprobs, abs=1e-4)
 
-    def test_a_short_name_is_looked_up_in_the_home(self, home):
-        tiny_model(home / "models" / "mine")
+    def test_a_text_that_does_not_end_does_not_hold_up_the_others(self, folder, batches, monkeypatch):
+        monkeypatch.setattr(local_engine, "JOIN_TOKENS", 5)
+        draw = LocalEngine._draw
 
-        model = chat_models.from_settings(Settings.load(home=home, model="local:mine"))
+        def endless(self, rows, scores):
+            scores[:, self.loaded.ends] = -torch.inf
+            if batches[-1:] == [1] and not late:
+                late.append(engine.submit([{"role": "user", "content": "b"}], LocalSampling(max_tokens=4)))
+            return draw(self, rows, scores)
 
-        assert model._engine.path == str(home / "models" / "mine")
-        assert chat_models.name_of(model) == "mine"
+        late = []
+        monkeypatch.setattr(LocalEngine, "_draw", endless)
+        engine = engine_of(folder, dtype="float32")
+        long = engine.submit([{"role": "user", "content": "a"}], LocalSampling(max_tokens=30))
+        until(lambda: late)
 
-    @pytest.mark.parametrize(
-        ("name", "options", "said"),
-        [
-            ("local:", {}, "names no model"),
-            ("local:./nowhere", {}, "there is no model folder"),
-            ("local:smollm2-135m", {}, "run: skill-plugin models get smollm2-135m"),
-            ("local:x", {"temperature": -1}, "temperature is -1"),
-            ("local:x", {"max_tokens": "many"}, "cannot have max_tokens='many'"),
-            ("local:x", {"top_k": 3}, "cannot have top_k=3"),
-        ],
-    )
-    def test_what_cannot_work_is_one_line(self, name, options, said):
-        with pytest.raises(ConfigurationError, match=said) as caught:
-            chat_models.load(name, **options)
-        assert "\n" not in str(caught.value)
-
-    def test_a_call_with_what_a_local_model_does_not_take(self, folder):
-        with pytest.raises(ConfigurationError, match="cannot be called with 'tools'; it takes temperature"):
-            chat(folder).invoke("a", tools=[])
-        with pytest.raises(ConfigurationError, match="cannot call its 1 tools; use an agent without tools"):
-            chat(folder).bind_tools([{"name": "a"}])
+        assert len(late[0].result().token_ids) == 4
+        assert not long.done()
+        reply = long.result()
+        assert batches == [1, 2]
+        assert len(reply.token_ids) == len(reply.logprobs) == 30
+        assert engine.submit([{"role": "user", "content": "a"}], LocalSampling(max_tokens=30)).result().token_ids == (
+            reply.token_ids
+        )
 
 
 def test_messages_of_langchain_become_turns(folder):

@@ -13,8 +13,8 @@ import pytest
 from skill_plugin import generators
 from skill_plugin.errors import ConfigurationError, MissingExtraError
 from skill_plugin.integrations import wiring
-from skill_plugin.models import gguf
-from skill_plugin.models.base_models import model_folder
+from skill_plugin.models import chat_models, gguf
+from skill_plugin.models.base_models import check_model, model_folder
 from skill_plugin.models.named_models import PACKAGED, resolved
 from skill_plugin.settings import Settings
 from tiny_models import tiny_model
@@ -136,7 +136,7 @@ def test_two_at_once_make_it_once(package, quick, home):
 KILLED = """
 import os, sys
 from pathlib import Path
-from skill_plugin.models import gguf
+from skill_plugin.models import chat_models, gguf
 
 def convert(file, folder):
     (folder / "config.json").write_text("half")
@@ -201,3 +201,22 @@ def test_settings_name_a_generator_by_a_short_name(home):
 
     assert generators.from_settings(settings).path == str(home / "models" / "mine")
     assert wiring.trained_model(settings, None, None)[0] == str(home / "models" / "mine")
+
+
+@pytest.mark.parametrize("of", ["task LLM", "generator", "base model"])
+@pytest.mark.parametrize("where", ["file", "folder"])
+def test_a_gguf_is_named_with_the_command_that_converts_it(tmp_path, monkeypatch, of, where):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my models").mkdir()
+    (tmp_path / "my models" / "a.gguf").write_bytes(CONTENT)
+    path = {"file": "my models/a.gguf", "folder": "my models"}[where]
+    uses = {
+        "task LLM": lambda: chat_models.load(f"local:{path}"),
+        "generator": lambda: generators.from_settings(Settings.load(generator=f"local:{path}")),
+        "base model": lambda: check_model(path),
+    }
+
+    with pytest.raises(
+        ConfigurationError, match=r"GGUF file; turn it into a folder with: skill-plugin models get 'my models/a\.gguf'"
+    ):
+        uses[of]()

@@ -2,10 +2,13 @@
 
 import gzip
 import json
+from random import Random
 
 import own_tasks
+import place_reader
 import pytest
 import sql_notes
+import textworld
 from worlds import written, wrong
 
 from skill_plugin import prompts
@@ -126,7 +129,7 @@ def test_rules_write_what_was_seen_into_the_note_of_its_own_database(sql):
     document = parse(text)
     assert document.name == "shops"
     assert document.body.splitlines()[-2:] == ["- shop: Id, Town", "- sale"]
-    assert sql.train[0].input in document.description
+    assert document.description == f"Questions such as: {sql.train[0].input}"
 
 
 def test_a_wrong_skill_has_its_own_description_and_the_text_of_another():
@@ -164,3 +167,70 @@ def test_tasks_of_ones_own_are_judged_by_their_verifier_or_by_the_one_for_all(tm
 def test_a_task_without_any_verifier_is_named():
     with pytest.raises(ConfigurationError, match=r"'Say yes.' names no verifier"):
         own_tasks.TasksJudge(None).verify(Task("Say yes."), "yes")
+
+
+SEEN = (
+    "You are in the kitchen. In one part of the room you see a stove. There is also an oven. You also see a fridge that is closed. In another "
+    "part of the room you see a counter, that has nothing on it. There is also a blender. You also see an used Q-tip. "
+)
+KITCHEN = textworld.Game(7, "kitchen", ("fridge", "counter"), ("blender", "used Q-tip"))
+ASKED = "Put the blender of the kitchen in its usual place: fridge, counter. Also there: used Q-tip."
+
+
+def test_a_game_is_read_as_places_that_hold_something_and_things_that_can_be_taken():
+    assert textworld.Game.of(7, SEEN, ["take blender", "take used Q-tip", "open fridge"]) == KITCHEN
+    assert textworld.Game.of(7, "It is dark.", []) is None
+    assert KITCHEN.asks("blender") == ASKED
+
+
+class Firm:
+    """A reader that says what it was given."""
+
+    def answer(self, places, skill, thing):
+        return f"{thing} | {' | '.join(places)} | {skill}"
+
+
+def test_the_executor_reads_the_task_and_only_the_skill_of_the_guidance():
+    text = "---\nname: a\ndescription: b\n---\n\n- put it away\n"
+    said = textworld.answering(Firm())({"task": ASKED, "guidance": prompts.guidance([("s@1", "a", text)])})
+    assert said == "blender | fridge | counter | - put it away"
+
+
+@pytest.mark.parametrize(
+    ("answer", "tries", "reward", "says"),
+    [
+        ("counter", 0, 1, "The score rose when the blender was put in the counter."),
+        ("Fridge ", 0, 0, "The score did not change when the blender was put in the fridge."),
+        ("fridge", 1, 0, "fridge. The score rose when the blender was put in the counter."),
+        ("the moon", 1, 0, "There is no 'the moon' here; the places are fridge, counter."),
+    ],
+)
+def test_the_judge_tells_what_came_out_of_what_was_tried_and_no_more(answer, tries, reward, says):
+    judge = textworld.judge({ASKED: {"fridge": False, "counter": True}}, tries)
+    verdict = judge(Task(ASKED), answer)
+    assert (verdict.reward, verdict.passed) == (reward, reward == 1)
+    assert verdict.feedback.endswith(says)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_made_up_prompt_asks_for_places_that_it_lists(seed):
+    ids, targets = place_reader.made_up(Random(seed), 4, 2)
+    end, colon = place_reader.KNOWN.index("<end>"), place_reader.KNOWN.index(":")
+    listed = ids[ids.index(colon) + 1 :]
+    answers = [one for one in targets if one not in (-100, end)]
+
+    assert len(ids) == len(targets)
+    assert 1 <= targets.count(end) <= 4
+    assert all(one in listed for one in answers)
+    assert [after for one, after in zip(targets, ids[1:], strict=False) if one != -100] == [
+        one for one in targets[:-1] if one != -100
+    ]
+
+
+def test_a_reader_says_one_of_the_places_and_the_same_again():
+    reader = place_reader.PlaceReader(place_reader.Network(place_reader.ReaderSettings(width=8, heads=2, blocks=1)))
+    places = ["fridge", "side table", "trash can"]
+    said = {reader.answer(places, "- put the vase in the side table", "vase") for _ in range(3)}
+
+    assert len(said) == 1
+    assert said <= set(places)

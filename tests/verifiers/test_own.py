@@ -1,5 +1,6 @@
 """A verifier of one's own: who judges a task that was logged with it, in every job, and where its name is looked for."""
 
+import importlib
 import logging
 import sys
 
@@ -154,6 +155,18 @@ def test_a_function_beside_the_command_is_found(folder):
     folder.joinpath("facts.py").write_text("def judge(task, answer):\n    return True\n")
 
     assert verifiers.load("facts:judge", import_functions=True).name == "facts:judge"
+
+
+def test_a_file_in_the_current_folder_stands_for_no_installed_module(folder, monkeypatch):
+    folder.joinpath("facts.py").write_text("def judge(task, answer):\n    return True\n")
+    folder.joinpath("wave.py").write_text("raise RuntimeError('not this one')\n")
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+
+    assert import_object("facts:judge")
+    assert "site-packages" not in sys.path[-1]
+    assert str(folder) not in importlib.import_module("wave").__file__
+    with pytest.raises(ConfigurationError, match=r"wave\.py has no 'judge'; name what is in it"):
+        import_object("wave:judge")
 
 
 @pytest.mark.parametrize(
