@@ -231,6 +231,10 @@ class Revision:
     source: str | None = None
 
 
+CUT_OFF = "the model's reply was cut off by its token limit"
+"""The beginning of the error of a revision that its token limit ended."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """The step g of a lineage: generation 0 is the starting skill (or none), g = 1.. are revisions.

@@ -87,7 +87,7 @@ def dry_run(
             from skill_plugin.training.trainer import pairs_in  # noqa: PLC0415
 
             found = of(Groups(Path(name) / TRAIN), plan, night.home, pairs_in(Path(name), plan))
-            pairs = f" and {found.imitated} texts to imitate" if plan.train.imitates_pairs else ""
+            pairs = f" and {report['imitable']} texts to imitate" if plan.train.imitates_pairs else ""
             forecast, reason = found.to_json(), f"{found.steps} steps on {found.groups} groups{pairs}"
             if found.problem is not None and not sleep and night.launcher is None:
                 outcome, reason = "would fail", found.problem

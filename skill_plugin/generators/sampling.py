@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from skill_plugin.generators.prompt import PROMPT_VERSION
 from skill_plugin.limits import ABOVE_0, AT_LEAST_1, Limit, check_fields
+from skill_plugin.records import CUT_OFF
 
 MAX_TOKENS = 1024
 """The most tokens of a completion: about 4,000 characters, five times a usual skill. A text that does not end is paid for to here."""
@@ -57,4 +58,4 @@ class Sampling:
 
 def cut_off(completion: str) -> str:
     """Returns the error of a completion that its token limit ended: it may still parse, and would lack its end."""
-    return f"the model's reply was cut off by its token limit, after {completion[-60:]!r}; raise its max_tokens"
+    return f"{CUT_OFF}, after {completion[-60:]!r}; raise its max_tokens"

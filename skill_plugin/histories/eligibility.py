@@ -28,6 +28,7 @@ Reason = Literal[
     "no log-probs",
     "token ids and log-probs differ in number",
     "log-probs that cannot be",
+    "cut off by the token limit",
     "malformed",
     "judged on other tasks than its group",
     "no rollouts with a reward",
@@ -49,6 +50,7 @@ class Example:
     Args:
         split: The task's split; the tasks that the gate measures with are never learned from.
         malformed: True if it did not become a skill version.
+        cut_off: True if its token limit ended it, and such texts are not learned from.
         imported: True if it came from another system.
         prompt_tokens: Number of prompt token ids; 0 means none.
         completion_tokens: Number of completion token ids.
@@ -81,6 +83,7 @@ class Example:
     wrong_logprobs: bool = False
     other_prompt: bool = False
     too_long: bool = False
+    cut_off: bool = False
 
 
 def refusal(
@@ -105,6 +108,7 @@ def refusal(
         ("no log-probs", not example.logprobs),
         ("token ids and log-probs differ in number", example.logprobs != example.completion_tokens),
         ("log-probs that cannot be", example.wrong_logprobs),
+        ("cut off by the token limit", example.cut_off),
         ("malformed", example.malformed and malformed_reward is None),
         ("judged on other tasks than its group", example.other_tasks),
         ("no rollouts with a reward", not example.rewards),

@@ -28,6 +28,8 @@ class AdvantageSettings:
         scale: `std` divides the intra term by its group's standard deviation, as GRPO does; Skill-R1 does not.
         malformed_reward: The worth of a text that is not a skill, from -1 (SAGE, arXiv:2512.17102) to 1; None leaves it
             out.
+        cut_off: What is done with a text that its token limit cut off: `drop` leaves it out, as DAPO's overlong filter does
+            (arXiv:2503.14476); `malformed` treats it as any text that is not a skill.
 
     Raises:
         ConfigurationError: a value is out of its range, or `rollout` is asked for while siblings count.
@@ -41,6 +43,7 @@ class AdvantageSettings:
     first_inter: Literal["baseline", "zero"] = "baseline"
     scale: Literal["none", "std"] = "none"
     malformed_reward: Annotated[float, Limit(least=-1, most=1)] | None = 0.0
+    cut_off: Literal["drop", "malformed"] = "drop"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -80,6 +83,8 @@ class LossSettings:
             one is trained further, as iterative GRPO begins each round at the policy of the last (arXiv:2402.03300, Algorithm 1): an
             adapter that was taught its form by imitation is far from a base that has none.
         kl_importance: Weigh the KL term by the ratio, because the tokens are the behaviour policy's and not the current one's.
+        max_share: Share of a step's tokens that one candidate counts as, at most (or twice the mean of the step's, where that is more): each
+            of its tokens counts for less where it has more. 1 means no limit.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -92,6 +97,7 @@ class LossSettings:
     kl_weight: Annotated[float, AT_LEAST_0] = 0.01
     reference: Literal["auto", "base", "behaviour"] = "auto"
     kl_importance: bool = True
+    max_share: Annotated[float, Limit(above=0, most=1)] = 0.25
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -107,12 +113,14 @@ class TrainSettings:
         rank: The adapter's rank; an adapter that is trained further keeps its own.
         alpha: The adapter's alpha; it is scaled by alpha / rank.
         targets: Names of the modules that get an adapter; None lets the model's family decide.
-        learning_rate: The highest learning rate.
+        learning_rate: The highest learning rate. LoRA wants about ten times that of full training (J. Schulman et al., "LoRA
+            Without Regret", 2025).
         warmup: Share of all steps in which it rises from 0; then it falls as a cosine to 0.
         weight_decay: AdamW's weight decay.
         max_grad_norm: Gradients are scaled down to this norm.
         epochs: Passes over the groups.
-        groups_per_step: Groups whose gradients make one step, over all processes.
+        groups_per_step: Groups whose gradients make one step, over all processes; None lets their number decide: up to 8, but few enough
+            for 8 steps in a pass, so that a first night of 16 groups takes 24 steps and not 4.
         max_steps: Stop after so many steps; None means no limit.
         max_minutes: Take no further step after so many minutes, counted from this start if a run resumes; None means no
             limit.
@@ -142,12 +150,12 @@ class TrainSettings:
     rank: Annotated[int, AT_LEAST_1] = 16
     alpha: Annotated[int, AT_LEAST_1] = 32
     targets: tuple[str, ...] | None = None
-    learning_rate: Annotated[float, ABOVE_0] = 2e-5
+    learning_rate: Annotated[float, ABOVE_0] = 1e-4
     warmup: Annotated[float, Limit(least=0, below=1)] = 0.05
     weight_decay: Annotated[float, AT_LEAST_0] = 0.0
     max_grad_norm: Annotated[float, ABOVE_0] = 1.0
-    epochs: Annotated[int, AT_LEAST_1] = 2
-    groups_per_step: Annotated[int, AT_LEAST_1] = 8
+    epochs: Annotated[int, AT_LEAST_1] = 3
+    groups_per_step: Annotated[int, AT_LEAST_1] | None = None
     max_steps: Annotated[int, AT_LEAST_1] | None = None
     max_minutes: Annotated[float, ABOVE_0] | None = None
     way: Way = "auto"

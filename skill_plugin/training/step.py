@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from skill_plugin.training.data.groups import Candidate, Group
 from skill_plugin.training.loss import token_losses
@@ -70,13 +71,17 @@ class StepSums:
     Args:
         passes: The passes of this process.
         accelerator: Knows the other processes.
+        max_share: See `LossSettings`.
     """
 
-    def __init__(self, passes: Sequence[Pass], accelerator: Accelerator) -> None:
+    def __init__(self, passes: Sequence[Pass], accelerator: Accelerator, *, max_share: float = 1.0) -> None:
         self.passes = passes
         self._accelerator = accelerator
-        mine = sum(one.tokens for one in passes if one.weight)
-        self.tokens = int(self._all(torch.tensor([mine], dtype=torch.int64)))
+        mine = [len(each.completion_token_ids) for one in passes if one.weight for each in one.candidates]
+        lengths = gather_object(mine)
+        self.tokens = sum(lengths)
+        self._longest = counted_length(lengths, max_share)
+        self._counted = sum(min(length, self._longest) for length in lengths)
         self._sums = dict.fromkeys(SUMMED, 0.0)
         self._largest = 0.0
 
@@ -109,7 +114,8 @@ class StepSums:
         self._add("reward", worth_C.repeat_interleave(lengths_C))
         if losses.ratio.numel():
             self._largest = max(self._largest, float(losses.ratio.detach().max()))
-        return self._share(losses.total)
+        counts_C = lengths_C.clamp(max=self._longest) / lengths_C
+        return self._share(losses.total * counts_C.repeat_interleave(lengths_C))
 
     def supervised(self, one: Pass, logprobs_N: torch.Tensor) -> torch.Tensor:
         """Returns a pass's share of the step's negative log-likelihood, for `backward`."""
@@ -123,12 +129,13 @@ class StepSums:
         summed = self._all(torch.tensor([self._sums[name] for name in names], dtype=torch.float64)).tolist()
         largest = self._accelerator.gather(torch.tensor([self._largest], device=self._accelerator.device)).max()
         means = {name: value / max(1, self.tokens) for name, value in zip(names, summed, strict=True)}
+        means["loss"] *= self.tokens / max(1, self._counted)
         return {**means, "ratio_max": float(largest), "tokens": float(self.tokens)}
 
     def _share(self, losses_N: torch.Tensor) -> torch.Tensor:
         self._add("loss", losses_N)
         # Gradients are averaged over processes, and the loss is a sum over all of them.
-        scale: float = self._accelerator.num_processes / max(1, self.tokens)
+        scale: float = self._accelerator.num_processes / max(1, self._counted)
         return losses_N.sum() * scale
 
     def _add(self, name: str, values_N: torch.Tensor) -> None:
@@ -137,6 +144,26 @@ class StepSums:
     def _all(self, tensor: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self._accelerator.reduce(tensor.to(self._accelerator.device), reduction="sum")
         return found
+
+
+def counted_length(lengths: Sequence[int], share: float) -> float:
+    """Returns the tokens that a candidate counts as, at most, so that none is more than a share of all counted tokens.
+
+    If the k longest count as L tokens each and the others have n together, `L = share * (n + k L)`.
+
+    Args:
+        lengths: Tokens of each candidate of a step.
+        share: The share; but never less than twice the mean, which a step of few candidates would have of usual lengths.
+    """
+    ordered = sorted(lengths, reverse=True)
+    share, others = min(1.0, max(share, 2 / max(1, len(ordered)))), sum(ordered)
+    for k, length in enumerate(ordered):
+        if k * share >= 1:
+            return length
+        if length <= (limit := share * others / (1 - k * share)):
+            return ordered[0] if k == 0 else limit
+        others -= length
+    return ordered[-1] if ordered else 0
 
 
 def without(passes: Iterable[Pass], refused: Mapping[str, str]) -> list[Pass]:

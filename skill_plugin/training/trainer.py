@@ -186,7 +186,8 @@ class _Learner:
         mine = passes(places, source, self.policy, self._accelerator)
         if not supervised:
             self.references.prepare(mine, refused)
-        step = StepSums(without(mine, refused), self._accelerator)
+        share = 1.0 if supervised else self._plan.loss.max_share
+        step = StepSums(without(mine, refused), self._accelerator, max_share=share)
         last = len(step.passes) - 1
         for place, one in enumerate(step.passes):
             with self.policy.unsynced() if place < last else nullcontext():

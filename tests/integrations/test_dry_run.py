@@ -73,10 +73,10 @@ def test_people_read_a_table(dry, logged, monkeypatch):
 
 def test_a_base_that_writes_no_skill_is_told_to_imitate_and_a_night_of_that_alone_is_foretold(dry, store, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    prompt = ({"role": "user", "content": "Write a skill."},)
     none = {"prompt_token_ids": None, "completion_token_ids": None, "logprobs": None, "sampling": {}}
     for number in range(12):
         refused = [written(2 * number, text=None, error="no front matter")]
+        prompt = ({"role": "user", "content": f"Write skill {number}."},)
         taught = [written(2 * number + 1, model="gpt-5", prompt=prompt, **none)]
         lineage(store, 100 + number, refused, [], baseline=(0.0, 0.0))
         lineage(store, number, taught, [GOOD])

@@ -18,6 +18,7 @@ from exported import COOL, PLAIN, build, later, row
 from lineages import in_evolve, leaks, written
 from skill_plugin import Task
 from skill_plugin.errors import ConfigurationError, InvalidHistoryError
+from skill_plugin.generators.sampling import cut_off
 from skill_plugin.histories import columns
 from skill_plugin.store.histories.lineages import checkpoints
 from skill_plugin.training.data.dataset import GroupReport, build_groups
@@ -378,3 +379,18 @@ def test_groups_are_built_with_the_standard_library_alone():
     loaded = {name.split(".")[0] for name in result.stdout.split()}
 
     assert loaded & {"torch", "numpy", "pyarrow", "yaml", "regex", "sqlmodel", "langchain_core", "langgraph"} == set()
+
+
+def test_a_text_that_its_token_limit_cut_off_is_left_out_and_of_no_mean(tmp_path):
+    cut = malformed(2) | {"error": cut_off("on and on")}
+    rows = [
+        row(0, (1.0,), previous_rewards=[0.5]),
+        row(1, (0.5,), previous_rewards=[0.5]),
+        {**cut, "previous_rewards": [0.5]},
+    ]
+    (dropped,), report = build(tmp_path / "drop", rows)
+    (kept,), _ = build(tmp_path / "keep", rows, advantage=AdvantageSettings(cut_off="malformed"))
+
+    assert report.refused == {"cut off by the token limit": 1}
+    assert [one.pull + one.push for one in dropped.candidates] == [0.75, -0.25]
+    assert [one.pull + one.push for one in kept.candidates] == [1.0, 0.0, -1.0]

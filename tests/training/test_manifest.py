@@ -52,7 +52,7 @@ def test_it_is_the_same_after_it_was_written_and_read(tmp_path):
         ({"data": DATA | {"more": 1}}, "data.more is None and was 1"),
         ({"base_revision": "sha256:2"}, "base_revision is 'sha256:1' and was 'sha256:2'"),
         ({"parent_sha256": "dd"}, "parent_sha256 is None and was 'dd'"),
-        ({"learning_rate": 1e-4}, "settings.learning_rate is 2e-05 and was 0.0001"),
+        ({"learning_rate": 1e-2}, "settings.learning_rate is 0.0001 and was 0.01"),
         ({"max_steps": 5}, "settings.max_steps is None and was 5"),
     ],
 )

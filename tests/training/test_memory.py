@@ -16,7 +16,8 @@ CONFIG = Qwen2Config(
 )  # fmt: skip
 PROMPT, COMPLETION, ROWS, CHUNK = 256, 128, 2, 64
 STEP = {
-    "dtype_bytes": 4, "lora_parameters": 1000, "tokens": 300, "prompt_tokens": 4096, "group": 16, "way": "shared",
+    "dtype_bytes": 4, "lora_parameters": 1000, "tokens": 300, "prompt_tokens": 4096, "completion_tokens": 2000, "group": 16,
+    "way": "shared",
     "head_chunk": 1024, "gradient_checkpointing": True,
 }  # fmt: skip
 
@@ -53,7 +54,7 @@ def update(device, dtype, *, checkpointing):
     optimizer.step()
     return estimate(
         CONFIG, dtype_bytes=dtype.itemsize, lora_parameters=sum(one.numel() for one in adapter), tokens=COMPLETION,
-        prompt_tokens=PROMPT, group=ROWS, way="plain", head_chunk=CHUNK, gradient_checkpointing=checkpointing,
+        prompt_tokens=PROMPT, completion_tokens=COMPLETION * ROWS, group=ROWS, way="plain", head_chunk=CHUNK, gradient_checkpointing=checkpointing,
     ).total  # fmt: skip
 
 
@@ -91,14 +92,14 @@ class TestParts:
             num_key_value_heads=2, tie_word_embeddings=True,
         )  # fmt: skip
         layer = 4 * (4 * 896 + 2 * 896 + 2 * 128 + 4 * 4864)
-        rows = 4096 + 16 * 300
+        rows = 4096 + 2000
 
         found = estimate(config, **STEP)
         assert found.weights == 4 * parameters(config)
         assert found.adapter == 16 * 1000
         assert found.activations == rows * (layer + 2 * 896 * 4)
         assert found.logits == 1024 * 151_936 * 4 * 3
-        assert found.prefix_copies == 16 * 4396 * 2 * 128 * 4
+        assert found.prefix_copies == (16 * 4096 + 2000) * 2 * 128 * 4
         assert found.total == (found.weights + found.adapter + found.activations + found.logits + found.prefix_copies)
         kept = estimate(config, **STEP | {"gradient_checkpointing": False})
         assert (kept.activations, kept.prefix_copies) == (rows * 2 * layer, 2 * found.prefix_copies)
@@ -143,7 +144,10 @@ class TestCheck:
         [
             ({"tokens": 3000, "gradient_checkpointing": False}, "first use gradient checkpointing"),
             ({"head_chunk": 4800}, "first lower head_chunk"),
-            ({"tokens": 1, "prompt_tokens": 1, "group": 1, "head_chunk": 1}, "first use a smaller base, or bfloat16"),
+            (
+                {"tokens": 1, "prompt_tokens": 1, "completion_tokens": 1, "group": 1, "head_chunk": 1},
+                "first use a smaller base, or bfloat16",
+            ),
             ({"lora_parameters": 10**9}, "first lower the rank"),
         ],
     )

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from skill_plugin.training.data.order import Order, learning_rate
+from skill_plugin.training.data.order import Order, fitting_size, learning_rate, orders
+from skill_plugin.training.data.survey import Survey
 from skill_plugin.training.settings import TrainSettings
 
 ORDERS = st.builds(
@@ -68,3 +69,16 @@ def test_the_rate_is_never_0_nor_above_the_highest(steps, warmup):
 
     assert all(0 < rate <= 3e-4 for rate in rates)
     assert max(rates) == pytest.approx(3e-4)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(1, 1), (7, 1), (16, 2), (63, 7), (64, 8), (1000, 8)])
+def test_a_night_of_few_groups_takes_small_steps(groups, size):
+    assert fitting_size(groups) == size
+
+
+def test_a_first_night_of_16_groups_takes_24_steps_and_what_is_given_counts():
+    first = Survey(places=[*range(16)], accepted=[*range(40)])
+
+    warm, order = orders(first, TrainSettings(sft_epochs=1))
+    assert (warm.steps, order.steps) == (8, 24)
+    assert [one.size for one in orders(first, TrainSettings(groups_per_step=4))] == [4, 4]

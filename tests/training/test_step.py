@@ -1,14 +1,18 @@
 """What a step says of itself."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from accelerate import Accelerator
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rows import ragged
 from skill_plugin.training.data.groups import Candidate, Group
 from skill_plugin.training.settings import LossSettings
-from skill_plugin.training.step import Pass, StepSums
+from skill_plugin.training.step import Pass, StepSums, counted_length
 
 
 def kl_of(probabilities, *, base):
@@ -42,3 +46,41 @@ def test_the_kl_that_stops_a_run_is_that_of_the_policy_to_the_base():
 
 def test_a_token_that_the_policy_has_unlearned_does_not_stop_it():
     assert kl_of((0.99998, 0.00002), base=(0.9, 0.1)) == pytest.approx(math.log(1 / 0.9), rel=0.01)
+
+
+def pushes(lengths, **settings):
+    """The size of each candidate's gradient on its log-probabilities, and the step's loss, at a ratio of 1."""
+    group = ragged(5, lengths)
+    group = replace(group, candidates=tuple(replace(one, pull=1.0, push=0.0) for one in group.candidates))
+    logprobs = torch.full((sum(lengths),), -4.5, requires_grad=True)  # as logged: every ratio is 1
+    chosen = LossSettings(kl_weight=0, **settings)
+    step = StepSums([Pass(0, group, [*range(len(lengths))])], Accelerator(), max_share=chosen.max_share)
+    loss = step.loss(Pass(0, group, [*range(len(lengths))]), logprobs, None, chosen)
+    loss.backward()
+    assert step.values()["loss"] == pytest.approx(float(loss.detach()), rel=1e-5)
+    return [float(part.abs().sum()) for part in logprobs.grad.split(list(lengths))]
+
+
+def test_a_text_that_ran_away_does_not_drown_the_others_of_its_step():
+    usual, others = (31, 42, 31, 40) * 2, slice(0, 8)
+    alone = pushes(usual)
+    drowned, capped = pushes((*usual, 2048), max_share=1.0), pushes((*usual, 2048))
+
+    assert sum(drowned[others]) == pytest.approx(sum(usual) / (sum(usual) + 2048), rel=1e-4)  # 12 %
+    assert capped[8] == pytest.approx(0.25, rel=1e-4)
+    assert capped[others] == pytest.approx([0.75 * one for one in alone], rel=1e-4)
+
+
+def test_texts_of_usual_lengths_count_by_their_tokens():
+    lengths = (31, 60, 31, 40)
+    assert pushes(lengths) == pytest.approx([one / sum(lengths) for one in lengths], rel=1e-4)
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=30), st.floats(0.05, 1))
+def test_no_candidate_counts_as_more_than_its_share(lengths, share):
+    most = counted_length(lengths, share)
+    counted = [min(length, most) for length in lengths]
+
+    assert max(counted) <= min(1, max(share, 2 / len(lengths))) * sum(counted) * (1 + 1e-9)
+    if max(lengths) <= share * sum(lengths):
+        assert counted == lengths

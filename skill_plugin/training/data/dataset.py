@@ -198,7 +198,9 @@ def decide_group(revised: Sequence[RecordedRevision], rules: Rules) -> GroupDeci
     """Splits the candidates of one prompt into those to train on and the reason each other one is refused."""
     first = revised[0]
     settings = rules.advantage
-    judged_C = [_judged(one, settings.malformed_reward) for one in revised]
+    dropped_C = [one.cut_off and settings.cut_off == "drop" for one in revised]
+    rewards_of_malformed = [None if dropped else settings.malformed_reward for dropped in dropped_C]
+    judged_C = [_judged(one, reward) for one, reward in zip(revised, rewards_of_malformed, strict=True)]
     worths = worths_of(judged_C, first.previous, settings.weights)
     rewards_C_K = [one.own if one.fixed is None else (one.fixed,) for one in judged_C]
     advantages = (
@@ -211,10 +213,13 @@ def decide_group(revised: Sequence[RecordedRevision], rules: Rules) -> GroupDeci
     prompt: tuple[int, ...] | None = None
     candidates: list[Candidate] = []
     reasons: list[Reason | None] = []
-    for one, rewards_K, worth, advantages_K in zip(revised, rewards_C_K, worths.candidates, advantages, strict=True):
+    for one, dropped, rewards_K, worth, advantages_K in zip(
+        revised, dropped_C, rewards_C_K, worths.candidates, advantages, strict=True
+    ):
         example = Example(
             split=one.split,
             malformed=one.malformed,
+            cut_off=dropped,
             imported=one.imported,
             prompt_tokens=len(one.prompt_token_ids),
             completion_tokens=len(one.completion_token_ids),

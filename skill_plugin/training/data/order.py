@@ -8,6 +8,8 @@ from random import Random
 from skill_plugin.training.data.survey import Survey
 from skill_plugin.training.settings import TrainSettings
 
+LARGEST, STEPS = 8, 8
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -41,11 +43,16 @@ class Order:
 
 def orders(surveyed: Survey, settings: TrainSettings) -> tuple[Order, Order]:
     """Returns the orders of the supervised warm start and of the training after it."""
-    size, seed = settings.groups_per_step, settings.seed
+    imitated, groups, seed = len(surveyed.accepted), len(surveyed.places), settings.seed
     return (
-        Order(len(surveyed.accepted), settings.sft_epochs, size, seed),
-        Order(len(surveyed.places), settings.epochs, size, seed),
+        Order(imitated, settings.sft_epochs, settings.groups_per_step or fitting_size(imitated), seed),
+        Order(groups, settings.epochs, settings.groups_per_step or fitting_size(groups), seed),
     )
+
+
+def fitting_size(groups: int) -> int:
+    """Returns how many groups make a step where nobody says: at most `LARGEST`, and few enough for `STEPS` steps in a pass."""
+    return max(1, min(LARGEST, groups // STEPS))
 
 
 @lru_cache(maxsize=2)

@@ -8,6 +8,7 @@ from skill_plugin.errors import InvalidHistoryError
 from skill_plugin.histories import columns
 from skill_plugin.histories.eligibility import temperature_of
 from skill_plugin.histories.worth import Later
+from skill_plugin.records import CUT_OFF
 from skill_plugin.training.data.export_file import check_format
 
 
@@ -41,6 +42,7 @@ class RecordedRevision(NamedTuple):
     prompt: tuple[Mapping[str, str], ...] = ()
     completion: str = ""
     went_live: bool = False
+    cut_off: bool = False
 
     def is_of(self, base_model: str | None) -> bool:
         """Returns whether a base model wrote it, with its token ids; None is any that logs them."""
@@ -93,6 +95,7 @@ def _revision(row: Mapping[str, Any]) -> RecordedRevision:
         prompt=tuple(row.get("prompt") or ()),
         completion=row.get("completion") or "",
         went_live=bool(row.get("went_live")),
+        cut_off=isinstance(row["error"], str) and row["error"].startswith(CUT_OFF),
     )
 
 

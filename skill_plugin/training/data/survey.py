@@ -23,6 +23,7 @@ class Survey:
         refused: Reasons why the others cannot be computed, by id.
         prompt: Tokens of the longest prompt.
         completion: Tokens of the longest completion.
+        completions: Most tokens that all completions of a group have.
         candidates: Candidates of the largest group.
         tokens: Tokens of the longest prompt with a completion.
     """
@@ -32,6 +33,7 @@ class Survey:
     refused: dict[str, str] = field(default_factory=dict)
     prompt: int = 0
     completion: int = 0
+    completions: int = 0
     candidates: int = 0
     tokens: int = 0
 
@@ -78,6 +80,7 @@ def _measure(found: Survey, group: Group) -> None:
     longest = _longest(group)
     found.prompt = max(found.prompt, len(group.prompt_token_ids))
     found.completion = max(found.completion, longest)
+    found.completions = max(found.completions, group.completion_tokens)
     found.candidates = max(found.candidates, len(group.candidates))
     found.tokens = max(found.tokens, len(group.prompt_token_ids) + longest)
 

@@ -1,5 +1,7 @@
 """Memory that a training step needs, told before a model is loaded rather than when it fails."""
 
+import ctypes
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,6 +57,7 @@ def estimate(
     lora_parameters: int,
     tokens: int,
     prompt_tokens: int,
+    completion_tokens: int,
     group: int,
     way: Literal["shared", "plain"],
     head_chunk: int,
@@ -69,10 +72,10 @@ def estimate(
     and each adapter keeps its own float32 copy of its input:
     `(2 H + 5 H + A + I) * 4 + (2 A + 2 K + 3 I) * dtype_bytes` bytes.
 
-    Rows of tokens R: shared `P + G C`, plain `G (P + C)`. With checkpointing each layer keeps its input (H) and one layer at a
+    Rows of tokens R: shared `P + N`, plain `G (P + C)`. With checkpointing each layer keeps its input (H) and one layer at a
     time is computed again. The logits are computed `head_chunk` tokens at a time and again in the backward pass: three
     float32 tensors (logits, their log-softmax, the gradient), and one in the base's own precision. The prefix's copies are
-    `G (P + C) * 2 K * dtype_bytes` a layer, of one layer at a time with checkpointing. An adapter's parameter costs 16 bytes: itself, its
+    `(G P + N) * 2 K * dtype_bytes` a layer, of one layer at a time with checkpointing. An adapter's parameter costs 16 bytes: itself, its
     gradient and two moments. A sum of the parts, though not all of them peak together.
 
     Args:
@@ -81,6 +84,7 @@ def estimate(
         lora_parameters: Number of the adapter's weights.
         tokens: C, the tokens of the longest completion.
         prompt_tokens: P, the tokens of the prompt.
+        completion_tokens: N, the tokens of all completions of a group.
         group: G, the candidates of one forward pass: the whole group in the shared way, `rows` in the plain way.
         way: The way in which they are computed.
         head_chunk: Tokens whose logits are in memory at a time.
@@ -92,13 +96,14 @@ def estimate(
     attention = head * text.num_attention_heads
     keys = head * (getattr(text, "num_key_value_heads", None) or text.num_attention_heads)
     mlp = _mlp_width(text)
-    rows = prompt_tokens + group * tokens if way == "shared" else group * (prompt_tokens + tokens)
+    scored = completion_tokens if way == "shared" else group * tokens
+    rows = prompt_tokens + completion_tokens if way == "shared" else group * (prompt_tokens + tokens)
     if dtype_bytes < FLOAT32:
         layer = (7 * hidden + attention + mlp) * FLOAT32 + (2 * attention + 2 * keys + 3 * mlp) * dtype_bytes
     else:
         layer = (4 * hidden + 2 * attention + 2 * keys + 4 * mlp) * FLOAT32
-    copies = group * (prompt_tokens + tokens) * 2 * keys * dtype_bytes if way == "shared" else 0
-    chunk = min(head_chunk, group * tokens)
+    copies = (group * prompt_tokens + completion_tokens) * 2 * keys * dtype_bytes if way == "shared" else 0
+    chunk = min(head_chunk, scored)
     own = dtype_bytes if dtype_bytes < FLOAT32 else 0
     return MemoryEstimate(
         weights=parameters(config) * dtype_bytes,
@@ -125,11 +130,26 @@ def of_run(
         lora_parameters=lora,
         tokens=surveyed.completion,
         prompt_tokens=surveyed.prompt,
+        completion_tokens=surveyed.completions,
         group=surveyed.candidates if way == "shared" else min(settings.rows, surveyed.candidates),
         way=way,
         head_chunk=settings.head_chunk,
         gradient_checkpointing=settings.gradient_checkpointing,
     )
+
+
+_M_MMAP_THRESHOLD = -3
+_GIVEN_BACK = 1 << 20
+
+
+def give_back_freed_memory() -> None:
+    """Makes the C library give large freed blocks back to the system at once; nothing where it is not glibc.
+
+    It raises the size from which it does so as blocks are freed, and then keeps what lies between blocks in use: a step of 704
+    tokens through SmolLM2-135M on a processor held 1.47 GB, and 0.99 GB with a fixed size.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK)
 
 
 def parameters(config: Any) -> int:

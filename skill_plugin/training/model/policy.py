@@ -38,6 +38,8 @@ class Policy:
         settings = plan.train
         self._accelerator = accelerator
         device = str(accelerator.device)
+        if device == "cpu":
+            memory.give_back_freed_memory()
         free = memory.free_memory(device)
         self.dtype = base_model.pick_dtype(settings.dtype, device)
         model, _ = base_model.load_base(plan.base_model, settings.dtype, device)
