@@ -125,7 +125,7 @@ async def aevolve(
         digest = sha256(canonical_json([facts, [[task.id, task.split] for task in tasks]]))
         run = await asyncio.to_thread(store.runs.evolve.begin, digest, facts, new=new)
         result.run_id, result.tasks, result.heldout = run.id, len(train), len(tasks) - len(train)
-        result.recorded_before = run.task_usage.calls
+        result.recorded_before, result.seconds_before = run.task_usage.calls, run.seconds
         result.candidates, result.malformed = run.generator_usage.calls, run.malformed
         if settings.order == "half-solved":
             train = order_tasks(train, await asyncio.to_thread(store.tasks.records), seed=run.id)

@@ -42,6 +42,7 @@ class EvolveReport:
         malformed: Those among them that are not a skill.
         cut: Rollouts of every kind whose answer the task LLM's token limit cut off; they are judged as they stand.
         recorded_before: Rollouts that an earlier start had run.
+        seconds_before: Seconds that earlier starts took, as far as they were saved.
         generations: Rollouts and rewards of lineages by generation.
         accepted: Versions that went live, each with its reason.
         refused: Versions that the gate refused, each with its reason.
@@ -65,6 +66,7 @@ class EvolveReport:
     malformed: int = 0
     cut: int = 0
     recorded_before: int = 0
+    seconds_before: float = 0.0
     generations: dict[int, GenerationTally] = field(default_factory=dict)
     accepted: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)

@@ -207,6 +207,8 @@ def _spent(progress: "EvolveReport", plan: "EvolveSettings | None") -> str:
     if spent["dollars"] is not None:
         parts.append(f"{spent['dollars']:.2f} dollars")
     parts.append(f"{spent['seconds']:.0f} s")
+    if progress.seconds_before:
+        parts[-1] += f" of this start ({spent['seconds'] + progress.seconds_before:.0f} s of all)"
     ran = sum(tally.rollouts for tally in progress.generations.values())
     if plan and (now := ran - progress.recorded_before) > 0:
         most = progress.tasks * plan.rollouts * (1 + plan.candidates * plan.generations)

@@ -159,7 +159,7 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     elif scanned:
         out.print(Text(f"the scanner finds: {sentence(scanned)}"))
     used = (
-        "never used"
+        "no use of it was credited"
         if skill.utility is None
         else f"utility {skill.utility:.2f}, {skill.wins} of {skill.uses} uses passed"
     )

@@ -32,6 +32,7 @@ class EvolveRun:
         task_usage: The recorded usage of the task LLM.
         generator_usage: The recorded usage of the generator.
         malformed: Recorded candidates that are not a skill.
+        seconds: Seconds that earlier starts took, as far as they were saved.
     """
 
     id: str
@@ -39,6 +40,7 @@ class EvolveRun:
     task_usage: Usage = field(default_factory=Usage)
     generator_usage: Usage = field(default_factory=Usage)
     malformed: int = 0
+    seconds: float = 0.0
 
 
 class EvolveProgress(NamedTuple):
@@ -91,6 +93,7 @@ class EvolveRuns(Part):
                 task_usage=_usage(session, self._namespace, row.id, RolloutRow),
                 generator_usage=_usage(session, self._namespace, row.id, RevisionRow),
                 malformed=_malformed(session, self._namespace, row.id),
+                seconds=_seconds(row.progress or {}),
             )
 
     def save(self, run_id: str, progress: Mapping[str, Any], *, outcome: str | None = None) -> None:
@@ -147,6 +150,11 @@ def _usage(session: Session, namespace: str, run_id: str, log: type[RolloutRow] 
         log.namespace == namespace, col(log.run_id).startswith(f"{run_id}:")
     )
     return Usage(*(value or 0 for value in session.exec(summed).one()))
+
+
+def _seconds(progress: Mapping[str, Any]) -> float:
+    """Returns how long the starts took that have saved this."""
+    return float(progress.get("seconds_before", 0.0)) + float((progress.get("spent") or {}).get("seconds", 0.0))
 
 
 def _malformed(session: Session, namespace: str, run_id: str) -> int:

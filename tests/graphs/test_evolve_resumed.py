@@ -10,6 +10,7 @@ import pytest
 
 from evolving import ABACUS, SMALL, Writer, adding, run
 from fakes import MACHINE, FingersAdder, ScriptedChat
+from skill_plugin.budget import Budget
 from skill_plugin.errors import BusyError, ModelError
 from skill_plugin.graphs import EvolveSettings
 
@@ -35,6 +36,16 @@ def test_more_generations_go_on_with_the_same_run_and_new_begins_another(store):
 
     assert longer.run_id == first.run_id != another.run_id
     assert sorted(longer.generations) == [0, 1]  # the second text is the first again, which is refused
+
+
+def test_the_seconds_of_all_starts_are_counted(store):
+    took = []
+    for budget in (Budget(calls=2), None, None):
+        result = run(store, adding(1, 2), budget=budget)
+        assert result.seconds_before == pytest.approx(sum(took), abs=0.002)  # each is kept to the thousandth
+        took.append(store.runs.evolve.list()[0].progress["spent"]["seconds"])
+
+    assert min(took) > 0
 
 
 def test_a_model_that_is_gone_stops_the_run_and_the_same_call_goes_on(store):
@@ -121,6 +132,7 @@ def test_after_a_kill_nothing_that_was_recorded_is_run_again(open_store, home, t
 FULL_DISK = """
 import os, resource, signal, sys
 from evolving import adding, run
+from skill_plugin.budget import Budget
 from skill_plugin.errors import StoreUnavailableError
 from skill_plugin.store import SkillStore
 from fakes import MACHINE, TopicEmbedder

@@ -86,7 +86,7 @@ def test_add_list_show_search(cli, tmp_path):
     shown = cli("skills", "show", "adding")
     assert "Use your fingers." in shown
     assert "Not known whether it helps" in shown
-    assert "never used; shown in no run" in shown
+    assert "no use of it was credited; shown in no run" in shown
     assert json.loads(cli("skills", "show", "adding", "--json"))["seen"] == {"runs": 0, "watched": 0, "seen": 0}
     assert json.loads(cli("skills", "show", "adding", "--json"))["versions"][0]["status"] == "live"
     assert json.loads(cli("search", "add two numbers", "-k", "1", "--json"))[0]["name"] == "adding"
