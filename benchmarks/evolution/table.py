@@ -48,6 +48,7 @@ from skill_plugin.protocols import Generator
 from skill_plugin.settings import Settings
 
 ROWS = ("none", "starting", "loop", "oracle")
+FIXED = frozenset(ROWS) - {"loop"}
 
 
 class Anything:
@@ -98,10 +99,10 @@ def task_llm(name: str, max_tokens: int) -> Any:
 
 
 @cache
-def writer(name: str) -> Generator:
+def writer(name: str, max_tokens: int) -> Generator:
     if name == "rules":
         return sql_notes.rules_writer()
-    found = generators.from_settings(Settings.load(generator=name))
+    found = generators.from_settings(Settings.load(generator=name, generator_max_tokens=max_tokens))
     assert found is not None  # noqa: S101 - a name was given
     return found
 
@@ -143,7 +144,7 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
                         tasks,
                         store=store,
                         llm=bench.llm,
-                        generator=writer(options.generator),
+                        generator=writer(options.generator, options.skill_tokens),
                         verifier=bench.verifier,
                         settings=settings,
                         new=True,
@@ -176,11 +177,7 @@ def _line(row: str, seed: int, generation: int, found: Any, *, live: int) -> Lin
 
 def measured(options: argparse.Namespace) -> Iterator[Line]:
     """Yields the lines that OUT.csv lacks."""
-    known = {
-        (line.row, line.seed)
-        for line in read(options.out)
-        if line.row != "loop" or line.generation == options.generations
-    }
+    known = {(line.row, line.seed) for line in read(options.out)}
     rows: list[tuple[str, dict[str, Any]]] = [(row, {}) for row in options.rows]
     rows += [(f"without {name}", ABLATIONS[name]) for name in options.ablation]
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -188,7 +185,7 @@ def measured(options: argparse.Namespace) -> Iterator[Line]:
         for row, changes in rows:
             if (row, seed) in known:
                 continue
-            if row in ("none", "starting", "oracle"):
+            if row in FIXED:
                 yield fixed(bench, row, seed)
             else:
                 yield from loop(bench, row, seed, options, changes)
@@ -201,6 +198,12 @@ def read(out: Path) -> list[Line]:
     kinds = Line.__annotations__
     with path.open(newline="", encoding="utf-8") as file:
         return [Line(**{key: kinds[key](value) for key, value in row.items()}) for row in csv.DictReader(file)]
+
+
+def whole(lines: Sequence[Line], generations: int) -> list[Line]:
+    """Returns the lines without those of a loop that was interrupted."""
+    last = {(line.row, line.seed): line.generation for line in lines}
+    return [line for line in lines if line.row in FIXED or last[line.row, line.seed] >= generations]
 
 
 def write(out: Path, lines: Sequence[Line]) -> None:
@@ -233,6 +236,7 @@ def main() -> None:
     parser.add_argument("--model", default="local:smollm2-135m")
     parser.add_argument("--generator", default="local:smollm2-135m@starter")
     parser.add_argument("--max-tokens", type=int, default=24, help="of one reply of the task LLM")
+    parser.add_argument("--skill-tokens", type=int, default=160, help="of one text of the generator")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--generations", type=int, default=5)
@@ -248,7 +252,8 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--ablation", nargs="*", choices=ABLATIONS, default=[])
     options = parser.parse_args()
-    lines = read(options.out)
+    lines = whole(read(options.out), options.generations)
+    write(options.out, lines)
     for line in measured(options):
         lines.append(line)
         write(options.out, lines)  # after each: some take minutes

@@ -25,7 +25,7 @@ NAMES = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FactKind:
     """A kind of fact. Of its wordings the first three are trained on, the last two are for measuring alone."""
 
     name: str
@@ -39,7 +39,7 @@ class Kind:
 class Fact:
     """A fact that is so in one world alone."""
 
-    kind: Kind
+    kind: FactKind
     noun: str
     value: str
 
@@ -98,7 +98,7 @@ _TEAMS = tuple(
 _NUMBERS = tuple(str(one) for one in range(11, 99) if one % 10)
 
 KINDS = (
-    Kind(
+    FactKind(
         "price",
         "A ticket for the {noun} costs {value} euros.",
         (
@@ -114,7 +114,7 @@ KINDS = (
         _BUYABLE,
         _NUMBERS,
     ),
-    Kind(
+    FactKind(
         "phone",
         "The phone number of the {noun} is {value}.",
         (
@@ -130,7 +130,7 @@ KINDS = (
         _PLACES,
         tuple(f"{one} {two}" for one in range(137, 990, 61) for two in range(203, 980, 83)),
     ),
-    Kind(
+    FactKind(
         "shelf",
         "The {noun} is on shelf {value}.",
         (
@@ -146,7 +146,7 @@ KINDS = (
         _THINGS,
         ANIMALS,
     ),
-    Kind(
+    FactKind(
         "room",
         "The {noun} meeting is in room {value}.",
         (
@@ -162,7 +162,7 @@ KINDS = (
         _TEAMS,
         ANIMALS,
     ),
-    Kind(
+    FactKind(
         "owner",
         "{value} is responsible for the {noun} team.",
         (
@@ -178,7 +178,7 @@ KINDS = (
         _TEAMS,
         NAMES,
     ),
-    Kind(
+    FactKind(
         "weight",
         "The {noun} weighs {value} kilos.",
         (
@@ -194,7 +194,7 @@ KINDS = (
         _THINGS,
         _NUMBERS,
     ),
-    Kind(
+    FactKind(
         "bus",
         "Bus {value} goes to the {noun}.",
         (
@@ -210,7 +210,7 @@ KINDS = (
         _PLACES,
         _NUMBERS,
     ),
-    Kind(
+    FactKind(
         "seats",
         "The {noun} has {value} seats.",
         (
@@ -226,7 +226,7 @@ KINDS = (
         _BUYABLE,
         tuple(str(one) for one in range(113, 980, 37)),
     ),
-    Kind(
+    FactKind(
         "mascot",
         "The mascot of the {noun} is called {value}.",
         (
@@ -242,7 +242,7 @@ KINDS = (
         _PLACES,
         NAMES,
     ),
-    Kind(
+    FactKind(
         "box",
         "The {noun} goes to box {value}.",
         (
@@ -290,7 +290,7 @@ class FactWorld:
         lists = [self._of(kind, rng) for kind in wanted]
         return [next(lists[at % len(lists)]) for at in range(self.facts)]
 
-    def _of(self, kind: Kind, rng: random.Random) -> Iterator[Fact]:
+    def _of(self, kind: FactKind, rng: random.Random) -> Iterator[Fact]:
         nouns = rng.sample(kind.nouns, len(kind.nouns))
         values = rng.sample(list(kind.values), len(kind.values))
         return (Fact(kind, noun, values[at % len(values)]) for at, noun in enumerate(nouns))

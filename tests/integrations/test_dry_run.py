@@ -108,7 +108,7 @@ def test_a_gate_that_tasks_judge_says_how_many_and_by_whose_verifier(dry, logged
     told = ("--agent", "tiny_writer:simulated_clerk", "--verifier", "tiny_writer:own_judge", "--gate-tasks", "5")
     found = json.loads(dry("--json", *told))
 
-    assert (found["judged_by"], found["heldout"]) == ("paired", 5)
+    assert (found["judged_by"], found["heldout"]) == ("paired", 7)  # 5 at its first look
     assert found["verifier"] == (
         "7 tasks were logged with the verifier 'mine:judge'; 'tiny_writer:own_judge' judges now"
     )
