@@ -46,7 +46,15 @@ AT_ONCE = 32
 TASK_TOKENS, SKILL_TOKENS = 24, 160
 """The most tokens of an answer, and of a skill: a model this small rambles where it does not know."""
 
-NIGHT = {"sft_epochs": 0, "epochs": 1, "max_steps": 3, "groups_per_step": 2, "learning_rate": 3e-4, "dtype": "bfloat16"}
+NIGHT = {
+    "epochs": 1,
+    "max_steps": 2,
+    "groups_per_step": 2,
+    "learning_rate": 3e-4,
+    "dtype": "bfloat16",
+    "logprob_samples": 1,
+    "validation_groups": 0,
+}
 """A night that is short enough to watch; a real one has a hundred times as much to learn from."""
 
 
@@ -229,15 +237,16 @@ def _offer_harm(store: SkillStore, graph: Graph, heldout: Sequence[Task]) -> Gat
 def _night(settings: Settings) -> None:
     """Runs the command of the nightly job on what was logged: a short night, whose table is its own."""
     given = [word for name, value in NIGHT.items() for word in ("--set", f"{name}={value}")]
-    gate = ["--gate-tasks", "6", "--gate-candidates", "1", "--gate-rollouts", "1", "--concurrency", str(AT_ONCE)]
+    gate = ["--gate-tasks", "4", "--gate-candidates", "1", "--gate-most-candidates", "1", "--gate-rollouts", "1"]
+    gate += ["--concurrency", str(AT_ONCE)]
     shared = ["--home", str(settings.home), "--namespace", settings.namespace, "--embedder", settings.embedder]
     models = ["--model", str(settings.model), "--generator", str(settings.generator), "--verifier", JUDGE]
     out.print(
         "\nThe nightly job, cut short: the generator is trained on what was logged, and a gate compares it with the starter:",
         highlight=False,
     )
-    subprocess.run(  # noqa: S603 - our own command
-        [sys.executable, "-m", "skill_plugin.integrations.cli", "retrain", *models, *given, *gate, *shared], check=True
+    subprocess.run(  # noqa: S603 - our own command; a night that fails says so, and the rest was shown all the same
+        [sys.executable, "-m", "skill_plugin.integrations.cli", "retrain", *models, *given, *gate, *shared], check=False
     )
 
 
