@@ -18,6 +18,7 @@ def draw(path: Path, lines: Sequence[Any], *, title: str, along: str = "generati
         value: What is shown, a share.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, and only here
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -35,5 +36,6 @@ def draw(path: Path, lines: Sequence[Any], *, title: str, along: str = "generati
         axes.fill_between(places, [m - h for m, h in found], [m + h for m, h in found], color=colour, alpha=0.15)
     axes.set(xlabel=along, ylabel=f"share {value}", ylim=(-0.02, 1.02), title=title)
     axes.title.set_fontsize(9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=110)
