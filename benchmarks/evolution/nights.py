@@ -13,6 +13,9 @@ as the live checkpoint. After each night the live generator and the night's cand
     literal       one text a prompt, as Skill-R1 has it
     untrained     no training: what the same evenings of `evolve` give
 
+and, each with one thing otherwise: `lambda-half`, `lambda-2` (beside own-task), `four-rollouts`, `first-zero` (the first edit is compared with
+nothing), `plain-prompts` (no shared prefix, which must not matter).
+
 `OUT.csv` has a line a night and `OUT.png` the curves. Lines that are in OUT.csv are not measured again. A night of 12 families took about half an
 hour of one free core.
 """
@@ -59,6 +62,11 @@ VARIANTS: dict[str, tuple[str, str | None]] = {
     "inter-only": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=100"),
     "literal": ("--siblings 0 --credit skill-r1 --candidates 1", OWN),
     "untrained": ("", None),
+    "lambda-half": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=0.5"),
+    "lambda-2": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=2"),
+    "four-rollouts": ("--rollouts 4", ""),
+    "first-zero": ("", "--set first_inter=zero"),
+    "plain-prompts": ("", "--set way=plain"),
 }
 """Further options of `evolve` and of `retrain`; without the latter nothing is trained."""
 

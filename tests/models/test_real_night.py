@@ -7,11 +7,18 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
+from rows import apart, gradients
+from skill_plugin import Generation, generators
 from skill_plugin.demo.facts import FactWorld
 from skill_plugin.models.gguf import get_model
 from skill_plugin.models.named_models import PACKAGED, models_folder
+from skill_plugin.models.starters import starter_folder
 from skill_plugin.tasks.files import write_tasks
+from skill_plugin.training.model.scoring import Scorer
 
 SMOL = PACKAGED["smollm2-135m"]
 JUDGED = ("--verifier", "skill_plugin.demo.facts:judge")
@@ -79,3 +86,34 @@ def test_its_logs_are_learned_from_and_the_gate_decides(night):
     assert said["trained"]["step"] == 2
     assert said["trained"]["skipped"] == 0
     assert abs(said["trained"]["last"]["ratio"] - 1) < 0.2
+
+
+@pytest.fixture(scope="module")
+def written(folder):
+    """Two texts of the starter, from one prompt, sampled in float32."""
+    generator = generators.local(folder, starter_folder(folder), dtype="float32", max_new_tokens=40, seed=1)
+    task = FactWorld(seed=4, facts=1).draw()[0].tasks("train")[0]
+    return generator, generator.propose(task, [Generation(number=0, text=None)], n=2)
+
+
+def test_logged_log_probs_are_those_of_one_forward_pass(written):
+    generator, revisions = written
+    for one in revisions:
+        again = generator.logprobs(one.prompt_token_ids, one.completion_token_ids)
+        assert max(abs(logged - computed) for logged, computed in zip(one.logprobs, again, strict=True)) < 0.01
+
+
+def test_a_shared_prompt_has_the_gradients_of_plain_rows_on_real_weights(folder, written):
+    _, revisions = written
+    prompt, texts = revisions[0].prompt_token_ids[-60:], [one.completion_token_ids[:12] for one in revisions]
+    found = []
+    for way in ("plain", "shared"):
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = PeftModel.from_pretrained(base, starter_folder(folder), is_trainable=True)
+        logprobs = Scorer(model, way=way)(prompt, texts, 1.0)
+        logprobs.sum().backward()
+        found.append((logprobs.detach(), gradients(model)))
+
+    (plain, of_plain), (shared, of_shared) = found
+    assert torch.allclose(plain, shared, rtol=0, atol=1e-3)
+    assert apart(of_shared, of_plain) < 1e-4
