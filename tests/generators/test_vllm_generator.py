@@ -131,7 +131,7 @@ class TestLogprobsMode:
 
         assert found == [mode, mode]
         assert [(call["temperature"], call["max_tokens"]) for call in server.calls] == [
-            (1.0, 1), (2.0, 1), (0.7, 2048), (0.7, 2048),
+            (1.0, 1), (2.0, 1), (0.7, 1024), (0.7, 1024),
         ]  # fmt: skip
 
 
