@@ -60,9 +60,10 @@ def night(folder, tmp_path_factory):
         home, "evolve", "--tasks", str(tasks), *both, *JUDGED, "--generations", "1", "--rollouts", "1", "--siblings", "2",
         "--controls", "0", "--gate-tasks", "3", "--full-groups", "--concurrency", "32",
     )}  # fmt: skip
-    small = {"max_steps": 2, "groups_per_step": 2, "epochs": 1, "learning_rate": 3e-4, "validation_groups": 2}
+    small = {"max_steps": 2, "groups_per_step": 2, "epochs": 1, "learning_rate": 3e-4, "dtype": "bfloat16"}
+    small |= {"validation_groups": 0, "logprob_samples": 2}
     sets = [word for name, value in small.items() for word in ("--set", f"{name}={value}")]
-    gate = ("--gate-tasks", "4", "--gate-candidates", "1", "--gate-rollouts", "1", "--concurrency", "32")
+    gate = ("--gate-tasks", "4", "--gate-candidates", "1", "--gate-most-candidates", "1", "--gate-rollouts", "1")
     return said | {"retrain": command(home, "retrain", *both, *JUDGED, *sets, *gate)}
 
 
