@@ -31,7 +31,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import facts
+import fact_world
 import own_tasks
 import sql_notes
 from bench import Bench
@@ -111,7 +111,7 @@ def drawn(options: argparse.Namespace, seed: int) -> Bench:
     """Returns a world's draw of a seed."""
     if options.world == "facts":
         llm = task_llm(options.model, options.max_tokens)
-        return facts.bench(seed, llm=llm, facts=options.facts, noise=options.noise)
+        return fact_world.bench(seed, llm=llm, facts=options.facts, noise=options.noise)
     if options.world == "sql":
         return sql_notes.bench(seed, data=options.data, databases=options.databases)
     given = {name: getattr(options, name) for name in ("tasks", "model", "base_url", "verifier", "max_tokens")}

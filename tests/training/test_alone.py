@@ -104,7 +104,7 @@ def test_a_run_that_is_there_is_gone_on_with_and_never_silently_another_one(expo
     assert adapter_bytes(folder) == before
     assert (code, output) == (
         1,
-        f"error: the run in {str(folder)!r} was begun with rank 4, epochs 2; use a new folder, or leave these out\n",
+        f"error: the run in {str(folder)!r} was begun with rank 4, epochs 3; use a new folder, or leave these out\n",
     )
 
 

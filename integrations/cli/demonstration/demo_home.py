@@ -31,13 +31,15 @@ def empty(folder: Path, *, mark: str) -> None:
         StoreUnavailableError: the folder is somebody else's, or cannot be written.
     """
     try:
-        if folder.exists():
-            if not (folder / mark).is_file():
-                raise StoreUnavailableError(f"{folder} is there but no demonstration made it; choose another --home")
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
+        is_ours = not folder.exists() or (folder / mark).is_file()
+        if is_ours:
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
     except OSError as exc:
         raise StoreUnavailableError(f"{folder} cannot be written: {exc.strerror}; choose another --home") from exc
+    if not is_ours:
+        raise StoreUnavailableError(f"{folder} is there but no demonstration made it; choose another --home")
 
 
 def in_new_process(settings: Settings, folder: Path, *words: str) -> dict[str, Any]:
