@@ -20,22 +20,23 @@ def own_home(settings: Settings) -> Settings:
     return settings.model_copy(update={"home": settings.home / FOLDER, "database": None})
 
 
-def empty(folder: Path, *, mark: str) -> None:
-    """Makes the folder, or removes what an earlier demonstration left in it.
+MARK = "demonstration.txt"
+_MARKS = (MARK, "business.db")  # the second of earlier releases
 
-    Args:
-        folder: The folder.
-        mark: A file by which a demonstration's folder is known.
+
+def empty(folder: Path) -> None:
+    """Makes the folder, or removes what an earlier demonstration left in it, of either kind.
 
     Raises:
         StoreUnavailableError: the folder is somebody else's, or cannot be written.
     """
     try:
-        is_ours = not folder.exists() or (folder / mark).is_file()
+        is_ours = not folder.exists() or any((folder / mark).is_file() for mark in _MARKS)
         if is_ours:
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
+            (folder / MARK).write_text("made by skill-plugin demo, which empties it\n", encoding="utf-8")
     except OSError as exc:
         raise StoreUnavailableError(f"{folder} cannot be written: {exc.strerror}; choose another --home") from exc
     if not is_ours:

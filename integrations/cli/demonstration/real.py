@@ -37,7 +37,6 @@ from skill_plugin.tasks.files import read_tasks, write_tasks
 MODEL = "smollm2-135m"
 WORLD = FactWorld(seed=7, facts=5)
 
-MARK = "real-demonstration.txt"
 JUDGE = f"{judge.__module__}:{judge.__name__}"
 
 AT_ONCE = 32
@@ -68,8 +67,7 @@ def run(settings: Settings) -> dict[str, Any]:
     folder = _weights(settings)
     started = time.perf_counter()
     here = _here(settings, folder)
-    empty(here.home, mark=MARK)
-    (here.home / MARK).write_text("made by: skill-plugin demo\n", encoding="utf-8")
+    empty(here.home)
     write_tasks(here.home / TASKS, [task for fact in WORLD.draw() for task in fact.tasks()])
     _opening()
     figures = _run(here)

@@ -84,7 +84,7 @@ def restart(settings: Settings) -> dict[str, Any]:
 
 def _prepare(folder: Path) -> None:
     """Makes the business and an empty place for the store."""
-    empty(folder, mark=DATABASE)
+    empty(folder)
     business.build(folder / DATABASE)
     write_tasks(folder / TASKS, stream(folder / DATABASE))
     (folder / PROMPT).write_text(SYSTEM_PROMPT, encoding="utf-8")
