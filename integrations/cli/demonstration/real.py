@@ -35,7 +35,7 @@ from skill_plugin.store import SkillStore
 from skill_plugin.tasks.files import read_tasks, write_tasks
 
 MODEL = "smollm2-135m"
-WORLD = FactWorld(seed=7, facts=5)
+WORLD = FactWorld(seed=7, facts=4)
 
 JUDGE = f"{judge.__module__}:{judge.__name__}"
 
@@ -47,7 +47,7 @@ TASK_TOKENS, SKILL_TOKENS = 24, 160
 
 NIGHT = {
     "epochs": 1,
-    "max_steps": 2,
+    "max_steps": 1,
     "groups_per_step": 2,
     "learning_rate": 3e-4,
     "dtype": "bfloat16",
@@ -235,7 +235,7 @@ def _offer_harm(store: SkillStore, graph: Graph, heldout: Sequence[Task]) -> Gat
 def _night(settings: Settings) -> None:
     """Runs the command of the nightly job on what was logged: a short night, whose table is its own."""
     given = [word for name, value in NIGHT.items() for word in ("--set", f"{name}={value}")]
-    gate = ["--gate-tasks", "4", "--gate-candidates", "1", "--gate-most-candidates", "1", "--gate-rollouts", "1"]
+    gate = ["--gate-tasks", "3", "--gate-candidates", "1", "--gate-most-candidates", "1", "--gate-rollouts", "1"]
     gate += ["--concurrency", str(AT_ONCE)]
     shared = ["--home", str(settings.home), "--namespace", settings.namespace, "--embedder", settings.embedder]
     models = ["--model", str(settings.model), "--generator", str(settings.generator), "--verifier", JUDGE]
