@@ -20,8 +20,8 @@ SOURCES = [
 LOADING = tuple(f"skill_plugin/models/{name}.py" for name in ("gguf", "loaded_model", "local_engine"))
 ONLY_IN = {
     "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
-    "transformers": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
-    "peft": ("skill_plugin/training/", "skill_plugin/generators/local.py"),
+    "transformers": ("skill_plugin/training/", *LOADING),
+    "peft": ("skill_plugin/training/", *LOADING),
     "accelerate": ("skill_plugin/training/",),
     "chromadb": ("store/index/chroma_process.py",),
     "langgraph": (
