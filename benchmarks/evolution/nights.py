@@ -21,7 +21,6 @@ hour of one free core.
 """
 
 import argparse
-import csv
 import json
 import os
 import subprocess
@@ -35,6 +34,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from curves import draw
+from lines import read, write
 from quality import first_texts
 from serving import interval
 
@@ -163,23 +163,6 @@ def _live(home: Path) -> str | None:
     return found.path if found else None
 
 
-def read(out: Path) -> list[Line]:
-    if not (path := out.with_suffix(".csv")).exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Line(**{key: Line.__annotations__[key](value) for key, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
-
-
-def write(out: Path, lines: Sequence[Line]) -> None:
-    with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, Line.__annotations__)
-        table.writeheader()
-        table.writerows(vars(line) for line in lines)
-
-
 def show(lines: Sequence[Line]) -> None:
     print("row\tnight\tseeds\treward, 95 %\tvalid\tstates the fact\tgate's gain\toutcomes\tCPU s: evolve, retrain")
     for row in dict.fromkeys(line.row for line in lines):
@@ -209,14 +192,14 @@ def main() -> None:
     parser.add_argument("--unseen", type=int, default=24, help="families to measure on")
     options = parser.parse_args()
     options.out = options.out.absolute()
-    lines = read(options.out)
+    lines = read(options.out, Line)
     began = time.monotonic()
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for row in options.variants:
             known = max((line.night for line in lines if (line.row, line.seed) == (row, seed)), default=-1)
             for line in nights(row, seed, options, known):
                 lines.append(line)
-                write(options.out, lines)
+                write(options.out, Line, lines)
                 print(f"{line}\n  after {(time.monotonic() - began) / 60:.0f} minutes", flush=True)
     show(lines)
     draw(

@@ -91,14 +91,14 @@ library_name: peft
 # A starter generator for SmolLM2-135M-Instruct
 
 A LoRA adapter by which the model writes well-formed skills (SKILL.md) from the prompt of skill-plugin, and heeds the feedback in it part of the
-time. Without it the model writes none. It is a beginning for `skill-plugin retrain`, and of no use for anything else.
+time. It is a beginning for `skill-plugin retrain`, and of no use for anything else.
 
 - Made by `python benchmarks/evolution/starter.py` of skill-plugin: supervised training on {made["texts"]} texts for {made["lessons"]} made-up
   prompts (`lessons.py`, seed {SEED}), of which three in ten are hollow on purpose. No text is from anywhere else.
 - {made["steps"]} steps on {made["tokens"]} tokens, {made["cpu_seconds"]} CPU seconds of one core: {settings}.
 - On first texts for {made["families"]} families of other kinds of facts, {made["each"]} each at temperature 1: {unseen["valid"]:.0%} are skills,
   {unseen["states"]:.0%} state the fact that the feedback names to the letter, {unseen["names"]:.0%} name its value; the frozen model earns
-  {unseen["reward"]:.3f} with them on other wordings of the question, and 0 without.
+  {unseen["reward"]:.3f} with them on other wordings of the question.
 - sha256 (of weights and configuration): `{made["sha256"]}`
 - Licence: Apache-2.0, as the weights that it changes.
 """

@@ -18,7 +18,6 @@ again, so an interrupted table is resumed, and further seeds are added, by the s
 """
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
@@ -36,6 +35,7 @@ import own_tasks
 import sql_notes
 from bench import Bench
 from curves import draw
+from lines import read, write
 from measure import library, served
 from serving import interval
 
@@ -177,7 +177,7 @@ def _line(row: str, seed: int, generation: int, found: Any, *, live: int) -> Lin
 
 def measured(options: argparse.Namespace) -> Iterator[Line]:
     """Yields the lines that OUT.csv lacks."""
-    known = {(line.row, line.seed) for line in read(options.out)}
+    known = {(line.row, line.seed) for line in read(options.out, Line)}
     rows: list[tuple[str, dict[str, Any]]] = [(row, {}) for row in options.rows]
     rows += [(f"without {name}", ABLATIONS[name]) for name in options.ablation]
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -191,26 +191,10 @@ def measured(options: argparse.Namespace) -> Iterator[Line]:
                 yield from loop(bench, row, seed, options, changes)
 
 
-def read(out: Path) -> list[Line]:
-    path = out.with_suffix(".csv")
-    if not path.exists():
-        return []
-    kinds = Line.__annotations__
-    with path.open(newline="", encoding="utf-8") as file:
-        return [Line(**{key: kinds[key](value) for key, value in row.items()}) for row in csv.DictReader(file)]
-
-
 def whole(lines: Sequence[Line], generations: int) -> list[Line]:
     """Returns the lines without those of a loop that was interrupted."""
     last = {(line.row, line.seed): line.generation for line in lines}
     return [line for line in lines if line.row in FIXED or last[line.row, line.seed] >= generations]
-
-
-def write(out: Path, lines: Sequence[Line]) -> None:
-    with out.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, Line.__annotations__)
-        table.writeheader()
-        table.writerows(vars(line) for line in lines)
 
 
 def show(lines: Sequence[Line]) -> None:
@@ -252,11 +236,11 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--ablation", nargs="*", choices=ABLATIONS, default=[])
     options = parser.parse_args()
-    lines = whole(read(options.out), options.generations)
-    write(options.out, lines)
+    lines = whole(read(options.out, Line), options.generations)
+    write(options.out, Line, lines)
     for line in measured(options):
         lines.append(line)
-        write(options.out, lines)  # after each: some take minutes
+        write(options.out, Line, lines)  # after each: some take minutes
         print(f"{line.row}, seed {line.seed}, generation {line.generation}: {line.solved:.3f}", flush=True)
     show(lines)
     draw(

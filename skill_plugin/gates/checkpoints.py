@@ -173,7 +173,9 @@ def _paired(
     low, high = interval(np.array(differences), lambda sums_2: float(sums_2[0] / sums_2[1]), tail=tail, seed=seed)
     reason = f"{counted.reason}, mean gain {gain:+.3f} [{low:+.3f}, {high:+.3f}]"
     if sure_of is not None:
-        reason += f" (the smallest gain that it could have seen is {(high - low) / 2:.3f})"
+        enough = counted.tasks >= sure_of  # the interval of one pair has no width, and would claim to see everything
+        could = f"the smallest gain that it could have seen is {(high - low) / 2:.3f}"
+        reason += f" ({could if enough else f'it takes {sure_of} tasks to be sure of any gain'})"
     doubt = None
     if counted.promote and gain <= 0:
         doubt = "which is not above 0"
