@@ -11,7 +11,6 @@ as the live checkpoint. After each night the live generator and the night's cand
     single-level  the same without the comparison with what they revise (lambda 0)
     inter-only    the same with hardly anything else (lambda 100; AdamW does not feel the size)
     literal       one text a prompt, as Skill-R1 has it
-    untrained     no training: what the same evenings of `evolve` give
 
 and, each with one thing otherwise: `lambda-half`, `lambda-2` (beside own-task), `four-rollouts`, `first-zero` (the first edit is compared with
 nothing), `plain-prompts` (no shared prefix, which must not matter).
@@ -39,6 +38,7 @@ from quality import first_texts
 from serving import interval
 
 from skill_plugin import generators
+from skill_plugin.checkpoints import Checkpoint
 from skill_plugin.demo.facts import FactWorld
 from skill_plugin.models import chat_models
 from skill_plugin.models.named_models import resolved
@@ -50,25 +50,25 @@ UNSEEN = 901
 TEXTS = 4
 
 EVOLVE = "--generations 1 --candidates 4 --rollouts 1 --siblings 2 --gate-tasks 3 --full-groups --concurrency 32 --controls 0"
+MODELS = "--verifier skill_plugin.demo.facts:judge --generator-max-tokens 160 --generator-dtype bfloat16"
 RETRAIN = (
     "--set learning_rate=3e-4 --set groups_per_step=2 --set epochs=2 --set dtype=bfloat16 --set validation_groups=0 "
     "--gate-tasks 24 --gate-candidates 2 --gate-rollouts 1 --concurrency 32"
 )
 OWN = "--set credit=skill-r1"
-VARIANTS: dict[str, tuple[str, str | None]] = {
+VARIANTS: dict[str, tuple[str, str]] = {
     "bi-level": ("", ""),
     "own-task": ("--siblings 0 --credit skill-r1", OWN),
     "single-level": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=0"),
     "inter-only": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=100"),
     "literal": ("--siblings 0 --credit skill-r1 --candidates 1", OWN),
-    "untrained": ("", None),
     "lambda-half": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=0.5"),
     "lambda-2": ("--siblings 0 --credit skill-r1", f"{OWN} --set inter_weight=2"),
     "four-rollouts": ("--rollouts 4", ""),
     "first-zero": ("", "--set first_inter=zero"),
     "plain-prompts": ("", "--set way=plain"),
 }
-"""Further options of `evolve` and of `retrain`; without the latter nothing is trained."""
+"""Further options of `evolve` and of `retrain`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,17 @@ def command(home: Path, *words: str) -> tuple[dict[str, Any], float]:
     return found, spent
 
 
-def quality(adapter: str | None, families: int) -> dict[str, float]:
+_measured: dict[str, dict[str, float]] = {}
+
+
+def quality(checkpoint: Checkpoint, families: int) -> dict[str, float]:
+    """Measures an adapter's first texts, once: a seed draws the same texts of the same weights."""
+    if checkpoint.id not in _measured:
+        _measured[checkpoint.id] = _quality(checkpoint.path, families)
+    return _measured[checkpoint.id]
+
+
+def _quality(adapter: str, families: int) -> dict[str, float]:
     generator = generators.local(resolved(MODEL), adapter, dtype="bfloat16", max_new_tokens=160, seed=1)
     llm = chat_models.load(f"local:{MODEL}", max_tokens=24)
     return first_texts(generator, llm, FactWorld(seed=UNSEEN, facts=families), texts=TEXTS).means()
@@ -113,15 +123,7 @@ def nights(row: str, seed: int, options: argparse.Namespace, known: int) -> Iter
     """Yields the state after each night that is not known yet; the home folder has what the earlier ones left."""
     home = options.out.with_suffix("") / f"{row}-{seed}"
     evolving, training = VARIANTS[row]
-    models = ["--model", f"local:{resolved(MODEL)}", "--generator", f"local:{resolved(MODEL)}@live"]
-    models += [
-        "--verifier",
-        "skill_plugin.demo.facts:judge",
-        "--generator-max-tokens",
-        "160",
-        "--generator-dtype",
-        "bfloat16",
-    ]
+    models = ["--model", f"local:{resolved(MODEL)}", "--generator", f"local:{resolved(MODEL)}@live", *MODELS.split()]
     os.environ["SKILL_PLUGIN_TASK_MAX_TOKENS"] = "24"
     if known < 0:
         command(home, "checkpoints", "add", f"{resolved(MODEL)}@starter", "--promote", "--reason", "the starter")
@@ -134,14 +136,11 @@ def nights(row: str, seed: int, options: argparse.Namespace, known: int) -> Iter
             [task for at, fact in enumerate(facts) for task in fact.tasks(None if at < options.facts else "heldout")],
         )
         _, evolved = command(home, "evolve", "--tasks", str(tasks), *models, *EVOLVE.split(), *evolving.split())
-        said: dict[str, Any] = {"outcome": "untrained"}
-        trained, candidate = 0.0, None
-        if training is not None:
-            said, trained = command(home, "retrain", *models, *RETRAIN.split(), *training.split())
-            candidate = said.get("checkpoint")
+        said, trained = command(home, "retrain", *models, *RETRAIN.split(), *training.split())
+        candidate = said.get("checkpoint")
         with SkillStore.open(home, chroma=False) as store:
             live = len(store.list("live"))
-            path = store.checkpoints.get(candidate).path if candidate and said["outcome"] != "promoted" else None
+            written = store.checkpoints.get(candidate) if candidate else None
         now = quality(_live(home), options.unseen)
         yield Line(
             row=row,
@@ -149,7 +148,7 @@ def nights(row: str, seed: int, options: argparse.Namespace, known: int) -> Iter
             night=night,
             outcome=said["outcome"],
             gain=round((said.get("gate") or {}).get("gain") or 0.0, 4),
-            candidate_reward=quality(path, options.unseen)["reward"] if path else now["reward"],
+            candidate_reward=quality(written, options.unseen)["reward"] if written else now["reward"],
             live=live,
             evolve_seconds=round(evolved),
             retrain_seconds=round(trained),
@@ -157,10 +156,12 @@ def nights(row: str, seed: int, options: argparse.Namespace, known: int) -> Iter
         )
 
 
-def _live(home: Path) -> str | None:
+def _live(home: Path) -> Checkpoint:
     with SkillStore.open(home, chroma=False) as store:
         found = store.checkpoints.live()
-    return found.path if found else None
+    if found is None:
+        raise SystemExit(f"{home} has no live checkpoint, though the starter was promoted in it; delete the folder")
+    return found
 
 
 def show(lines: Sequence[Line]) -> None:
