@@ -11,7 +11,8 @@ import time
 
 import torch
 
-from skill_plugin.models.local_engine import LocalSampling, engine_of
+from skill_plugin.models.local_calls import LocalSampling
+from skill_plugin.models.local_engine import engine_of
 from skill_plugin.models.named_models import resolved
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SkillPluginError
-from skill_plugin.models.local_engine import LocalEngine, LocalReply, LocalSampling, engine_of
+from skill_plugin.models.local_calls import LocalReply, LocalSampling
+from skill_plugin.models.local_engine import LocalEngine, engine_of
 from skill_plugin.models.named_models import resolved
 
 try:

@@ -1,5 +1,6 @@
 """How good a generator's first texts are, on families that it has not seen: form, heeding the feedback, reward. Not run itself."""
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from skill_plugin.demo.facts import Fact, FactWorld, judge
+from skill_plugin.generators import LocalGenerator
 from skill_plugin.prompts import guidance
-from skill_plugin.protocols import Generator
-from skill_plugin.records import Generation, Rollout
+from skill_plugin.records import Generation, Revision, Rollout, Task
 from skill_plugin.skills.skill_md import parse
 
 
@@ -36,7 +37,7 @@ class Quality:
         return {name: round(fmean(values), 4) for name, values in vars(self).items()}
 
 
-def first_texts(generator: Generator, llm: BaseChatModel, world: FactWorld, *, texts: int = 4) -> Quality:
+def first_texts(generator: LocalGenerator, llm: BaseChatModel, world: FactWorld, *, texts: int = 4) -> Quality:
     """Lets a generator write the first skill of each family, from what the task LLM answered without one.
 
     Args:
@@ -48,14 +49,15 @@ def first_texts(generator: Generator, llm: BaseChatModel, world: FactWorld, *, t
     facts = world.draw()
     firsts = [fact.tasks("train")[0] for fact in facts]
     answers = [reply.text for reply in llm.batch([[HumanMessage(task.input)] for task in firsts])]
-    written: list[list[str | None]] = []
-    for task, answer in zip(firsts, answers, strict=True):
-        verdict = judge(task, answer)
-        rollout = Rollout(
-            generation=0, answer=answer, reward=verdict.reward, passed=verdict.passed, feedback=verdict.feedback
+
+    async def write() -> list[list[Revision]]:  # as `evolve` asks: what waits together runs as one batch
+        asked = (
+            generator.apropose(task, _first(task, answer), n=texts)
+            for task, answer in zip(firsts, answers, strict=True)
         )
-        history = [Generation(number=0, text=None, rollouts=(rollout,))]
-        written.append([one.text for one in generator.propose(task, history, n=texts)])
+        return await asyncio.gather(*asked)
+
+    written = [[one.text for one in some] for some in asyncio.run(write())]
     bodies = [[None if text is None else parse(text).body for text in of_fact] for of_fact in written]
     return Quality(
         valid=[_share(body is not None for body in row) for row in bodies],
@@ -69,6 +71,14 @@ def first_texts(generator: Generator, llm: BaseChatModel, world: FactWorld, *, t
         ],
         reward=_rewards(llm, facts, written),
     )
+
+
+def _first(task: Task, answer: str) -> list[Generation]:
+    verdict = judge(task, answer)
+    rollout = Rollout(
+        generation=0, answer=answer, reward=verdict.reward, passed=verdict.passed, feedback=verdict.feedback
+    )
+    return [Generation(number=0, text=None, rollouts=(rollout,))]
 
 
 def _rewards(llm: BaseChatModel, facts: Sequence[Fact], written: Sequence[Sequence[str | None]]) -> list[float]:

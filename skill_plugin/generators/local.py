@@ -9,7 +9,8 @@ from skill_plugin.generators.prompt import BUDGET, revise_prompt
 from skill_plugin.generators.reading import read
 from skill_plugin.generators.sampling import MAX_TOKENS, PROCESSED, Sampling, cut_off
 from skill_plugin.models.base_models import adapter_folder
-from skill_plugin.models.local_engine import LocalReply, LocalSampling, engine_of, replies
+from skill_plugin.models.local_calls import LocalReply, LocalSampling
+from skill_plugin.models.local_engine import engine_of, replies
 from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.skills.edits import MAX_CHANGE
 

@@ -14,7 +14,8 @@ from pydantic import ConfigDict, PrivateAttr, ValidationError
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.models.loaded_model import FAST
-from skill_plugin.models.local_engine import LocalEngine, LocalReply, LocalSampling, engine_of, replies
+from skill_plugin.models.local_calls import LocalReply, LocalSampling
+from skill_plugin.models.local_engine import LocalEngine, engine_of, replies
 from skill_plugin.models.named_models import resolved
 
 _SAMPLING = tuple(one.name for one in fields(LocalSampling))

@@ -2,33 +2,27 @@
 
 import asyncio
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from skill_plugin.errors import ModelError
-from skill_plugin.limits import AT_LEAST_0, AT_LEAST_1, Limit, check_fields
 from skill_plugin.models.adapter_files import adapter_sha256
 from skill_plugin.models.chat_templates import Message, prompt_text
 from skill_plugin.models.loaded_model import FAST, load_model, placed, settled, with_adapter
+from skill_plugin.models.local_calls import LocalCall, LocalReply, LocalSampling, fits
+from skill_plugin.models.shared_beginning import SharedBeginning
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import torch
+    from transformers import DynamicCache
 
 _log = logging.getLogger(__name__)
-
-MAX_BATCH = 32
-"""The most calls of a batch."""
-
-MAX_BATCH_TOKENS = 32_768
-"""The most tokens of a batch, padding included: its memory grows with them."""
 
 JOIN_TOKENS = 128
 """Tokens after which a batch takes in calls that wait: what a text that does not end costs the others. Its prompts are read again then."""
@@ -38,46 +32,6 @@ _GATHER_S = 0.01
 
 _STOP_MARGIN = 8
 """Tokens that are read back beyond a stop string's length, because a letter may be made of several."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocalSampling:
-    """Settings of one call.
-
-    Args:
-        temperature: Temperature; 0 takes the likeliest token.
-        top_p: Size of the nucleus.
-        max_tokens: The most tokens of the reply.
-        seed: With one, the same prompt gets the same reply, as far as the sums of another batch round alike.
-        stop: Texts before which the reply ends.
-
-    Raises:
-        ConfigurationError: a value is out of its range.
-    """
-
-    temperature: Annotated[float, AT_LEAST_0] = 0.0
-    top_p: Annotated[float, Limit(above=0, most=1)] = 1.0
-    max_tokens: Annotated[int, AT_LEAST_1] = 512
-    seed: Annotated[int, Limit(least=0, below=2**63)] | None = None
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-    def another(self, number: int) -> "LocalSampling":
-        """Returns the settings of a prompt's further reply, which a seed would make the same as the first."""
-        return self if self.seed is None else replace(self, seed=(self.seed + number) % 2**63)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalReply:
-    """What a model wrote. `logprobs` are of the distribution that was sampled from; of a greedy reply, of the model's own."""
-
-    text: str
-    prompt_token_ids: list[int]
-    token_ids: list[int]
-    logprobs: list[float]
-    finish_reason: Literal["stop", "length"]
 
 
 class LocalEngine:
@@ -93,11 +47,12 @@ class LocalEngine:
         self.loaded = placed(loaded if adapter is None else with_adapter(loaded, adapter))
         self.path = self.loaded.path
         self.computing = threading.Lock()
+        self._beginning = SharedBeginning()
         self._shares_prompts = not getattr(self.loaded.model, "_is_stateful", False)
         self._said = f"the model {self.path!r} was interrupted; load it again"
         self._turn = threading.Lock()
         self._words = threading.Lock()  # a tokenizer is not safe for two threads
-        self._waiting: list[_Row] = []
+        self._waiting: list[LocalCall] = []
         self._is_at_work = False
         self._interrupted = False
 
@@ -124,7 +79,7 @@ class LocalEngine:
 
     def submit_ids(self, ids: list[int], samplings: Sequence[LocalSampling]) -> "list[Future[LocalReply]]":
         """Begins a call for each of the settings, all of one prompt, which is read once; returns their futures. Raises as `submit`."""
-        rows = [_Row(ids, one, self.loaded.room(len(ids), one.max_tokens)) for one in samplings]
+        rows = [LocalCall(ids, one, self.loaded.room(len(ids), one.max_tokens)) for one in samplings]
         with self._turn:
             if self._interrupted:
                 raise ModelError(self._said)
@@ -158,32 +113,40 @@ class LocalEngine:
                 for row in rows:
                     row.fail(f"the model {self.path!r} failed: {reason}; try shorter prompts, or look at its log")
 
-    def _next(self) -> "list[_Row]":
+    def _next(self) -> list[LocalCall]:
         time.sleep(_GATHER_S)
         with self._turn:
-            taken: list[_Row] = []
+            taken: list[LocalCall] = []
             if self._interrupted:
                 for row in self._waiting:
                     row.fail(self._said)
             waiting, self._waiting = [row for row in self._waiting if not row.is_over], []
             for row in waiting:
-                (taken if _fits(taken, row) else self._waiting).append(row)
+                (taken if fits(taken, row) else self._waiting).append(row)
             self._is_at_work = bool(taken)
         return taken
 
-    def _generate(self, rows: "list[_Row]") -> None:
+    def _generate(self, rows: list[LocalCall]) -> None:
         import torch  # noqa: PLC0415
         from transformers import LogitsProcessorList, StoppingCriteriaList  # noqa: PLC0415
 
         model, device = self.loaded.model, self.loaded.device
         texts = [(*row.prompt, *row.ids) for row in rows]
         each = {text: place for place, text in enumerate(dict.fromkeys(texts))}
-        widest, fill = max(map(len, each)), model.generation_config.pad_token_id
-        ids_u_T = torch.tensor([[fill] * (widest - len(text)) + [*text] for text in each], device=device)  # noqa: N806
-        mask_u_T = torch.tensor([[0] * (widest - len(one)) + [1] * len(one) for one in each], device=device)  # noqa: N806
+        widest = max(map(len, each))
         place_n = torch.tensor([each[text] for text in texts], device=device)
         with torch.inference_mode():
-            read = self._read_once(ids_u_T, mask_u_T, place_n) if len(each) < len(rows) else {}
+            cache, shared = self._begin(list(each))
+            ids_u_T = torch.full((len(each), widest), model.generation_config.pad_token_id, device=device)  # noqa: N806
+            mask_u_T = torch.zeros_like(ids_u_T)  # noqa: N806
+            for place, text in enumerate(each):  # what fills up a row stands behind what all begin with
+                for where, part in (
+                    (slice(shared), text[:shared]),
+                    (slice(widest - len(text) + shared, widest), text[shared:]),
+                ):
+                    ids_u_T[place, where] = torch.tensor(part, dtype=torch.long)
+                    mask_u_T[place, where] = 1
+            read = self._read_once(ids_u_T, mask_u_T, place_n, cache, shared) if cache is not None else {}
             model.generate(
                 input_ids=ids_u_T[place_n],
                 attention_mask=mask_u_T[place_n],
@@ -194,35 +157,50 @@ class LocalEngine:
                 **read,
             )
 
+    def _begin(self, prompts: list[tuple[int, ...]]) -> "tuple[DynamicCache | None, int]":
+        """Returns what is read of all prompts of a batch, and how many tokens that is; None where the model cannot."""
+        if not self._shares_prompts or min(map(len, prompts)) < 2:  # one to read, one to begin from
+            return None, 0
+        try:
+            return self._beginning.read(self.loaded.model, prompts)
+        except Exception as exc:  # noqa: BLE001
+            self._reads_each(exc)
+            return None, 0
+
     def _read_once(
         self,
         ids_u_T: "torch.Tensor",  # noqa: N803
         mask_u_T: "torch.Tensor",  # noqa: N803
         place_n: "torch.Tensor",
+        cache: "DynamicCache",
+        shared: int,
     ) -> dict[str, Any]:
         """Reads each prompt of a batch once, all but its last token, for all of its calls; empty where the model cannot."""
-        from transformers import DynamicCache  # noqa: PLC0415
-
-        if not self._shares_prompts or ids_u_T.shape[1] < 2:  # one to read, one to begin from
-            return {}
+        prompts, tokens = ids_u_T.shape
         try:
-            cache = DynamicCache(config=self.loaded.model.config)
-            self.loaded.model(
-                input_ids=ids_u_T[:, :-1],
-                attention_mask=mask_u_T[:, :-1],
-                position_ids=(mask_u_T[:, :-1].cumsum(-1) - 1).clamp(min=0),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
+            if shared < tokens - 1:
+                self.loaded.model(
+                    input_ids=ids_u_T[:, shared:-1],
+                    attention_mask=mask_u_T[:, :-1],
+                    position_ids=(mask_u_T[:, :-1].cumsum(-1) - 1).clamp(min=0)[:, shared:],
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            if prompts == 1:
+                self._beginning.keep(ids_u_T[0, :-1].tolist(), cache)
             cache.batch_select_indices(place_n)
-        except Exception as exc:  # noqa: BLE001 - a model of its own kind: its prompts are read as often as they are asked
-            self._shares_prompts = False
-            _log.info("prompts of %s are not shared: %s", self.path, " ".join(str(exc).split())[:200])
+        except Exception as exc:  # noqa: BLE001
+            self._reads_each(exc)
             return {}
         return {"past_key_values": cache}
 
-    def _draw(self, rows: "list[_Row]", scores_n_V: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
+    def _reads_each(self, exc: Exception) -> None:
+        """Notes that a model is of its own kind: its prompts are read as often as they are asked."""
+        self._shares_prompts = False
+        _log.info("prompts of %s are not shared: %s", self.path, " ".join(str(exc).split())[:200])
+
+    def _draw(self, rows: list[LocalCall], scores_n_V: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
         """Draws each row's next token by its own settings; returns scores that leave no other choice."""
         import torch  # noqa: PLC0415
 
@@ -242,7 +220,7 @@ class LocalEngine:
             row.logprobs.append(float(logprobs_V[chosen[place]]))
         return torch.full_like(scores_n_V, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
-    def _ended(self, rows: "list[_Row]", ids_n_T: "torch.Tensor", began: int) -> "torch.Tensor":  # noqa: N803
+    def _ended(self, rows: list[LocalCall], ids_n_T: "torch.Tensor", began: int) -> "torch.Tensor":  # noqa: N803
         """Answers the calls whose last token this was; returns which rows need no further one, or none where others are to join."""
         import torch  # noqa: PLC0415
 
@@ -254,18 +232,18 @@ class LocalEngine:
         is_old = ids_n_T.shape[1] - began >= JOIN_TOKENS and self._others_fit([row for row in rows if not row.is_over])
         return torch.tensor([is_old or row.is_over for row in rows], device=ids_n_T.device)
 
-    def _others_fit(self, rows: "list[_Row]") -> bool:
+    def _others_fit(self, rows: list[LocalCall]) -> bool:
         with self._turn:
-            return any(_fits(rows, row) for row in self._waiting if not row.is_over)
+            return any(fits(rows, row) for row in self._waiting if not row.is_over)
 
-    def _look(self, row: "_Row") -> None:
+    def _look(self, row: LocalCall) -> None:
         is_end = row.ids[-1] in self.loaded.ends
         stopped = self._before_stop(row)
         if is_end or stopped is not None or len(row.ids) >= row.room:
             text = self._decoded(row.ids) if stopped is None else stopped
             row.answer(text, "stop" if is_end or stopped is not None else "length")
 
-    def _before_stop(self, row: "_Row") -> str | None:
+    def _before_stop(self, row: LocalCall) -> str | None:
         """Returns the text before the first stop string; None if there is none in it."""
         stops = row.sampling.stop
         if not stops:
@@ -281,52 +259,6 @@ class LocalEngine:
         with self._words:
             text: str = self.loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
-
-
-@dataclass(eq=False, slots=True)
-class _Row:
-    """A call in a batch, and what it has so far."""
-
-    prompt: list[int]
-    sampling: LocalSampling
-    room: int
-    future: "Future[LocalReply]" = field(default_factory=Future)
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    _source: Any = None
-
-    @property
-    def is_over(self) -> bool:
-        """True once it was answered, failed or cancelled."""
-        return self.future.done()
-
-    @property
-    def longest(self) -> int:
-        return len(self.prompt) + self.room
-
-    def random(self) -> float:
-        """Returns the next number of the call's own source, from 0 to below 1."""
-        import torch  # noqa: PLC0415
-
-        if self._source is None:
-            seed = self.sampling.seed
-            self._source = torch.Generator().manual_seed(secrets.randbits(62) if seed is None else seed)
-        return float(torch.rand((), generator=self._source, dtype=torch.float64))
-
-    def answer(self, text: str, why: Literal["stop", "length"]) -> None:
-        with suppress(InvalidStateError):  # cancelled in this moment
-            self.future.set_result(LocalReply(text, self.prompt, self.ids, self.logprobs, why))
-
-    def fail(self, reason: str) -> None:
-        with suppress(InvalidStateError):
-            self.future.set_exception(ModelError(reason))
-
-
-def _fits(taken: "list[_Row]", row: "_Row") -> bool:
-    """Returns whether a batch has room for one more call."""
-    if not taken or len(taken) >= MAX_BATCH:
-        return not taken
-    return max(one.longest for one in [*taken, row]) * (len(taken) + 1) <= MAX_BATCH_TOKENS
 
 
 def _nucleus(logprobs_V: "torch.Tensor", top_p: float) -> "torch.Tensor":  # noqa: N803

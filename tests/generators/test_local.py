@@ -16,7 +16,7 @@ from skill_plugin import Generation, Rollout, Task, generators
 from skill_plugin.errors import ConfigurationError, MissingExtraError, ModelError
 from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from skill_plugin.generators.sampling import Sampling
-from skill_plugin.models.local_engine import LocalSampling
+from skill_plugin.models.local_calls import LocalSampling
 from tiny_models import CONTEXT, tiny_adapter, tiny_model
 
 TASK = Task("2 + 2?", reference="4")

@@ -10,8 +10,9 @@ from langchain_core.messages import HumanMessage, SystemMessage
 from skill_plugin import generators
 from skill_plugin.errors import ModelError
 from skill_plugin.generators import LocalGenerator
-from skill_plugin.models import chat_models, local_engine
-from skill_plugin.models.local_engine import LocalEngine, LocalSampling, engine_of
+from skill_plugin.models import chat_models, local_calls, local_engine
+from skill_plugin.models.local_calls import LocalSampling
+from skill_plugin.models.local_engine import LocalEngine, engine_of
 from skill_plugin.records import Task
 from tiny_models import tiny_adapter, tiny_model
 
@@ -76,13 +77,13 @@ def test_calls_that_wait_together_run_as_one_batch_and_say_what_they_say_alone(f
 
 
 def test_a_batch_has_its_limits(folder, batches, monkeypatch):
-    monkeypatch.setattr(local_engine, "MAX_BATCH", 3)
+    monkeypatch.setattr(local_calls, "MAX_BATCH", 3)
     model = chat(folder)
     batches.wait_for(7, model)
     model.batch(["a"] * 7, config={"max_concurrency": 7})
     assert batches == [3, 3, 1]
 
-    monkeypatch.setattr(local_engine, "MAX_BATCH_TOKENS", 10)
+    monkeypatch.setattr(local_calls, "MAX_BATCH_TOKENS", 10)
     batches.wait_for(2, model)
     model.batch(["a"] * 2)
     assert batches[3:] == [1, 1]
