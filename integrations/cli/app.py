@@ -84,4 +84,6 @@ def main() -> None:
         warnings.simplefilter("ignore", FutureWarning)  # of libraries to each other
     if not sys.stderr.isatty():  # Hugging Face's bars would fill the log of a night
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Threads of PyTorch that wait by spinning take the core that the others need: beside other work, minutes instead of seconds.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

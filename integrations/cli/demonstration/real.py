@@ -48,7 +48,7 @@ TASK_TOKENS, SKILL_TOKENS = 24, 160
 NIGHT = {
     "epochs": 1,
     "max_steps": 1,
-    "groups_per_step": 2,
+    "groups_per_step": 1,
     "learning_rate": 3e-4,
     "dtype": "bfloat16",
     "logprob_samples": 1,
