@@ -9,8 +9,9 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 from skill_plugin.disk import whole_file
 from skill_plugin.errors import InvalidSkillError
@@ -123,6 +124,22 @@ def write_tree(folder: Path, tree: SkillTree) -> None:
             unfinished.write_bytes(file.data)
             if file.is_executable:
                 unfinished.chmod(unfinished.stat().st_mode | 0o111)
+
+
+def remove_files(folder: Path, paths: Iterable[str]) -> None:
+    """Removes files below a folder, and the folders that are empty then.
+
+    Raises:
+        OSError: one cannot be removed, or it is behind a link.
+    """
+    for path in paths:
+        target = folder / path
+        if not target.parent.resolve().is_relative_to(folder.resolve()):
+            raise FileExistsError(17, "a link that leads out of the folder has that name", str(target))
+        target.unlink(missing_ok=True)
+        for parent in (folder / one for one in PurePosixPath(path).parents[:-1]):
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def _write_archive(place: Path, files: Mapping[str, SkillTree], *, replace: bool) -> None:
