@@ -30,7 +30,7 @@ CLAIMED = "claimed by clients"
 DEFAULT_FAMILY = "default"
 
 CUT_OFF = "the model's reply was cut off by its token limit"
-"""How an error begins that says so; see `Rollout.is_cut`."""
+"""How the error of a rollout or a revision begins that says so; see `Rollout.is_cut`."""
 HELDOUT_SHARE = 0.2
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
@@ -204,6 +204,7 @@ class Revision:
         completion: The text that the model wrote, to the letter.
         prompt: The messages that it was written from, as `{"role": ..., "content": ...}`.
         text: The SKILL.md text found in the completion; None if it was malformed.
+        files: Changes of the files beside it: new contents by path, None for a file that is deleted.
         error: The reason why it was malformed; None if it was not.
         finish_reason: The reason why the model stopped: `stop` at its own end, `length` at the token limit; None is not
             known.
@@ -218,6 +219,7 @@ class Revision:
     completion: str
     prompt: tuple[Mapping[str, str], ...] = ()
     text: str | None = None
+    files: Mapping[str, str | None] = field(default_factory=dict)
     error: str | None = None
     finish_reason: Literal["stop", "length"] | None = None
     model: str | None = None
@@ -229,10 +231,6 @@ class Revision:
     input_tokens: int | None = None
     output_tokens: int | None = None
     source: str | None = None
-
-
-CUT_OFF = "the model's reply was cut off by its token limit"
-"""The beginning of the error of a revision that its token limit ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,6 +274,7 @@ class Skill:
     `status` is that of the version seen: a version waiting behind a live one is `staged`.
     `utility` is the exponential moving average of reward, in [0, 1]; None before the first observation.
     `tier` is the trust tier of the version seen (`skills.tiers`). `held` says why that version is held; it is empty if it is not.
+    `files` are the paths of the files beside its text, `tree_sha256` the hash of both; empty without files.
     """
 
     id: str
@@ -296,6 +295,8 @@ class Skill:
     pinned: bool
     created_at: datetime
     held: str = ""
+    files: tuple[str, ...] = ()
+    tree_sha256: str = ""
 
     @property
     def ref(self) -> str:
@@ -314,7 +315,7 @@ class Skill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillVersion:
-    """One immutable SKILL.md text with its parent, generation and author."""
+    """One immutable SKILL.md text with its files (their paths), whose hash with it is `tree_sha256`, empty without files."""
 
     skill_id: str
     number: int
@@ -327,6 +328,9 @@ class SkillVersion:
     tier: Tier
     revision_id: str | None
     created_at: datetime
+    tree_sha256: str = ""
+    files: tuple[str, ...] = ()
+    may_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Tier
+from skill_plugin.skills.tree_limits import MAX_FILES, MAX_TREE_BYTES, TreeLimits
 
 ENV_PREFIX = "SKILL_PLUGIN_"
 HOME_VARIABLE = f"{ENV_PREFIX}HOME"
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     `built-in` and all that are installed. An empty list looks at nothing."""
     min_tier: Tier = "unvetted"
     """The trust tier that a live skill needs to be shown: `unvetted` (all are), `tested`, `vetted` or `certified`."""
+    max_skill_files: int = Field(default=MAX_FILES, ge=0)
+    """Files that a skill may have beside its SKILL.md."""
+    max_skill_bytes: int = Field(default=MAX_TREE_BYTES, ge=0)
+    """Bytes that the files of a skill may have in all."""
     embedder: str = "minilm"
     """`minilm`, `minilm:FOLDER` or `hashing`."""
     model: str | None = None
@@ -131,6 +136,11 @@ class Settings(BaseSettings):
     def override(self, **given: Any) -> Self:
         """Returns the same settings with the values that the caller gives; None means not given."""
         return type(self).load(**{**self.model_dump(), **{k: v for k, v in given.items() if v is not None}})
+
+    @property
+    def tree_limits(self) -> TreeLimits:
+        """How many files a skill may have, and how many bytes."""
+        return TreeLimits(self.max_skill_files, self.max_skill_bytes)
 
     def of_generator(self, *names: str) -> dict[str, Any]:
         """Returns those of the settings `generator_NAME` that are set, by `NAME`."""

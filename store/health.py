@@ -12,12 +12,13 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select, update
 
 from skill_plugin.errors import StoreError
+from skill_plugin.store.index.tables import IndexChangeRow
 from skill_plugin.store.locks import outbox_owner
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills.versions import HELD, RELEASED
 from skill_plugin.store.sql import reserve
 from skill_plugin.store.sql.database import Database, schema_revision
-from skill_plugin.store.tables import EventRow, IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import EventRow, NamespaceRow, SkillRow, SkillVersionRow
 
 BEHIND_SECONDS = 60.0
 """Age of a change from which an index that does not move is behind."""

@@ -12,6 +12,7 @@ from skill_plugin import workers
 from skill_plugin.records import Tier
 from skill_plugin.scanning.scanners import Screen
 from skill_plugin.skills.tiers import LOWEST
+from skill_plugin.skills.tree_limits import DEFAULT_LIMITS, TreeLimits
 from skill_plugin.store import namespaces
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.indexer import Indexer
@@ -48,6 +49,7 @@ class Partition:
         capacity: int,
         screen: Screen | None = None,
         min_tier: Tier = LOWEST,
+        limits: TreeLimits = DEFAULT_LIMITS,
     ) -> None:
         self.database = database
         self.namespace = namespace
@@ -58,6 +60,7 @@ class Partition:
         self.screen = screen or Screen()
         self.searches = SearchTally()
         self.min_tier = min_tier
+        self.limits = limits
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

@@ -15,6 +15,7 @@ from skill_plugin.scanning.scanners import Scanner, Screen
 from skill_plugin.secrets_found import Redact, Redactor
 from skill_plugin.settings import Settings
 from skill_plugin.skills.tiers import LOWEST, rank
+from skill_plugin.skills.tree_limits import DEFAULT_LIMITS, TreeLimits
 from skill_plugin.store import namespaces
 from skill_plugin.store.checkpoints.registry import Checkpoints
 from skill_plugin.store.doctor import Check, Upkeep
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 DEFAULT_NAMESPACE = "default"
 DEFAULT_EMBEDDER = "minilm"
-
 
 INDEX_SECONDS = 120.0
 
@@ -131,6 +131,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         check_embedder: bool = True,
         redact: Redact = True,
         redact_patterns: Mapping[str, str] | None = None,
+        limits: TreeLimits = DEFAULT_LIMITS,
     ) -> Self:
         """Opens a store, making it if it does not exist. One whose file cannot be written is opened for reading, without an index.
 
@@ -150,6 +151,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             check_embedder: Refuse another embedder than the namespace's; off for `reembed`.
             redact: Put `[redacted:KIND]` in place of secrets in what is recorded; `"all"` also of e-mail addresses and telephone numbers.
             redact_patterns: Regular expressions of your own to redact, by their kind.
+            limits: How many files a skill may have beside its text, and how many bytes.
 
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
@@ -178,6 +180,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
                 capacity=capacity,
                 screen=screen,
                 min_tier=min_tier,
+                limits=limits,
             )
         )
         try:
@@ -219,6 +222,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             check_embedder=check_embedder,
             redact=settings.redact,
             redact_patterns=settings.redact_patterns,
+            limits=settings.tree_limits,
         )
         if settings.retention_days is not None and store.database.read_only is None:
             store.runs.empty_old(settings.retention_days)

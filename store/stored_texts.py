@@ -15,11 +15,12 @@ _REDACTED = {
     "rollout": ("answer", "feedback", "error"),
     "outcome": ("feedback",),
     "revision": ("prompt", "completion", "error"),
+    "call": ("error",),
     "event": ("reason", "evidence"),
     "checkpoint_event": ("reason", "evidence"),
     "item": ("value", "texts"),
 }
-"""The columns that hold what users, agents and models said. A skill's own text is not changed behind its hash."""
+"""The columns that hold what users, agents and models said. A skill's own text and files are not changed behind their hash."""
 
 _JSON_TEXT = {("item", "value")}
 

@@ -28,7 +28,7 @@ from sqlmodel import Field, SQLModel
 PREFIX = "skillp_"
 
 # SQLite counts up only INTEGER primary keys; PostgreSQL needs more than 32 bits after years of rollouts.
-_Counter = BigInteger().with_variant(Integer, "sqlite")
+Counter = BigInteger().with_variant(Integer, "sqlite")
 
 # What is looked up by its beginning is ordered by its characters' numbers, not by a language's rules, as SQLite does it.
 PrefixedText = String().with_variant(String(collation="C"), "postgresql")
@@ -130,7 +130,10 @@ class SkillRow(Table, table=True):
 
 
 class SkillVersionRow(Table, table=True):
-    """The text never changes, `tier` does; `utility`, `uses`, `wins` and `total_reward` are of the time that it was live."""
+    """The text and its files never change, `tier` and `may_run` do; `utility`, `uses`, `wins` and `total_reward` are of its time live.
+
+    `tree_sha256` is empty if it has no files beside its text; `checks` is what its tests said.
+    """
 
     __tablename__ = f"{PREFIX}skill_version"
     __table_args__ = (ForeignKeyConstraint(["skill_id"], [f"{PREFIX}skill.id"]),)
@@ -143,7 +146,10 @@ class SkillVersionRow(Table, table=True):
     description: str
     text: str
     sha256: str
+    tree_sha256: str = ""
     author: str
+    may_run: bool = False
+    checks: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     tier: str = Field(default="unvetted", sa_column_kwargs={"server_default": "unvetted"})
     revision_id: str | None = None
     utility: float | None = None
@@ -234,7 +240,7 @@ class RolloutRow(Table, table=True):
         Index(None, "namespace", "task_id"),
     )
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Counter)
     namespace: str
     task_id: str
     skill_id: str | None = None
@@ -298,7 +304,7 @@ class OutcomeRow(Table, table=True):
     __tablename__ = f"{PREFIX}outcome"
     __table_args__ = (UniqueConstraint("namespace", "run_id", "digest"),)
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Counter)
     namespace: str
     run_id: str
     digest: str
@@ -312,7 +318,7 @@ class EventRow(Table, table=True):
     __tablename__ = f"{PREFIX}event"
     __table_args__ = (Index(None, "skill_id"),)
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Counter)
     namespace: str
     skill_id: str
     version: int | None = None
@@ -345,7 +351,7 @@ class CheckpointEventRow(Table, table=True):
     __tablename__ = f"{PREFIX}checkpoint_event"
     __table_args__ = (Index(None, "namespace"),)
 
-    id: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
+    id: int | None = Field(default=None, primary_key=True, sa_type=Counter)
     namespace: str
     checkpoint_id: str
     kind: str
@@ -384,15 +390,3 @@ class EvolveRunRow(Table, table=True):
     outcome: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
     updated_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
-
-
-class IndexChangeRow(Table, table=True):
-    """The outbox: skills whose entry in the vector index may be out of date, in order."""
-
-    __tablename__ = f"{PREFIX}index_change"
-    # A number that came back after its row was deleted would let one process forget another's change.
-    __table_args__ = (Index(None, "namespace", "seq"), {"sqlite_autoincrement": True})
-
-    seq: int | None = Field(default=None, primary_key=True, sa_type=_Counter)
-    namespace: str
-    skill_id: str

@@ -49,8 +49,8 @@ def import_skills(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Import skills in the Agent Skills format; what is invalid is left out and named."""
-    found = read_skills(path)  # what is wrong with it must not make a store
+    """Import skills in the Agent Skills format, with all files of their folders; what is invalid is left out and named."""
+    found = read_skills(path, settings.tree_limits)  # what is wrong with it must not make a store
     with open_store(settings, create=True) as store:
         report = store.import_skills(found, skip_invalid=skip_invalid or not strict, fresh=fresh, names=names)  # type: ignore[arg-type] # the store says what it may be
     taken = (
@@ -69,12 +69,15 @@ def export_skills(
     settings: Settings,
     path: Annotated[Path, typer.Argument(help="A folder, or a .zip.", show_default=False)],
     names: Annotated[list[str] | None, typer.Argument(help="The skills to export \\[default: all live ones].")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over the SKILL.md files that are there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over the skills' files that are there.")] = False,
+    no_record: Annotated[
+        bool, typer.Option("--no-record", help="Write each SKILL.md to the byte, without lineage and utility.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Export skills in the Agent Skills format, with lineage and utility under metadata."""
+    """Export skills in the Agent Skills format, with all their files, and lineage and utility under metadata."""
     with open_store(settings, create=False, index=False) as store:
-        written = store.export_skills(path, names or None, replace=replace)
+        written = store.export_skills(path, names or None, replace=replace, records=not no_record)
     if as_json:
         print_json({"path": str(path), "skills": [skill.ref for skill in written]})
     else:
@@ -149,9 +152,9 @@ def _print(report: "SkillImport", path: Path) -> None:
         many = "1 skill starts" if len(report.unsigned) == 1 else f"{len(report.unsigned)} skills start"
         out.print(Text(f"{many} fresh: the utility that a file brings counts only if this store signed it"))
     if report.left_out_files:
-        out.print(Text(f"{report.left_out_files} other files were left out: a skill is its SKILL.md"))
+        out.print(Text(f"{report.left_out_files} other files were left out: they belong to no skill"))
     print_lines("left out", (f"{name}: {_few(files)}" for name, files in report.left_out.items()))
-    missing = (f"{name}: its text names {_few(files)}, not in the library" for name, files in report.missing.items())
+    missing = (f"{name}: its text points to {_few(files)}, not in its folder" for name, files in report.missing.items())
     print_lines("incomplete", missing)
 
 

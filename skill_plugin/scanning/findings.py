@@ -23,6 +23,7 @@ class Finding(NamedTuple):
         rule: Which rule found it, in words that are safe to show to a model.
         line: The line that it begins in, from 1; 0 is not known.
         mark: Tells it from others of its rule: equal for equal words.
+        file: The path of the skill's file that it stands in; empty for its SKILL.md.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class Finding(NamedTuple):
     rule: str = ""
     line: int = 0
     mark: str = ""
+    file: str = ""
 
     @property
     def place(self) -> str:
@@ -39,7 +41,7 @@ class Finding(NamedTuple):
         return f"{self.kind} ({self.rule}){where}" if self.rule else f"{self.kind}{where}"
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.excerpt!r}"
+        return f"{f'{self.file}: ' if self.file else ''}{self.place}: {self.excerpt!r}"
 
 
 def fresh(found: Iterable[Finding], known: Iterable[Finding]) -> list[Finding]:

@@ -1,8 +1,7 @@
 """SKILL.md files in archives: reading them within limits.
 
 An archive comes from anywhere, so limits come before parsing: nothing is unpacked to disk, no name leaves its folder, and what
-is read is counted as it is read, because declared sizes lie. A link is followed within the archive, by name; other links and
-devices are not read, and harm nobody.
+is read is counted as it is read, because declared sizes lie. Links that lead out and devices are not read.
 """
 
 import gzip
@@ -10,24 +9,23 @@ import io
 import stat
 import tarfile
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal, Protocol, Self
+from typing import IO, NamedTuple, Protocol, Self
 
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills import skill_files
-from skill_plugin.skills.skill_files import SKILL_FILE, FolderContent, SkillFile
-
-ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+from skill_plugin.skills.archive_names import ArchiveNames, Member
+from skill_plugin.skills.skill_files import FolderContent, SkillFile
+from skill_plugin.skills.tree_limits import DEFAULT_LIMITS, TreeLimits
+from skill_plugin.skills.trees import FoundFile, read_tree
 
 MAX_UNPACKED = 512 * 2**20
 """Bytes that an archive may unfold into while it is looked through."""
 
 MAX_NAME = 4096
-MAX_HOPS = 40
-"""Links that lead from one to the next, as an operating system limits them."""
 
 MAX_TAR_NAMES = 32 * 2**20
 """Bytes of long names and other attributes in a .tar, which the reader takes in whole."""
@@ -40,157 +38,81 @@ _TAR_NAMES = (
     tarfile.GNUTYPE_LONGLINK,
 )
 
-MAX_STEPS = 1_000_000
-"""Parts of names that may be looked at to follow an archive's links."""
 
-MAX_PARTS = 64
-_LINKS = ("link", "hard link")
+class MemberContent(NamedTuple):
+    """The beginning of a member's content, and whether it may be executed; or what is wrong with it."""
 
-
-@dataclass(frozen=True)
-class _Member:
-    """A member by its name; a link's target is relative to its folder, a hard link's to the top."""
-
-    name: PurePosixPath
-    kind: Literal["file", "folder", "link", "hard link", "device"]
-    target: str = ""
+    data: bytes
+    is_executable: bool = False
+    problem: str = ""
 
 
 class _Archive(Protocol):
-    def members(self) -> Iterator[_Member]: ...
+    def members(self) -> Iterator[Member]: ...
 
     def read(self, names: Collection[PurePosixPath]) -> Iterator[tuple[PurePosixPath, SkillFile]]:
         """Yields the text of each of these members, or what is wrong with it."""
         ...
 
+    def contents(self, names: Collection[PurePosixPath], size: int) -> Iterator[tuple[PurePosixPath, MemberContent]]:
+        """Yields the content of each of these members, up to a size."""
+        ...
 
-def read_archive(path: Path) -> FolderContent:
-    """Reads every SKILL.md in an archive.
+
+def read_archive(path: Path, limits: TreeLimits = DEFAULT_LIMITS) -> FolderContent:
+    """Reads every SKILL.md in an archive, with the files beside it.
 
     Raises:
         InvalidSkillError: the archive is hostile; then nothing of it is used.
     """
     archive: _Archive = _Zip(path) if path.name.endswith(".zip") else _Tar(path)
     members = {member.name: member for member in _few(archive.members(), path)}
-    found = _Found(path.name, members)
+    found = ArchiveNames(path.name, members)
     texts = dict(archive.read(set(found.sources.values())))
-    skills = [
-        replace(
+    skills = {
+        name: replace(
             skill,
             text=texts[source].text if (source := found.sources.get(name)) else "",
             error=texts[source].error if source else skill.error,
-            beside=tuple(found.beside.get(name.parent, ())),
+            left_out=tuple(found.ignored.get(name, ())),
         )
         for name, skill in found.skills.items()
-    ]
+    }
+    sound = {name: found.beside.get(name, {}) for name, skill in skills.items() if skill.error is None}
+    wanted = {
+        one for files in sound.values() if len(files) <= limits.files for one in files.values() if one is not None
+    }
+    contents = dict(_little(archive.contents(wanted, limits.bytes + 1), path))
+    for name, files in sound.items():
+        beside = [_file(path, one, contents) for path, one in files.items()]
+        try:
+            skills[name] = replace(skills[name], files=read_tree(beside, limits))
+        except InvalidSkillError as exc:
+            skills[name] = replace(skills[name], error=str(exc))
     not_read = {skill_files.shown(f"{path.name}:{name}"): reason for name, reason in found.unread.items()}
-    return FolderContent(tuple(skills), found.left_out, not_read)
+    return FolderContent(tuple(skills.values()), found.left_out, not_read)
 
 
-class _Found:
-    """What an archive holds, judged by its members' names: skills, and which member is the source of each."""
-
-    def __init__(self, archive: str, members: Mapping[PurePosixPath, _Member]) -> None:
-        self._archive = archive
-        self._stem = archive
-        for ending in ARCHIVES:
-            self._stem = self._stem.removesuffix(ending)
-        self._members = members
-        self._steps = MAX_STEPS
-        self.skills: dict[PurePosixPath, SkillFile] = {}
-        self.sources: dict[PurePosixPath, PurePosixPath] = {}
-        self.unread: dict[PurePosixPath, str] = {}
-        self.beside: dict[PurePosixPath, list[str]] = {}
-        files = [name for name, member in members.items() if member.kind != "folder"]
-        named = [name for name in files if skill_files.is_skill(name.name, self._exact(name))]
-        others = [name for name in files if not skill_files.is_skill(name.name, self._exact(name))]
-        # What is visible comes before its copies in hidden folders, and a file before the links to it.
-        for name in sorted(named, key=lambda name: "/." in f"/{name}"):
-            if members[name].kind == "file":
-                self._skill(name, name)
-        for name in named:
-            if members[name].kind != "file":
-                self._skill(name, self._target(name))
-        self._follow([name for name in others if members[name].kind in _LINKS])
-        self.left_out = len(others)
-        self._note_files(others)
-        if len(self.skills) > skill_files.MAX_SKILLS:
-            raise InvalidSkillError(f"{archive} holds more than {skill_files.MAX_SKILLS} skills; import it in parts")
-
-    def _exact(self, name: PurePosixPath) -> tuple[str, ...]:
-        return (SKILL_FILE,) if name.name and name.with_name(SKILL_FILE) in self._members else ()
-
-    def _skill(self, name: PurePosixPath, source: PurePosixPath | None) -> None:
-        reason = skill_files.reason_unread(name.parent.parts, self._stem)
-        if reason is not None:
-            self.unread[name] = reason
-        elif source is None or self._members[name].kind == "device":
-            self._add(name, "it is a link that leads out of the archive, or a device; pack the file itself")
-        elif source not in self._members or self._members[source].kind != "file":
-            self._add(name, f"it is a link to {str(source)[:80]!r}, which is not a file here; pack the file itself")
-        elif source == name or source not in self.skills:  # else it has been read where it lies
-            self.unread.pop(source, None)
-            self._add(name)
-            self.sources[name] = source
-
-    def _add(self, name: PurePosixPath, error: str | None = None) -> None:
-        self.skills[name] = SkillFile(
-            skill_files.shown(f"{self._archive}:{name}"), name.parent.name or self._stem, error=error
-        )
-
-    def _follow(self, links: Collection[PurePosixPath]) -> None:
-        """Follows links to folders with skills that are not read where they lie."""
-        below: dict[PurePosixPath, list[PurePosixPath]] = {}
-        for name in self.unread:
-            for folder in _folders_of(name):
-                below.setdefault(folder, []).append(name)
-        for link in links:
-            target = self._target(link)
-            for name in () if target is None else below.get(target, ()):
-                via = link / name.relative_to(str(target))
-                if name in self.unread and skill_files.reason_unread(via.parent.parts, self._stem) is None:
-                    del self.unread[name]
-                    self._add(via)
-                    self.sources[via] = name
-            if target is None and skill_files.SKILLS_FOLDER in (link.name.lower(), link.parent.name.lower()):
-                self.unread[link] = "it is a link that leads out of the archive; pack the folder itself"
-
-    def _note_files(self, names: Collection[PurePosixPath]) -> None:
-        owners = {name.parent for name in self.skills}
-        for name in names:
-            owner = next((folder for folder in _folders_of(name) if folder in owners), None)
-            if owner is not None:
-                self.beside.setdefault(owner, []).append(skill_files.shown(str(name.relative_to(owner))))
-
-    def _target(self, name: PurePosixPath) -> PurePosixPath | None:
-        """Returns the name that a link stands for, links on the way followed; None if that is outside the archive."""
-        todo, done, hops = list(name.parts), list[str](), 0
-        while todo:
-            self._steps -= len(done) + 1
-            part = todo.pop(0)
-            if part == "..":
-                if not done:
-                    return None
-                done.pop()
-                continue
-            member = self._members.get(PurePosixPath(*done, part))
-            if member is None or member.kind not in _LINKS:
-                done.append(part)
-                continue
-            hops += 1
-            target = PurePosixPath(member.target.replace("\\", "/"))
-            outside = target.is_absolute() or ":" in member.target.partition("/")[0]
-            if outside or hops > MAX_HOPS or self._steps < 0:
-                return None
-            if member.kind == "hard link":
-                done = []
-            todo[:0] = target.parts
-        return PurePosixPath(*done)
+def _file(path: str, source: PurePosixPath | None, contents: Mapping[PurePosixPath, MemberContent]) -> FoundFile:
+    """Returns a file beside a SKILL.md, read from the member that is its source."""
+    if source is None:
+        problem = "is a link that does not lead to a file of the archive, or a device; pack the file itself"
+        return FoundFile(path, lambda _: b"", problem=problem)
+    found = contents.get(source, MemberContent(b""))
+    return FoundFile(path, lambda size: found.data[:size], found.is_executable, found.problem)
 
 
-def _folders_of(name: PurePosixPath) -> Sequence[PurePosixPath]:
-    """Returns the folders around a member, the nearest first; none where they are absurdly many."""
-    return name.parents if len(name.parts) < MAX_PARTS else ()
+def _little(
+    contents: Iterable[tuple[PurePosixPath, MemberContent]], path: Path
+) -> Iterator[tuple[PurePosixPath, MemberContent]]:
+    room = skill_files.MAX_TREES
+    for name, content in contents:
+        room -= len(content.data)
+        if room < 0:
+            raise InvalidSkillError(
+                f"the skills in {path.name} have more than {skill_files.MAX_TREES} bytes of files; import it in parts"
+            )
+        yield name, content
 
 
 class _Zip:
@@ -198,21 +120,21 @@ class _Zip:
         self._path = path
         self._infos: dict[PurePosixPath, zipfile.ZipInfo] = {}
 
-    def members(self) -> Iterator[_Member]:
+    def members(self) -> Iterator[Member]:
         with zipfile.ZipFile(self._path) as archive:
             for info in archive.infolist():
                 name = _safe(info.filename, self._path)
                 self._infos[name] = info
                 mode = stat.S_IFMT(info.external_attr >> 16)
                 if info.is_dir():
-                    yield _Member(name, "folder")
+                    yield Member(name, "folder")
                 elif mode in (0, stat.S_IFREG):
-                    yield _Member(name, "file")
+                    yield Member(name, "file")
                 elif mode == stat.S_IFLNK and _problem(info) is None:
                     with archive.open(info) as file:
-                        yield _Member(name, "link", file.read(MAX_NAME).decode("utf-8", "replace"))
+                        yield Member(name, "link", file.read(MAX_NAME).decode("utf-8", "replace"))
                 else:
-                    yield _Member(name, "device")
+                    yield Member(name, "device")
 
     def read(self, names: Collection[PurePosixPath]) -> Iterator[tuple[PurePosixPath, SkillFile]]:
         unpacked = 0
@@ -228,6 +150,16 @@ class _Zip:
                 if unpacked > MAX_UNPACKED:
                     raise _too_much(self._path)
                 yield name, made
+
+    def contents(self, names: Collection[PurePosixPath], size: int) -> Iterator[tuple[PurePosixPath, MemberContent]]:
+        with zipfile.ZipFile(self._path) as archive:
+            for name in sorted(names):
+                info = self._infos[name]
+                if problem := _problem(info):
+                    yield name, MemberContent(b"", problem=problem.replace("it is", "is", 1))
+                    continue
+                with archive.open(info) as file:
+                    yield name, MemberContent(file.read(size), bool(info.external_attr >> 16 & stat.S_IXUSR))
 
 
 def _problem(info: zipfile.ZipInfo) -> str | None:
@@ -246,18 +178,18 @@ class _Tar:
         self._path = path
         self._texts: dict[PurePosixPath, SkillFile] = {}
 
-    def members(self) -> Iterator[_Member]:
+    def members(self) -> Iterator[Member]:
         for member, name, archive in self._all():
             if member.isdir():
-                yield _Member(name, "folder")
+                yield Member(name, "folder")
             elif member.isfile():
                 if skill_files.is_skill(name.name):
                     self._read(member, name, archive)
-                yield _Member(name, "file")
+                yield Member(name, "file")
             elif member.issym() or member.islnk():
-                yield _Member(name, "link" if member.issym() else "hard link", member.linkname[:MAX_NAME])
+                yield Member(name, "link" if member.issym() else "hard link", member.linkname[:MAX_NAME])
             else:
-                yield _Member(name, "device")
+                yield Member(name, "device")
 
     def read(self, names: Collection[PurePosixPath]) -> Iterator[tuple[PurePosixPath, SkillFile]]:
         others = {name for name in names if name not in self._texts}  # links lead to them
@@ -265,6 +197,11 @@ class _Tar:
             if name in others and member.isfile():
                 self._read(member, name, archive)
         return ((name, self._texts[name]) for name in names)
+
+    def contents(self, names: Collection[PurePosixPath], size: int) -> Iterator[tuple[PurePosixPath, MemberContent]]:
+        for member, name, archive in self._all() if names else ():
+            if name in names and member.isfile() and (file := archive.extractfile(member)) is not None:
+                yield name, MemberContent(file.read(size), bool(member.mode & stat.S_IXUSR))
 
     def _read(self, member: tarfile.TarInfo, name: PurePosixPath, archive: tarfile.TarFile) -> None:
         file = archive.extractfile(member)
@@ -290,7 +227,7 @@ def _member_of(path: Path) -> type[tarfile.TarInfo]:
     """Returns the class of this archive's members, which limits the total length of their names and attributes."""
     left = MAX_TAR_NAMES
 
-    class Member(tarfile.TarInfo):
+    class Counted(tarfile.TarInfo):
         @classmethod
         def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             nonlocal left
@@ -303,7 +240,7 @@ def _member_of(path: Path) -> type[tarfile.TarInfo]:
                 )
             return made
 
-    return Member
+    return Counted
 
 
 def _unpacked(raw: IO[bytes], path: Path) -> IO[bytes]:
@@ -340,7 +277,7 @@ def _safe(name: str, path: Path) -> PurePosixPath:
     return made
 
 
-def _few(members: Iterable[_Member], path: Path) -> Iterator[_Member]:
+def _few(members: Iterable[Member], path: Path) -> Iterator[Member]:
     for number, member in enumerate(members):
         if number >= skill_files.MAX_MEMBERS:
             raise InvalidSkillError(

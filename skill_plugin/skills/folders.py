@@ -1,23 +1,27 @@
 """SKILL.md files in folders and archives: reading them within limits, writing them.
 
-In a folder, links are followed as far as they stay in it. Files beside SKILL.md (scripts, references) are named and left out: a
-skill here is a text.
+In a folder, links are followed as far as they stay in it. The files beside a SKILL.md (scripts, references, assets) come with it.
 """
 
 import lzma
+import stat
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 
 from skill_plugin.disk import whole_file
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills import skill_files
-from skill_plugin.skills.archives import ARCHIVES, read_archive
+from skill_plugin.skills.archive_names import ARCHIVES
+from skill_plugin.skills.archives import read_archive
 from skill_plugin.skills.skill_files import SKILL_FILE, FolderContent
 from skill_plugin.skills.skill_md import check_name
+from skill_plugin.skills.tree_limits import DEFAULT_LIMITS, TreeLimits
+from skill_plugin.skills.trees import SkillTree, TreeFile, check_paths
 from skill_plugin.skills.walk import Walk
 
 _DAMAGED = (
@@ -36,14 +40,14 @@ _DAMAGED = (
 """Errors that the standard library raises over a damaged archive; it documents fewer than it raises."""
 
 
-def read_skills(path: str | Path) -> FolderContent:
-    """Reads every SKILL.md below a folder or in an archive, or the one file itself.
+def read_skills(path: str | Path, limits: TreeLimits = DEFAULT_LIMITS) -> FolderContent:
+    """Reads every SKILL.md below a folder or in an archive, with the files beside it; or the one file itself.
 
     Raises:
         InvalidSkillError: no skill is found, it cannot be read, or the archive is hostile; then nothing of it is used.
     """
     place = Path(path).expanduser()
-    found = look_into(place)
+    found = look_into(place, limits)
     if not found.skills:
         seen = next((f"; {where}: {reason}" for where, reason in found.not_read.items()), "")
         more = f" (and {len(found.not_read) - 1} more)" if len(found.not_read) > 1 else ""
@@ -53,13 +57,13 @@ def read_skills(path: str | Path) -> FolderContent:
     return found
 
 
-def look_into(place: Path) -> FolderContent:
+def look_into(place: Path, limits: TreeLimits = DEFAULT_LIMITS) -> FolderContent:
     """Reads like `read_skills`; a place without skills has none."""
     try:
         if place.is_dir():
-            return Walk(place).content()
+            return Walk(place, limits).content()
         if place.name.endswith(ARCHIVES):
-            return read_archive(place)
+            return read_archive(place, limits)
         with place.open("rb") as file:
             folder = place.absolute().parent.name if skill_files.is_skill(place.name) else ""
             return FolderContent((skill_files.read(str(place), folder, file),))
@@ -72,8 +76,10 @@ def look_into(place: Path) -> FolderContent:
         ) from exc
 
 
-def write_skills(path: str | Path, texts: Mapping[str, str], *, replace: bool = False) -> None:
-    """Writes `name/SKILL.md` for each text, into a folder or, by its ending, a .zip.
+def write_skills(
+    path: str | Path, texts: Mapping[str, str], *, replace: bool = False, trees: Mapping[str, SkillTree] | None = None
+) -> None:
+    """Writes `name/SKILL.md` for each text, with the files of the name's tree, into a folder or, by its ending, a .zip.
 
     Raises:
         InvalidSkillError: it cannot be written, a name breaks the rules, or, without `replace`, something of that name exists.
@@ -81,28 +87,71 @@ def write_skills(path: str | Path, texts: Mapping[str, str], *, replace: bool = 
     place = Path(path).expanduser()
     for name in texts:  # wherever they come from: a name becomes a path here
         check_name(name)
+        check_paths(file.path for file in (trees or {}).get(name, ()))
+    files = {
+        name: (TreeFile(SKILL_FILE, text.encode()), *(trees or {}).get(name, ()))
+        for name, text in sorted(texts.items())
+    }
     try:
         if place.suffix == ".zip":
-            if place.exists() and not replace:
-                raise FileExistsError(17, "a file of that name exists", str(place))
-            with (
-                whole_file(place, parents=False) as unfinished,
-                zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive,
-            ):
-                for name, text in sorted(texts.items()):
-                    # The same bytes for the same skills: no clock in the archive.
-                    archive.writestr(zipfile.ZipInfo(f"{name}/{SKILL_FILE}", (1980, 1, 1, 0, 0, 0)), text)
+            _write_archive(place, files, replace=replace)
             return
         for name in texts:
             if (place / name).exists() and not replace:
                 raise FileExistsError(17, "a folder of that name exists", str(place / name))
             if not (place / name).resolve().is_relative_to(place.resolve()):
                 raise FileExistsError(17, "a link that leads out of the folder has that name", str(place / name))
-        for name, text in sorted(texts.items()):
+        for name, tree in files.items():
             (place / name).mkdir(parents=True, exist_ok=replace)
-            with whole_file(place / name / SKILL_FILE, parents=False) as unfinished:
-                unfinished.write_text(text, encoding="utf-8", newline="\n")
+            write_tree(place / name, tree)
     except OSError as exc:
         raise InvalidSkillError(
             f"{exc.filename or str(place)!r} cannot be written: {exc.strerror}; choose another place, or replace what is there"
         ) from exc
+
+
+def write_tree(folder: Path, tree: SkillTree) -> None:
+    """Writes files below a folder that exists, in place of those that are there.
+
+    Raises:
+        OSError: one cannot be written, or it would be behind a link.
+    """
+    for file in tree:
+        target = folder / file.path
+        if target.is_symlink() or not target.parent.resolve().is_relative_to(folder.resolve()):
+            raise FileExistsError(17, "a link has that name", str(target))
+        with whole_file(target) as unfinished:
+            unfinished.write_bytes(file.data)
+            if file.is_executable:
+                unfinished.chmod(unfinished.stat().st_mode | 0o111)
+
+
+def remove_files(folder: Path, paths: Iterable[str]) -> None:
+    """Removes files below a folder, and the folders that are empty then.
+
+    Raises:
+        OSError: one cannot be removed, or it is behind a link.
+    """
+    for path in paths:
+        target = folder / path
+        if not target.parent.resolve().is_relative_to(folder.resolve()):
+            raise FileExistsError(17, "a link that leads out of the folder has that name", str(target))
+        target.unlink(missing_ok=True)
+        for parent in (folder / one for one in PurePosixPath(path).parents[:-1]):
+            with suppress(OSError):
+                parent.rmdir()
+
+
+def _write_archive(place: Path, files: Mapping[str, SkillTree], *, replace: bool) -> None:
+    if place.exists() and not replace:
+        raise FileExistsError(17, "a file of that name exists", str(place))
+    with (
+        whole_file(place, parents=False) as unfinished,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, tree in files.items():
+            for file in tree:
+                # The same bytes for the same skills: no clock in the archive.
+                info = zipfile.ZipInfo(f"{name}/{file.path}", (1980, 1, 1, 0, 0, 0))
+                info.external_attr = (stat.S_IFREG | (0o755 if file.is_executable else 0o644)) << 16
+                archive.writestr(info, file.data, zipfile.ZIP_DEFLATED)

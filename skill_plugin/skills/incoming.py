@@ -1,15 +1,16 @@
 """A skill as it comes in from a file: its text, under a name that the library can have."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.records import sha256
+from skill_plugin.records import canonical_json, sha256
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.record import SkillRecord, without_record
 from skill_plugin.skills.skill_files import SkillFile
 from skill_plugin.skills.skill_md import SkillDocument
+from skill_plugin.skills.trees import SkillTree, tree_sha256
 
 Names = Literal["keep", "adapt"]
 """What becomes of a name that the format does not allow: the skill is refused, or a legal name is made of it."""
@@ -29,12 +30,18 @@ class IncomingSkill:
     @property
     def content(self) -> str:
         """The skill's content as a hash: two skills of one content are one skill, whatever they are called."""
-        return sha256(f"{self.document.description}\0{self.document.body.strip()}")
+        return content_hash(self.document, [(file.path, file.sha256) for file in self.tree])
 
     @property
-    def missing(self) -> list[str]:
-        """The files beside it that its text names by their path."""
-        return [path for path in self.file.beside if _names(self.document.body, path)]
+    def tree(self) -> SkillTree:
+        """The files beside its text."""
+        return self.file.files or ()
+
+
+def content_hash(document: SkillDocument, files: Sequence[tuple[str, str]]) -> str:
+    """Returns the hash of a skill's content but for its name; `files` are the paths and hashes of its files, in order."""
+    beside = f"\0{canonical_json(files)}" if files else ""
+    return sha256(f"{document.description}\0{document.body.strip()}{beside}")
 
 
 def incoming(file: SkillFile, *, names: Names = "keep", key: bytes | None = None) -> IncomingSkill:
@@ -54,6 +61,8 @@ def incoming(file: SkillFile, *, names: Names = "keep", key: bytes | None = None
     if name != given and isinstance(name, str):
         text = skill_md.renamed(text, name)
     note = _note(given, name, file.folder)
+    if record is not None and record.tree != tree_sha256(text, file.files or ()):
+        record = None  # it is of other files
     return IncomingSkill(file, text, skill_md.parse(text), record, str(called), note)
 
 
@@ -80,12 +89,3 @@ def _note(given: Any, name: Any, folder: str) -> str:
     if not given:
         return f"it has no name and is called {name!r}, after its folder"
     return f"it is named {name!r}, its folder {folder!r}; its own name counts" if folder not in ("", name) else ""
-
-
-def _names(body: str, path: str) -> bool:
-    """Returns whether a text names a file by its path; a bare word may mean anything."""
-    return (
-        any(sign in path for sign in "/.")
-        and path in body
-        and re.search(rf"(?<![\w.-])(?:\./)?{re.escape(path)}(?!\.?\w|[/-])", body) is not None
-    )

@@ -30,7 +30,10 @@ _LINE = re.compile(rf'^[ ]+{PREFIX}(?P<key>[a-z0-9-]+): "(?P<value>[^"\n]*)"\n',
 
 @dataclass(frozen=True)
 class SkillRecord:
-    """A store's facts about a skill when it was exported. `is_ours` says that the store that reads them wrote them."""
+    """A store's facts about a skill when it was exported. `is_ours` says that the store that reads them wrote them.
+
+    `tree` is the hash of its text with the files beside it; empty if it had none.
+    """
 
     skill_id: str
     version: int
@@ -40,6 +43,7 @@ class SkillRecord:
     uses: int
     wins: int
     tier: Tier = LOWEST
+    tree: str = ""
     is_ours: bool = False
 
 
@@ -60,6 +64,8 @@ def with_record(skill: Skill, key: bytes | None = None) -> str:
         "tier": skill.tier,
         "sha256": sha256(skill.text),
     }
+    if skill.tree_sha256:
+        values["tree"] = skill.tree_sha256
     if key is not None:
         values["signature"] = _signature(values, key)
     head = _HEAD.match(skill.text)
@@ -128,6 +134,7 @@ def _record(values: Mapping[str, str], key: bytes | None) -> SkillRecord | None:
             uses=int(values["uses"]),
             wins=int(values["wins"]),
             tier=next((tier for tier in TIERS if tier == values.get("tier")), LOWEST),
+            tree=values.get("tree", ""),
             is_ours=key is not None
             and hmac.compare_digest(
                 values.get("signature", "").encode("utf-8", "surrogatepass"), _signature(values, key).encode()

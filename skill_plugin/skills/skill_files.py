@@ -8,15 +8,20 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from skill_plugin.skills.skill_md import MAX_BYTES
+
+if TYPE_CHECKING:
+    from skill_plugin.skills.trees import SkillTree
 
 SKILL_FILE = "SKILL.md"
 SKILLS_FOLDER = "skills"
 MAX_SKILLS = 10_000
 MAX_MEMBERS = 100_000
 MAX_DEPTH = 10
+MAX_TREES = 128 * 2**20
+"""Bytes that the files of all skills of one folder or archive may have."""
 
 IGNORED = frozenset(
     [
@@ -47,8 +52,11 @@ class SkillFile:
     folder: str
     text: str = ""
     error: str | None = None
-    beside: tuple[str, ...] = ()
-    """The files that came with it and are not taken, by their path from its folder."""
+    files: "SkillTree | None" = None
+    """The files beside it; None if it came alone, and nobody has looked."""
+
+    left_out: tuple[str, ...] = ()
+    """What lies beside it and is not taken, by its path from its folder."""
 
     path: Path | None = None
     """The file itself, links followed; None in an archive."""

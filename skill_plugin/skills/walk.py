@@ -7,12 +7,15 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills import skill_files
 from skill_plugin.skills.skill_files import SKILL_FILE, SKILLS_FOLDER, FolderContent, SkillFile
+from skill_plugin.skills.tree_limits import DEFAULT_LIMITS, TreeLimits
+from skill_plugin.skills.trees import FoundFile, is_ignored, read_tree
 
 MAX_PEEKED = 1000
 """Entries that are looked at in a folder outside, to see whether it has skills."""
@@ -44,14 +47,17 @@ class _Folder:
 class Walk:
     """A walk through the folder `root`, which exists."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, limits: TreeLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._root = _Folder(str(root), os.path.realpath(root))
         self._name = Path(self._root.real).name
         self._visible, self._hidden, self._linked = [self._root], list[_Folder](), list[_Folder]()
         self._read: set[str] = set()
         self._unread: dict[str, tuple[str, str]] = {}
         self._skills: list[SkillFile] = []
-        self._beside: list[list[str]] = []
+        self._beside: list[list[FoundFile]] = []
+        self._ignored: list[list[str]] = []
+        self._room = skill_files.MAX_TREES
         self._left_out = self._members = self._looked = 0
 
     def content(self) -> FolderContent:
@@ -63,9 +69,26 @@ class Walk:
         """
         while todo := self._visible or self._hidden or self._linked:
             self._enter(todo.pop())
-        skills = (replace(skill, beside=tuple(files)) for skill, files in zip(self._skills, self._beside, strict=True))
+        skills = tuple(map(self._with_files, self._skills, self._beside, self._ignored))
         not_read = {where: reason for real, (where, reason) in self._unread.items() if real not in self._read}
-        return FolderContent(tuple(skills), self._left_out, not_read)
+        return FolderContent(skills, self._left_out, not_read)
+
+    def _with_files(self, skill: SkillFile, beside: Sequence[FoundFile], ignored: Sequence[str]) -> SkillFile:
+        if skill.error is not None:
+            return skill
+        try:
+            files = read_tree(beside, self._limits)
+        except InvalidSkillError as exc:
+            return replace(skill, error=str(exc))
+        except OSError as exc:
+            name = skill_files.shown(str(exc.filename))
+            return replace(skill, error=f"its file {name!r} cannot be read: {exc.strerror}; allow reading it")
+        self._room -= sum(len(file.data) for file in files)
+        if self._room < 0:
+            raise InvalidSkillError(
+                f"the skills in {self._root.path!r} have more than {skill_files.MAX_TREES} bytes of files; import it in parts"
+            )
+        return replace(skill, files=files, left_out=tuple(ignored))
 
     def _enter(self, folder: _Folder) -> None:
         reason = skill_files.reason_unread(folder.names, self._name)
@@ -93,9 +116,11 @@ class Walk:
 
     def _look(self, folder: _Folder, files: Sequence[os.DirEntry[str]], reason: str) -> None:
         names = [entry.name for entry in files]
-        for name in names:
-            if skill_files.is_skill(name, names):
-                self._note(f"{folder.path}{os.sep}{name}", f"{folder.real}{os.sep}{name}", reason)
+        for entry in files:
+            if skill_files.is_skill(entry.name, names):
+                self._note(entry.path, f"{folder.real}{os.sep}{entry.name}", reason)
+            elif folder.skill is not None and not is_ignored((*folder.below, entry.name)):  # it is too deep
+                self._beside[folder.skill].append(self._file("/".join((*folder.below, entry.name)), entry))
         self._looked += len(files)
         if self._looked > skill_files.MAX_MEMBERS:
             self._note(
@@ -116,6 +141,7 @@ class Walk:
         if skill is not None:
             self._skills.append(skill)
             self._beside.append([])
+            self._ignored.append([])
             folder = replace(folder, skill=len(self._skills) - 1, below=())
         if len(self._skills) > skill_files.MAX_SKILLS:
             raise InvalidSkillError(
@@ -124,10 +150,32 @@ class Walk:
         for entry in files:
             if entry is own or (entry.is_symlink() and self._follow(folder, entry)):
                 continue
+            parts = (*folder.below, entry.name)
+            if folder.skill is not None and not is_ignored(parts):
+                self._beside[folder.skill].append(self._file("/".join(parts), entry))
+                continue
             self._left_out += 1
             if folder.skill is not None:
-                self._beside[folder.skill].append(skill_files.shown("/".join((*folder.below, entry.name))))
+                self._ignored[folder.skill].append(skill_files.shown("/".join(parts)))
         return folder
+
+    def _file(self, path: str, entry: os.DirEntry[str]) -> FoundFile:
+        """Returns a file beside a SKILL.md; a link is followed to a file below the root."""
+        real = os.path.realpath(entry.path)
+        problem, mode = "", 0
+        try:
+            mode = os.stat(real).st_mode  # noqa: PTH116
+        except OSError as exc:
+            problem = f"cannot be read: {exc.strerror}; allow reading it"
+        if entry.is_symlink() and not self._is_inside(real):
+            problem = f"is a link that leads out of {self._root.path!r}; put the file itself there"
+        elif entry.is_symlink() and not mode:
+            problem = "is a link to what does not exist; put the file itself there"
+        elif stat.S_ISDIR(mode):
+            problem = "is a link to a folder; put the files themselves there"
+        elif mode and not stat.S_ISREG(mode):
+            problem = "is not a file but a device or a pipe; remove it"
+        return FoundFile(path, partial(_content, real), bool(mode & stat.S_IXUSR), problem)
 
     def _skill(self, folder: _Folder, entry: os.DirEntry[str]) -> SkillFile | None:
         """Reads a SKILL.md; None if it was read before, under its own name or another."""
@@ -158,8 +206,8 @@ class Walk:
         """Notes where a link leads to; returns False if that is a file, or what has nothing to do with skills."""
         real = os.path.realpath(link.path)
         if os.path.isdir(real) and self._is_inside(real):  # noqa: PTH112
-            self._linked.append(folder.child(link.name, real))
-            return True
+            self._linked.append(replace(folder.child(link.name, real), skill=None))
+            return folder.skill is None or is_ignored((*folder.below, link.name)) or _has_skills(real)
         if os.path.isdir(real) and _has_skills(real):  # noqa: PTH112
             reason = f"it is a link that leads out of {self._root.path!r}; import {real!r} itself"
             self._note(link.path, link.path, reason)
@@ -175,6 +223,11 @@ class Walk:
 
     def _note(self, path: str, real: str, reason: str) -> None:
         self._unread[real] = (skill_files.shown(path), skill_files.shown(reason))
+
+
+def _content(real: str, size: int) -> bytes:
+    with Path(real).open("rb") as file:
+        return file.read(size)
 
 
 def _has_skills(folder: str) -> bool:

@@ -31,10 +31,13 @@ from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.dumps.rows import RowCheck
 from skill_plugin.store.index import outbox
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
+from skill_plugin.store.runs.calls import CallRow
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.experience_rows import ExperienceRow
 from skill_plugin.store.signing import copy_key
 from skill_plugin.store.skills.screening import hold_loaded, note_loaded
+from skill_plugin.store.skills.tables import BlobRow, VersionFileRow
+from skill_plugin.store.skills.tree_rows import is_whole
 from skill_plugin.store.sql.database import HEAD, Database, insert_if_absent
 from skill_plugin.store.tables import (
     CheckpointEventRow,
@@ -64,11 +67,14 @@ TABLES: tuple[type[Table], ...] = (
     TaskRow,
     SkillRow,
     SkillVersionRow,
+    BlobRow,
+    VersionFileRow,
     EmbeddingRow,
     RevisionRow,
     RevisionTaskRow,
     RolloutRow,
     SharedUseRow,
+    CallRow,
     OutcomeRow,
     EventRow,
     CheckpointRow,
@@ -159,6 +165,7 @@ def load(
                 if _take(session, name, row, new):
                     counts[name] = counts.get(name, 0) + 1
             new.check_live(session)
+            new.check_files(session)
             crashpoint("load.middle")
             if not keep_tiers:
                 note_loaded(session, new.versions, str(path))
@@ -244,12 +251,26 @@ class _New:
     items: set[tuple[str, str, str]] = field(default_factory=set)
     experience: set[str] = field(default_factory=set)
     live: dict[str, int] = field(default_factory=dict)
+    with_files: set[tuple[str, int]] = field(default_factory=set)
+
+    def has(self, version: tuple[str, int]) -> bool:
+        """Returns whether a version is new; one that was here before keeps the files that it has."""
+        return version[1] in self.versions.get(version[0], ())
 
     def check_live(self, session: Session) -> None:
         """Checks that the live version of every new skill came with it."""
         for skill_id, number in self.live.items():
             if session.get(SkillVersionRow, (skill_id, number)) is None:
                 raise StoreError(f"version {number} of its skill {skill_id} is live, and is not in it")
+
+    def check_files(self, session: Session) -> None:
+        """Checks that the files of every new version came with it, and no others."""
+        for skill_id, numbers in self.versions.items():
+            for number in numbers:
+                version = session.get(SkillVersionRow, (skill_id, number))
+                has_files = version is not None and (version.tree_sha256 or (skill_id, number) in self.with_files)
+                if version is not None and has_files and not is_whole(session, version):
+                    raise StoreError(f"the files of {skill_id}@{number} are not those that its hash is of")
 
 
 def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
@@ -262,6 +283,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
         (table is EventRow and row["skill_id"] not in new.skills.get(row["namespace"], ()))
         or (table is CheckpointEventRow and (row["namespace"], row["checkpoint_id"]) not in new.checkpoints)
         or (table is ItemVectorRow and _item(row) not in new.items)
+        or (table is VersionFileRow and not new.has((row["skill_id"], row["number"])))
     ):
         return False  # the skill was here before, and so was its life; the item was, and may say something else
     if table is NamespaceRow:
@@ -284,6 +306,7 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
                 f"its skill {row['name']!r} ({row['id']}) has the name of another skill in namespace "
                 f"{row['namespace']!r}; load it into a database of its own"
             )
+    new.with_files.update([(row["skill_id"], row["number"])] if table is VersionFileRow else ())
     new.checkpoints.update([(row["namespace"], row["id"])] if table is CheckpointRow and inserted else ())
     new.experience.update([row["namespace"]] if table is ExperienceRow and inserted else ())
     new.items.update([_item(row)] if table is ItemRow and inserted else ())
@@ -291,8 +314,9 @@ def _take(session: Session, name: str, row: dict[str, Any], new: _New) -> bool:
 
 
 def _take_version(session: Session, typed: dict[str, Any], new: _New) -> bool:
-    """Inserts a version unless it exists, at the lowest trust tier unless what the file says of that counts."""
-    inserted = insert_if_absent(session, SkillVersionRow, typed if new.keep_tiers else typed | {"tier": LOWEST})
+    """Inserts a version unless it exists, at the lowest trust tier and not allowed to run unless what the file says of that counts."""
+    fresh: dict[str, Any] = {"tier": LOWEST, "may_run": False, "checks": {}}
+    inserted = insert_if_absent(session, SkillVersionRow, typed if new.keep_tiers else typed | fresh)
     if inserted:
         new.versions.setdefault(typed["skill_id"], []).append(typed["number"])
     return inserted

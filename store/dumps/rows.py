@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 import re
@@ -18,8 +19,11 @@ from skill_plugin.checkpoints import CheckpointStatus
 from skill_plugin.errors import SkillPluginError, StoreError
 from skill_plugin.records import Arm, Author, Purpose, Split, Tier, sha256
 from skill_plugin.skills import skill_md
+from skill_plugin.skills.trees import check_path
 from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.namespaces import check_namespace
+from skill_plugin.store.runs.calls import CallRow
+from skill_plugin.store.skills.tables import BlobRow, VersionFileRow
 from skill_plugin.store.skills.versions import MAX_VERSION, STATUSES
 from skill_plugin.store.tables import (
     CheckpointRow,
@@ -99,6 +103,8 @@ _ALLOWED: dict[type[Table], dict[str, Callable[[Any], bool]]] = {
         "adherence": _share,
     },
     SharedUseRow: {"adherence": _share},
+    VersionFileRow: {"number": _number},
+    CallRow: {"number": _number, "k": _count, "tool_calls": _count, "seconds": lambda value: value >= 0},
     OutcomeRow: {"reward": _share},
     CheckpointRow: {"status": _choice(*get_args(CheckpointStatus))},
     ItemRow: {"value": _object, "texts": lambda value: all(isinstance(text, str) for text in value)},
@@ -169,6 +175,13 @@ class RowCheck:
             if sha256(row["text"]) != row["sha256"]:
                 raise StoreError(f"the text of {row['skill_id']}@{row['number']} is not the one that its sha-256 is of")
             skill_md.parse(row["text"])
+        if table is BlobRow and (hashlib.sha256(row["data"]).hexdigest(), len(row["data"])) != (
+            row["sha256"],
+            row["size"],
+        ):
+            raise StoreError(f"the content {row['sha256']:.80} of a file is not the one that its sha-256 is of")
+        if table is VersionFileRow:
+            check_path(row["path"])
         if table in _VECTORS:
             self._check_vector(row["signature"], row["vector"])
         for key in _SKILLS:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from sqlalchemy import delete, func
 from sqlmodel import Session, col, select, update
 
-from skill_plugin.store.tables import EmbeddingRow, IndexChangeRow, NamespaceRow, SkillRow
+from skill_plugin.store.index.tables import IndexChangeRow
+from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, SkillRow
 from skill_plugin.store.vectors import Entry, from_bytes, is_live, is_unit
 
 BATCH = 2000

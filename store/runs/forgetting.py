@@ -14,7 +14,10 @@ from sqlmodel import Session, col
 from skill_plugin.records import sha256
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.items.tables import ItemRow
+from skill_plugin.store.runs.calls import CallRow
 from skill_plugin.store.search.experience_rows import ExperienceRow, count_up
+from skill_plugin.store.skills.tables import VersionFileRow
+from skill_plugin.store.skills.tree_rows import forget_in_files, rehash
 from skill_plugin.store.tables import (
     CheckpointEventRow,
     EventRow,
@@ -39,6 +42,7 @@ _TEXTS: dict[type[Table], tuple[str, ...]] = {
     TaskRow: ("input", "reference", "verifier"),
     RolloutRow: ("answer", "feedback", "error"),
     OutcomeRow: ("feedback",),
+    CallRow: ("error",),
     RevisionRow: ("prompt", "completion", "error"),
     EventRow: ("reason", "evidence"),
     CheckpointEventRow: ("reason", "evidence"),
@@ -74,7 +78,7 @@ def forget_runs(session: Session, namespace: str, run_ids: Sequence[str]) -> dic
         )
         shown = col(RevisionTaskRow.group_id).in_(groups)
         _delete(session, counts, RevisionTaskRow, col(RevisionTaskRow.namespace) == namespace, shown)
-        for table in (OutcomeRow, SharedUseRow, RolloutRow, RevisionRow):
+        for table in (OutcomeRow, SharedUseRow, CallRow, RolloutRow, RevisionRow):
             _delete(session, counts, table, col(table.namespace) == namespace, col(table.run_id).in_(some))
         _forget_tasks(session, namespace, sorted(tasks), counts)
     return counts
@@ -120,6 +124,9 @@ def forget_text(session: Session, namespace: str, text: str) -> dict[str, int]:
             mark_changed(session, namespace, sorted(ids))
         if changes:
             counts[str(table.__tablename__)] = len(changes)
+    if files := forget_in_files(session, namespace, lambda content: _without(content, text)):
+        counts[str(VersionFileRow.__tablename__)] = files
+    rehash(session, namespace)
     return counts
 
 

@@ -12,10 +12,13 @@ from skill_plugin.records import Revision, Skill, Task
 from skill_plugin.scanning.scanners import Screen
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
+from skill_plugin.skills.tree_limits import DEFAULT_LIMITS, TreeLimits
+from skill_plugin.skills.trees import SkillTree, changed_tree, tree_sha256
 from skill_plugin.store.runs.outcomes import insert_task
 from skill_plugin.store.skills import versions
 from skill_plugin.store.skills.names import own_name
-from skill_plugin.store.skills.screening import known_text, screened, settle
+from skill_plugin.store.skills.screening import Content, known_content, screened, settle
+from skill_plugin.store.skills.tree_rows import tree_at, version_with, write_tree
 from skill_plugin.store.sql.database import insert_if_absent
 from skill_plugin.store.tables import RevisionRow, RevisionTaskRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector
@@ -89,8 +92,13 @@ def write_group(
     embed: Callable[[str], Vector],
     screen: Screen,
     signature: str,
+    limits: TreeLimits = DEFAULT_LIMITS,
+    files: SkillTree | None = None,
 ) -> list[StagedRevision]:
-    """Appends candidates of one prompt; each well-formed one becomes a staged version."""
+    """Appends candidates of one prompt; each well-formed one becomes a staged version.
+
+    Each has the `files`, by default those of the version that was revised, with its own changes.
+    """
     for task in (group.task, *group.also):
         insert_task(session, group.namespace, task)
     for task in group.also:
@@ -100,19 +108,23 @@ def write_group(
     # written together at the end.
     skills: dict[str, SkillRow] = {}
     newest: dict[str, int] = {}
-    texts: dict[tuple[str, str], SkillVersionRow] = {}
-    vectors: list[tuple[SkillVersionRow, Vector]] = []
-    held: dict[tuple[str, str], str] = {}
-    known = known_text(session, *group.parent)
+    texts: dict[tuple[str, str, str], SkillVersionRow] = {}
+    made: list[tuple[SkillVersionRow, Vector, SkillTree]] = []
+    held: dict[tuple[str, str, str], str] = {}
+    known = known_content(session, *group.parent)
+    before = tree_at(session, *group.parent) if files is None else files
     staged = []
     for number, (given, parsed) in enumerate(named(session, group, candidates), group.first):
         version, skill, is_new = None, None, False
         revision_id = f"rev_{secrets.token_hex(8)}"
-        judged = screened(screen, given.text or "", known)
-        document, stopped = (None, judged.refusal) if judged.blocked else (parsed, "")
+        tree, document, stopped = _tree(given, parsed, before, limits)
+        judged = screened(screen, Content(given.text or "", tree if given.text else ()), known)
+        if judged.blocked:
+            document, stopped = None, judged.refusal
         if document is not None and (text := given.text) is not None:
             skill = skills[document.name] = skills.get(document.name) or _skill(session, group.namespace, document)
-            version = texts.get((skill.id, text)) or versions.version_with_text(session, skill, text)
+            same = (skill.id, text, tree_sha256(text, tree))
+            version = texts.get(same) or version_with(session, skill, text, tree)
             if is_new := version is None:
                 newest[skill.id] = 1 + (newest.get(skill.id) or versions.newest_version(session, skill.id))
                 version = versions.append_version(
@@ -126,25 +138,41 @@ def write_group(
                     parent=group.parent[1] if skill.id == group.parent[0] else None,
                     revision_id=revision_id,
                     number=newest[skill.id],
+                    tree=tree,
                 )
-                texts[skill.id, text] = version
-                vectors.append((version, embed(document.embedded_text)))
+                texts[same] = version
+                made.append((version, embed(document.embedded_text), tree))
                 kind = "staged" if version.number == 1 else "revised"
                 versions.log_event(session, skill, kind, by="generator", version=version.number)
                 settle(session, skill, version, judged.held, is_first=version.number == 1)
                 stopped = judged.refusal if judged.held else ""
-                held |= {(skill.id, text): stopped} if stopped else {}
+                held |= {same: stopped} if stopped else {}
             else:
                 is_held = version.number in versions.held(session, skill)
-                stopped = held.get((skill.id, text)) or (judged.refusal if is_held else "")
+                stopped = held.get(same) or (judged.refusal if is_held else "")
         revision = replace(given, text=None, error=stopped) if stopped else given
         session.add(_row(group, revision_id, number, revision, version))
-        seen = versions.view(session, skill, version, is_new=is_new) if skill and version and not stopped else None
+        seen = None
+        if skill and version and not stopped:
+            seen = replace(
+                versions.view(session, skill, version, is_new=is_new), files=tuple(file.path for file in tree)
+            )
         staged.append(StagedRevision(revision, seen))
     session.flush()
-    for version, vector in vectors:
+    for version, vector, tree in made:
+        write_tree(session, version, tree)
         versions.add_vector(session, version, vector, signature)
     return staged
+
+
+def _tree(
+    revision: Revision, document: SkillDocument | None, before: SkillTree, limits: TreeLimits
+) -> tuple[SkillTree, SkillDocument | None, str]:
+    """Returns the files that a revision leads to, and its document; or none, and what is wrong with its files."""
+    try:
+        return changed_tree(before, revision.files, limits), document, ""
+    except InvalidSkillError as exc:
+        return before, None, "" if document is None else str(exc)
 
 
 def _skill(session: Session, namespace: str, document: SkillDocument) -> SkillRow:

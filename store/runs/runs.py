@@ -11,6 +11,7 @@ from typing import NamedTuple
 from skill_plugin.errors import BusyError, ConfigurationError, RunNotFoundError, StoreError, StoreUnavailableError
 from skill_plugin.limits import AT_LEAST_0, check_number
 from skill_plugin.records import Revision, Rollout, Task, split_ref
+from skill_plugin.skills.trees import Files, make_tree
 from skill_plugin.store.locks import job_owner
 from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.runs import forgetting, outcomes, revisions
@@ -156,9 +157,12 @@ class Runs(Part):
 
     def _without_secrets(self, revision: Revision) -> Revision:
         """Returns a revision whose text becomes a version: its hash is of what is kept. The rest is redacted where it is written."""
-        if revision.text is None or (text := self._partition.database.redactor.text(revision.text)) == revision.text:
+        redacted = self._partition.database.redactor.text
+        files = {path: None if text is None else redacted(text) for path, text in revision.files.items()}
+        text = None if revision.text is None else redacted(revision.text)
+        if (text, files) == (revision.text, dict(revision.files)):
             return revision
-        return replace(revision, text=text, completion=self._partition.database.redactor.text(revision.completion))
+        return replace(revision, text=text, files=files, completion=redacted(revision.completion))
 
     def sightings(self, name: str) -> Sightings:
         """Returns in how many of its runs a model saw a skill's text; with `name@2` those under that version."""
@@ -176,6 +180,7 @@ class Runs(Part):
         parent: str | None,
         also: Sequence[Task] = (),
         first: int = 0,
+        files: Files | None = None,
     ) -> list[StagedRevision]:
         """Appends what the generator wrote from one prompt; each well-formed text becomes a staged version.
 
@@ -193,13 +198,16 @@ class Runs(Part):
             parent: `skill_id@version` that was revised; None for a first skill.
             also: Further tasks whose failures the prompt showed. A text is never credited on a task that it was written from.
             first: The number of the first of `proposed` within the group, from 0.
+            files: The files that each has before its own changes; by default those of the version that was revised.
 
         Returns:
             The candidates from number `first` on, in order.
 
         Raises:
             StoreError: the group has fewer candidates than `first`.
+            InvalidSkillError: `files` may not be those of a skill.
         """
+        tree = None if files is None else make_tree(files, self._partition.limits)
         revised = split_ref(parent) if parent else (None, None)
         group = PromptGroup(self._namespace, group_id, task, run_id, generation, revised, also, first)
         candidates = [ParsedRevision.of(self._without_secrets(revision)) for revision in proposed]
@@ -218,6 +226,8 @@ class Runs(Part):
                 embed=self._partition.vectors,
                 screen=self._partition.screen,
                 signature=self._partition.claim_signature(session),
+                limits=self._partition.limits,
+                files=tree,
             )
 
     def staged(self, group_id: str) -> list[StagedRevision]:

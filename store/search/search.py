@@ -16,6 +16,7 @@ from skill_plugin.protocols import Strategy
 from skill_plugin.records import SkillHit, SkillHits, Tier
 from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store.index.chroma import ChromaIndex
+from skill_plugin.store.index.tables import IndexChangeRow
 from skill_plugin.store.namespaces import check_signature
 from skill_plugin.store.search import by_use, experience_rows, strategies
 from skill_plugin.store.search.cache import CachedCandidates, RecentSearches, ShownText, UseCounts
@@ -32,7 +33,7 @@ from skill_plugin.store.search.strategies import SearchStrategy
 from skill_plugin.store.search.words import LiveSkills
 from skill_plugin.store.skills import tiers
 from skill_plugin.store.sql.database import Database, fetch
-from skill_plugin.store.tables import IndexChangeRow, NamespaceRow, SkillRow, SkillVersionRow
+from skill_plugin.store.tables import NamespaceRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import ExactSearch, Vector
 
 DEFAULT_K = 3

@@ -8,16 +8,20 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.records import Skill
-from skill_plugin.scanning.findings import of, sentence
+from skill_plugin.scanning.findings import Finding, of, sentence
 from skill_plugin.skills import folders, skill_md
-from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, incoming
-from skill_plugin.skills.record import with_record
-from skill_plugin.skills.skill_files import FolderContent, SkillFile
+from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, content_hash, incoming
+from skill_plugin.skills.record import SkillRecord, with_record
+from skill_plugin.skills.references import missing_files
+from skill_plugin.skills.skill_files import FolderContent
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.signing import signing_key
 from skill_plugin.store.skills import screening, tiers, versions
 from skill_plugin.store.skills.library import Library
-from skill_plugin.store.skills.screening import Screening
+from skill_plugin.store.skills.screening import Content, Screening
+from skill_plugin.store.skills.tables import VersionFileRow
+from skill_plugin.store.skills.tree_rows import tree_at, version_with
+from skill_plugin.store.skills.trees import tree_of
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, unit_vector
 
@@ -29,8 +33,8 @@ class SkillImport:
     """The result of an import for each skill, by name; `refused`, `not_read` and `notes` say why, by place.
 
     `refused` are SKILL.md files with something wrong, `not_read` what lies where nothing is read (hidden, too deep, behind a link),
-    `notes` what a person should know of a name or a text, `held` by name why the scanner holds a text: it waits in quarantine. `left_out` has the files beside each SKILL.md, `missing` those of them that its text
-    names.
+    `notes` what a person should know of a name or a text, `held` by name why the scanner holds a skill: it waits in quarantine. `left_out` has, by name, what lies beside a SKILL.md and is not
+    taken (what systems leave behind, hidden folders), `missing` the files that a text points to and that do not exist.
     `unsigned` are those of the added and staged ones that brought a record that this store did not write.
     """
 
@@ -60,10 +64,10 @@ class SkillExchange(Library):
         fresh: bool = False,
         names: Names = "keep",
     ) -> SkillImport:
-        """Takes every SKILL.md in a folder, an archive or a file: all of them, or none.
+        """Takes every skill in a folder, an archive or a file, with its files: all of them, or none.
 
-        A new name is live at once, at the lowest trust tier. A known name with another text becomes its next version, staged. A
-        text or a content that exists is left out; what the scanner holds is quarantined, what it refuses is invalid; a skill that its author keeps from models (`disable-model-invocation: true`) is
+        A new name is live at once, at the lowest trust tier. A known name with another text or other files becomes its next version, staged. A
+        text with its files, or a content, that exists is left out; what the scanner holds is quarantined, what it refuses is invalid; a skill that its author keeps from models (`disable-model-invocation: true`) is
         staged, until a person promotes it. What `export_skills` of this database wrote comes back with its id, its version
         number, its trust tier and its utility; a record that this database did not sign is left aside, and the skill starts fresh: anybody can
         write one. A skill is called what its front matter says, and after its folder if that says nothing.
@@ -79,7 +83,7 @@ class SkillExchange(Library):
             CapacityError: the namespace is full of protected skills.
         """
         check_names(names)
-        found = path if isinstance(path, FolderContent) else folders.read_skills(path)
+        found = path if isinstance(path, FolderContent) else folders.read_skills(path, self._partition.limits)
         report = SkillImport(read=len(found.skills), left_out_files=found.left_out, not_read=dict(found.not_read))
         ready = self._ready(found, report, names=names, key=signing_key(self._partition.database))
         if report.refused and not skip_invalid:
@@ -99,14 +103,17 @@ class SkillExchange(Library):
         return report
 
     def export_skills(
-        self, path: str | Path, names: Sequence[str] | None = None, *, replace: bool = False
+        self, path: str | Path, names: Sequence[str] | None = None, *, replace: bool = False, records: bool = True
     ) -> list[Skill]:
-        """Writes skills as `name/SKILL.md`, with lineage and utility under `metadata`, signed; into a folder or a .zip.
+        """Writes skills as `name/SKILL.md` and the files beside it, into a folder or a .zip.
+
+        Lineage and utility are written under `metadata`, signed. All else is to the byte what the store has.
 
         Args:
             path: A folder without folders of the same names, or a .zip.
             names: The skills (`name`, `id`, `name@2`); by default all live ones.
-            replace: Write over the SKILL.md files that are there, and over nothing else.
+            replace: Write over the skills' files that are there, and over nothing else.
+            records: Off, nothing is written under `metadata`: each SKILL.md is to the byte what the store has, too.
 
         Raises:
             ConfigurationError: a skill is named twice, or the library has none to export.
@@ -116,13 +123,14 @@ class SkillExchange(Library):
         skills = self.list("live") if names is None else [self.get(name) for name in names]
         if not skills:
             raise ConfigurationError("there is no live skill to export; name those you mean, whatever their status")
-        key = signing_key(self._partition.database)
-        texts = {skill.name: with_record(skill, key) for skill in skills}
+        key = signing_key(self._partition.database) if records else None
+        texts = {skill.name: with_record(skill, key) if records else skill.text for skill in skills}
         if len(texts) < len(skills):
             raise ConfigurationError(
                 f"of {len(skills)} skills only {len(texts)} have a name of their own; name each once"
             )
-        folders.write_skills(path, texts, replace=replace)
+        trees = {skill.name: tree_of(self, skill.ref) for skill in skills if skill.files}
+        folders.write_skills(path, texts, replace=replace, trees=trees)
         return skills
 
     def _ready(
@@ -135,7 +143,7 @@ class SkillExchange(Library):
             try:
                 skill = incoming(file, names=names, key=key)
                 name = skill.document.name
-                scanned = self._partition.screen(skill.text)
+                scanned = Content(skill.text, skill.tree).found_by(self._partition.screen)
                 Screening(of("block", scanned), ()).check()
                 other = ready.setdefault(name, skill)
                 if other.called != skill.called:
@@ -152,9 +160,9 @@ class SkillExchange(Library):
                 said.append(f"the scanner notes {sentence(noted)}")
             if said:
                 report.notes[skill.file.where] = "; ".join(said)
-            if skill.file.beside:
-                report.left_out[name] = [*report.left_out.get(name, []), *skill.file.beside]
-            if missing := skill.missing:
+            if skill.file.left_out:
+                report.left_out[name] = [*report.left_out.get(name, []), *skill.file.left_out]
+            if skill.file.files is not None and (missing := missing_files(skill.document.body, skill.tree)):
                 report.missing[name] = [*report.missing.get(name, []), *missing]
         return several
 
@@ -167,13 +175,21 @@ class SkillExchange(Library):
 
     def _contents(self, session: Session) -> dict[str, str]:
         """Returns the hashes of the live contents, each with its skill's name."""
-        statement = select(SkillRow.name, SkillVersionRow.text).where(
+        is_live = (
             SkillRow.namespace == self._namespace,
             col(SkillVersionRow.skill_id) == col(SkillRow.id),
             col(SkillVersionRow.number) == col(SkillRow.live_version),
         )
-        rows = session.exec(statement).all()
-        return {IncomingSkill(SkillFile("", ""), text, skill_md.parse(text)).content: name for name, text in rows}
+        beside: dict[str, list[tuple[str, str]]] = {}
+        of_version = (
+            col(VersionFileRow.skill_id) == col(SkillVersionRow.skill_id),
+            col(VersionFileRow.number) == col(SkillVersionRow.number),
+        )
+        files = select(SkillRow.name, VersionFileRow.path, VersionFileRow.sha256).where(*is_live, *of_version)
+        for name, *file in sorted(session.exec(files).all()):
+            beside.setdefault(name, []).append((file[0], file[1]))
+        rows = session.exec(select(SkillRow.name, SkillVersionRow.text).where(*is_live)).all()
+        return {content_hash(skill_md.parse(text), beside.get(name, [])): name for name, text in rows}
 
     def _take(
         self,
@@ -192,18 +208,21 @@ class SkillExchange(Library):
         if contents.get(made.content, name) != name:
             report.already_there.append(name)
             return
-        if known is not None and versions.version_with_text(session, known, made.text) is not None:
+        tree = made.tree
+        if made.file.files is None and known is not None:  # nobody looked for files, so those that it has stay
+            tree = tree_at(session, known.id, known.live_version)
+        if known is not None and version_with(session, known, made.text, tree) is not None:
             report.already_there.append(name)
             return
-        beside = screening.known_text(session, known.id, known.live_version) if known is not None else None
-        held = screening.screened(self._partition.screen, made.text, beside).held
+        beside = screening.known_content(session, known.id, known.live_version) if known is not None else None
+        held = screening.screened(self._partition.screen, Content(made.text, tree), beside).held
         skill = known or versions.new_skill(session, self._namespace, made.document)
         record = made.record if known is None and not fresh else None
         if record is not None and not record.is_ours:
             report.unsigned.append(name)
             record = None
         if record is not None:
-            skill = versions.take_record(session, skill, record)
+            skill = _take_record(session, skill, record)
         version = versions.new_version(
             session,
             skill,
@@ -215,27 +234,48 @@ class SkillExchange(Library):
             generation=record.generation if record else 0 if known is None else 1,
             parent=record.parent if record else skill.live_version,
             number=record.version if record else None,
+            tree=tree,
         )
         if record is not None:
             tiers.grant(session, skill, version, record.tier)
         contents[made.content] = name
-        if known is not None:
-            versions.log_event(session, skill, "revised", by="import", version=version.number, reason=made.file.where)
-            screening.settle(session, skill, version, held, is_first=False)
-            if held:
-                report.held[name] = sentence(held)
-            else:
-                report.staged.append(name)
-            return
+        self._settle(session, made, skill, version, held=held, report=report, is_first=known is None)
+
+    def _settle(
+        self,
+        session: Session,
+        made: IncomingSkill,
+        skill: SkillRow,
+        version: SkillVersionRow,
+        *,
+        held: Sequence[Finding],
+        report: SkillImport,
+        is_first: bool,
+    ) -> None:
+        """Makes a version that was just written live, if it is a skill's first and nothing stops it; notes it either way."""
+        stays = held or made.document.is_for_people
+        kind = "revised" if not is_first else "staged" if stays else "added"
+        where = made.file.where
+        if kind == "added":
+            self._go_live(session, skill, version)
+        versions.log_event(session, skill, kind, by="import", version=version.number, reason=where)
+        if held or not is_first:
+            screening.settle(session, skill, version, held, is_first=is_first)
         if held:
-            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.file.where)
-            screening.settle(session, skill, version, held, is_first=True)
-            report.held[name] = sentence(held)
+            report.held[skill.name] = sentence(held)
             return
-        if made.document.is_for_people:
-            versions.log_event(session, skill, "staged", by="import", version=version.number, reason=made.file.where)
-            report.for_people.append(name)
-            return
-        self._go_live(session, skill, version)
-        versions.log_event(session, skill, "added", by="import", version=version.number, reason=made.file.where)
-        report.added.append(name)
+        place = {"revised": report.staged, "staged": report.for_people, "added": report.added}[kind]
+        place.append(skill.name)
+
+
+def _take_record(session: Session, skill: SkillRow, record: SkillRecord) -> SkillRow:
+    """Gives a skill without versions the id and the numbers that it had in another store; the id if nobody has it."""
+    taken = session.get(SkillRow, record.skill_id)
+    if taken is None:
+        session.delete(skill)
+        session.flush()
+        skill = SkillRow(**{**skill.model_dump(), "id": record.skill_id})
+    skill.utility, skill.uses, skill.wins = record.utility, record.uses, record.wins
+    session.add(skill)
+    session.flush()
+    return skill

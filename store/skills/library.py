@@ -10,13 +10,15 @@ from skill_plugin.protocols import Strategy
 from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
+from skill_plugin.skills.trees import Files, make_tree
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.partition import Part, Partition
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, DEFAULT_STRATEGY
 from skill_plugin.store.search.search import DEFAULT_K, Search
-from skill_plugin.store.skills import pruning, screening, tiers, versions
+from skill_plugin.store.skills import pruning, screening, tiers, tree_rows, versions
+from skill_plugin.store.skills.screening import Content
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
 # The class has a method called `list`, which hides the type inside it.
@@ -38,20 +40,30 @@ class Library(Part):
             min_tier=partition.min_tier,
         )
 
-    def add(self, *, name: str, description: str, body: str, author: Author = "human") -> Skill:
+    def add(
+        self, *, name: str, description: str, body: str, author: Author = "human", files: Files | None = None
+    ) -> Skill:
         """Adds a skill. What a person adds is live at once; what a generator writes is staged; what the scanner holds is quarantined.
+
+        Args:
+            name: Lower-case letters, digits and single hyphens.
+            description: When to use it.
+            body: The procedure.
+            author: Who wrote it.
+            files: The files beside its text, by path: `{"scripts/totals.py": b"..."}`.
 
         Raises:
             InvalidSkillError: a part breaks the rules of SKILL.md, or the scanner refuses it.
             DuplicateSkillError: the name is taken.
             CapacityError: the namespace is full of protected skills.
         """
-        return self.add_text(skill_md.render(SkillDocument(name, description, body)), author=author)
+        return self.add_text(skill_md.render(SkillDocument(name, description, body)), author=author, files=files)
 
-    def add_text(self, text: str, *, author: Author = "human") -> Skill:
+    def add_text(self, text: str, *, author: Author = "human", files: Files | None = None) -> Skill:
         """Adds a skill from a whole SKILL.md text, which is kept to the letter; see `add`."""
         document = skill_md.parse(text)
-        held = screening.screened(self._partition.screen, text).check()
+        tree = make_tree(files or {}, self._partition.limits)
+        held = screening.screened(self._partition.screen, Content(text, tree)).check()
         vector = self._partition.vectors(document.embedded_text)
         crashpoint("add.before")
         with self._partition.write() as session:
@@ -66,6 +78,7 @@ class Library(Part):
                 author=author,
                 generation=0,
                 parent=None,
+                tree=tree,
             )
             crashpoint("add.middle")
             if author != "generator" and not held:
@@ -77,8 +90,13 @@ class Library(Part):
         crashpoint("add.after")
         return added
 
-    def revise(self, name: str, *, body: str | None = None, description: str | None = None) -> Skill:
-        """Writes a new immutable version of a skill. It is staged: `promote` makes it live."""
+    def revise(
+        self, name: str, *, body: str | None = None, description: str | None = None, files: Files | None = None
+    ) -> Skill:
+        """Writes a new immutable version of a skill. It is staged: `promote` makes it live.
+
+        What is not given stays as it is; `files` are all that the new version has.
+        """
         current = skill_md.parse(self.get(name).text)
         document = SkillDocument(
             current.name,
@@ -86,17 +104,20 @@ class Library(Part):
             current.body if body is None else body,
             current.extra,
         )
-        return self.revise_text(name, skill_md.render(document))
+        return self.revise_text(name, skill_md.render(document), files=files)
 
-    def revise_text(self, name: str, text: str, *, author: Author = "human") -> Skill:
+    def revise_text(self, name: str, text: str, *, author: Author = "human", files: Files | None = None) -> Skill:
         """Writes a new version of a skill from a whole SKILL.md text; see `revise`."""
         document = skill_md.parse(text)
         vector = self._partition.vectors(document.embedded_text)
         crashpoint("revise.before")
         with self._partition.write() as session:
             skill, parent = versions.resolve(session, self._namespace, name, lock=True)
-            known = screening.known_text(session, skill.id, parent.number)
-            held = screening.screened(self._partition.screen, text, known).check()
+            tree = tree_rows.read_tree(session, parent)
+            if files is not None:
+                tree = make_tree(files, self._partition.limits, like=tree)
+            known = screening.known_content(session, skill.id, parent.number)
+            held = screening.screened(self._partition.screen, Content(text, tree), known).check()
             version = versions.new_version(
                 session,
                 skill,
@@ -107,6 +128,7 @@ class Library(Part):
                 author=author,
                 generation=parent.generation + 1,
                 parent=parent.number,
+                tree=tree,
             )
             crashpoint("revise.middle")
             versions.log_event(session, skill, "revised", by=author, version=version.number)

@@ -12,8 +12,10 @@ from sqlmodel import Session, col, select
 from skill_plugin.errors import InvalidSkillError, StoreError
 from skill_plugin.scanning.findings import Finding, fresh, of, sentence
 from skill_plugin.scanning.scanners import Screen
+from skill_plugin.skills.trees import SkillTree
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import tiers, versions
+from skill_plugin.store.skills.tree_rows import read_tree
 from skill_plugin.store.skills.versions import HELD, RELEASED
 from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
 
@@ -55,26 +57,45 @@ class Screening(NamedTuple):
         return f"the scanner holds the text for a person: {sentence(self.held, words=False)}; leave that out"
 
 
-def scan_text(store: Part, text: str) -> list[Finding]:
-    """Returns what a store's scanners find in a text, each thing once; nothing is written."""
-    return list(dict.fromkeys(store._partition.screen(text)))  # noqa: SLF001 - a store has as many names as one can keep in mind
+class Content(NamedTuple):
+    """What the scanner reads of a version: its text, and those of its files that are texts."""
+
+    text: str
+    tree: SkillTree = ()
+
+    def found_by(self, screen: Screen) -> list[Finding]:
+        """Returns all findings, each with the file that it stands in."""
+        found = list(screen(self.text))
+        for file in self.tree:
+            found += [one._replace(file=file.path) for one in screen(file.text)] if file.text else []
+        return found
 
 
-def screened(screen: Screen, text: str, known: str | None = None) -> Screening:
-    """Looks at a text; of a revision only at what it adds to `known`, its parent's text."""
-    found = [one for one in screen(text) if one.verdict != "note"]
+def scan_text(store: Part, text: str, tree: SkillTree = ()) -> list[Finding]:
+    """Returns what a store's scanners find in a text and its files, each thing once; nothing is written."""
+    return list(dict.fromkeys(Content(text, tree).found_by(store._partition.screen)))  # noqa: SLF001 - a store has as many names as one can keep in mind
+
+
+def screened(screen: Screen, content: Content, known: Content | None = None) -> Screening:
+    """Looks at a version; of a revision only at what it adds to `known`, its parent."""
+    found = [one for one in content.found_by(screen) if one.verdict != "note"]
     if found and known is not None:
-        found = fresh(found, screen(known))
+        found = fresh(found, known.found_by(screen))
     return Screening(of("block", found), of("hold", found))
 
 
-def known_text(session: Session, skill_id: str | None, number: int | None) -> str | None:
-    """Returns the text that a revision is judged beside: its parent's, unless that is held or suspect, or its skill out of use."""
+def known_content(session: Session, skill_id: str | None, number: int | None) -> Content | None:
+    """Returns what a revision is judged beside: its parent, unless that is held or suspect, or its skill out of use."""
     skill = session.get(SkillRow, skill_id) if skill_id else None
     version = session.get(SkillVersionRow, (skill_id, number)) if skill is not None and number else None
     if skill is None or version is None or skill.status == "quarantined" or number in versions.held(session, skill):
         return None
-    return None if is_flagged(session, skill, version.number) else version.text
+    return None if is_flagged(session, skill, version.number) else content_of(session, version)
+
+
+def content_of(session: Session, version: SkillVersionRow) -> Content:
+    """Returns what the scanner reads of a version."""
+    return Content(version.text, read_tree(session, version))
 
 
 def settle(
@@ -94,6 +115,7 @@ def hold(session: Session, skill: SkillRow, version: SkillVersionRow, found: Seq
         skill.status = "quarantined"
         session.add(skill)
     tiers.lower(session, skill, version.number)
+    version.may_run = False
     evidence = evidence_of(found, version)
     versions.log_event(session, skill, HELD, by=BY, version=version.number, reason=sentence(found), evidence=evidence)
 
@@ -147,7 +169,7 @@ def hold_loaded(session: Session, screen: Screen, taken: Mapping[str, Collection
         found = {
             row.number: [*judged.blocked, *judged.held]
             for row in rows
-            if row.number in numbers and (judged := screened(screen, row.text))
+            if row.number in numbers and (judged := screened(screen, content_of(session, row)))
         }
         bad = {number: one for number, one in found.items() if one}
         for row in rows:

@@ -1,32 +1,35 @@
 """A store and a folder of SKILL.md files, kept in step both ways: a git checkout, or an agent's `.claude/skills`.
 
-What changed since the last sync is decided by hashes of three texts: the file's, the live one's, and the one that both had
+What changed since the last sync is decided by hashes of three texts with their files: the folder's, the live one's, and those that both had
 (`sync_state`). A change on one side goes to the other; a change on both is named and nothing is overwritten.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from skill_plugin.disk import whole_file
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
-from skill_plugin.records import Skill, sha256
+from skill_plugin.records import Skill, canonical_json, sha256
 from skill_plugin.skills import folders, skill_files, skill_md
 from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, incoming
 from skill_plugin.skills.record import with_record
 from skill_plugin.skills.skill_files import SKILL_FILE, FolderContent
+from skill_plugin.skills.trees import SkillTree, TreeFile
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.signing import signing_key
 from skill_plugin.store.skills.sync_state import SyncedSkill, SyncState
+from skill_plugin.store.skills.trees import tree_of
 from skill_plugin.store.tables import NamespaceRow
 
 if TYPE_CHECKING:
     from skill_plugin.store.skill_store import SkillStore
 
 Prefer = Literal["store", "files"]
+_LINE_END = re.compile(r"\r+\n")
 Action = Literal["import", "write", "retire", "remove", "conflict", "deleted", "skipped"]
 
 
@@ -71,16 +74,16 @@ def sync_skills(
 ) -> SyncReport:
     """Brings a folder and the live skills of a store in step.
 
-    What is new or changed in the folder is imported, as `import_skills` does: a new name is live, a new text of a known name is
-    staged. What is new or changed in the store is written, as `export_skills` does. Other files are left as they are, and so is
-    a SKILL.md whose text nobody changed, whatever the skill's utility is now.
+    What is new or changed in the folder is imported, as `import_skills` does: a new name is live, a new text of a known name, or
+    another file, is staged. What is new or changed in the store is written, as `export_skills` does. Files that belong to no skill are
+    left as they are, and so is a SKILL.md whose text nobody changed, whatever the skill's utility is now.
 
     Args:
         store: The library.
         folder: A folder of skill folders, made if need be. New skills are written right below it.
         dry_run: Plan, and change nothing.
         prefer: Whose text counts where both sides changed: `store` or `files`. By default neither.
-        delete: Do on the other side what was deleted on one: retire the skill, or remove its SKILL.md. By default it is named.
+        delete: Do on the other side what was deleted on one: retire the skill, or remove its files. By default it is named.
         names: What becomes of names that the format does not allow; see `import_skills`.
 
     Raises:
@@ -114,16 +117,17 @@ class _Pair:
     skill: Skill | None = None
     files: list[IncomingSkill] = field(default_factory=list)
     synced: SyncedSkill | None = None
+    tree: SkillTree = ()
 
     @property
     def live(self) -> str | None:
-        """The hash of the live text."""
-        return _hash(self.skill.text) if self.skill is not None and self.skill.status == "live" else None
+        """The hash of the live text and its files."""
+        return _hash(self.skill.text, self.tree) if self.skill is not None and self.skill.status == "live" else None
 
     @property
     def filed(self) -> str | None:
-        """The hash of the text in the folder."""
-        return _hash(self.files[0].text) if self.files else None
+        """The hash of the text in the folder and the files beside it."""
+        return _hash(self.files[0].text, self.files[0].tree) if self.files else None
 
 
 class _Sync:
@@ -138,10 +142,11 @@ class _Sync:
         self._pairs: dict[str, _Pair] = {}
 
     def plan(self, report: SyncReport) -> None:
-        found = folders.look_into(self._root) if self._root.is_dir() else FolderContent(())
+        limits = self._store._partition.limits  # noqa: SLF001 - a store has as many names as one can keep in mind
+        found = folders.look_into(self._root, limits) if self._root.is_dir() else FolderContent(())
         report.not_read.update(found.not_read)
         for skill in self._store.list():
-            self._pair(skill.name).skill = skill
+            self._see(self._pair(skill.name), skill)
         for name, synced in self._state.of(self._store_id()).items():
             self._pair(name).synced = synced
         taken = self._read(found, report)
@@ -166,7 +171,7 @@ class _Sync:
             pair = self._pairs[step.name]
             if done.action == "import" and not done.has_failed:
                 if done.result == "live":
-                    pair.skill = self._store.get(step.name)
+                    self._see(pair, self._store.get(step.name))
                 self._note(state, pair, pair.filed, pair.filed if done.result == "live" else pair.live)
             elif done.action == "write" and not done.has_failed:
                 self._note(state, pair, pair.live, pair.live)
@@ -188,6 +193,9 @@ class _Sync:
 
     def _pair(self, name: str) -> _Pair:
         return self._pairs.setdefault(name, _Pair(name))
+
+    def _see(self, pair: _Pair, skill: Skill) -> None:
+        pair.skill, pair.tree = skill, tree_of(self._store, skill.ref) if skill.files else ()
 
     def _store_id(self) -> str:
         """Returns what tells this namespace of this database from all others; empty before its first write."""
@@ -214,8 +222,8 @@ class _Sync:
     def _unsure(self, pair: _Pair, taken: set[str], report: SyncReport) -> SyncStep | None:
         """Returns a step for a skill whose files do not say what its text in the folder is."""
         where = [skill.file.where for skill in pair.files]
-        if len({(_hash(skill.text), skill.called) for skill in pair.files}) > 1:
-            why = f"it lies in {' and in '.join(map(repr, where))} with different texts; keep one"
+        if len({(_hash(skill.text, skill.tree), skill.called) for skill in pair.files}) > 1:
+            why = f"it lies in {' and in '.join(map(repr, where))} with different texts or files; keep one"
             return SyncStep(pair.name, "skipped", why, where[0])
         path = pair.synced.path if pair.synced else None
         if pair.files or path is None or path in taken:
@@ -249,7 +257,11 @@ class _Sync:
 
     def _first(self, pair: _Pair, skill: Skill, where: str) -> SyncStep | None:
         """Returns the step for a skill that both sides have, each with a text of its own, when they meet for the first time."""
-        numbers = [one.number for one in self._store.versions(skill.name) if _hash(one.text) == pair.filed]
+        numbers = [
+            one.number
+            for one in self._store.versions(skill.name)
+            if _hash(one.text, tree_of(self._store, f"{skill.id}@{one.number}") if one.files else ()) == pair.filed
+        ]
         if skill.status in ("retired", "quarantined"):
             why = f"it is {skill.status} in the store; restore it there, or remove its file"
             return SyncStep(pair.name, "skipped", why, where)
@@ -304,13 +316,13 @@ class _Sync:
         return {name: result for result, names in results for name in names}
 
     def _write(self, pair: _Pair) -> str:
-        """Writes the live text to every file of the skill, or to a new one; returns the result."""
+        """Writes the live text and its files to every place of the skill, or to a new one; returns the result."""
         text = with_record(pair.skill, signing_key(self._store.database)) if pair.skill is not None else ""
         for place in self._places(pair) if pair.files else [self._real / pair.name / SKILL_FILE]:
             try:
                 self._check(place, is_new=not pair.files)
-                with whole_file(place) as unfinished:
-                    unfinished.write_text(text, encoding="utf-8", newline="\n")
+                folders.write_tree(place.parent, (TreeFile(place.name, text.encode()), *pair.tree))
+                folders.remove_files(place.parent, _paths(pair) - {file.path for file in pair.tree})
             except (OSError, InvalidSkillError) as exc:
                 return f"not written: {getattr(exc, 'strerror', None) or exc}"
         return "written"
@@ -320,6 +332,7 @@ class _Sync:
             try:
                 self._check(place, is_new=False)
                 place.unlink(missing_ok=True)
+                folders.remove_files(place.parent, _paths(pair))
             except (OSError, InvalidSkillError) as exc:
                 return f"not removed: {getattr(exc, 'strerror', None) or exc}"
             if place.parent != self._real:
@@ -339,6 +352,15 @@ class _Sync:
             raise InvalidSkillError(f"{str(place.parent)!r} holds a SKILL.md of something else; move that")
 
 
-def _hash(text: str) -> str:
-    """Returns the hash of a text, whatever its line ends: git may change those."""
-    return sha256(skill_md.check_text(text))
+def _paths(pair: _Pair) -> set[str]:
+    """Returns the paths of the files that the skill has in the folder."""
+    return {file.path for skill in pair.files for file in skill.tree}
+
+
+def _hash(text: str, tree: SkillTree = ()) -> str:
+    """Returns the hash of a text and the files beside it, whatever their line ends: git may change those."""
+    own = sha256(skill_md.check_text(text))
+    beside = [
+        (file.path, sha256(_LINE_END.sub("\n", file.text)) if file.text is not None else file.sha256) for file in tree
+    ]
+    return sha256(canonical_json([own, *beside])) if beside else own

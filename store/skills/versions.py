@@ -18,10 +18,11 @@ from skill_plugin.errors import (
 )
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.records import Author, Event, Skill, SkillVersion, Status, sha256, split_ref
-from skill_plugin.skills.record import SkillRecord
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.skills.tiers import first_tier
+from skill_plugin.skills.trees import SkillTree, tree_sha256
 from skill_plugin.store.index.outbox import mark_changed
+from skill_plugin.store.skills.tree_rows import paths, version_with, write_tree
 from skill_plugin.store.tables import EmbeddingRow, EventRow, SkillRow, SkillVersionRow
 from skill_plugin.store.vectors import Vector, to_bytes
 
@@ -69,11 +70,6 @@ def find_version(session: Session, skill: SkillRow, number: int | None) -> Skill
             f"skill {skill.name!r} has no version {number}; it has 1 to {newest_version(session, skill.id)}"
         )
     return row
-
-
-def version_with_text(session: Session, skill: SkillRow, text: str) -> SkillVersionRow | None:
-    same = (col(SkillVersionRow.skill_id) == skill.id) & (col(SkillVersionRow.sha256) == sha256(text))
-    return session.exec(select(SkillVersionRow).where(same)).first()
 
 
 def newest_waiting(session: Session, skill: SkillRow) -> int:
@@ -166,19 +162,6 @@ def new_skill(session: Session, namespace: str, document: SkillDocument) -> Skil
     return row
 
 
-def take_record(session: Session, skill: SkillRow, record: SkillRecord) -> SkillRow:
-    """Gives a skill without versions the id and the numbers that it had in another store; the id if nobody has it."""
-    taken = session.get(SkillRow, record.skill_id)
-    if taken is None:
-        session.delete(skill)
-        session.flush()
-        skill = SkillRow(**{**skill.model_dump(), "id": record.skill_id})
-    skill.utility, skill.uses, skill.wins = record.utility, record.uses, record.wins
-    session.add(skill)
-    session.flush()
-    return skill
-
-
 def new_version(
     session: Session,
     skill: SkillRow,
@@ -192,17 +175,19 @@ def new_version(
     parent: int | None,
     revision_id: str | None = None,
     number: int | None = None,
+    tree: SkillTree = (),
 ) -> SkillVersionRow:
     """Writes the next version of a skill, staged; `number` keeps the one that it had in another store.
 
     Raises:
-        InvalidSkillError: the text is that of a version that exists, or names another skill.
+        InvalidSkillError: the text with its files is that of a version that exists, or names another skill.
     """
     if document.name != skill.name:
         raise InvalidSkillError(f"the text is named {document.name!r}, the skill {skill.name!r}; keep the name")
-    if (same := version_with_text(session, skill, text)) is not None:
+    if (same := version_with(session, skill, text, tree)) is not None:
+        what = "text and its files are" if tree else "text is"
         raise InvalidSkillError(
-            f"the text is the same as {skill.name!r} version {same.number}; change it, or promote that one"
+            f"the {what} the same as {skill.name!r} version {same.number}; change it, or promote that one"
         )
     row = append_version(
         session,
@@ -214,8 +199,10 @@ def new_version(
         parent=parent,
         revision_id=revision_id,
         number=number or newest_version(session, skill.id) + 1,
+        tree=tree,
     )
     session.flush()
+    write_tree(session, row, tree)
     add_vector(session, row, vector, signature)
     return row
 
@@ -231,8 +218,9 @@ def append_version(
     parent: int | None,
     revision_id: str | None,
     number: int,
+    tree: SkillTree = (),
 ) -> SkillVersionRow:
-    """Appends a version whose text the caller knows to be new and of this skill; its vector has to be added."""
+    """Appends a version that the caller knows to be new and of this skill; its vector and its files have to be added."""
     row = SkillVersionRow(
         skill_id=skill.id,
         number=number,
@@ -242,6 +230,7 @@ def append_version(
         description=document.description,
         text=text,
         sha256=sha256(text),
+        tree_sha256=tree_sha256(text, tree),
         author=author,
         tier=first_tier(author),
         revision_id=revision_id,
@@ -319,6 +308,9 @@ def versions(session: Session, skill: SkillRow) -> list[SkillVersion]:
             parent=row.parent,
             text=row.text,
             sha256=row.sha256,
+            tree_sha256=row.tree_sha256,
+            files=paths(session, row),
+            may_run=row.may_run,
             author=row.author,  # type: ignore[arg-type] # only Author values are written
             status=_status(skill, row.number, were_live, stopped),
             tier=row.tier,  # type: ignore[arg-type] # only Tier values are written
@@ -352,6 +344,8 @@ def view(session: Session, skill: SkillRow, version: SkillVersionRow, *, is_new:
         pinned=skill.pinned,
         created_at=version.created_at,
         held=stopped.get(version.number, ""),
+        files=paths(session, version),
+        tree_sha256=version.tree_sha256,
     )
 
 

@@ -12,6 +12,8 @@ from skill_plugin.scanning.findings import Finding, sentence
 from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import screening, tiers, versions
+from skill_plugin.store.skills.screening import Content
+from skill_plugin.store.skills.tree_rows import read_tree
 from skill_plugin.store.skills.versions import HELD, RELEASED
 from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
 
@@ -79,6 +81,7 @@ def rescan_skills(store: Part, *, dry_run: bool = False, seconds: float | None =
     partition = store._partition  # noqa: SLF001
     with partition.read() as session:
         rows = _rows(session, partition.namespace)
+        trees = {(row.skill_id, row.number): read_tree(session, row) for _, row in rows}
         released = _released(session, partition.namespace)
     texts = {(row.skill_id, row.number): row for _, row in rows}
     end = None if seconds is None else time.monotonic() + seconds
@@ -90,7 +93,9 @@ def rescan_skills(store: Part, *, dry_run: bool = False, seconds: float | None =
         read += 1
         if (row.skill_id, row.number) in released:
             continue
-        judged = screening.screened(partition.screen, row.text, _released_before(row, texts, released))
+        known = _released_before(row, texts, released)
+        before = None if known is None else Content(known.text, trees[known.skill_id, known.number])
+        judged = screening.screened(partition.screen, Content(row.text, trees[row.skill_id, row.number]), before)
         if bad := [*judged.blocked, *judged.held]:
             found.append((name, row, bad))
     if not dry_run and found:
@@ -138,11 +143,11 @@ def _released_before(
     row: SkillVersionRow,
     texts: dict[tuple[str, int], SkillVersionRow],
     released: set[tuple[str, int | None]],
-) -> str | None:
-    """Returns the text of the nearest version that this one came from and that a person released; None without one."""
+) -> SkillVersionRow | None:
+    """Returns the nearest version that this one came from and that a person released; None without one."""
     parent = row.parent
     while parent is not None and (one := texts.get((row.skill_id, parent))) is not None:
         if (row.skill_id, parent) in released:
-            return one.text
+            return one
         parent = one.parent
     return None

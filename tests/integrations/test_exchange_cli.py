@@ -35,7 +35,7 @@ def listed(cli, *words):
 @pytest.fixture
 def found(tmp_path):
     """Skills as they are found: good ones, a broken one, a hidden one, foreign names, files beside."""
-    lay(tmp_path / "in", "adding", skill_text(body="Run scripts/add.py"), "scripts/add.py", "notes.txt")
+    lay(tmp_path / "in", "adding", skill_text(body="Run scripts/add.py, scripts/b.py"), "scripts/add.py", ".DS_Store")
     lay(tmp_path / "in", "bad", "nothing")
     lay(tmp_path / "in", "parts", skill_text("acme::parts", body="Parts."))
     lay(tmp_path / "in", ".hidden/x", skill_text("x"))
@@ -53,9 +53,9 @@ def test_good_skills_come_in_and_every_other_one_is_named_on_a_line(cli, found):
         f"refused  {found}/parts/SKILL.md: {NO_NAME}",
         f"not read  {found}/.hidden/x/SKILL.md: it lies in a hidden folder; import its own folder",
         f"note  {found}/differs/SKILL.md: it is named 'other', its folder 'differs'; its own name counts",
-        "2 other files were left out: a skill is its SKILL.md",
-        "left out  adding: notes.txt, scripts/add.py",
-        "incomplete  adding: its text names scripts/add.py, not in the library",
+        "1 other files were left out: they belong to no skill",
+        "left out  adding: .DS_Store",
+        "incomplete  adding: its text points to scripts/b.py, not in its folder",
     ]
 
 
@@ -65,8 +65,8 @@ def test_json_has_all_of_it(cli, found):
     assert report["added"] == ["adding", "other", "acme-parts"]
     assert [place.split("/")[-2] for place in report["refused"]] == ["bad"]
     assert [place.split("/")[-2] for place in report["not_read"]] == ["x"]
-    assert report["left_out"] == {"adding": ["notes.txt", "scripts/add.py"]}
-    assert report["missing"] == {"adding": ["scripts/add.py"]}
+    assert report["left_out"] == {"adding": [".DS_Store"]}
+    assert report["missing"] == {"adding": ["scripts/b.py"]}
 
 
 def test_strict_takes_all_or_none(cli, found):

@@ -163,7 +163,7 @@ def test_a_place_with_nothing_but_links_says_where_they_lead(tree, tmp_path):
 
 def test_a_deep_folder_without_a_skill_costs_nothing_and_one_with_it_is_named(tree, place):
     skill(tree, "a")
-    deep = tree / "a" / "references" / "/".join("123456789")
+    deep = tree / "b" / "references" / "/".join("123456789")
     deep.mkdir(parents=True)
     (deep / "x.txt").write_text("")
     assert told(read_skills(place())) == (["a"], [])
@@ -198,11 +198,23 @@ def test_files_beside_a_skill_belong_to_the_nearest_one(tree, place):
     skill(tree, "outer/inner")
     found = read_skills(place())
 
-    assert {one.folder: sorted(one.beside) for one in found.skills} == {
+    assert {one.folder: [file.path for file in one.files] for one in found.skills} == {
         "outer": ["a.py", "scripts/b.py"],
         "inner": ["c.py"],
     }
-    assert found.left_out == 4
+    assert found.left_out == 1
+
+
+def test_a_file_of_a_skill_that_is_too_deep_is_named(tree, place):
+    deep = skill(tree, "a") / "references" / "/".join("123456789")
+    deep.mkdir(parents=True)
+    (deep / "x.txt").write_text("")
+    [one] = read_skills(place()).skills
+
+    assert (
+        one.error
+        == "the file name 'references/1/2/3/4/5/6/7/8/9/x.txt' is longer than 200 bytes or 8 folders; shorten it"
+    )
 
 
 def test_a_huge_folder_that_is_not_read_does_not_stop_the_rest(tree, monkeypatch):

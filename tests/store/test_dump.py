@@ -9,6 +9,7 @@ from sqlalchemy import text
 from fakes import MACHINE, TopicEmbedder, loop, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import EmbedderMismatchError, StoreError
+from skill_plugin.store import FunctionCall, allow_functions, record_calls
 from skill_plugin.store.dumps.dump import TABLES, copy, dump, load
 from skill_plugin.store.items.items import Change
 from skill_plugin.store.sql.database import HEAD
@@ -45,7 +46,9 @@ def full(store, open_store):
     )
     store.record_outcome(output["run_id"], 0.5, "late\nfeedback")
     store.promote("adding")
-    store.add_text(skill_text("resting", body="Rest."))
+    store.add_text(skill_text("resting", body="Rest."), files={"scripts/rest.py": "pass\n", "assets/a.bin": b"\xff"})
+    allow_functions(store, "resting", reason="looked at")
+    record_calls(store, "both", [FunctionCall(skill=store.get("resting").ref, function="rest", ok=False, error="é")])
     written = [Revision(completion="", text=skill_text("summing"))]
     shown = [Task("add 5 and 5", family="sums")]
     store.runs.stage(Task("add 4 and 4"), written, run_id="r", group_id="g", generation=1, parent=None, also=shown)

@@ -10,6 +10,7 @@ from fakes import MACHINE, skill_text
 from skill_plugin import Rollout, Task
 from skill_plugin.errors import CapacityError, ConfigurationError, InvalidSkillError, SkillNotFoundError
 from skill_plugin.skills.skill_md import parse
+from skill_plugin.store import files_of
 from skill_plugin.store.signing import copy_key, signing_key
 
 pytestmark = pytest.mark.both_backends
@@ -282,7 +283,8 @@ def test_a_tarball_made_elsewhere_is_taken(store, tmp_path):
             archive.addfile(member, io.BytesIO(content.encode()))
     report = store.import_skills(tmp_path / "pack.tar.gz")
 
-    assert (report.added, report.left_out_files) == (["adding"], 1)
+    assert (report.added, report.left_out_files) == (["adding"], 0)
+    assert files_of(store, "adding") == {"scripts/add.py": b"1 + 1"}
 
 
 def test_named_skills_and_versions_are_exported_and_each_only_once(store, skill, tmp_path):
@@ -315,14 +317,17 @@ def test_a_skill_that_its_author_keeps_from_models_waits_for_a_person(store, tmp
     assert store.search("reset the staging database", min_score=0)[0].name == "staging-reset"
 
 
-def test_of_two_files_that_differ_in_letters_the_exact_one_is_the_skill(store, tmp_path):
+def test_a_second_text_that_differs_in_letters_alone_is_one_line(store, tmp_path):
     folder = tmp_path / "in" / "adding"
     folder.mkdir(parents=True)
     for name, body in (("SKILL.md", "Exact."), ("skill.md", "Other.")):
         (folder / name).write_text(skill_text(body=body))
-    report = store.import_skills(folder.parent)
+    with pytest.raises(
+        InvalidSkillError, match=r"the file name 'skill.md' differs from SKILL.md in case only"
+    ) as caught:
+        store.import_skills(folder.parent)
 
-    assert (report.read, report.left_out_files, store.get(report.added[0]).text) == (1, 1, skill_text(body="Exact."))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_second_export_replaces_the_texts_and_nothing_else(store, tmp_path):

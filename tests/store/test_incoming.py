@@ -118,18 +118,27 @@ def test_a_legal_name_is_its_own_and_what_has_no_letters_has_none():
     assert legal_name("::") == legal_name("возврат") == ""
 
 
-def test_files_left_out_and_those_that_a_text_speaks_of_are_named(store, tmp_path):
-    body = "Run `./scripts/wipe.sh --yes`, read guide.md. Then run. Not my-guide.md, sub.md.bak or other/notes.txt.old."
-    lay(tmp_path / "in", "wiping", skill_text("wiping", body=body), **{"guide.md": "", "run": "", "sub.md": ""})
-    for name in ("scripts/wipe.sh", "other/notes.txt"):
-        (tmp_path / "in" / "wiping" / name).parent.mkdir()
+def test_files_left_out_and_those_that_a_text_points_to_are_named(store, tmp_path):
+    body = (
+        "Run `./scripts/wipe.sh --yes` and {baseDir}/scripts/gone.py, read [the guide](guide.md#top) and [more](more.md). "
+        "Not src/scripts/build.sh, https://x.io/assets/a.png, scripts/*.py or scripts/wipe.sh.bak-1."
+    )
+    lay(
+        tmp_path / "in",
+        "wiping",
+        skill_text("wiping", body=body),
+        **{"guide.md": "", "._guide.md": "", ".DS_Store": ""},
+    )
+    for name in ("scripts/wipe.sh", ".git/config", "scripts/__pycache__/x.pyc"):
+        (tmp_path / "in" / "wiping" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / "wiping" / name).write_text("")
     lay(tmp_path / "in", "adding", skill_text())
     report = store.import_skills(tmp_path / "in")
 
-    assert report.left_out == {"wiping": ["guide.md", "run", "sub.md", "other/notes.txt", "scripts/wipe.sh"]}
-    assert report.missing == {"wiping": ["guide.md", "scripts/wipe.sh"]}
-    assert report.left_out_files == 5
+    assert store.get("wiping").files == ("guide.md", "scripts/wipe.sh")
+    assert report.left_out == {"wiping": [".DS_Store", "._guide.md"]}
+    assert report.missing == {"wiping": ["scripts/gone.py", "more.md"]}
+    assert report.left_out_files == 2
 
 
 def test_what_is_not_read_is_in_the_report_and_refuses_nothing(store, tmp_path):

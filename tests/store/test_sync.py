@@ -175,9 +175,10 @@ def test_a_file_that_was_deleted_is_named_and_with_delete_its_skill_retires(stor
     assert sync() == {"adding": ("write", "written")}
 
 
-def test_a_skill_that_retired_is_named_and_with_delete_its_file_goes(store, folder, lay, sync):
+def test_a_skill_that_retired_is_named_and_with_delete_its_files_go(store, folder, lay, sync):
     alone, beside = lay(skill_text("alone", body="A.")), lay(skill_text("beside", body="B."))
-    beside.with_name("notes.md").write_text("mine")
+    beside.with_name("notes.md").write_text("of the skill")
+    beside.with_name("Thumbs.db").write_text("of nobody")
     sync()
     for name in ("alone", "beside"):
         store.retire(name)
@@ -185,7 +186,7 @@ def test_a_skill_that_retired_is_named_and_with_delete_its_file_goes(store, fold
     assert alone.exists()
 
     assert sync(delete=True) == {"alone": ("remove", "removed"), "beside": ("remove", "removed")}
-    assert sorted(path.name for path in folder.rglob("*")) == [STATE_FILE, "beside", "notes.md"]
+    assert sorted(path.name for path in folder.rglob("*")) == [STATE_FILE, "Thumbs.db", "beside"]
     assert sync() == {}
 
 

@@ -1,0 +1,152 @@
+"""Calls of skills' functions: which version's function ran in which run, and how that ended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Index, func
+from sqlmodel import Field, Session, col, select
+
+from skill_plugin.errors import ConfigurationError
+from skill_plugin.records import split_ref
+from skill_plugin.store.partition import Part
+from skill_plugin.store.skills import versions
+from skill_plugin.store.sql.database import insert_if_absent
+from skill_plugin.store.tables import PREFIX, Table, UtcDateTime, utc_now
+
+
+class CallRow(Table, table=True):
+    """One call of a function; `k` counts the calls of a run from 0."""
+
+    __tablename__ = f"{PREFIX}call"
+    __table_args__ = (Index(None, "skill_id", "number"),)
+
+    namespace: str = Field(primary_key=True)
+    run_id: str = Field(primary_key=True)
+    k: int = Field(primary_key=True)
+    skill_id: str
+    number: int
+    function: str
+    ok: bool
+    error: str = ""
+    seconds: float = 0.0
+    tool_calls: int = 0
+    at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionCall:
+    """One call of a skill's function.
+
+    Args:
+        skill: `skill_id@version`, or `name@version`.
+        function: Its name.
+        ok: Whether it returned.
+        error: Why it did not.
+        seconds: Time that it took.
+        tool_calls: Calls of the agent's tools that it made.
+        at: When it ended.
+    """
+
+    skill: str
+    function: str
+    ok: bool
+    error: str = ""
+    seconds: float = 0.0
+    tool_calls: int = 0
+    at: datetime = field(default_factory=utc_now)
+
+
+@dataclass(frozen=True, slots=True)
+class CallCount:
+    """Calls of a version's or a skill's functions."""
+
+    calls: int = 0
+    failed: int = 0
+    runs: int = 0
+
+
+def record_calls(store: Part, run_id: str, calls: Sequence[FunctionCall], *, first: int | None = None) -> int:
+    """Appends the calls of a run; returns how many were new.
+
+    Args:
+        store: The library.
+        run_id: The run.
+        calls: In order.
+        first: The number of the first of them within the run, from 0: what has that number is not written twice. By default they
+            come after all that the run has.
+
+    Raises:
+        ConfigurationError: a call names no version.
+        SkillNotFoundError: a version does not exist.
+    """
+    partition = store._partition  # noqa: SLF001 - a store has as many names as one can keep in mind
+    with partition.write() as session:
+        start = _next(session, partition.namespace, run_id) if first is None else first
+        new = 0
+        for k, call in enumerate(calls, start):
+            if split_ref(call.skill)[1] is None:
+                raise ConfigurationError(
+                    f"the call of {call.function!r:.80} names {call.skill!r:.80}; give skill_id@version"
+                )
+            skill, version = versions.resolve(session, partition.namespace, call.skill)
+            row = CallRow(
+                namespace=partition.namespace,
+                run_id=run_id,
+                k=k,
+                skill_id=skill.id,
+                number=version.number,
+                function=call.function,
+                ok=call.ok,
+                error=call.error,
+                seconds=call.seconds,
+                tool_calls=call.tool_calls,
+                at=call.at,
+            )
+            new += insert_if_absent(session, CallRow, row.model_dump())
+        return new
+
+
+def calls_of(store: Part, run_id: str) -> list[FunctionCall]:
+    """Returns the calls of a run, in order; none for an unknown run."""
+    partition = store._partition  # noqa: SLF001
+    mine = select(CallRow).where(CallRow.namespace == partition.namespace, CallRow.run_id == run_id)
+    with partition.read() as session:
+        rows = session.exec(mine.order_by(col(CallRow.k))).all()
+    return [
+        FunctionCall(
+            skill=f"{row.skill_id}@{row.number}",
+            function=row.function,
+            ok=row.ok,
+            error=row.error,
+            seconds=row.seconds,
+            tool_calls=row.tool_calls,
+            at=row.at,
+        )
+        for row in rows
+    ]
+
+
+def count_calls(store: Part, name: str, *, function: str | None = None) -> CallCount:
+    """Counts the calls of a skill's functions: of all its versions, or with `name@2` of that one.
+
+    Raises:
+        SkillNotFoundError: no such skill.
+    """
+    partition = store._partition  # noqa: SLF001
+    name, number = split_ref(name)
+    with partition.read() as session:
+        skill = versions.find_skill(session, partition.namespace, name)
+        wanted = [CallRow.namespace == partition.namespace, CallRow.skill_id == skill.id]
+        wanted += [] if number is None else [CallRow.number == number]
+        wanted += [] if function is None else [CallRow.function == function]
+        counts = select(func.count(), func.count(func.distinct(col(CallRow.run_id)))).where(*wanted)
+        calls, runs = session.exec(counts).one()
+        failed = session.exec(select(func.count()).where(*wanted, ~col(CallRow.ok))).one()
+    return CallCount(calls, failed, runs)
+
+
+def _next(session: Session, namespace: str, run_id: str) -> int:
+    last = select(func.max(CallRow.k)).where(CallRow.namespace == namespace, CallRow.run_id == run_id)
+    newest = session.exec(last).one()
+    return 0 if newest is None else newest + 1

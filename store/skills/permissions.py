@@ -1,0 +1,114 @@
+"""Whether the functions of a version may run, and what its tests said: facts about a version that follow it nowhere.
+
+A version that a person or a generator writes next, an import and a dump start without either: somebody looked at that text and those
+files, not at these.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlmodel import Session
+
+from skill_plugin.errors import ConfigurationError, StoreError
+from skill_plugin.records import Skill, canonical_json
+from skill_plugin.store.partition import Part
+from skill_plugin.store.skills import screening, versions
+from skill_plugin.store.tables import SkillRow, SkillVersionRow
+
+ALLOWED, FORBIDDEN = "allowed", "forbidden"
+"""Events of a version whose functions an operator allowed to run, and of one that lost that."""
+
+
+def allow_functions(store: Part, ref: str, *, reason: str, by: str = "human") -> Skill:
+    """Allows the functions of one version to run; no other version is allowed by that.
+
+    Args:
+        store: The library.
+        ref: `name`, `id`, `name@2` or `id@2`; without a version the live one, else the newest.
+        reason: Why it is trusted.
+        by: Who says so.
+
+    Raises:
+        ConfigurationError: no reason is given.
+        SkillNotFoundError: the version does not exist.
+        StoreError: the version has no files, or it is held or its skill out of use.
+    """
+    _check_reason(reason, f"allow the functions of {ref!r:.80}")
+    return _decide(store, ref, ALLOWED, by=by, reason=reason)
+
+
+def forbid_functions(store: Part, ref: str, *, reason: str = "", by: str = "human") -> Skill:
+    """Takes back that the functions of a version may run; see `allow_functions`."""
+    return _decide(store, ref, FORBIDDEN, by=by, reason=reason)
+
+
+def may_run(store: Part, ref: str) -> bool:
+    """Returns whether the functions of a version may run: an operator allowed it, and it is neither held nor out of use.
+
+    Raises:
+        SkillNotFoundError: the version does not exist.
+    """
+    partition = store._partition  # noqa: SLF001 - a store has as many names as one can keep in mind
+    with partition.read() as session:
+        skill, version = versions.resolve(session, partition.namespace, ref)
+        return version.may_run and not _stopped(session, skill, version)
+
+
+def checks_of(store: Part, ref: str) -> dict[str, Any]:
+    """Returns what `keep_checks` kept of a version; empty if nothing.
+
+    Raises:
+        SkillNotFoundError: the version does not exist.
+    """
+    partition = store._partition  # noqa: SLF001
+    with partition.read() as session:
+        return dict(versions.resolve(session, partition.namespace, ref)[1].checks)
+
+
+def keep_checks(store: Part, ref: str, checks: Mapping[str, Any]) -> None:
+    """Keeps what a version's tests said, in place of what they said before.
+
+    Raises:
+        ConfigurationError: it is not JSON.
+        SkillNotFoundError: the version does not exist.
+    """
+    try:
+        canonical_json(dict(checks))
+    except (TypeError, ValueError) as exc:
+        raise ConfigurationError(f"the checks of {ref!r:.80} are not JSON: {exc}; give numbers and texts") from exc
+    partition = store._partition  # noqa: SLF001
+    with partition.write() as session:
+        _, version = versions.resolve(session, partition.namespace, ref, lock=True)
+        version.checks = dict(checks)
+        session.add(version)
+
+
+def _decide(store: Part, ref: str, kind: str, *, by: str, reason: str) -> Skill:
+    partition = store._partition  # noqa: SLF001
+    with partition.write() as session:
+        skill, version = versions.resolve(session, partition.namespace, ref, lock=True)
+        if kind == ALLOWED and (stopped := _stopped(session, skill, version)):
+            raise StoreError(f"the functions of {skill.name!r} version {version.number} are not allowed: {stopped}")
+        if version.may_run != (kind == ALLOWED):
+            version.may_run = kind == ALLOWED
+            session.add(version)
+            evidence = {"tree_sha256": version.tree_sha256}
+            versions.log_event(session, skill, kind, by=by, version=version.number, reason=reason, evidence=evidence)
+        return versions.view(session, skill, version)
+
+
+def _stopped(session: Session, skill: SkillRow, version: SkillVersionRow) -> str:
+    """Returns why no function of a version may run, whatever an operator says; empty if nothing stops it."""
+    if not version.tree_sha256:
+        return "it has no files; import its folder, or add it with files="
+    if skill.status in ("retired", "quarantined"):
+        return f"the skill is {skill.status}; restore it first: skill-plugin skills restore {skill.name}"
+    if (why := versions.held(session, skill).get(version.number)) is not None:
+        again = f"skill-plugin skills promote {skill.name}@{version.number}"
+        return f"it is {screening.held_by(why)}; look at it, and if it is sound release it first: {again}"
+    return ""
+
+
+def _check_reason(reason: str, what: str) -> None:
+    if not reason.strip():
+        raise ConfigurationError(f"no reason is given to {what}; say who looked at them, and for what")
