@@ -28,6 +28,7 @@ _REFUSED: Mapping[str, tuple[int, tuple[int, ...]]] = {
     "x86_64": (0xC000003E, (41, 29, 101, 272, 308, 321, 250, 248, 323, 425)),
     "aarch64": (0xC00000B7, (198, 194, 117, 97, 268, 280, 219, 217, 282, 425)),
 }
+_PROGRAMS: Mapping[str, tuple[int, ...]] = {"x86_64": (59, 322), "aarch64": (221, 281)}  # execve, execveat
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -69,16 +70,19 @@ def separate(folder: str, disk_mb: int) -> set[str]:
     return {NETWORK, PROCESSES, "users"}
 
 
-def shut_in(reads: Iterable[str], writes: Iterable[str]) -> set[str]:
-    """Takes from this process, for ever, all files but these, sockets, and every privilege. Returns what now holds."""
+def shut_in(reads: Iterable[str], writes: Iterable[str], *, programs: bool = True) -> set[str]:
+    """Takes from this process, for ever, all files but these, sockets, every privilege and, unless told, all other programs.
+
+    Returns what now holds.
+    """
     if _libc is None:
         return set()
     _libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    return ({FILES} if _landlock(reads, writes) else set()) | ({NETWORK} if _seccomp() else set())
+    return ({FILES} if _landlock(reads, writes, programs) else set()) | ({NETWORK} if _seccomp(programs) else set())
 
 
-def _landlock(reads: Iterable[str], writes: Iterable[str]) -> bool:
+def _landlock(reads: Iterable[str], writes: Iterable[str], programs: bool) -> bool:
     version = _libc.syscall(_RULESET, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
@@ -88,7 +92,9 @@ def _landlock(reads: Iterable[str], writes: Iterable[str]) -> bool:
     ruleset = _libc.syscall(_RULESET, wanted, ctypes.c_size_t(len(wanted)), 0)
     if ruleset < 0:
         return False
-    rules = [(path, _EXECUTE | _READ | _LIST) for path in reads] + [(path, everything) for path in writes]
+    leave = -1 if programs else ~_EXECUTE
+    rules = [(path, (_EXECUTE | _READ | _LIST) & leave) for path in reads]
+    rules += [(path, everything & leave) for path in writes]
     for path, access in rules:
         with suppress(OSError):
             at = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
@@ -100,11 +106,12 @@ def _landlock(reads: Iterable[str], writes: Iterable[str]) -> bool:
     return done
 
 
-def _seccomp() -> bool:
+def _seccomp(programs: bool) -> bool:
     known = _REFUSED.get(os.uname().machine)
     if known is None or struct.calcsize("P") != 8:  # a 32-bit interpreter has other numbers
         return False
     architecture, refused = known
+    refused += () if programs else _PROGRAMS[os.uname().machine]
     load, equal, at_least, leave = 0x20, 0x15, 0x35, 0x06
     allow, refuse = 0x7FFF0000, 0x00050000 | 13  # EACCES
     steps = [(load, 0, 0, 4), (equal, 1, 0, architecture), (leave, 0, 0, refuse), (load, 0, 0, 0)]
