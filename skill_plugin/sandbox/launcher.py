@@ -32,7 +32,9 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     else:  # macOS
         signal.signal(signal.SIGTERM, lambda *_: None)
-    holds = kernel.separate(request["folder"], request["disk_mb"]) if "namespaces" in request["use"] else set()
+    holds: set[str] = set()
+    if "namespaces" in request["use"]:
+        holds = kernel.separate(request["folder"], request["disk_mb"], read_only=request["writes"] == [os.devnull])
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
@@ -81,7 +83,7 @@ def _limit(request: dict[str, Any], holds: set[str]) -> set[str]:
     os.chdir(request["folder"])
     if "files" in request["use"]:
         writes = [request["folder"], *request["writes"]]
-        done |= kernel.shut_in(request["reads"], writes, programs=request["programs"])
+        done |= kernel.shut_in(request["reads"], writes, strict=request["strict"])
     return done
 
 

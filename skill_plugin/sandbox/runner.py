@@ -152,7 +152,7 @@ class Sandbox:
         reads: Files and folders that it may read, besides Python's.
         writes: Files and folders that it may write.
         calls_back: For code that nobody has read. It may call `answer`, whose time does not count, through what `HOST` stands for; it
-            gets no other programs and no more processor time than one call has; and only JSON's types and tuples are taken from it, in
+            gets no other programs, no modes of files, and no more processor time than one call has; and only JSON's types and tuples are taken from it, in
             at most six times its `output_bytes` (a number takes more on the wire than in JSON).
         packages: Whether the installed packages can be imported there.
         use: What to contain it with; by default all.
@@ -177,7 +177,13 @@ class Sandbox:
         self._open = ExitStack()
         theirs, mine = _pipe(self._open)
         answers, say = _pipe(self._open)
-        what = {"what": "serve", "reads": reads, "writes": writes, "seconds": None, "programs": not calls_back}
+        what: dict[str, Any] = {
+            "what": "serve",
+            "reads": reads,
+            "writes": writes,
+            "seconds": None,
+            "strict": calls_back,
+        }
         what |= {"cpu_s": self._limits.seconds if calls_back else None}
         what |= ({} if packages else {"paths": []}) | ({} if use is None else {"use": list(use)})
         self._process = self._open.enter_context(_Process(what, self._limits))
@@ -276,7 +282,7 @@ class _Process:
         self._request = {
             **asdict(limits),
             "cpu_s": limits.seconds,
-            "programs": True,
+            "strict": False,
             "use": list(_USE),
             "folder": str(inner),
             "paths": [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")],
