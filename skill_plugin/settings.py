@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     """Judges answers to tasks that name no verifier: a verifier's name, or `package.module:function`."""
     max_generations: int = Field(default=3, ge=0)
     """Number of revisions that a task may cost."""
+    function_runner: str = "sandbox"
+    """What runs the functions of skills: `sandbox`, `unsafe-subprocess`, which contains nothing, or `package.module:object`."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """The token that callers of `skill-plugin serve --http` must send; never printed."""
     redact: bool | Literal["all"] = True

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -13,6 +13,9 @@ from skill_plugin.integrations.cli.terminal.options import Json
 from skill_plugin.integrations.cli.terminal.texts import as_file
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from skill_plugin.store.doctor import Check
 
 
 def doctor(
@@ -28,7 +31,7 @@ def doctor(
 ) -> None:
     """Check the store; ends with status 1 if something is wrong."""
     with open_store(settings, create=False, check_embedder=False) as store:
-        checks = store.check(fix=fix)
+        checks = [*store.check(fix=fix), _check_functions(settings)]
         where = store.database.where
     if as_json:
         print_json([asdict(check) for check in checks])
@@ -38,6 +41,14 @@ def doctor(
         print_table(f"store in {where}", rows, columns, alone=True)
     if not all(check.ok for check in checks):
         raise typer.Exit(1)
+
+
+def _check_functions(settings: Settings) -> "Check":
+    """Says what runs the functions of skills here."""
+    from skill_plugin.functions import describe_runner  # noqa: PLC0415 - only doctor asks
+    from skill_plugin.store.doctor import Check  # noqa: PLC0415 - SQLModel takes half a second
+
+    return Check("functions", *describe_runner(settings.function_runner))
 
 
 def reindex(settings: Settings, as_json: Json = False) -> None:

@@ -28,6 +28,12 @@ _REFUSED: Mapping[str, tuple[int, tuple[int, ...]]] = {
     "x86_64": (0xC000003E, (41, 29, 101, 272, 308, 321, 250, 248, 323, 425)),
     "aarch64": (0xC00000B7, (198, 194, 117, 97, 268, 280, 219, 217, 282, 425)),
 }
+_STRICT: Mapping[str, tuple[int, ...]] = {
+    # execve, execveat; then chmod, chown, utime, setxattr and their kin, which Landlock lets pass on any file of this user
+    "x86_64": (59, 322, 90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 463, 197, 198, 199, 466),
+    "aarch64": (221, 281, 52, 53, 452, 54, 55, 88, 5, 6, 7, 463, 14, 15, 16, 466),
+}
+_READ_ONLY_MOUNTS, _RECURSIVE, _AT_CWD = 442, 0x8000, -100
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -51,8 +57,14 @@ def adopt() -> bool:
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def separate(folder: str, disk_mb: int) -> set[str]:
-    """Gives this process's children namespaces of their own, and `folder` a disk of a limited size. Returns what now holds."""
+def separate(folder: str, disk_mb: int, *, read_only: bool) -> set[str]:
+    """Gives this process's children namespaces of their own, and `folder` a disk of a limited size. Returns what now holds.
+
+    Args:
+        folder: Where the disk is mounted.
+        disk_mb: Its size.
+        read_only: Whether all other disks are read-only there: Landlock lets pass who changes the mode or the times of a file.
+    """
     if _libc is None:
         return set()
     uid, gid = os.getuid(), os.getgid()
@@ -64,21 +76,30 @@ def separate(folder: str, disk_mb: int) -> set[str]:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib takes 10 ms to import
                 file.write(text)
+    if read_only:  # from Linux 5.12 on
+        attributes = struct.pack("QQQQ", 1, 0, 0, 0)
+        _libc.syscall(_READ_ONLY_MOUNTS, _AT_CWD, b"/", _RECURSIVE, attributes, ctypes.c_size_t(len(attributes)))
     options = f"size={disk_mb}m,nr_inodes=10000,mode=700".encode()
     _libc.mount(b"none", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(6), options)  # nosuid, nodev
     return {NETWORK, PROCESSES, "users"}
 
 
-def shut_in(reads: Iterable[str], writes: Iterable[str]) -> set[str]:
-    """Takes from this process, for ever, all files but these, sockets, and every privilege. Returns what now holds."""
+def shut_in(reads: Iterable[str], writes: Iterable[str], *, strict: bool = False) -> set[str]:
+    """Takes from this process, for ever, all files but these, sockets and every privilege. Returns what now holds.
+
+    Args:
+        reads: Files and folders that it may read.
+        writes: Files and folders that it may write.
+        strict: Also take all other programs from it, and the modes, owners, times and attributes of files.
+    """
     if _libc is None:
         return set()
     _libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24))
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    return ({FILES} if _landlock(reads, writes) else set()) | ({NETWORK} if _seccomp() else set())
+    return ({FILES} if _landlock(reads, writes, strict) else set()) | ({NETWORK} if _seccomp(strict) else set())
 
 
-def _landlock(reads: Iterable[str], writes: Iterable[str]) -> bool:
+def _landlock(reads: Iterable[str], writes: Iterable[str], strict: bool) -> bool:
     version = _libc.syscall(_RULESET, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
@@ -88,7 +109,9 @@ def _landlock(reads: Iterable[str], writes: Iterable[str]) -> bool:
     ruleset = _libc.syscall(_RULESET, wanted, ctypes.c_size_t(len(wanted)), 0)
     if ruleset < 0:
         return False
-    rules = [(path, _EXECUTE | _READ | _LIST) for path in reads] + [(path, everything) for path in writes]
+    leave = ~_EXECUTE if strict else -1
+    rules = [(path, (_EXECUTE | _READ | _LIST) & leave) for path in reads]
+    rules += [(path, everything & leave) for path in writes]
     for path, access in rules:
         with suppress(OSError):
             at = os.open(path, getattr(os, "O_PATH", 0) | os.O_CLOEXEC)
@@ -100,11 +123,12 @@ def _landlock(reads: Iterable[str], writes: Iterable[str]) -> bool:
     return done
 
 
-def _seccomp() -> bool:
+def _seccomp(strict: bool) -> bool:
     known = _REFUSED.get(os.uname().machine)
     if known is None or struct.calcsize("P") != 8:  # a 32-bit interpreter has other numbers
         return False
     architecture, refused = known
+    refused += _STRICT[os.uname().machine] if strict else ()
     load, equal, at_least, leave = 0x20, 0x15, 0x35, 0x06
     allow, refuse = 0x7FFF0000, 0x00050000 | 13  # EACCES
     steps = [(load, 0, 0, 4), (equal, 1, 0, architecture), (leave, 0, 0, refuse), (load, 0, 0, 0)]

@@ -32,7 +32,9 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     else:  # macOS
         signal.signal(signal.SIGTERM, lambda *_: None)
-    holds = kernel.separate(request["folder"], request["disk_mb"]) if "namespaces" in request["use"] else set()
+    holds: set[str] = set()
+    if "namespaces" in request["use"]:
+        holds = kernel.separate(request["folder"], request["disk_mb"], read_only=request["writes"] == [os.devnull])
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
@@ -69,8 +71,8 @@ def _limit(request: dict[str, Any], holds: set[str]) -> set[str]:
         (resource.RLIMIT_NOFILE, request["open_files"]),
         (resource.RLIMIT_CORE, 0),
     ]
-    if request["seconds"] is not None:
-        limits.append((resource.RLIMIT_CPU, int(request["seconds"]) + 1))
+    if request["cpu_s"] is not None:
+        limits.append((resource.RLIMIT_CPU, int(request["cpu_s"]) + 1))
     if "users" in holds:  # elsewhere it would count every process of this user; threads count too
         limits.append((resource.RLIMIT_NPROC, request["processes"] + 1))
     done = set()
@@ -80,7 +82,8 @@ def _limit(request: dict[str, Any], holds: set[str]) -> set[str]:
             done |= {kernel.MEMORY} if limit == resource.RLIMIT_AS else set()
     os.chdir(request["folder"])
     if "files" in request["use"]:
-        done |= kernel.shut_in(request["reads"], [request["folder"], *request["writes"]])
+        writes = [request["folder"], *request["writes"]]
+        done |= kernel.shut_in(request["reads"], writes, strict=request["strict"])
     return done
 
 

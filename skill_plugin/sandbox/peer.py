@@ -19,6 +19,10 @@ class PeerEndedError(BaseException):
     """The other process has ended, or sends what cannot be read. Not an Exception: no test may take it for one of the answer's."""
 
 
+class LeaveError(BaseException):
+    """Raised by `handle` where its own side has to go on with the exception that caused it, and the other side gets no answer."""
+
+
 class Peer:
     """One end of the pipe.
 
@@ -29,6 +33,8 @@ class Peer:
         refer: Returns the plain data that stands for a value which is not plain.
         resolve: Returns the value that such data stands for.
         revive: Makes an exception of what `reported` says of one.
+        most: For a side that is not trusted at all: the bytes of the largest frame that it may send. Then only built-in types are
+            taken from it, and what it says of the containers that it was sent changes none of them.
     """
 
     def __init__(
@@ -40,9 +46,11 @@ class Peer:
         refer: wire.Refer | None = None,
         resolve: Callable[[Any], Any] | None = None,
         revive: Callable[..., BaseException] | None = None,
+        most: int | None = None,
     ) -> None:
         self._reads, self._writes = reads, writes
         self._handle, self._refer, self._resolve, self._revive = handle, refer, resolve, revive or revived
+        self._most = most
         self._turn = threading.RLock()
         self.ended = ""
 
@@ -55,7 +63,7 @@ class Peer:
             data = wire.dumps(("ask", request), self._refer)
             self._send(data)
             kind, value, *after = self._serve_until_told()
-        if after and isinstance(after[0], tuple):
+        if after and isinstance(after[0], tuple) and self._most is None:
             _kept(request, after[0])
         if kind == "failed":
             try:
@@ -86,7 +94,7 @@ class Peer:
             if wire.dumps(request, self._refer) != before:
                 told.append(request)
             return wire.dumps(tuple(told), self._refer)
-        except PeerEndedError:
+        except (PeerEndedError, LeaveError):
             raise
         except BaseException as exc:  # noqa: BLE001 - SystemExit too is for the one who asked
             return wire.dumps(("failed", reported(exc)))
@@ -101,7 +109,9 @@ class Peer:
 
     def _receive(self) -> Any:
         try:
-            return wire.loads(wire.receive(self._reads), self._resolve)
+            if self._most is None:
+                return wire.loads(wire.receive(self._reads), self._resolve)
+            return wire.loads(wire.receive(self._reads, self._most), self._resolve, bare=True)
         except (OSError, EOFError) as exc:
             raise self._end("it has ended") from exc
         except (ValueError, RecursionError, MemoryError) as exc:

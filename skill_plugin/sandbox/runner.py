@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,8 +23,9 @@ from typing import IO, Any, Self
 
 from skill_plugin.errors import SandboxError
 from skill_plugin.sandbox import kernel, wire
+from skill_plugin.sandbox.deadline import Deadline
 from skill_plugin.sandbox.limits import SandboxLimits
-from skill_plugin.sandbox.peer import Peer, PeerEndedError
+from skill_plugin.sandbox.peer import LeaveError, Peer, PeerEndedError
 
 _EVERYTHING = (kernel.NETWORK, kernel.PROCESSES, kernel.FILES, kernel.MEMORY)
 _USE = ("namespaces", "files")
@@ -134,6 +135,14 @@ def missing() -> tuple[str, ...]:
     return run_python("pass").missing
 
 
+class _Host:
+    pass
+
+
+HOST = _Host()
+"""Given to a function in a `Sandbox(calls_back=True)`, it is there a function that calls `Sandbox.answer`."""
+
+
 class Sandbox:
     """A process that holds somebody's functions: plain data goes in, plain data comes out.
 
@@ -142,6 +151,11 @@ class Sandbox:
         limits: `seconds` is the time for each call.
         reads: Files and folders that it may read, besides Python's.
         writes: Files and folders that it may write.
+        calls_back: For code that nobody has read. It may call `answer`, whose time does not count, through what `HOST` stands for; it
+            gets no other programs, no modes of files, and no more processor time than one call has; and only JSON's types and tuples are taken from it, in
+            at most six times its `output_bytes` (a number takes more on the wire than in JSON).
+        packages: Whether the installed packages can be imported there.
+        use: What to contain it with; by default all.
 
     Raises:
         SandboxError: the code fails.
@@ -154,16 +168,29 @@ class Sandbox:
         *,
         reads: Sequence[str] = (),
         writes: Sequence[str] = (),
+        calls_back: bool = False,
+        packages: bool = True,
+        use: Sequence[str] | None = None,
     ) -> None:
         self._limits = limits or SandboxLimits()
+        self.answer: Callable[..., Any] = _refuse
         self._open = ExitStack()
         theirs, mine = _pipe(self._open)
         answers, say = _pipe(self._open)
-        what = {"what": "serve", "reads": reads, "writes": writes, "seconds": None}
+        what: dict[str, Any] = {
+            "what": "serve",
+            "reads": reads,
+            "writes": writes,
+            "seconds": None,
+            "strict": calls_back,
+        }
+        what |= {"cpu_s": self._limits.seconds if calls_back else None}
+        what |= ({} if packages else {"paths": []}) | ({} if use is None else {"use": list(use)})
         self._process = self._open.enter_context(_Process(what, self._limits))
         self._process.start(theirs, say)
         self._process.request(mine)
-        self._peer = Peer(answers.fileno(), mine.fileno(), _refuse, revive=_as_error)
+        most = 6 * self._limits.output_bytes + 10_000 if calls_back else None
+        self._peer = Peer(answers.fileno(), mine.fileno(), self._handle, refer=_refer, revive=_as_error, most=most)
         try:
             self._ask(self._limits.seconds + _GRACE_S, "run", source, "program")  # Python has to start first
         except BaseException:
@@ -175,6 +202,7 @@ class Sandbox:
 
         Raises:
             SandboxError: it raises, gives what is not plain data, or passes a limit; after that last one the process has ended.
+            BaseException: what `answer` raised; then too the process has ended.
         """
         return self._ask(self._limits.seconds, "invoke", name, args, kwargs)
 
@@ -194,19 +222,25 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _handle(self, request: tuple[Any, ...]) -> Any:
+        what, number, args, *_ = request
+        if (what, number) != ("call", 0):
+            raise PermissionError("nothing else can be called here")
+        try:
+            with self._deadline.held():
+                return self.answer(*args)
+        except BaseException as exc:
+            raise LeaveError from exc
+
     def _ask(self, seconds: float, *request: Any) -> Any:
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            self._process.end()
-
-        timer = threading.Timer(seconds, end)
-        timer.start()
+        self._deadline = Deadline(seconds, self._process.end)
         try:
             return self._peer.ask(*request)
+        except LeaveError as exc:
+            self.close()
+            raise exc.__cause__ or exc from None
         except PeerEndedError as exc:
-            why = f"it ran over {seconds:g} s" if late.is_set() else self._process.end().over or str(exc)
+            why = f"it ran over {seconds:g} s" if self._deadline.is_over else self._process.end().over or str(exc)
             self.close()
             raise SandboxError(
                 f"the code in the sandbox is stopped: {why}; make it do less, or raise the limit"
@@ -214,11 +248,17 @@ class Sandbox:
         except wire.WireError as exc:
             raise SandboxError(f"{exc}; a sandbox takes plain data") from exc
         finally:
-            timer.cancel()
+            self._deadline.cancel()
 
 
-def _refuse(_: tuple[Any, ...]) -> Any:
-    raise PermissionError("nothing can be called here")
+def _refuse(*_: Any) -> Any:
+    raise SandboxError("the code in the sandbox calls back, and nobody answers here; set `answer`")
+
+
+def _refer(value: Any) -> Any:
+    if value is HOST:
+        return ("mine", 0, "host")
+    raise wire.WireError(f"a value of the type {type(value).__name__} is not plain data")
 
 
 def _as_error(name: str, _kinds: Any, _args: Any, text: str, _attributes: Any) -> SandboxError:
@@ -241,6 +281,8 @@ class _Process:
         self._seconds = limits.seconds
         self._request = {
             **asdict(limits),
+            "cpu_s": limits.seconds,
+            "strict": False,
             "use": list(_USE),
             "folder": str(inner),
             "paths": [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")],

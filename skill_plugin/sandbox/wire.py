@@ -104,10 +104,16 @@ def _tell(value: Any, kind: type) -> tuple[Any, ...] | None:
     return None
 
 
-def loads(data: bytes, resolve: Callable[[Any], Any] | None = None) -> Any:
-    """Returns the value that bytes hold. Raises WireError for whatever else they are."""
+def loads(data: bytes, resolve: Callable[[Any], Any] | None = None, *, bare: bool = False) -> Any:
+    """Returns the value that bytes hold. Raises WireError for whatever else they are.
+
+    Args:
+        data: What `dumps` gave.
+        resolve: Returns the value that a reference stands for.
+        bare: Take JSON's types and tuples alone. A numpy array, say, is made of a few bytes, and takes what memory they ask for.
+    """
     try:
-        value, at = _read(data, 0, resolve, 0)
+        value, at = _read(data, 0, resolve, _BARE if bare else _ALL, 0)
     except (WireError, RecursionError):
         raise
     except Exception as exc:  # every way in which bytes can be wrong
@@ -117,16 +123,18 @@ def loads(data: bytes, resolve: Callable[[Any], Any] | None = None) -> Any:
     return value
 
 
-def _read(data: bytes, at: int, resolve: Callable[[Any], Any] | None, depth: int) -> tuple[Any, int]:
+def _read(
+    data: bytes, at: int, resolve: Callable[[Any], Any] | None, makers: dict[Any, Callable[..., Any]], depth: int
+) -> tuple[Any, int]:
     if depth > _MAX_DEPTH + 2:
         raise WireError("nested too deep")
     tag, at = data[at : at + 1], at + 1
     if tag in _SIMPLE:
         return _SIMPLE[tag], at
     if tag in (b"x", b"r"):
-        told, at = _read(data, at, resolve, depth + 1)
+        told, at = _read(data, at, resolve, makers, depth + 1)
         if tag == b"x":
-            return _MAKE[told[0]](*told[1:]), at
+            return makers[str(told[0])](*told[1:]), at
         if resolve is None:
             raise WireError("it is an object, not plain data")
         return resolve(told), at
@@ -140,9 +148,9 @@ def _read(data: bytes, at: int, resolve: Callable[[Any], Any] | None, depth: int
         return _SCALARS[tag](text), end
     many, at = [], end
     for _ in range(int(text)):
-        one, at = _read(data, at, resolve, depth + 1)
+        one, at = _read(data, at, resolve, makers, depth + 1)
         many.append(one)
-    return _MAKERS[tag](many), at
+    return makers[tag](many), at
 
 
 _SIMPLE = {b"N": None, b"T": True, b"F": False}
@@ -191,6 +199,9 @@ _MAKE: dict[str, Callable[..., Any]] = {
     "ndarray": lambda many, kind: _from("numpy").array(many, dtype=str(kind)),
 }
 """Nothing is looked up by a name that was sent, but in this table."""
+
+_ALL: dict[Any, Callable[..., Any]] = {**_MAKERS, **_MAKE}
+_BARE: dict[Any, Callable[..., Any]] = {tag: _MAKERS[tag] for tag in (b"l", b"t", b"d")}
 
 
 def send(pipe: int, data: bytes) -> None:

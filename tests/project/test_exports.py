@@ -18,6 +18,7 @@ WORDS = set(re.findall(r"\w+", TEXT))
 PACKAGES = [
     "skill_plugin",
     "skill_plugin.embedders",
+    "skill_plugin.functions",
     "skill_plugin.generators",
     "skill_plugin.graphs",
     "skill_plugin.histories",

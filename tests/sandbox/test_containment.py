@@ -119,6 +119,21 @@ def test_only_its_folder_may_be_written_and_no_file_of_the_user_read(anywhere, t
 
 @needs
 @pytest.mark.parametrize(
+    "change", ["os.chmod({!r}, 0o777)", "os.utime({!r}, (0, 0))", "os.setxattr({!r}, 'user.x', b'1')"]
+)
+def test_no_file_of_the_user_gets_another_mode_or_time(change, tmp_path):
+    """Landlock lets that pass; the disks are read-only."""
+    mine = tmp_path / "mine"
+    mine.write_text("x")
+    mine.chmod(0o600)
+    before = mine.stat()
+
+    assert "Read-only" in run_python(f"import os; {change.format(str(mine))}").last_error
+    assert (mine.stat().st_mode, mine.stat().st_mtime) == (before.st_mode, before.st_mtime)
+
+
+@needs
+@pytest.mark.parametrize(
     ("program", "says"),
     [
         ("import os, time\nwhile True:\n    if os.fork() == 0: time.sleep(60)", ("processes", "BlockingIOError")),
