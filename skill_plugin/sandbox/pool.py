@@ -55,7 +55,8 @@ class SandboxPool:
             yield box
         finally:
             box.close()
-            threading.Thread(target=self._prepare, args=(limits, how), daemon=True).start()
+            with suppress(RuntimeError):  # too many threads, or the interpreter is ending
+                threading.Thread(target=self._prepare, args=(limits, how), daemon=True).start()
 
     def close(self) -> None:
         """Ends those that wait."""
