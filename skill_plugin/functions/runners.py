@@ -60,6 +60,7 @@ class Runner(Protocol):
 
         Raises:
             ConfigurationError: this runner cannot run anything here.
+            SandboxError: its process could not be started.
             InvalidSkillError: the skill has no such function.
         """
         ...
@@ -73,7 +74,7 @@ class SandboxRunner:
     """
 
     name = "sandbox"
-    _how: Mapping[str, Any] = {}
+    _how: Mapping[str, Any] = {"needs": NEEDED}
 
     def __init__(self, *, is_warm: bool = True) -> None:
         self._is_warm = is_warm

@@ -202,8 +202,8 @@ def test_what_breaks_a_rule_is_refused_with_its_line(source, line, says):
     [
         ("scripts/json.py", "'json' is the name of another module"),
         ("scripts/my-work.py", "rename the file"),
-        ("scripts/../../x.py", "is not a path in a skill's folder"),
-        ("/etc/passwd", "is not a path in a skill's folder"),
+        ("scripts/../../x.py", "leads out of the skill's folder"),
+        ("/etc/passwd", "leads out of the skill's folder"),
     ],
 )
 def test_a_file_has_the_name_of_a_module_inside_of_the_folder(path, says):
