@@ -58,6 +58,20 @@ DEFENCES = (
         "tests/sandbox/test_containment.py",
     ),
     Defence(
+        "functions are shut in",
+        "skill_plugin/sandbox/kernel.py",
+        "_landlock",
+        "return True",
+        "tests/functions/test_hostile.py",
+    ),
+    Defence(
+        "functions call declared tools",
+        "skill_plugin/functions/tool_desk.py",
+        "if name not in self._function.tools:",
+        "if not name:",
+        "tests/functions/test_hostile.py",
+    ),
+    Defence(
         "nothing outlives it",
         "skill_plugin/sandbox/launcher.py",
         "_end_all",
