@@ -110,6 +110,20 @@ DEFENCES = (
         "tests/skills/test_walk.py",
     ),
     Defence(
+        "a stranger's files",
+        "skill_plugin/skills/trees.py",
+        "check_path",
+        "return path",
+        "tests/skills/test_trees.py",
+    ),
+    Defence(
+        "no version inherits a permission",
+        "store/dumps/dump.py",
+        '"may_run": False, ',
+        "",
+        "tests/store/test_skill_folders.py",
+    ),
+    Defence(
         "made-up runs", "store/runs/outcomes.py", " or rollout.purpose == CLAIM", "", "tests/store/test_evidence.py"
     ),
     Defence(
