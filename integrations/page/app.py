@@ -67,6 +67,7 @@ def page_app(
             Route("/map", shows(map.map_page)),
             Route("/map.csv", shows(map.map_csv)),
             Route("/health", shows(health.health)),
+            Route("/parts/health", shows(health.state)),
             Route("/parts/doctor", shows(health.doctor)),
             Route("/parts/now", shows(health.now)),
             Mount("/static", StaticFiles(directory=HERE / "static")),

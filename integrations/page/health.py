@@ -5,18 +5,29 @@ from starlette.responses import Response
 
 from skill_plugin.integrations import health as monitor
 from skill_plugin.integrations.page.site import Site
-from skill_plugin.integrations.status import status
 from skill_plugin.store import SkillStore
 from skill_plugin.store.views.inbox import inbox_counts
 
-SECONDS = 5.0
+SECONDS = 30.0
+"""Seconds that the look at the store may take: counting a million rollouts takes a few."""
 
 
 def health(site: Site, request: Request) -> Response:
-    """The page, without doctor's checks, which take seconds and come after it."""
+    """The page; its parts take seconds in a large library, and come after it."""
+    return site.page(request, "health.html")
+
+
+def state(site: Site, request: Request) -> Response:
+    """The state of the store and of the jobs, as a part of the page."""
     found = monitor.health(lambda: site.store, site.home, timeout=SECONDS, write=False)
+    live = site.store.checkpoints.live()
     return site.page(
-        request, "health.html", health=found, status=status(site.store, site.home), where=site.store.database.where
+        request,
+        "_health.html",
+        health=found,
+        jobs=running_jobs(site.store),
+        writer=live.id if live is not None else "the base model",
+        where=site.store.database.where,
     )
 
 

@@ -11,7 +11,7 @@ from skill_plugin.integrations.page.site import Site, csv_file
 from skill_plugin.store.views.library import task_families
 from skill_plugin.store.views.skill_map import PlacedSkill, SkillMap, families_of, skill_map
 
-MOST_DRAWN = 700
+MOST_DRAWN = 600
 """Skills that are drawn, the most used: a page of 5,000 links would weigh a megabyte."""
 
 COLOURS = 6

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from skill_plugin.errors import ConfigurationError, RunNotFoundError
 from skill_plugin.integrations.page import charts
+from skill_plugin.integrations.page.health import running_jobs
 from skill_plugin.integrations.page.site import Site, csv_file
 from skill_plugin.integrations.retrain.nights import night_points
-from skill_plugin.integrations.status import status
 from skill_plugin.store import SkillStore
 from skill_plugin.store.runs.training_runs import TrainingRun
 from skill_plugin.store.views.changes import newest_changes
@@ -47,7 +47,7 @@ def nights(site: Site, request: Request) -> Response:
         progress=_sound(seen.progress) if seen is not None else {},
         curves=[(key, title, curve) for key, title in CURVES if (curve := _curve(key, title, rows))],
         over_nights=_over_nights(store),
-        status=status(store, site.home),
+        running=running_jobs(store),
         lately=newest_changes(store, since=since),
         earlier=newest_changes(store, limit=10),
         checkpoints=checkpoints,

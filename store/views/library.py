@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
+from sqlalchemy import select as rows_of
 from sqlmodel import Session, col, select
 
 from skill_plugin.records import Skill
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills.lift import Lift, lift_of
+from skill_plugin.store.sql.database import fetch
 from skill_plugin.store.tables import RevisionRow, RolloutRow, SkillRow, TaskRow
 
 LOOKED_BACK = 50
@@ -16,6 +18,29 @@ LOOKED_BACK = 50
 
 MOST_FAMILIES = 200
 """Families that are offered to choose from."""
+
+
+# Made once: a page asks them for each of its lines, and building one costs more than running it.
+_USED = (
+    rows_of(col(RolloutRow.task_id))
+    .where(col(RolloutRow.skill_id) == bindparam("skill_id"))
+    .order_by(col(RolloutRow.id).desc())
+    .limit(LOOKED_BACK)
+    .subquery()
+)
+_SERVED = (
+    rows_of(col(TaskRow.family))
+    .join(_USED, _USED.c.task_id == col(TaskRow.id))
+    .where(col(TaskRow.namespace) == bindparam("namespace"))
+    .group_by(col(TaskRow.family))
+    .order_by(func.count().desc(), col(TaskRow.family))
+)
+_BORN = (
+    rows_of(col(TaskRow.family))
+    .join(RevisionRow, col(RevisionRow.task_id) == col(TaskRow.id))
+    .where(col(RevisionRow.skill_id) == bindparam("skill_id"), col(TaskRow.namespace) == bindparam("namespace"))
+    .limit(1)
+)
 
 
 class SkillLine(NamedTuple):
@@ -61,20 +86,5 @@ def task_families(store: Part) -> list[str]:
 
 def _families(session: Session, namespace: str, skill_id: str) -> list[str]:
     """Returns the families of a skill's newest rollouts; of one that was never used, that of the task it was written for."""
-    newest = select(RolloutRow.task_id).where(RolloutRow.skill_id == skill_id).order_by(col(RolloutRow.id).desc())
-    used = newest.limit(LOOKED_BACK).subquery()
-    served = (
-        select(TaskRow.family)
-        .join(used, used.c.task_id == TaskRow.id)
-        .where(TaskRow.namespace == namespace)
-        .group_by(TaskRow.family)
-        .order_by(func.count().desc(), TaskRow.family)
-    )
-    if found := session.exec(served).all():
-        return list(found)
-    born = (
-        select(TaskRow.family)
-        .join(RevisionRow, col(RevisionRow.task_id) == col(TaskRow.id))
-        .where(RevisionRow.skill_id == skill_id, TaskRow.namespace == namespace)
-    )
-    return list(session.exec(born.limit(1)).all())
+    given = {"namespace": namespace, "skill_id": skill_id}
+    return [row[0] for row in fetch(session, _SERVED, **given) or fetch(session, _BORN, **given)]

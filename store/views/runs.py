@@ -23,6 +23,12 @@ from skill_plugin.store.tables import (
     TaskRow,
 )
 
+LOOKED_BACK = 5000
+"""Rollouts of all namespaces, the newest, among which those of one are looked for."""
+
+ROLLOUTS_A_RUN = 4
+"""Rollouts that are read for each run of a list."""
+
 
 class RunLine(NamedTuple):
     """A run in a list: its first task, the skill that it used, and its best known reward."""
@@ -97,22 +103,36 @@ class RunView:
         return first + self.further.get((rollout.generation, rollout.k), [])
 
 
+def newest_rollouts(session: Session, namespace: str) -> list[int] | None:
+    """Returns the numbers of the namespace's rollouts among the newest of all, the newest first; None if few of them are its own.
+
+    The key of rows is the order in which they came, while the index by namespace would have to be sorted whole. Where other
+    namespaces crowd this one out, it is small beside them, and that index serves.
+    """
+    newest = select(RolloutRow.id, RolloutRow.namespace).order_by(col(RolloutRow.id).desc()).limit(LOOKED_BACK)
+    found = [number for number, of in session.exec(newest).all() if of == namespace and number is not None]
+    return found if len(found) >= LOOKED_BACK // 10 else None
+
+
 def newest_runs(store: Part, *, begins_with: str = "", limit: int = 30) -> list[RunLine]:
     """Returns runs, the newest first; `begins_with` is the beginning of their ids."""
     namespace = store._namespace  # noqa: SLF001 - a store has as many names as one can keep in mind
-    mine = (
-        select(RolloutRow, TaskRow)
-        .join(TaskRow, (col(TaskRow.namespace) == namespace) & (col(TaskRow.id) == col(RolloutRow.task_id)))
-        .where(RolloutRow.namespace == namespace)
-    )
-    if begins_with and store._partition.database.is_sqlite:  # noqa: SLF001
-        # A range, because LIKE does not use the index there; the last character of Unicode ends it.
-        mine = mine.where(RolloutRow.run_id >= begins_with, RolloutRow.run_id < begins_with + "\U0010ffff")
-    elif begins_with:  # a language's order of letters is not that of a range
-        mine = mine.where(col(RolloutRow.run_id).startswith(begins_with, autoescape=True))
     runs: dict[str, tuple[RolloutRow, TaskRow]] = {}
     with store._partition.read() as session:  # noqa: SLF001
-        for row, task in session.exec(mine.order_by(col(RolloutRow.id).desc()).limit(limit * 4)).all():
+        newest = newest_rollouts(session, namespace) if not begins_with else None
+        mine = (
+            select(RolloutRow, TaskRow)
+            .join(TaskRow, (col(TaskRow.namespace) == namespace) & (col(TaskRow.id) == col(RolloutRow.task_id)))
+            .where(RolloutRow.namespace == namespace)
+        )
+        if newest is not None:
+            mine = mine.where(col(RolloutRow.id).in_(newest[: limit * ROLLOUTS_A_RUN]))
+        elif begins_with and store._partition.database.is_sqlite:  # noqa: SLF001
+            # A range, because LIKE does not use the index there; the last character of Unicode ends it.
+            mine = mine.where(RolloutRow.run_id >= begins_with, RolloutRow.run_id < begins_with + "\U0010ffff")
+        elif begins_with:  # a language's order of letters is not that of a range
+            mine = mine.where(col(RolloutRow.run_id).startswith(begins_with, autoescape=True))
+        for row, task in session.exec(mine.order_by(col(RolloutRow.id).desc()).limit(limit * ROLLOUTS_A_RUN)).all():
             known = runs.get(row.run_id)
             if known is None or (row.chosen and not known[0].chosen):
                 runs[row.run_id] = row, task

@@ -17,6 +17,7 @@ from skill_plugin.store.partition import Part
 from skill_plugin.store.search.ranking import SAME_SKILL
 from skill_plugin.store.tables import EmbeddingRow, NamespaceRow, RolloutRow, SkillRow, TaskEmbeddingRow, TaskRow
 from skill_plugin.store.vectors import sound
+from skill_plugin.store.views.runs import newest_rollouts
 
 MOST_COPIES = 50
 LOOKED_BACK = 5000
@@ -146,6 +147,8 @@ def _gaps(session: Session, namespace: str, signature: str) -> list[tuple[str, s
         .order_by(col(RolloutRow.id).desc())
         .limit(LOOKED_BACK)
     )  # fmt: skip
+    if (recent := newest_rollouts(session, namespace)) is not None:
+        newest = newest.where(col(RolloutRow.id) >= recent[-1])
     last: dict[str, str] = {}
     solved: set[str] = set()
     for _, task_id, run_id, skill_id, arm, passed in session.connection().execute(newest):

@@ -114,7 +114,8 @@ def test_the_map_shows_copies_and_gaps(page, store, skill):
 
 
 def test_health_and_what_doctor_says(page, skill):
-    assert "All is well" in page.text("/health")
+    assert "/parts/health" in page.text("/health")
+    assert "All is well" in page.text("/parts/health")
     assert "quick_check ok" in page.text("/parts/doctor")
 
 
@@ -130,6 +131,6 @@ def test_every_page_reads_from_either_database(open_page, store, used):
     client = open_page()
     for path in (
         "/?q=add", "/?family=sums", "/skills/adding", "/runs", "/runs?id=with-", "/runs/with-1", "/inbox", "/generations", "/nights",
-        "/map", "/map?colour=family", "/health",
+        "/map", "/map?colour=family", "/parts/health",
     ):  # fmt: skip
         client.text(path)
