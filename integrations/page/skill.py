@@ -14,6 +14,7 @@ from skill_plugin.integrations.page.address import whole
 from skill_plugin.integrations.page.site import Site, csv_file
 from skill_plugin.records import Event, Skill, SkillVersion
 from skill_plugin.store.skills.decisions import decisions_on
+from skill_plugin.store.skills.trees import files_of
 from skill_plugin.store.skills.versions import WENT_LIVE
 from skill_plugin.store.views.inbox import findings_of
 from skill_plugin.store.views.track_record import TrackRecord, rollouts_of_skill, track_record
@@ -65,6 +66,7 @@ def skill(site: Site, request: Request) -> Response:
         skill=seen,
         is_out=whole_skill.status == "retired" or (whole_skill.status == "quarantined" and not whole_skill.held),
         waits=[one.number for one in versions if _waits(one, seen, events)],
+        files=[(path, len(data), _text_of(data)) for path, data in sorted(files_of(store, seen.ref).items())],
         versions=list(reversed(versions)),
         events=list(reversed(events))[:MOST_EVENTS],
         event_count=len(events),
@@ -98,6 +100,14 @@ def skill_csv(site: Site, request: Request) -> Response:
     columns, rows_of = TABLES[what]
     rows = [[getattr(one, key) for key in columns] for one in rows_of(record)]
     return csv_file(f"{seen.id}-{what}", columns, rows)
+
+
+def _text_of(data: bytes) -> str | None:
+    """Returns a file's text; None where it is not one."""
+    try:
+        return None if b"\0" in data else data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _waits(version: SkillVersion, seen: Skill, events: Sequence[Event]) -> bool:

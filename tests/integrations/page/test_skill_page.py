@@ -65,6 +65,17 @@ def test_a_text_of_100_kb_is_shown_and_compared(page, store, skill):
     assert "line 1899" in page.text("/skills/adding?from=1&to=2")
 
 
+def test_files_beside_the_text_are_shown_as_text(page, store):
+    files = {"references/table.md": "<script>1</script>", "assets/mark.png": b"\x89PNG\x00"}
+    store.add(name="filed", description="With files", body="Read the table.", files=files)
+    text = page.text("/skills/filed")
+
+    assert "2 files beside it" in text
+    assert "references/table.md" in text
+    assert "&lt;script&gt;1&lt;/script&gt;" in text
+    assert "It is not a text." in text
+
+
 def test_what_cannot_be_seen_is_named():
     assert visible("a\u202eb\x00<i>") == (
         'a<span class="unseen" title="a character that is not seen">U+202E</span>b'
