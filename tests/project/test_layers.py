@@ -17,7 +17,10 @@ SOURCES = [
     # The folders also show through links inside skill_plugin; each file counts where it really lies.
     if path.resolve() == path
 ]
-LOADING = tuple(f"skill_plugin/models/{name}.py" for name in ("gguf", "loaded_model", "local_engine"))
+LOADING = tuple(
+    f"skill_plugin/models/{name}.py"
+    for name in ("gguf", "loaded_model", "local_calls", "local_engine", "shared_beginning")
+)
 ONLY_IN = {
     "torch": ("skill_plugin/training/", "skill_plugin/generators/local.py", *LOADING),
     "transformers": ("skill_plugin/training/", *LOADING),
