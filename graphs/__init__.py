@@ -5,6 +5,9 @@ from skill_plugin.graphs.comparison import GeneratorGate
 from skill_plugin.graphs.evolution.evolve import aevolve, evolve
 from skill_plugin.graphs.evolution.report import EvolveReport
 from skill_plugin.graphs.evolution.settings import EvolveSettings
+from skill_plugin.graphs.functions.checks import allow_tested_functions, check_functions
+from skill_plugin.graphs.functions.function_tool import function_tools, offered_functions
+from skill_plugin.graphs.functions.prelude import SkillPrelude, skill_prelude
 from skill_plugin.graphs.generator_gate import agate_generator, gate_generator
 from skill_plugin.graphs.nodes.approve import Approval, ApprovalRequest, approve_node
 from skill_plugin.graphs.nodes.execute import AgentInput, execute_node
@@ -26,21 +29,27 @@ __all__ = [
     "SkillInput",
     "SkillKeys",
     "SkillOutput",
+    "SkillPrelude",
     "SkillState",
     "add_skills",
     "aevolve",
     "agate_generator",
+    "allow_tested_functions",
     "approve_node",
+    "check_functions",
     "create_skill_graph",
     "evolve",
     "execute_node",
+    "function_tools",
     "gate_generator",
     "gate_version",
     "gate_versions",
+    "offered_functions",
     "record_node",
     "retrieve_node",
     "revise_node",
     "skill_guidance",
+    "skill_prelude",
     "skill_router",
     "verify_node",
 ]

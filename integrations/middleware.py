@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Annotated, Any, NotRequired, Unpack
+from typing import Annotated, Any, NotRequired, Self, Unpack
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool, ToolException, tool
@@ -11,12 +11,15 @@ from typing_extensions import TypedDict
 
 from skill_plugin import prompts
 from skill_plugin.errors import ConfigurationError, MissingExtraError, SkillNotFoundError
+from skill_plugin.functions import FunctionLimits, Runner
 from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
+from skill_plugin.graphs.functions.function_tool import set_runner
 from skill_plugin.graphs.nodes.record import record_node
 from skill_plugin.graphs.nodes.retrieve import TaskFrom, retrieve_node
 from skill_plugin.graphs.nodes.verify import verify_node
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PendingAnswer, PinnedSkill, Run, SkillOutput, request_in, skill_guidance
+from skill_plugin.integrations.agent_functions import OFFERED, AgentFunctions, ModelTools, serving
 from skill_plugin.models import chat_models
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
@@ -64,6 +67,8 @@ class SkillAgentState(AgentState[Any]):
     skillp_history: NotRequired[Annotated[list[dict[str, Any]], PrivateStateAttr]]
     skillp_result: NotRequired[Annotated[SkillOutput | None, PrivateStateAttr]]
     skillp_calls: NotRequired[Annotated[ModelCalls | None, PrivateStateAttr]]
+    skillp_offered: NotRequired[Annotated[list[dict[str, str]], PrivateStateAttr]]
+    skillp_bound: NotRequired[Annotated[list[str], PrivateStateAttr]]
 
 
 class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
@@ -86,6 +91,12 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         task_from: Finds the task in the agent's state; by default the text of the last human message. No text means no task:
             nothing is retrieved and nothing recorded.
         on_store_error: Without the store the agent goes on without skills (`skip`); or `raise`; see `retrieve_node`, `record_node`.
+        functions: Offer the model the functions of the run's skills that an operator allowed, at most 8.
+        runner: What runs them; by default the one that the setting `function_runner` names.
+        function_limits: Limits of one call.
+        function_tools: Names of the agent's tools that functions may call; by default all.
+        bind_tools: Hide tools of the agent from its model until a skill of the run names them in `allowed-tools`: those of these names,
+            or with True all that a live skill names.
         **options: The fields of `Retrieval`: `k`, `min_score`, `strategy`, `experience`, `control_share`.
 
     Raises:
@@ -93,6 +104,10 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
     """
 
     state_schema = SkillAgentState
+
+    def __new__(cls, *_: Any, functions: bool = False, bind_tools: bool | Sequence[str] = False, **__: Any) -> Self:
+        made: Self = super().__new__(serving(cls) if functions or bind_tools else cls)
+        return made
 
     def __init__(
         self,
@@ -104,6 +119,11 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         load_skill: bool = False,
         task_from: TaskFrom | None = None,
         on_store_error: OnStoreError = "skip",
+        functions: bool = False,
+        runner: Runner | None = None,
+        function_limits: FunctionLimits | None = None,
+        function_tools: Sequence[str] | None = None,
+        bind_tools: bool | Sequence[str] = False,
         **options: Unpack[RetrievalOptions],
     ) -> None:
         super().__init__()
@@ -116,7 +136,17 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         self._task_from = task_from or _last_request
         self._k = retrieval.k
         self._load_skill = load_skill
-        self.tools = [_load_skill_tool(store, StoreGuard(store, on_store_error))] if load_skill else []
+        self._guard = StoreGuard(store, on_store_error)
+        self.tools = [_load_skill_tool(store, self._guard)] if load_skill else []
+        self._functions = AgentFunctions(
+            store,
+            self._guard,
+            runs=(runner or set_runner()) if functions else None,
+            limits=function_limits,
+            may_call=function_tools,
+            bind=bind_tools,
+        )
+        self._adds_tools = bool(functions or bind_tools)
 
     @property
     def name(self) -> str:
@@ -125,29 +155,37 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
 
     def before_agent(self, state: SkillAgentState, runtime: Runtime[ContextT]) -> dict[str, Any]:  # noqa: ARG002 - LangChain's name for it
         given = self._asked(state)
-        return _NO_RUN if given is None else {**self._retrieve.invoke(given), "skillp_calls": _NO_CALLS}
+        begun = self._guard.ask(self._functions.begun, lambda _: {}) if self._adds_tools else {}
+        return (_NO_RUN if given is None else {**self._retrieve.invoke(given), "skillp_calls": _NO_CALLS}) | begun
 
     async def abefore_agent(self, state: SkillAgentState, runtime: Runtime[ContextT]) -> dict[str, Any]:  # noqa: ARG002
         given = self._asked(state)
-        return _NO_RUN if given is None else {**await self._retrieve.ainvoke(given), "skillp_calls": _NO_CALLS}
+        begun = await self._guard.aask(self._functions.begun, lambda _: {}) if self._adds_tools else {}
+        return (
+            _NO_RUN if given is None else {**await self._retrieve.ainvoke(given), "skillp_calls": _NO_CALLS}
+        ) | begun
 
     def wrap_model_call(
         self, request: ModelRequest[ContextT], handler: Callable[[ModelRequest[ContextT]], ModelResponse[ResponseT]]
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
-        shown = self._shown(request)
+        shown, offered = self._shown(request), None
+        if self._adds_tools:
+            shown, offered = self._with_tools(shown, self._guard.ask(self._tools_of(shown), lambda _: None))
         started = time.perf_counter()
         response = handler(shown)
-        return _counted(request, response, time.perf_counter() - started)
+        return _counted(request, response, time.perf_counter() - started, offered)
 
     async def awrap_model_call(
         self,
         request: ModelRequest[ContextT],
         handler: Callable[[ModelRequest[ContextT]], Awaitable[ModelResponse[ResponseT]]],
     ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
-        shown = self._shown(request)
+        shown, offered = self._shown(request), None
+        if self._adds_tools:
+            shown, offered = self._with_tools(shown, await self._guard.aask(self._tools_of(shown), lambda _: None))
         started = time.perf_counter()
         response = await handler(shown)
-        return _counted(request, response, time.perf_counter() - started)
+        return _counted(request, response, time.perf_counter() - started, offered)
 
     def after_agent(self, state: SkillAgentState, runtime: Runtime[ContextT]) -> dict[str, Any] | None:  # noqa: ARG002
         finished = self._finished(state)
@@ -185,6 +223,30 @@ class SkillMiddleware(AgentMiddleware[SkillAgentState, ContextT, ResponseT]):
         else:
             block = skill_guidance(state)
         return request.override(system_message=_extended(request.system_message, block)) if block else request
+
+    def _in_run(self, state: Mapping[str, Any]) -> list[PinnedSkill]:
+        """Returns the skills that the model has read: with `load_skill` those that it has loaded."""
+        calls = state.get("skillp_calls")
+        if self._load_skill:
+            return _with_tools_answers(calls, state["messages"])["loaded"] if calls else []
+        return state.get("skillp_skills") or []
+
+    def _tools_of(self, request: ModelRequest[ContextT]) -> Callable[[], ModelTools | None]:
+        state: Mapping[str, Any] = request.state
+        answers = [spec.name for spec in getattr(request.response_format, "schema_specs", ())]
+        return lambda: self._functions.of_model(state, self._in_run(state), request.tools, answers)
+
+    def _with_tools(
+        self, request: ModelRequest[ContextT], found: ModelTools | None
+    ) -> tuple[ModelRequest[ContextT], list[dict[str, str]]]:
+        """Returns the request with its tools, and the functions among them; without the store it stays as it is."""
+        if found is None:
+            return request, []
+        state: Mapping[str, Any] = request.state
+        calls: ModelCalls | None = state.get("skillp_calls")
+        if (found.offered or found.left_out) and calls is not None and not calls["steps"]:
+            emit("offered", functions=[one["tool"] for one in found.offered], left_out=found.left_out)
+        return request.override(tools=found.tools), found.offered
 
     def _finished(self, state: Mapping[str, Any]) -> dict[str, Any] | None:
         """Returns what `verify` and `record` read; None where no run reached the model, or it is recorded already."""
@@ -261,7 +323,10 @@ def _extended(system: SystemMessage | None, block: str) -> SystemMessage:
 
 
 def _counted(
-    request: ModelRequest[ContextT], response: ModelResponse[ResponseT], seconds: float
+    request: ModelRequest[ContextT],
+    response: ModelResponse[ResponseT],
+    seconds: float,
+    offered: list[dict[str, str]] | None,
 ) -> ModelResponse[ResponseT] | ExtendedModelResponse[ResponseT]:
     """Returns the response, and with it this call's part of the run's counts."""
     state: Mapping[str, Any] = request.state
@@ -282,7 +347,8 @@ def _counted(
         model=next((name for name in named if name), None) or chat_models.name_of(request.model),
         loaded=calls["loaded"],
     )
-    return ExtendedModelResponse(model_response=response, command=Command(update={"skillp_calls": update}))
+    more = {} if offered is None else {OFFERED: offered}
+    return ExtendedModelResponse(model_response=response, command=Command(update={"skillp_calls": update, **more}))
 
 
 def _sum(before: int | None, more: Sequence[int]) -> int | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from skill_plugin.checkpoints import Checkpoint
     from skill_plugin.generators.vllm_server import VllmServer
+    from skill_plugin.integrations.function_calls import ServedFunctions
     from skill_plugin.protocols import Generator, Verifier
     from skill_plugin.records import Task
     from skill_plugin.store import SkillStore
@@ -109,6 +110,14 @@ def vllm_server(settings: Settings) -> "VllmServer | None":
     if parsed is None or parsed.backend != "vllm":
         return None
     return VllmServer(server_url(parsed, settings), timeout=settings.model_timeout)
+
+
+def served_functions(settings: Settings, tools: str | None = None) -> "ServedFunctions":
+    """Returns how functions are called outside of an agent: by the runner that is set, with the tools at `package.module:attribute`."""
+    from skill_plugin.functions import runner  # noqa: PLC0415 - the sandbox
+    from skill_plugin.integrations.function_calls import ServedFunctions  # noqa: PLC0415 - LangChain takes a second
+
+    return ServedFunctions.named(tools, runner(settings.function_runner))
 
 
 def judge(settings: Settings) -> "Verifier | None":

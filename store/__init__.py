@@ -13,7 +13,9 @@ from skill_plugin.store.skills.permissions import (
     checks_of,
     forbid_functions,
     keep_checks,
+    keep_tools,
     may_run,
+    why_not_run,
 )
 from skill_plugin.store.skills.reverting import revert_source
 from skill_plugin.store.skills.screening import scan_text
@@ -43,6 +45,7 @@ __all__ = [
     "files_of",
     "forbid_functions",
     "keep_checks",
+    "keep_tools",
     "may_run",
     "record_calls",
     "rescan_skills",
@@ -50,4 +53,5 @@ __all__ = [
     "scan_text",
     "sync_skills",
     "tree_of",
+    "why_not_run",
 ]

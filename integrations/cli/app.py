@@ -13,7 +13,7 @@ from skill_plugin.integrations.cli import (
     checkpoints,
     demo,
     evolve,
-    exchange,
+    functions,
     health,
     histories,
     models,
@@ -64,7 +64,7 @@ command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)
 command(app, "ui")(ui.ui)
-app.add_typer(exchange.skills, name="skills")
+app.add_typer(functions.skills, name="skills")
 app.add_typer(histories.histories, name="histories")
 app.add_typer(checkpoints.checkpoints, name="checkpoints")
 app.add_typer(models.models, name="models")

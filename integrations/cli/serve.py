@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from skill_plugin.integrations.cli.terminal.console import err
+from skill_plugin.integrations.cli.terminal.options import Tools
 from skill_plugin.settings import Settings
 
 
@@ -28,6 +29,14 @@ def serve(
             "--allow-write", help="Let clients propose skills, which are staged, and count the runs that they report."
         ),
     ] = False,
+    allow_functions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-functions",
+            help="Let clients call functions of skills that you allowed: those that need no tool, or of --tools.",
+        ),
+    ] = False,
+    tools: Tools = None,
     connections: Annotated[int, typer.Option(min=1, help="HTTP connections of one address, at most.")] = 200,
     requests: Annotated[int, typer.Option(min=1, help="Requests of one address that are answered at once.")] = 16,
     writes: Annotated[
@@ -39,6 +48,7 @@ def serve(
     from skill_plugin.integrations.mcp import server  # noqa: PLC0415 - the SDK
 
     settings = settings.override(token=token)
+    served = wiring.served_functions(settings, tools) if allow_functions else None
     with wiring.open_store(settings, create=True) as store:
         if http:
             from skill_plugin.integrations.mcp.clients import HttpLimits  # noqa: PLC0415 - the web server
@@ -47,11 +57,18 @@ def serve(
             secret = None if settings.token is None else settings.token.get_secret_value()
             limits = HttpLimits(connections=connections, requests=requests, writes_a_minute=writes)
             serve_http(
-                store, host=host, port=port, token=secret, allow_write=allow_write, limits=limits, home=settings.home
+                store,
+                host=host,
+                port=port,
+                token=secret,
+                allow_write=allow_write,
+                functions=served,
+                limits=limits,
+                home=settings.home,
             )
             return
         if os.isatty(0):
             err.print("speaking MCP on standard input and output; end with Ctrl-C")
-        closed = server.serve_stdio(server.create_server(store, allow_write=allow_write))
+        closed = server.serve_stdio(server.create_server(store, allow_write=allow_write, functions=served))
     if not closed:
         os._exit(0)  # a thread still reads standard input, and Python would wait for it, or fall over it

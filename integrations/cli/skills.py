@@ -4,7 +4,7 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.markdown import Markdown
@@ -125,7 +125,7 @@ def list_skills(
 
 @command(skills, "show")
 def show(settings: Settings, name: Name, as_json: Json = False) -> None:
-    """Show one skill: its text, its versions, whether it helps and how sure that is."""
+    """Show one skill: its text, its functions and whether agents are offered them, its versions, whether it helps and how sure that is."""
     from skill_plugin.store import may_run, scan_text, tree_of  # noqa: PLC0415 - the store takes half a second to import
 
     with open_store(settings, create=False, index=False) as store:
@@ -134,8 +134,11 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
         tree = tree_of(store, skill.ref)
         scanned = scan_text(store, skill.text, tree)
         runs = may_run(store, skill.ref)
+        functions, checks = _functions(store, skill)
     if as_json:
         found = {
+            "functions": functions,
+            "checks": checks,
             "scan": [one._asdict() for one in scanned],
             "versions": versions,
             "lift": asdict(lift),
@@ -171,6 +174,12 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     body = skill_md.parse(skill.text).body
     out.print(Markdown(body) if sys.stdout.isatty() else Text(body))
     out.print()
+    if functions:
+        offered = [row | {"tools": ", ".join(row["tools"]), "why_not": row["why_not"] or "yes"} for row in functions]
+        columns_of = {"function": "function", "path": "file", "tools": "tools", "why_not": "offered"}
+        print_table("functions", offered, columns_of)
+        if checks:
+            out.print(Text(f"{checks.get('passed', 0)} of {checks.get('total', 0)} tests passed"))
     rows = [asdict(version) for version in versions]
     columns = ("number", "status", "generation", "parent", "author", "tier", "created_at")
     print_table("versions", rows, dict(zip(columns, columns, strict=True)))
@@ -283,6 +292,16 @@ def _pair(store: "SkillStore", name: str, old: int | None, new: int | None) -> t
     if before is None:
         raise ConfigurationError(f"{name!r} version {after.version} has no parent to compare with; name two versions")
     return store.get(f"{name}@{before}"), after
+
+
+def _functions(store: "SkillStore", skill: Skill) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Returns the functions of a skill and what its tests said; nothing, and nothing imported, for a text alone."""
+    if not skill.files:
+        return [], {}
+    from skill_plugin.integrations.cli.functions import function_rows  # noqa: PLC0415 - LangGraph takes a second
+    from skill_plugin.store import checks_of  # noqa: PLC0415
+
+    return function_rows(store, skill.ref), checks_of(store, skill.ref)
 
 
 def _told(skill: Skill, done: str, *, as_json: bool) -> None:

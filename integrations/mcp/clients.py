@@ -24,7 +24,7 @@ MOST_CLIENTS = 10_000
 BURST_SECONDS = 10
 """Writes of so many seconds may come at once."""
 
-_WRITING = {"get_skill", "report_outcome", "propose_skill"}
+_WRITING = {"get_skill", "report_outcome", "propose_skill", "call_skill"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class HttpLimits:
         connections: Connections of one address.
         requests: Requests that are answered at once; more wait.
         wait_s: Seconds that they wait; then they are refused with 429.
-        writes_a_minute: Runs begun, outcomes and proposals; beyond that 429. Those of ten seconds may come at once.
+        writes_a_minute: Runs begun, outcomes, proposals and calls of functions; beyond that 429. Those of ten seconds may come at once.
 
     Raises:
         ConfigurationError: a value is out of its range.

@@ -28,6 +28,7 @@ from skill_plugin.errors import (
     StoreUnavailableError,
 )
 from skill_plugin.integrations import tools
+from skill_plugin.integrations.function_calls import ServedFunctions
 from skill_plugin.integrations.health import Health, health
 from skill_plugin.integrations.mcp import sdk
 from skill_plugin.integrations.mcp.server import create_server
@@ -78,6 +79,7 @@ def http_app(
     *,
     token: str | None = None,
     allow_write: bool = False,
+    functions: ServedFunctions | None = None,
     limits: HttpLimits | None = None,
     home: Path | None = None,
 ) -> "ASGIApp":
@@ -87,10 +89,11 @@ def http_app(
         store: The library.
         token: The token that callers must send.
         allow_write: Let clients propose skills, and count the runs that they report.
+        functions: Let clients call the functions of skills that an operator allowed, in this way.
         limits: What one client may take. Those of connections and headers are the web server's: see `serve_http`.
         home: The home folder, where the training runs are that `/health` speaks of; by default the usual one.
     """
-    server = create_server(store, allow_write=allow_write)
+    server = create_server(store, allow_write=allow_write, functions=functions)
     home = home or home_folder()
     looks = _Looks(store, home)
 
@@ -130,6 +133,7 @@ def serve_http(
     port: int = DEFAULT_PORT,
     token: str | None = None,
     allow_write: bool = False,
+    functions: ServedFunctions | None = None,
     limits: HttpLimits | None = None,
     home: Path | None = None,
 ) -> None:
@@ -145,7 +149,7 @@ def serve_http(
     shown = f"[{address}]" if ":" in address else address
     print(f"MCP at http://{shown}:{number}/mcp", file=sys.stderr, flush=True)  # noqa: T201 - for who started it
     limits = limits or HttpLimits()
-    app = http_app(store, token=token, allow_write=allow_write, limits=limits, home=home)
+    app = http_app(store, token=token, allow_write=allow_write, functions=functions, limits=limits, home=home)
     # Uvicorn sends itself the signal again when it is done; that must not end the process before the store is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):

@@ -34,7 +34,8 @@ from skill_plugin.errors import (
     SkillPluginError,
     StoreUnavailableError,
 )
-from skill_plugin.integrations import tools
+from skill_plugin.integrations import function_calls, tools
+from skill_plugin.integrations.function_calls import ServedFunctions
 from skill_plugin.integrations.mcp import prompts, sdk
 from skill_plugin.integrations.mcp.sdk import GetPromptResult, Prompt, Resource, ToolAnnotations
 from skill_plugin.records import Skill, sha256
@@ -90,22 +91,30 @@ SkillMd = Annotated[
 ]
 
 
+FunctionName = Annotated[str, Field(description="The function's name, as skill_functions gave it.")]
+Arguments = Annotated[
+    dict[str, Any], Field(description="The function's arguments by name, as its parameters say; {} for none.")
+]
+
+
 class SkillInUse(tools.SkillText):
     """A skill and the run that was begun with it; `run_id` is None where no task was given."""
 
     run_id: str | None
 
 
-def create_server(store: SkillStore, *, allow_write: bool = False) -> Any:
+def create_server(store: SkillStore, *, allow_write: bool = False, functions: ServedFunctions | None = None) -> Any:
     """Makes an MCP server of a store: a `FastMCP` of the SDK's release 1, an `MCPServer` of release 2.
 
     The tools are `search_skills`, `get_skill` and `report_outcome`, with `allow_write` also `propose_skill`. Runs that clients
-    begin count for nothing unless they may write.
+    begin count for nothing unless they may write. With `functions` there are `skill_functions` and `call_skill` too.
     """
     server = _SkillServer(store, believed=allow_write)
     _add_reading(server, store, believed=allow_write)
     if allow_write:
         _add_writing(server, store)
+    if functions is not None:
+        _add_calling(server, store, functions)
     _add_resources(server, store)
     return server
 
@@ -233,6 +242,18 @@ def _add_writing(server: Any, store: SkillStore) -> None:
         It is staged: nobody gets it before held-out tests or a person let it through.
         """
         return await _tool(tools.propose_skill, store, text)
+
+
+def _add_calling(server: Any, store: SkillStore, served: ServedFunctions) -> None:
+    @_add_tool(server, "List a skill's functions", read_only=True, idempotent=True)
+    async def skill_functions(name: Name) -> function_calls.FunctionList:
+        """List the functions of a skill that call_skill can call, with their parameters; `not_offered` says why others cannot be."""
+        return await _tool(function_calls.list_functions, store, name, served)
+
+    @_add_tool(server, "Call a skill's function", read_only=False, idempotent=False)
+    async def call_skill(name: Name, function: FunctionName, arguments: Arguments) -> function_calls.FunctionAnswer:
+        """Call a function of a skill; it does in one step what the skill describes. `result` is its result as JSON."""
+        return await _tool(function_calls.call_skill, store, name, function, arguments, served)
 
 
 def _add_resources(server: Any, store: SkillStore) -> None:

@@ -42,7 +42,7 @@ class ModuleLevel:
         Raises:
             InvalidSkillError: a line does something when the file is loaded, or uses `tools` in another way than by calling one.
         """
-        kept = ast.Module([node for node in tree.body if not _is_main(node)], [])
+        kept = ast.Module([node for node in tree.body if not is_main(node)], [])
         for node in kept.body:
             self._statement(node)
         for one in ast.walk(kept):
@@ -146,7 +146,8 @@ def _arguments(arguments: ast.arguments) -> list[ast.arg]:
     return [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *extra]
 
 
-def _is_main(node: ast.stmt) -> bool:
+def is_main(node: ast.stmt) -> bool:
+    """Returns whether a statement is `if __name__ == "__main__":`, which never runs where a function is called."""
     match node:
         case ast.If(
             test=ast.Compare(

@@ -18,6 +18,9 @@ from skill_plugin.store.tables import SkillRow, SkillVersionRow
 ALLOWED, FORBIDDEN = "allowed", "forbidden"
 """Events of a version whose functions an operator allowed to run, and of one that lost that."""
 
+TOOLS = "tools"
+"""The key of a version's checks under which the hashes of tools are, by name."""
+
 
 def allow_functions(store: Part, ref: str, *, reason: str, by: str = "human") -> Skill:
     """Allows the functions of one version to run; no other version is allowed by that.
@@ -48,10 +51,22 @@ def may_run(store: Part, ref: str) -> bool:
     Raises:
         SkillNotFoundError: the version does not exist.
     """
+    return not why_not_run(store, ref)
+
+
+def why_not_run(store: Part, ref: str) -> str:
+    """Returns why no function of a version may run, in one line; empty if they may. See `may_run`.
+
+    Raises:
+        SkillNotFoundError: the version does not exist.
+    """
     partition = store._partition  # noqa: SLF001 - a store has as many names as one can keep in mind
     with partition.read() as session:
         skill, version = versions.resolve(session, partition.namespace, ref)
-        return version.may_run and not _stopped(session, skill, version)
+        if stopped := _stopped(session, skill, version):
+            return stopped
+        again = f"skill-plugin skills allow {skill.name}@{version.number} --reason WHY"
+        return "" if version.may_run else f"no operator has allowed version {version.number}; look at it, then: {again}"
 
 
 def checks_of(store: Part, ref: str) -> dict[str, Any]:
@@ -81,6 +96,27 @@ def keep_checks(store: Part, ref: str, checks: Mapping[str, Any]) -> None:
         _, version = versions.resolve(session, partition.namespace, ref, lock=True)
         version.checks = dict(checks)
         session.add(version)
+
+
+def keep_tools(store: Part, ref: str, hashes: Mapping[str, str]) -> dict[str, str]:
+    """Keeps the hashes of tools beside a version's checks, of those that have none yet; returns those that it has now.
+
+    Args:
+        store: The library.
+        ref: The version.
+        hashes: What `functions.tool_schema_hash` gave of each tool, by name.
+
+    Raises:
+        SkillNotFoundError: the version does not exist.
+    """
+    partition = store._partition  # noqa: SLF001
+    with partition.write() as session:
+        _, version = versions.resolve(session, partition.namespace, ref, lock=True)
+        known = {**hashes, **version.checks.get(TOOLS, {})}
+        if known != version.checks.get(TOOLS):
+            version.checks = {**version.checks, TOOLS: known}
+            session.add(version)
+        return known
 
 
 def _decide(store: Part, ref: str, kind: str, *, by: str, reason: str) -> Skill:

@@ -1,5 +1,6 @@
 """The documents are run: every Python block, every command's page, every name they promise."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import typer
 from langgraph.graph import MessagesState, StateGraph
 
-from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
+from fakes import MACHINE, AgentChat, FingersAdder, ScriptedChat, called, skill_text
 from skill_plugin import errors
 from skill_plugin.integrations.cli import app
 from tiny_models import tiny_model
@@ -35,6 +36,9 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch, minilm):
         names |= {"agent_that_adds": FingersAdder(), "model": FingersAdder(), "writer": writer}
     if page.name in {"generators.md", "models.md"}:
         names["folder"] = tiny_model(tmp_path / "model")
+    if page.name == "functions.md":  # a model that calls the function
+        turns = itertools.cycle([called("refund_duplicates", customer="anna"), "done"])
+        names["model"] = AgentChat(turns)
     names["builder"] = StateGraph(MessagesState)
     for number, block in enumerate(blocks(page)):
         if "gate_version(store" in block:

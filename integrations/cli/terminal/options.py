@@ -43,6 +43,10 @@ SystemPrompt = Annotated[
         help="A text before the skill in the system prompt; @FILE reads it from a file, @- from standard input."
     ),
 ]
+Tools = Annotated[
+    str | None,
+    typer.Option(help="The tools that functions may call, as package.module:attribute, a list \\[default: none]."),
+]
 SelfCheck = Annotated[bool, typer.Option(help="First check that each verifier passes its task's reference.")]
 
 _SHARED: dict[str, tuple[Any, str, str]] = {

@@ -1,0 +1,87 @@
+"""The functions of one version of a skill, and what its library says against offering them to anybody."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skill_plugin.errors import InvalidSkillError
+from skill_plugin.functions import FunctionPackage, SkillFunction, allowed_tools, survey_functions
+from skill_plugin.functions.function import is_script
+from skill_plugin.skills import skill_md
+from skill_plugin.skills.skill_files import SKILL_FILE
+from skill_plugin.store import SkillStore, checks_of, files_of, why_not_run
+
+
+@dataclass(frozen=True)
+class VersionFunctions:
+    """The functions of a version.
+
+    Args:
+        name: The skill's name.
+        ref: `skill_id@version`.
+        package: Its files and functions, without the files that break the rules.
+        allowed_tools: The tools that its front matter allows.
+        refused: Why such files have no functions, by path.
+        stopped: Why none of them may run, whatever their tests say; empty if they may.
+        checks: What its tests said, as `store.checks_of` has it.
+    """
+
+    name: str
+    ref: str
+    package: FunctionPackage
+    allowed_tools: tuple[str, ...]
+    refused: Mapping[str, str]
+    stopped: str
+    checks: Mapping[str, Any]
+
+    def why_not(self, function: SkillFunction) -> str:
+        """Returns why a function is offered to nobody, in one line; empty if it may be."""
+        return self.stopped or self.untested(function.name)
+
+    def untested(self, name: str = "") -> str:
+        """Returns what is missing in the tests of a function, or of all of them; empty if they are as they should be."""
+        again = f"skill-plugin skills allow {self.name} --reason WHY"
+        if not self.checks:
+            return f"its tests were not run; {again} runs them"
+        if failures := self.checks.get("failures"):
+            return f"a test fails: {failures[0]}"
+        if not self.checks.get("passed"):
+            vacuous = self.checks.get("vacuous")
+            if vacuous:
+                return f"{vacuous[0]} would pass on any function, so it tests nothing; write one that would not, and revise the skill"
+            return "it has no tests; write scripts/test_NAME.py, and revise the skill"
+        if name in self.checks.get("untested", ()):
+            return f"no test tests {name}; write one in scripts/test_NAME.py, and revise the skill"
+        return ""
+
+
+def functions_of(store: SkillStore, ref: str) -> VersionFunctions:
+    """Reads the functions of a version; a file that breaks the rules has none, and costs nothing else.
+
+    Args:
+        store: The library.
+        ref: `name`, `id`, `name@2` or `id@2`; without a version the live one, else the newest.
+
+    Raises:
+        SkillNotFoundError: no such skill or version.
+    """
+    skill = store.get(ref)
+    nothing = FunctionPackage({}, ())
+    if not any(is_script(path) for path in skill.files):
+        return VersionFunctions(skill.name, skill.ref, nothing, (), {}, "it has no scripts", {})
+    files = files_of(store, skill.ref)
+    try:
+        allowed = allowed_tools(skill_md.parse(skill.text).extra)
+    except InvalidSkillError as exc:
+        return VersionFunctions(skill.name, skill.ref, nothing, (), {SKILL_FILE: str(exc)}, str(exc), {})
+    survey = survey_functions(files, allowed)
+    kept = {path: data for path, data in files.items() if path not in survey.refused}
+    return VersionFunctions(
+        name=skill.name,
+        ref=skill.ref,
+        package=FunctionPackage(kept, survey.functions),
+        allowed_tools=allowed,
+        refused=survey.refused,
+        stopped=why_not_run(store, skill.ref),
+        checks=checks_of(store, skill.ref),
+    )
