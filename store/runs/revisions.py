@@ -140,6 +140,7 @@ def write_group(
                     number=newest[skill.id],
                     tree=tree,
                 )
+                version.checks = dict(given.checks)
                 texts[same] = version
                 made.append((version, embed(document.embedded_text), tree))
                 kind = "staged" if version.number == 1 else "revised"
