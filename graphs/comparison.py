@@ -29,7 +29,7 @@ class GeneratorGate:
     Of `tasks` that were begun, `lost` holds those that could not be compared, each with its error; `solved` counts those of which
     every rollout before a revision passed: they are left out, unless `all_solved`. `compared` have a pair of rewards, of `drawn`
     texts of either generator together, after `looks` looks. Of `texts` that were tried, `unseen` were not shown by search for the
-    task that they were tried on.
+    task that they were tried on. Of `rollouts`, the token limit cut off the answer of `cut`.
     """
 
     tasks: int = 0
@@ -40,6 +40,8 @@ class GeneratorGate:
     looks: int = 0
     texts: int = 0
     unseen: int = 0
+    rollouts: int = 0
+    cut: int = 0
     lost: list[dict[str, str]] = field(default_factory=list)
     candidate: list[Revision] = field(default_factory=list)
     live: list[Revision] = field(default_factory=list)
@@ -223,7 +225,10 @@ class Comparison:
             error = one["error"] if one["rollout"] is None else _without_verdict(one["rollout"])
             if error is not None or one["rollout"] is None:
                 raise LostError(error or f"not run: {self.trials.stopped}", stopped=error is None)
-        return generation_of(generation, tried)
+        ran = generation_of(generation, tried)
+        self.done.rollouts += len(ran.rollouts)
+        self.done.cut += sum(one.is_cut for one in ran.rollouts)
+        return ran
 
 
 async def _all(work: Iterable[Awaitable[T]]) -> list[T]:

@@ -264,6 +264,8 @@ def _note(done: GeneratorGate) -> str:
         )
     if done.unseen:
         said.append(f"search would not show {done.unseen} of {done.texts} texts for the task that they were tried on")
+    if done.cut:
+        said.append(f"the token limit cut off {done.cut} of {done.rollouts} answers")
     if done.lost:
         said.append(
             f"{len(done.lost)} of {done.tasks} held-out tasks could not be compared, the first because of {done.lost[0]['error']}"

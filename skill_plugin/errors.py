@@ -22,6 +22,7 @@
         ├── DuplicateSkillError (ValueError) a name that is taken
         ├── CapacityError                    a namespace that is full of protected skills
         ├── BusyError                        a job that another process is doing
+        ├── AlreadyDecidedError              a decision that somebody else has taken meanwhile
         └── EmbedderMismatchError (ValueError)  an embedder that differs from the index's
 
 A message says what was wrong, shows the value, and ends with what to do next. Each class is also the standard
@@ -131,6 +132,10 @@ class CapacityError(StoreError):
 
 class BusyError(StoreError):
     """Another process is doing this job on the same namespace."""
+
+
+class AlreadyDecidedError(StoreError):
+    """Somebody has decided on the skill since it was looked at."""
 
 
 class EmbedderMismatchError(StoreError, ValueError):

@@ -7,6 +7,7 @@ from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, Retrieval, RetrievalOptions
 from skill_plugin.store.search.strategies import STRATEGIES
 from skill_plugin.store.skill_store import SkillStore
+from skill_plugin.store.skills.differences import diff_versions
 from skill_plugin.store.skills.permissions import (
     allow_functions,
     checks_of,
@@ -38,6 +39,7 @@ __all__ = [
     "certify_skill",
     "checks_of",
     "count_calls",
+    "diff_versions",
     "files_of",
     "forbid_functions",
     "keep_checks",

@@ -1,7 +1,7 @@
 """Upkeep: is a namespace sound, and embedding it anew."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from skill_plugin.store.items.tables import ItemRow, ItemVectorRow
 from skill_plugin.store.partition import Part
 from skill_plugin.store.search import experience_rows
 from skill_plugin.store.search.languages import language_group
+from skill_plugin.store.skills.tree_rows import broken_files, missing_in_texts
 from skill_plugin.store.skills.vetting import rescan_skills
 from skill_plugin.store.sql.database import insert_if_absent, schema_revision
 from skill_plugin.store.tables import PREFIX, EmbeddingRow, NamespaceRow, SkillRow, SkillVersionRow, TaskEmbeddingRow
@@ -58,6 +59,7 @@ class Upkeep(Part):
         checks: dict[str, Callable[[], tuple[bool, str]]] = {
             "database": self._check_database,
             "skills": self._check_skills,
+            "files": self._check_files,
             "scanner": partial(self._check_texts, fix=fix),
             "embedder": self._check_embedder,
             "vectors": self._check_vectors,
@@ -215,12 +217,21 @@ class Upkeep(Part):
             broken = _broken_skills(session, self._namespace)
         detail = ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet"
         if broken:
-            named = ", ".join(f"{name} ({why})" for name, why in list(broken.items())[:_NAMED])
-            more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-            detail += (
-                f"; broken: {named}{more}; take them out of search (skill-plugin skills quarantine NAME), or bring the "
-            )
+            named = _some([f"{name} ({why})" for name, why in broken.items()])
+            detail += f"; broken: {named}; take them out of search (skill-plugin skills quarantine NAME), or bring the "
             detail += "last export back into a new home"
+        return not broken, detail
+
+    def _check_files(self) -> tuple[bool, str]:
+        """Looks whether files are what was written, and names live texts that point to files that are not there."""
+        with self._partition.read() as session:
+            count, broken = broken_files(session, self._namespace)
+            pointing = missing_in_texts(session, self._namespace)
+        detail = f"{count} files"
+        if broken:
+            detail += f"; changed since they were written: {_some(broken)}; import those skills again (skill-plugin skills import)"
+        if pointing:
+            detail += f"; texts that point to files that do not exist: {_some(pointing)}; import their folders again"
         return not broken, detail
 
     def _check_texts(self, *, fix: bool) -> tuple[bool, str]:
@@ -230,9 +241,10 @@ class Upkeep(Part):
         if read < of:
             detail += f" in {SCAN_SECONDS:g} s (all: skill-plugin skills rescan)"
         if suspects:
-            named = ", ".join(f"{one.ref}: {one.found}" for one in suspects[:_NAMED])
-            more = f" and {len(suspects) - _NAMED} more" if len(suspects) > _NAMED else ""
-            detail += f"; found something in {named}{more}; take their trust tier (skill-plugin doctor --fix), look at each, then: "
+            named = _some([f"{one.ref}: {one.found}" for one in suspects])
+            detail += (
+                f"; found something in {named}; take their trust tier (skill-plugin doctor --fix), look at each, then: "
+            )
             detail += "skills quarantine NAME, or skills promote NAME@N --reason WHY if it is sound"
         return not suspects, detail
 
@@ -316,6 +328,10 @@ class Upkeep(Part):
         """Returns the dimension of the namespace's vectors, as the open embedder says it."""
         own = self._partition.vectors
         return len(own("a canary")) if signature == own.signature else None
+
+
+def _some(named: Sequence[str]) -> str:
+    return ", ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
 
 
 def _broken_skills(session: Session, namespace: str) -> dict[str, str]:

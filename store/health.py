@@ -79,7 +79,7 @@ def store_health(store: Part, *, watch: float = WATCH_SECONDS) -> StoreHealth:
         schema = schema_revision(session.connection())
         by_status = select(SkillRow.status, func.count()).where(SkillRow.namespace == namespace)
         skills = dict(session.exec(by_status.group_by(SkillRow.status)).all())
-        held = _held(session, namespace)
+        held = held_versions(session, namespace)
         backlog = session.exec(select(func.count()).where(IndexChangeRow.namespace == namespace)).one()
         first, oldest = _oldest(session, namespace)
     indexer = partition.indexer
@@ -112,7 +112,7 @@ def check_writable(store: Part) -> None:
         session.exec(same.values(index_key=col(NamespaceRow.index_key)))
 
 
-def _held(session: Session, namespace: str) -> list[str]:
+def held_versions(session: Session, namespace: str) -> list[str]:
     """Returns what is held and newer than what is live, of skills that are not retired."""
     last = (
         select(EventRow.skill_id, EventRow.version, func.max(EventRow.id).label("id"))

@@ -8,6 +8,7 @@ from typing import Any
 from skill_plugin.graphs.nodes.execute import TaskLLM
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Task
+from skill_plugin.skills.skill_md import SkillDocument, parse, render
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,19 @@ class Bench:
             judging += of_family[::2]
             measuring += of_family[1::2]
         return [*self.train, *judging], measuring
+
+    def library(self, row: str) -> Sequence[str]:
+        """Returns the texts of a library that nothing changes; a world that has no such texts has an empty one."""
+        return {"none": (), "starting": self.starting, "wrong": _wrong(self.oracle), "oracle": self.oracle}[row]
+
+
+def _wrong(texts: Sequence[str]) -> list[str]:
+    """Returns texts that are found where they should be, and say what another one says."""
+    read = [parse(text) for text in texts]
+    return [
+        render(SkillDocument(one.name, one.description, other.body))
+        for one, other in zip(read, [*read[1:], *read[:1]], strict=True)
+    ]
 
 
 _SHOWN = re.compile(r"^<skill-\w+ [^>]*>\n(.*?)\n</skill-\w+>$", re.MULTILINE | re.DOTALL)

@@ -1,7 +1,7 @@
 """Tables of what an agent gets after each generation of `evolve`: tasks that neither training nor the gate
 has seen, through the graph, over seeds, with 95 % intervals.
 
-    python benchmarks/evolution/table.py facts --out OUT [--seeds 5] [--generations 5] [--rows none starting loop oracle]
+    python benchmarks/evolution/table.py facts --out OUT [--seeds 5] [--generations 5] [--rows none loop ...]
     python benchmarks/evolution/table.py facts --out OUT --ablation gate siblings   # what the loop is without a part
     python benchmarks/evolution/table.py sql --data DIR --generator rules --out OUT
     python benchmarks/evolution/table.py tasks --tasks FILE --model openai:gpt-5-mini --generator openai:gpt-5-mini --out OUT
@@ -11,7 +11,9 @@ Rows:
     none       no skills
     starting   what a person begins with: found by search, and hollow
     loop       `evolve`, a generation at a time, with the generator that is named: by default the starter, untrained
+    wrong      each family's description above another family's text
     oracle     the skills of an editor who knows everything
+    harmed     the oracle's skills, which a generator without a model replaces with harm wherever a task fails
 
 `OUT.csv` has a line for each row, seed and generation, with what it cost; `OUT.png` the curves. Lines that are in OUT.csv are not measured
 again, so an interrupted table is resumed, and further seeds are added, by the same command.
@@ -42,13 +44,29 @@ from serving import interval
 from skill_plugin import generators
 from skill_plugin.gates.decision import GateDecision
 from skill_plugin.gates.versions import paired_gate
+from skill_plugin.generators.digest import current_text
 from skill_plugin.graphs import EvolveSettings, evolve
 from skill_plugin.models import chat_models
 from skill_plugin.protocols import Generator
+from skill_plugin.records import Generation, Revision, Task
 from skill_plugin.settings import Settings
+from skill_plugin.skills.skill_md import SkillDocument, legal_name, parse, render
 
-ROWS = ("none", "starting", "loop", "oracle")
-FIXED = frozenset(ROWS) - {"loop"}
+FIXED = ("none", "starting", "wrong", "oracle")
+CHANGED = ("loop", "harmed")
+ROWS = (*FIXED, *CHANGED)
+
+
+class Harm:
+    """A generator without a model: whatever it is shown, it writes that nobody knows."""
+
+    name = "harm"
+
+    def propose(self, task: Task, history: Sequence[Generation], *, n: int) -> list[Revision]:
+        shown = current_text(history)
+        document = SkillDocument(legal_name(task.family), task.input, "") if shown is None else parse(shown)
+        text = render(replace(document, body="Nobody knows this. Say that you do not know it."))
+        return [Revision(completion=text, text=text, model=self.name) for _ in range(n)]
 
 
 class Anything:
@@ -120,7 +138,7 @@ def drawn(options: argparse.Namespace, seed: int) -> Bench:
 
 def fixed(bench: Bench, row: str, seed: int) -> Line:
     """Measures a library that nothing changes."""
-    texts: Sequence[str] = {"none": (), "starting": bench.starting, "oracle": bench.oracle}[row]
+    texts = bench.library(row)
     with tempfile.TemporaryDirectory() as name:
         with library(Path(name), texts):
             pass
@@ -135,6 +153,9 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
     )
     with tempfile.TemporaryDirectory() as name:
         folder, (tasks, tests) = Path(name), bench.parts()
+        is_harmed = row.startswith("harmed")
+        with library(folder, bench.library("oracle" if is_harmed else "none")):
+            pass
         spent = {"calls": 0, "read": 0, "written": 0, "seconds": 0.0}
         for generation in range(options.generations + 1):
             if generation:
@@ -144,7 +165,7 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
                         tasks,
                         store=store,
                         llm=bench.llm,
-                        generator=writer(options.generator, options.skill_tokens),
+                        generator=Harm() if is_harmed else writer(options.generator, options.skill_tokens),
                         verifier=bench.verifier,
                         settings=settings,
                         new=True,
@@ -179,7 +200,12 @@ def measured(options: argparse.Namespace) -> Iterator[Line]:
     """Yields the lines that OUT.csv lacks."""
     known = {(line.row, line.seed) for line in read(options.out, Line)}
     rows: list[tuple[str, dict[str, Any]]] = [(row, {}) for row in options.rows]
-    rows += [(f"without {name}", ABLATIONS[name]) for name in options.ablation]
+    rows += [
+        (f"{row} without {name}", ABLATIONS[name])
+        for row in CHANGED
+        if row in options.rows
+        for name in options.ablation
+    ]
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         bench = drawn(options, seed)
         for row, changes in rows:

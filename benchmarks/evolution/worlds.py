@@ -34,16 +34,7 @@ from skill_plugin import prompts, verifiers
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.protocols import Generator
 from skill_plugin.records import Generation, Rollout
-from skill_plugin.skills.skill_md import SkillDocument, parse, render
-
-
-def wrong(texts: Sequence[str]) -> list[str]:
-    """Returns texts that are found where they should be, and say what another one says."""
-    read = [parse(text) for text in texts]
-    return [
-        render(SkillDocument(one.name, one.description, other.body))
-        for one, other in zip(read, [*read[1:], *read[:1]], strict=True)
-    ]
+from skill_plugin.skills.skill_md import parse
 
 
 def written(bench: Bench, writer: Generator) -> list[str]:
@@ -63,15 +54,11 @@ def written(bench: Bench, writer: Generator) -> list[str]:
 
 def rows(bench: Bench, writer: Generator | None) -> Iterator[tuple[str, Callable[[], Sequence[str]]]]:
     """Yields the rows' names, each with how its texts are had."""
-    yield "none", tuple
-    if bench.starting:
-        yield "starting", lambda: bench.starting
-    if bench.oracle:
-        yield "wrong", lambda: wrong(bench.oracle)
-    if writer is not None:
-        yield "rules", lambda: written(bench, writer)
-    if bench.oracle:
-        yield "oracle", lambda: bench.oracle
+    for row in ("none", "starting", "wrong", "oracle"):
+        if row == "oracle" and writer is not None:
+            yield "rules", lambda: written(bench, writer)
+        if row == "none" or bench.library(row):
+            yield row, partial(bench.library, row)
 
 
 def measured(bench: Bench, texts: Sequence[str], number: int | None) -> Served:

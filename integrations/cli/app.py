@@ -23,6 +23,7 @@ from skill_plugin.integrations.cli import (
     serve,
     skills,
     status,
+    ui,
     upkeep,
 )
 from skill_plugin.integrations.cli.terminal import progress
@@ -62,6 +63,7 @@ command(app, "health", failure=2)(health.health)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)
+command(app, "ui")(ui.ui)
 app.add_typer(exchange.skills, name="skills")
 app.add_typer(histories.histories, name="histories")
 app.add_typer(checkpoints.checkpoints, name="checkpoints")

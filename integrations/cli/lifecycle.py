@@ -134,15 +134,15 @@ def quarantine(settings: Settings, name: Name, reason: Reason = "", as_json: Jso
 
 
 @command(skills, "pin")
-def pin(settings: Settings, name: Name, as_json: Json = False) -> None:
+def pin(settings: Settings, name: Name, reason: Reason = "", as_json: Json = False) -> None:
     """Protect a skill from pruning."""
-    _change(settings, lambda store: store.pin(name), "pinned", as_json=as_json)
+    _change(settings, lambda store: store.pin(name, reason=reason), "pinned", as_json=as_json)
 
 
 @command(skills, "unpin")
-def unpin(settings: Settings, name: Name, as_json: Json = False) -> None:
+def unpin(settings: Settings, name: Name, reason: Reason = "", as_json: Json = False) -> None:
     """Take the protection away."""
-    _change(settings, lambda store: store.unpin(name), "unpinned", as_json=as_json)
+    _change(settings, lambda store: store.unpin(name, reason=reason), "unpinned", as_json=as_json)
 
 
 @command(skills, "prune")

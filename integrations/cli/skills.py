@@ -1,6 +1,5 @@
 """`skill-plugin search`, `skill-plugin skills ...`: questions to the library, and additions to it."""
 
-import difflib
 import sys
 from collections import Counter
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from rich.text import Text
 from skill_plugin.errors import ConfigurationError, SkillPluginError
 from skill_plugin.integrations.cli.terminal.console import fail, note, out, print_json, print_table
 from skill_plugin.integrations.cli.terminal.options import Json, command
-from skill_plugin.integrations.cli.terminal.texts import edited, read_skill, remove
+from skill_plugin.integrations.cli.terminal.texts import edited, read_folder, remove
 from skill_plugin.integrations.wiring import open_store
 from skill_plugin.records import Skill, Status, split_ref
 from skill_plugin.scanning.findings import sentence
@@ -127,12 +126,14 @@ def list_skills(
 @command(skills, "show")
 def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     """Show one skill: its text, its versions, whether it helps and how sure that is."""
-    from skill_plugin.store import scan_text  # noqa: PLC0415 - the store takes half a second to import
+    from skill_plugin.store import may_run, scan_text, tree_of  # noqa: PLC0415 - the store takes half a second to import
 
     with open_store(settings, create=False, index=False) as store:
         skill, versions, lift = store.get(name), store.versions(split_ref(name)[0]), store.lift(split_ref(name)[0])
         seen = store.runs.sightings(name)
-        scanned = scan_text(store, skill.text)
+        tree = tree_of(store, skill.ref)
+        scanned = scan_text(store, skill.text, tree)
+        runs = may_run(store, skill.ref)
     if as_json:
         found = {
             "scan": [one._asdict() for one in scanned],
@@ -140,6 +141,8 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
             "lift": asdict(lift),
             "helps": lift.sentence,
             "seen": asdict(seen),
+            "files": [{"path": file.path, "bytes": len(file.data), "sha256": file.sha256} for file in tree],
+            "may_run": runs,
         }
         print_json(asdict(skill) | found)
         return
@@ -171,13 +174,20 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     rows = [asdict(version) for version in versions]
     columns = ("number", "status", "generation", "parent", "author", "tier", "created_at")
     print_table("versions", rows, dict(zip(columns, columns, strict=True)))
+    if tree:
+        rows = [
+            {"file": one.path, "bytes": len(one.data), "kind": "binary" if one.text is None else "text"} for one in tree
+        ]
+        print_table("files", rows, {"file": "file", "bytes": "bytes", "kind": "kind"})
+        allowed = "allowed" if runs else "has not allowed"
+        out.print(Text(f"an operator {allowed} the functions of version {skill.version} to run"))
 
 
 @command(skills, "add")
 def add(
     settings: Settings,
     path: Annotated[
-        Path | None, typer.Argument(help="A SKILL.md, the folder that holds one, or - for standard input.")
+        Path | None, typer.Argument(help="A SKILL.md, a folder with all its files, or - for standard input.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Instead of a file: the name.")] = None,
     description: Annotated[str | None, typer.Option(help="Instead of a file: when to use it.")] = None,
@@ -188,12 +198,11 @@ def add(
     parts = (name, description, body)
     if (path is None) == all(part is None for part in parts):
         raise ConfigurationError("give either a SKILL.md file, or --name, --description and --body")
-    text = (
-        read_skill(path) if path else skill_md.render(skill_md.SkillDocument(name or "", description or "", body or ""))
-    )
+    document = skill_md.SkillDocument(name or "", description or "", body or "")
+    text, files = read_folder(path, settings.tree_limits) if path else (skill_md.render(document), None)
     skill_md.parse(text)  # a wrong text must not make a store
     with open_store(settings, create=True) as store:
-        _told(store.add_text(text), "added", as_json=as_json)
+        _told(store.add_text(text, files=files), "added", as_json=as_json)
 
 
 @command(skills, "revise")
@@ -201,14 +210,17 @@ def revise(
     settings: Settings,
     name: Name,
     path: Annotated[
-        Path, typer.Argument(help="The new SKILL.md, its folder, or - for standard input.", show_default=False)
+        Path,
+        typer.Argument(
+            help="The new SKILL.md (the files stay), its folder (they are replaced), or -.", show_default=False
+        ),
     ],
     as_json: Json = False,
 ) -> None:
     """Write a new version of a skill; it waits, staged, until it is promoted."""
-    text = read_skill(path)
+    text, files = read_folder(path, settings.tree_limits)
     with open_store(settings, create=False, index=False) as store:
-        _told(store.revise_text(name, text), "staged", as_json=as_json)
+        _told(store.revise_text(name, text, files=files), "staged", as_json=as_json)
 
 
 @command(skills, "edit")
@@ -252,18 +264,12 @@ def diff(
     new: Annotated[int | None, typer.Argument(help="A version \\[default: the newest].")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what changed between two versions."""
+    """Show what changed between two versions, files included."""
+    from skill_plugin.store import diff_versions  # noqa: PLC0415 - the store takes half a second to import
+
     with open_store(settings, create=False, index=False) as store:
         before, after = _pair(store, split_ref(name)[0], old, new)
-    lines = list(
-        difflib.unified_diff(
-            before.text.splitlines(),
-            after.text.splitlines(),
-            f"{before.name}@{before.version}",
-            f"{after.name}@{after.version}",
-            lineterm="",
-        )
-    )
+        lines = diff_versions(store, before.ref, after.ref)
     if as_json:
         print_json({"name": after.name, "old": before.version, "new": after.version, "diff": lines})
     for line in () if as_json else lines:

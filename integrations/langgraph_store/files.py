@@ -1,8 +1,8 @@
-"""The live skills as the files of an agent's file system: `/refunds/SKILL.md`, in the form that deepagents knows."""
+"""The live skills as the files of an agent's file system: `/refunds/SKILL.md` and what lies beside it, in the form that deepagents knows."""
 
+import base64
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -13,13 +13,16 @@ from skill_plugin.integrations.tools import propose_skill
 from skill_plugin.records import Skill
 from skill_plugin.scanning.findings import of, sentence
 from skill_plugin.skills import skill_md
-from skill_plugin.store import SkillStore, scan_text
+from skill_plugin.skills.skill_files import SKILL_FILE
+from skill_plugin.skills.trees import TreeFile
+from skill_plugin.store import SkillStore, files_of, scan_text
 from skill_plugin.store.items.reading import Keep
 from skill_plugin.store.skills.tiers import is_shown, least_tier
 
 _PAGE = 1000
 _MOST_HITS = 20
 _KEY = re.compile(r"/([^/]+)/SKILL\.md")
+_FILE = re.compile(r"/(?P<name>[^/]+)/(?P<path>.+)")
 
 
 class SkillFiles:
@@ -35,17 +38,21 @@ class SkillFiles:
 
     def get(self, labels: tuple[str, ...], key: str) -> Item | None:
         """Returns the file of a live skill."""
-        found = _KEY.fullmatch(key)
+        found = _FILE.fullmatch(key)
         try:
-            skill = self._store.get(found[1]) if found else None
+            skill = self._store.get(found["name"]) if found else None
         except SkillNotFoundError:
             return None
-        if skill is None or not is_shown(self._store, skill) or key != _key(skill.name):
+        if found is None or skill is None or not is_shown(self._store, skill) or found["name"] != skill.name:
             return None
-        return Item(**_file(labels, skill.name, skill.text, skill.created_at))
+        path = found["path"]
+        if path == SKILL_FILE:
+            return Item(**_text(labels, skill))
+        data = files_of(self._store, skill.ref).get(path) if path in skill.files else None
+        return None if data is None else Item(**_file(labels, skill, path, data))
 
     def search(self, op: SearchOp, keep: Keep | None) -> list[SearchItem]:
-        """Returns all files by name; with a query the skills that `SkillStore.search` finds, with its scores."""
+        """Returns all files by name; with a query the texts of the skills that `SkillStore.search` finds, with its scores."""
         labels, query = op.namespace_prefix, op.query
         if op.limit == 0:
             return []
@@ -96,31 +103,33 @@ class SkillFiles:
         least = least_tier(self._store)
         while offset is not None:
             page = self._store.query(status="live", min_tier=least, order_by="name", limit=_PAGE, offset=offset)
-            yield from (_found(labels, skill, None) for skill in page)
+            for skill in page:
+                yield SearchItem(**_text(labels, skill))
+                for path, data in files_of(self._store, skill.ref).items() if skill.files else ():
+                    yield SearchItem(**_file(labels, skill, path, data))
             offset = page.next_offset
 
     def _by_meaning(self, labels: tuple[str, ...], query: str) -> Iterator[SearchItem]:
         for hit in self._store.search(query, _MOST_HITS):
-            yield _found(labels, self._store.get(hit.ref), hit.score)
+            yield SearchItem(**_text(labels, self._store.get(hit.ref)), score=hit.score)
 
 
-def _found(labels: tuple[str, ...], skill: Skill, score: float | None) -> SearchItem:
-    return SearchItem(**_file(labels, skill.name, skill.text, skill.created_at), score=score)
+def _text(labels: tuple[str, ...], skill: Skill) -> dict[str, Any]:
+    return _file(labels, skill, SKILL_FILE, skill.text.encode())
 
 
-def _file(labels: tuple[str, ...], name: str, text: str, moment: datetime) -> dict[str, Any]:
-    stamp = moment.isoformat()
+def _file(labels: tuple[str, ...], skill: Skill, path: str, data: bytes) -> dict[str, Any]:
+    """Returns an item's fields. What is not text is in base64, as deepagents reads it."""
+    stamp = skill.created_at.isoformat()
+    text = TreeFile(path, data).text
+    content, encoding = (text, "utf-8") if text is not None else (base64.b64encode(data).decode("ascii"), "base64")
     return {
         "namespace": labels,
-        "key": _key(name),
-        "value": {"content": text, "encoding": "utf-8", "created_at": stamp, "modified_at": stamp},
-        "created_at": moment,
-        "updated_at": moment,
+        "key": f"/{skill.name}/{path}",
+        "value": {"content": content, "encoding": encoding, "created_at": stamp, "modified_at": stamp},
+        "created_at": skill.created_at,
+        "updated_at": skill.created_at,
     }
-
-
-def _key(name: str) -> str:
-    return f"/{name}/SKILL.md"
 
 
 def _content(value: Mapping[str, Any]) -> str:

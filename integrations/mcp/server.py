@@ -2,7 +2,8 @@
 
 Skills are served as the Skills extension says (SEP-2640, Final, `io.modelcontextprotocol/skills`; its text is
 `specification/stable/skills.mdx` in modelcontextprotocol/ext-skills): `skill://<name>/SKILL.md` is a resource of the type
-`text/markdown`, and `skills/list` and `skills/get` give each skill's front matter, size and SHA-256. Declaring an extension
+`text/markdown`, `skill://<name>/scripts/run.py` a file beside it, and `skills/list` and `skills/get` give each skill's front matter, and
+size and SHA-256 of its files. Declaring an extension
 takes release 2 of the SDK; with release 1 the skills are ordinary resources. `skill://index.json` is how drafts of the
 extension let clients find skills, in the form of the Agent Skills discovery schema 0.2.0; some clients still read it.
 
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import anyio.to_thread
 from pydantic import Field
@@ -37,7 +39,9 @@ from skill_plugin.integrations.mcp import prompts, sdk
 from skill_plugin.integrations.mcp.sdk import GetPromptResult, Prompt, Resource, ToolAnnotations
 from skill_plugin.records import Skill, sha256
 from skill_plugin.skills import skill_md
-from skill_plugin.store import SkillStore
+from skill_plugin.skills.skill_files import SKILL_FILE
+from skill_plugin.skills.trees import TreeFile
+from skill_plugin.store import SkillStore, tree_of
 from skill_plugin.store.skills.tiers import least_tier
 
 INDEX_URI = "skill://index.json"
@@ -164,7 +168,7 @@ class _SkillServer(sdk.Server):  # type: ignore[misc] # which class it is depend
         found = _URI.fullmatch(params["uri"] or "")
         if found is None:
             raise ValueError(f"no skill is served at {params['uri']!r:.200}; a skill's URI is skill://<name>/SKILL.md")
-        return _result({"skill": _entry(await _thread(_served, self._store, found[1]))})
+        return _result({"skill": await _thread(_served_entry, self._store, found[1])})
 
 
 async def _thread(call: Callable[..., Result], *args: Any) -> Result:
@@ -247,6 +251,22 @@ def _add_resources(server: Any, store: SkillStore) -> None:
         except SkillPluginError as exc:
             raise sdk.ResourceNotFoundError(str(exc)) from exc
 
+    async def file(name: str, path: str) -> str | bytes:
+        try:
+            return await _thread(_served_file, store, name, path)
+        except SkillPluginError as exc:
+            raise sdk.ResourceNotFoundError(str(exc)) from exc
+
+    async def file_of_folder(name: str, folder: str, path: str) -> str | bytes:
+        return await file(name, f"{folder}/{path}")
+
+    said = {"name": "file", "description": "A file of a live skill.", "mime_type": "text/plain"}
+    if sdk.HAS_EXTENSIONS:
+        server.resource("skill://{name}/{+path}", **said)(file)
+    else:  # release 1 knows no parameter with a slash
+        server.resource("skill://{name}/{path}", **said)(file)
+        server.resource("skill://{name}/{folder}/{path}", **said)(file_of_folder)
+
 
 def _skill_in_use(store: SkillStore, name: str, task: str | None, believed: bool) -> SkillInUse:
     skill = tools.get_skill(store, name)
@@ -269,6 +289,17 @@ def _served(store: SkillStore, name: str) -> Skill:
     if skill.name != name:
         raise SkillNotFoundError(f"no live skill {name!r:.200} is served; find one that is with search_skills")
     return skill
+
+
+def _served_file(store: SkillStore, name: str, path: str) -> str | bytes:
+    """Returns a file of a live skill: a text, or bytes if it is binary."""
+    skill = _served(store, name)
+    found = next((file for file in tree_of(store, skill.ref) if file.path == path), None) if skill.files else None
+    if found is None:
+        raise SkillNotFoundError(
+            f"the skill {name!r} has no file {path!r:.200}; it has {', '.join(skill.files) or 'none'}"
+        )
+    return found.data if found.text is None else found.text
 
 
 def _most_useful(store: SkillStore) -> list[Skill]:
@@ -312,17 +343,25 @@ def _entries(store: SkillStore, cursor: str | None) -> dict[str, Any]:
         raise ValueError(f"no page begins at {cursor!r:.80}; pass a nextCursor as it was given")
     page = store.query(status="live", min_tier=least_tier(store), limit=PAGE, offset=int(cursor or 0))
     more = {} if page.next_offset is None else {"nextCursor": str(page.next_offset)}
-    return _result({"skills": [_entry(skill) for skill in page], **more})
+    return _result({"skills": [_entry(store, skill) for skill in page], **more})
 
 
-def _entry(skill: Skill) -> dict[str, Any]:
-    """Returns the extension's `Skill`: front matter as it was written, and the one file with its size and digest."""
-    resource = {"uri": _uri(skill), "digest": f"sha256:{sha256(skill.text)}", "size": len(skill.text.encode())}
+def _served_entry(store: SkillStore, name: str) -> dict[str, Any]:
+    return _entry(store, _served(store, name))
+
+
+def _entry(store: SkillStore, skill: Skill) -> dict[str, Any]:
+    """Returns the extension's `Skill`: front matter as it was written, and its files with their sizes and digests."""
+    files = [TreeFile(SKILL_FILE, skill.text.encode()), *(tree_of(store, skill.ref) if skill.files else ())]
+    resources = [
+        {"uri": f"skill://{skill.name}/{quote(one.path)}", "digest": f"sha256:{one.sha256}", "size": len(one.data)}
+        for one in files
+    ]
     front = skill_md.front_matter(skill.text)
     return {
         "uri": _uri(skill),
         "frontmatter": to_jsonable_python(front, inf_nan_mode="null", bytes_mode="base64"),
-        "resources": [resource],
+        "resources": resources,
     }
 
 

@@ -4,7 +4,6 @@ int, float, str, bool, None, list, dict, Literal, Optional, unions and TypedDict
 """
 
 import ast
-from collections.abc import Mapping
 from typing import Any
 
 from skill_plugin.errors import InvalidSkillError
@@ -152,12 +151,3 @@ def _either(*schemas: Schema) -> Schema:
     flat = [one for schema in schemas for one in (schema["anyOf"] if set(schema) == {"anyOf"} else [schema])]
     different = [one for place, one in enumerate(flat) if one not in flat[:place]]
     return different[0] if len(different) == 1 else {"anyOf": different}
-
-
-def problem(schema: Mapping[str, Any], value: Any) -> str:
-    """Returns how a value breaks a schema of ours, in a line; empty if it does not."""
-    import jsonschema  # noqa: PLC0415 - slow to import
-
-    validator = jsonschema.Draft202012Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    return "" if error is None else f"at {error.json_path}: {error.message}"[:300]

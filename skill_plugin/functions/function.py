@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, Self
 
 from skill_plugin.errors import InvalidSkillError
+from skill_plugin.skills.trees import check_path
 
 SCRIPTS = "scripts"
 TEST_PREFIX = "test_"
@@ -97,18 +98,6 @@ def module_of(path: str) -> str:
 
 def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def check_path(path: str) -> str:
-    """Returns a path inside of a skill's folder.
-
-    Raises:
-        InvalidSkillError: it leads out, or is not written as one.
-    """
-    parts = path.split("/")
-    if not path or {"", ".", ".."} & set(parts) or any(char in path for char in "\\\0:"):
-        raise InvalidSkillError(f"{path!r:.80} is not a path in a skill's folder; write it like 'scripts/totals.py'")
-    return path
 
 
 def _is_python(path: str) -> bool:

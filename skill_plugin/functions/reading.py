@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.functions.annotations import Annotations, problem
+from skill_plugin.functions.annotations import Annotations
+from skill_plugin.functions.fitting import problem
 from skill_plugin.functions.function import SkillFunction, is_script, is_test, module_of, sha256_of
 from skill_plugin.functions.module_level import ModuleLevel, tool_calls, wrong
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from skill_plugin.errors import ConfigurationError, SandboxError
-from skill_plugin.functions.annotations import problem
 from skill_plugin.functions.call import CallResult, one_line
+from skill_plugin.functions.fitting import problem
 from skill_plugin.functions.function import FunctionPackage, SkillFunction, module_of
 from skill_plugin.functions.limits import FunctionLimits
 from skill_plugin.functions.tool_desk import Answer, ToolDesk, as_json
@@ -60,6 +60,7 @@ class Runner(Protocol):
 
         Raises:
             ConfigurationError: this runner cannot run anything here.
+            SandboxError: its process could not be started.
             InvalidSkillError: the skill has no such function.
         """
         ...
@@ -73,7 +74,7 @@ class SandboxRunner:
     """
 
     name = "sandbox"
-    _how: Mapping[str, Any] = {}
+    _how: Mapping[str, Any] = {"needs": NEEDED}
 
     def __init__(self, *, is_warm: bool = True) -> None:
         self._is_warm = is_warm
@@ -101,7 +102,7 @@ class SandboxRunner:
         limits, found = limits or FunctionLimits(), package.function(function)
         if why := self.problem:
             raise ConfigurationError(why)
-        if why := refusal(found, arguments):
+        if why := refusal(found, arguments, limits):
             return CallResult(error=why)
         desk = ToolDesk(found, tools, limits)
         if lacking := desk.missing():
@@ -181,13 +182,15 @@ def describe_runner(name: str) -> tuple[bool, str]:
     return True, f"run by {name!r}, an object of your own"
 
 
-def refusal(function: SkillFunction, arguments: Mapping[str, Any]) -> str:
+def refusal(function: SkillFunction, arguments: Mapping[str, Any], limits: FunctionLimits) -> str:
     """Returns why a function cannot take some arguments, in one line; empty if it can."""
     try:
-        given = json.loads(as_json(dict(arguments), "what it was given"))
+        text = as_json(dict(arguments), "what it was given")
     except TypeError as exc:
         return f"{function.name} cannot be called: {one_line(exc)}"
-    why = problem(function.parameters, given)
+    if len(text.encode()) > limits.output_bytes:
+        return f"{function.name} was given more than {limits.output_bytes} bytes as JSON; give it less"
+    why = problem(function.parameters, json.loads(text))
     return f"{function.name} was given wrong arguments: {one_line(why)}; see its parameters" if why else ""
 
 

@@ -378,7 +378,9 @@ def read_revision(
     if are_edits(text):
         if current is None:
             raise InvalidSkillError("these are edits, and there is no current skill to edit; write a whole SKILL.md")
-        slips.check_one("\n".join(line for edit in parse_edits(text) for line in edit.lines), "an edit")
+        slips.check_one(
+            "\n".join(line for edit in parse_edits(text) if not edit.is_of_file for line in edit.lines), "an edit"
+        )
         edited = apply_edits(current, text, limit=max_change)
         return current if _is_same(parse(edited), parse(current)) else edited
     document = parse(f"{text}\n")

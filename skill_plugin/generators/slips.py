@@ -16,7 +16,7 @@ MORE_LINES = "lines to put at the end of that section"
 _NAMED = re.compile(r"^[\"']?name[\"']?[ \t]*:[ \t]*[\"'<]?(?P<name>(?:words-in-)?lower-case[a-z0-9-]*)", re.MULTILINE)
 _FENCED = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,}).*?(?:^ {0,3}(?P=marks)[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _SECOND = re.compile(r"^---[ \t]*\n(?:[ \t]*\n)*name[ \t]*:[ \t]*(?P<name>[^\n]*)", re.MULTILINE)
-_EDITS = re.compile(r"^=== (?:replace|add|delete):.*$", re.MULTILINE)
+_EDITS = re.compile(r"^=== (?:replace|add|delete|file|delete file):.*$", re.MULTILINE)
 
 
 def check_copies(text: str, current: str | None) -> None:

@@ -17,7 +17,7 @@ _WHOLE_FENCE = re.compile(r"(?P<fence>`{3,}|~{3,})[\w+-]*[ \t]*\n(?P<inside>.*?)
 _FRONT = re.compile(r"^---[ \t]*\n(?:[ \t]*\n|#[^\n]*\n)*[A-Za-z_-]+[ \t]*:", re.MULTILINE)
 """Where a front matter begins: dashes and a key, with blank and comment lines between."""
 
-_EDITS = re.compile(r"^=== (?:replace|add|delete):.*?^=== end[ \t]*$", re.DOTALL | re.MULTILINE)
+_EDITS = re.compile(r"^=== (?:replace|add|delete|file|delete file):.*?^=== end[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 def without_thinking(reply: str) -> str:

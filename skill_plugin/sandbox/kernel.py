@@ -33,7 +33,7 @@ _STRICT: Mapping[str, tuple[int, ...]] = {
     "x86_64": (59, 322, 90, 91, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280, 188, 189, 190, 463, 197, 198, 199, 466),
     "aarch64": (221, 281, 52, 53, 452, 54, 55, 88, 5, 6, 7, 463, 14, 15, 16, 466),
 }
-_READ_ONLY_MOUNTS, _RECURSIVE, _AT_CWD = 442, 0x8000, -100
+_MOUNT_SETATTR, _RECURSIVE, _AT_CWD = 442, 0x8000, -100
 
 _libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -76,11 +76,12 @@ def separate(folder: str, disk_mb: int, *, read_only: bool) -> set[str]:
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             with open(f"/proc/self/{name}", "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib takes 10 ms to import
                 file.write(text)
-    if read_only:  # from Linux 5.12 on
-        attributes = struct.pack("QQQQ", 1, 0, 0, 0)
-        _libc.syscall(_READ_ONLY_MOUNTS, _AT_CWD, b"/", _RECURSIVE, attributes, ctypes.c_size_t(len(attributes)))
     options = f"size={disk_mb}m,nr_inodes=10000,mode=700".encode()
-    _libc.mount(b"none", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(6), options)  # nosuid, nodev
+    mounted = _libc.mount(b"none", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(6), options)  # nosuid, nodev
+    if read_only and mounted == 0:  # from Linux 5.12 on; its own folder then becomes writable again
+        for path, flags, attributes in ((b"/", _RECURSIVE, (1, 0, 0, 0)), (os.fsencode(folder), 0, (0, 1, 0, 0))):
+            packed = struct.pack("QQQQ", *attributes)
+            _libc.syscall(_MOUNT_SETATTR, _AT_CWD, path, flags, packed, ctypes.c_size_t(len(packed)))
     return {NETWORK, PROCESSES, "users"}
 
 

@@ -55,7 +55,8 @@ class SandboxPool:
             yield box
         finally:
             box.close()
-            threading.Thread(target=self._prepare, args=(limits, how), daemon=True).start()
+            with suppress(RuntimeError):  # too many threads, or the interpreter is ending
+                threading.Thread(target=self._prepare, args=(limits, how), daemon=True).start()
 
     def close(self) -> None:
         """Ends those that wait."""
@@ -68,8 +69,13 @@ class SandboxPool:
     def _take(self, limits: SandboxLimits, how: dict[str, Any]) -> Sandbox | None:
         with self._turn:
             self._is_closed = False
+            ended = [one for one in self._idle if one[1].ended]  # while it waited: somebody ended it
+            self._idle = [one for one in self._idle if one not in ended]
             at = next((at for at, (other, _) in enumerate(self._idle) if other == (limits, how)), None)
-            return None if at is None else self._idle.pop(at)[1]
+            box = None if at is None else self._idle.pop(at)[1]
+        for _, one in ended:
+            one.close()
+        return box
 
     def _keep(self, limits: SandboxLimits, how: dict[str, Any], box: Sandbox) -> None:
         with self._turn:

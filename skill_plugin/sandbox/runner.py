@@ -24,6 +24,7 @@ from typing import IO, Any, Self
 from skill_plugin.errors import SandboxError
 from skill_plugin.sandbox import kernel, wire
 from skill_plugin.sandbox.deadline import Deadline
+from skill_plugin.sandbox.host import refer, refuse
 from skill_plugin.sandbox.limits import SandboxLimits
 from skill_plugin.sandbox.peer import LeaveError, Peer, PeerEndedError
 
@@ -135,14 +136,6 @@ def missing() -> tuple[str, ...]:
     return run_python("pass").missing
 
 
-class _Host:
-    pass
-
-
-HOST = _Host()
-"""Given to a function in a `Sandbox(calls_back=True)`, it is there a function that calls `Sandbox.answer`."""
-
-
 class Sandbox:
     """A process that holds somebody's functions: plain data goes in, plain data comes out.
 
@@ -156,6 +149,7 @@ class Sandbox:
             at most six times its `output_bytes` (a number takes more on the wire than in JSON).
         packages: Whether the installed packages can be imported there.
         use: What to contain it with; by default all.
+        needs: What must be contained, of `missing()`'s words, or nothing runs.
 
     Raises:
         SandboxError: the code fails.
@@ -171,9 +165,10 @@ class Sandbox:
         calls_back: bool = False,
         packages: bool = True,
         use: Sequence[str] | None = None,
+        needs: Sequence[str] = (),
     ) -> None:
         self._limits = limits or SandboxLimits()
-        self.answer: Callable[..., Any] = _refuse
+        self.answer: Callable[..., Any] = refuse
         self._open = ExitStack()
         theirs, mine = _pipe(self._open)
         answers, say = _pipe(self._open)
@@ -184,13 +179,13 @@ class Sandbox:
             "seconds": None,
             "strict": calls_back,
         }
-        what |= {"cpu_s": self._limits.seconds if calls_back else None}
+        what |= {"cpu_s": self._limits.seconds if calls_back else None, "needs": needs}
         what |= ({} if packages else {"paths": []}) | ({} if use is None else {"use": list(use)})
         self._process = self._open.enter_context(_Process(what, self._limits))
         self._process.start(theirs, say)
         self._process.request(mine)
         most = 6 * self._limits.output_bytes + 10_000 if calls_back else None
-        self._peer = Peer(answers.fileno(), mine.fileno(), self._handle, refer=_refer, revive=_as_error, most=most)
+        self._peer = Peer(answers.fileno(), mine.fileno(), self._handle, refer=refer, revive=_as_error, most=most)
         try:
             self._ask(self._limits.seconds + _GRACE_S, "run", source, "program")  # Python has to start first
         except BaseException:
@@ -209,7 +204,7 @@ class Sandbox:
     @property
     def ended(self) -> bool:
         """Whether the process has ended, so that nothing more can be called."""
-        return bool(self._peer.ended)
+        return bool(self._peer.ended) or self._process.is_over
 
     def close(self) -> None:
         """Ends the process and whatever it started."""
@@ -251,16 +246,6 @@ class Sandbox:
             self._deadline.cancel()
 
 
-def _refuse(*_: Any) -> Any:
-    raise SandboxError("the code in the sandbox calls back, and nobody answers here; set `answer`")
-
-
-def _refer(value: Any) -> Any:
-    if value is HOST:
-        return ("mine", 0, "host")
-    raise wire.WireError(f"a value of the type {type(value).__name__} is not plain data")
-
-
 def _as_error(name: str, _kinds: Any, _args: Any, text: str, _attributes: Any) -> SandboxError:
     return SandboxError(f"the code in the sandbox raised {name}: {text}; correct it")
 
@@ -283,6 +268,7 @@ class _Process:
             **asdict(limits),
             "cpu_s": limits.seconds,
             "strict": False,
+            "needs": (),
             "use": list(_USE),
             "folder": str(inner),
             "paths": [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")],
@@ -294,6 +280,10 @@ class _Process:
         self._result: Result | None = None
         self._turn = threading.Lock()
         self.said: list[Any] = []
+
+    @property
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
 
     def start(self, stdin: IO[bytes], stdout: IO[bytes] | int) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - running somebody's code is what this file is for

@@ -13,6 +13,8 @@ before the first heading, `description` the one in the front matter, and `end`, 
 - `replace`: the lines take the place of the section's text. Its heading stays, unless they begin with one of its level.
 - `add`: the lines are put at the end of the section.
 - `delete`: the section goes, with its heading; no lines.
+- `file`, with a path below the skill's folder instead of a section: the lines are all that the file holds then.
+- `delete file`: the file goes; no lines.
 
 Everything is applied to the text as it was shown, so that no edit depends on another; two that touch are refused.
 """
@@ -27,6 +29,7 @@ import yaml
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.quoting import defused
 from skill_plugin.skills.skill_md import SkillDocument, check_text, parse, render
+from skill_plugin.skills.trees import check_path
 
 MAX_CHANGE = 0.5
 """Share of the body's characters that edits may add and delete together."""
@@ -35,16 +38,19 @@ FREE_CHANGE = 300
 """Characters that edits may add and delete together in any body: a line of a short skill is a large share of it."""
 
 _MARK = "=== "
+_FILE_OPERATIONS = ("file", "delete file")
 _END = "=== end"
 _FORM = (
     "write '=== replace: description', '=== replace: ## Heading', '=== add: ## Heading' or '=== delete: ## Heading', and "
     f"'{_END}' last"
 )
-_EDIT = re.compile(r"=== (?P<operation>replace|add|delete): *(?P<target>\S.*)")
+_EDIT = re.compile(r"=== (?P<operation>replace|add|delete|file|delete file): *(?P<target>\S.*)")
 _BEGUN = re.compile(
-    r"\A==|^=== (?:replace|add|delete):|^={1,6} ?(?:replace|add|delete)\b[^\n]*:", re.MULTILINE | re.IGNORECASE
+    r"\A==|^=== (?:replace|add|delete|file|delete file):|^={1,6} ?(?:replace|add|delete)\b[^\n]*:",
+    re.MULTILINE | re.IGNORECASE,
 )
 _HEADING = re.compile(r" {0,3}(?P<marks>#{1,6})(?:[ \t](?P<title>.*))?")
+_WHOLE_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[^\n]*\n(?P<inside>.*?)\n?(?P=marks)[ \t]*", re.DOTALL)
 _FENCE = re.compile(r" {0,3}(?P<marks>`{3,}|~{3,})(?P<info>.*)")
 
 
@@ -55,6 +61,11 @@ class Edit:
     operation: str
     target: str
     lines: tuple[str, ...]
+
+    @property
+    def is_of_file(self) -> bool:
+        """Whether it writes or deletes a file beside the text."""
+        return self.operation in _FILE_OPERATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,8 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
             they make is not a SKILL.md.
         ConfigurationError: the limit is not a share.
     """
-    parent, parsed = parse(current), parse_edits(edits)
+    parent = parse(current)
+    parsed = [edit for edit in parse_edits(edits) if not edit.is_of_file]
     ours = [edit for edit in parsed if edit.target != "description"]
     body = _spliced(parent.body.split("\n"), ours)
     if not body.strip():
@@ -104,6 +116,24 @@ def apply_edits(current: str, edits: str, *, limit: float | None = MAX_CHANGE) -
         return current
     check_change("the edits", parent.body, document.body, limit)
     return text
+
+
+def file_changes(edits: str) -> dict[str, str | None]:
+    """Returns what edits make of the files beside the text: new contents by path, None for a file that is deleted.
+
+    A code fence around the whole of a file is left out, except in Markdown, where it may be the file's own.
+
+    Raises:
+        InvalidSkillError: the edits are malformed.
+    """
+    changes: dict[str, str | None] = {}
+    for edit in parse_edits(edits):
+        if edit.is_of_file:
+            content = "\n".join(edit.lines).strip("\n")
+            if not edit.target.endswith(".md") and (fenced := _WHOLE_FENCE.fullmatch(content)) is not None:
+                content = fenced["inside"]
+            changes[edit.target] = None if edit.operation == "delete file" else f"{content}\n"
+    return changes
 
 
 def parse_edits(text: str) -> list[Edit]:
@@ -125,13 +155,16 @@ def parse_edits(text: str) -> list[Edit]:
         if not line.startswith(_MARK):
             begun[-1][2].append(line)
         elif (found := _EDIT.fullmatch(line)) is not None:
-            begun.append((found["operation"], _named(found["target"]), []))
+            is_file = found["operation"] in _FILE_OPERATIONS
+            begun.append((found["operation"], found["target"].strip() if is_file else _named(found["target"]), []))
         else:
             raise InvalidSkillError(f"unknown operation {line[:80]!r}; {_FORM}")
     if not begun:
         raise InvalidSkillError(f"there are no edits before '{_END}'; {_FORM}")
     parsed = [_checked(Edit(operation, target, tuple(lines))) for operation, target, lines in begun]
-    twice = [target for target, times in Counter(edit.target for edit in parsed).items() if times > 1]
+    twice = [
+        target for (target, _), times in Counter((edit.target, edit.is_of_file) for edit in parsed).items() if times > 1
+    ]
     if twice:
         raise InvalidSkillError(f"the edits overlap: {len(parsed)} edits name {twice[0]!r} twice; write one for it")
     return parsed
@@ -226,16 +259,22 @@ def _named(target: str) -> str:
 def _checked(edit: Edit) -> Edit:
     where = f"'=== {edit.operation}: {edit.target[:80]}'"
     empty = not any(line.strip() for line in edit.lines)
-    if edit.target == "description" and edit.operation != "replace":
+    if edit.is_of_file:
+        check_path(edit.target)
+    elif edit.target == "description" and edit.operation != "replace":
         raise InvalidSkillError(f"{where} cannot be done; a description can only be replaced")
-    if edit.target == "end" and edit.operation != "add":
+    if edit.target == "end" and edit.operation not in ("add", *_FILE_OPERATIONS):
         raise InvalidSkillError(f"{where} cannot be done; 'end' is where a new section is added")
-    if edit.operation == "delete":
+    if edit.operation in ("delete", "delete file"):
         if not empty:
             raise InvalidSkillError(f"{where} is followed by text; a deletion takes none")
         return edit
     if empty:
-        raise InvalidSkillError(f"{where} is followed by no text; write the new lines below it, or delete the section")
+        raise InvalidSkillError(
+            f"{where} is followed by no text; write the new lines below it, or delete the {'file' if edit.is_of_file else 'section'}"
+        )
+    if edit.is_of_file:
+        return edit
     fence = ""
     for line in edit.lines:
         fence = _fence_after(fence, line)

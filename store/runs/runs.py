@@ -276,7 +276,8 @@ class Runs(Part):
         with self._partition.read() as session:
             named = revisions.named(session, group, candidates)
         for candidate in named:
-            if candidate.revision.text is not None:
-                self._partition.screen(candidate.revision.text)
+            for text in (candidate.revision.text, *candidate.revision.files.values()):
+                if text is not None:
+                    self._partition.screen(text)
             if candidate.document is not None:
                 self._partition.vectors(candidate.document.embedded_text)

@@ -37,6 +37,27 @@ def waiting(session: Session, namespace: str, since: datetime | None) -> Waiting
         mine = select(func.count()).select_from(row).where(row.namespace == namespace, col(row.source).is_(None), *more)
         return session.exec(mine if since is None else mine.where(col(row.created_at) >= since)).one()
 
+    judged = select(OutcomeRow.id).where(
+        OutcomeRow.namespace == namespace, col(OutcomeRow.run_id) == col(RolloutRow.run_id)
+    )
+    unjudged = select(func.count(col(RolloutRow.run_id).distinct())).where(
+        RolloutRow.namespace == namespace,
+        col(RolloutRow.skill_id).is_not(None),
+        col(RolloutRow.reward).is_(None),
+        col(RolloutRow.error).is_(None) | col(RolloutRow.error).startswith(CUT_OFF),
+        col(RolloutRow.source).is_(None),
+        ~judged.exists(),
+    )
+    return Waiting(
+        rollouts=counted(RolloutRow),
+        revisions=counted(RevisionRow),
+        staged=staged_versions(session, namespace),
+        without_reward=session.exec(unjudged).one(),
+    )
+
+
+def staged_versions(session: Session, namespace: str) -> list[str]:
+    """Returns the versions that wait for a decision, as `Waiting.staged` has them."""
     decided = select(EventRow.id).where(
         EventRow.namespace == namespace,
         col(EventRow.skill_id) == col(SkillVersionRow.skill_id),
@@ -54,23 +75,7 @@ def waiting(session: Session, namespace: str, since: datetime | None) -> Waiting
         )
         .order_by(col(SkillVersionRow.created_at).desc(), col(SkillRow.name))
     )
-    judged = select(OutcomeRow.id).where(
-        OutcomeRow.namespace == namespace, col(OutcomeRow.run_id) == col(RolloutRow.run_id)
-    )
-    unjudged = select(func.count(col(RolloutRow.run_id).distinct())).where(
-        RolloutRow.namespace == namespace,
-        col(RolloutRow.skill_id).is_not(None),
-        col(RolloutRow.reward).is_(None),
-        col(RolloutRow.error).is_(None) | col(RolloutRow.error).startswith(CUT_OFF),
-        col(RolloutRow.source).is_(None),
-        ~judged.exists(),
-    )
-    return Waiting(
-        rollouts=counted(RolloutRow),
-        revisions=counted(RevisionRow),
-        staged=[f"{name}@{number}" for name, number in session.exec(staged).all()],
-        without_reward=session.exec(unjudged).one(),
-    )
+    return [f"{name}@{number}" for name, number in session.exec(staged).all()]
 
 
 def outcomes(store: Part) -> tuple[int, int, int]:

@@ -14,6 +14,7 @@ from skill_plugin.skills.incoming import IncomingSkill, Names, check_names, cont
 from skill_plugin.skills.record import SkillRecord, with_record
 from skill_plugin.skills.references import missing_files
 from skill_plugin.skills.skill_files import FolderContent
+from skill_plugin.skills.trees import make_tree
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.signing import signing_key
 from skill_plugin.store.skills import screening, tiers, versions
@@ -145,6 +146,7 @@ class SkillExchange(Library):
             try:
                 skill = incoming(file, names=names, key=key)
                 name = skill.document.name
+                make_tree(skill.tree, self._partition.limits)  # whoever read it may have other limits
                 scanned = Content(skill.text, skill.tree).found_by(self._partition.screen)
                 Screening(of("block", scanned), ()).check()
                 other = ready.setdefault(name, skill)

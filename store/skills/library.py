@@ -18,6 +18,7 @@ from skill_plugin.store.search.drafts import Draft
 from skill_plugin.store.search.retrieval import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, DEFAULT_STRATEGY
 from skill_plugin.store.search.search import DEFAULT_K, Search
 from skill_plugin.store.skills import pruning, screening, tiers, tree_rows, versions
+from skill_plugin.store.skills.decisions import check_seen
 from skill_plugin.store.skills.screening import Content
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
 
@@ -145,17 +146,20 @@ class Library(Part):
         by: str = "human",
         decision: GateDecision | None = None,
         reason: str = "",
+        seen: int | None = None,
     ) -> Skill:
         """Makes a version live: the one named (`name@2`, or `version=2`), else the newest that waits and is not held.
 
         The gate passes its `decision` along; a person needs none. Either makes the version's trust tier `tested`, a person's `reason`
-        makes it `vetted`. A person who names a held version releases it.
+        makes it `vetted`. A person who names a held version releases it. `seen` is how many decisions they knew of
+        (`store.skills.decisions`).
 
         Raises:
+            AlreadyDecidedError: there were more.
             StoreError: the version is held, and it was not a person who named it; or none is named, and versions of several authors
                 wait.
         """
-        return self._make_live(name, version, "promoted", by=by, decision=decision, reason=reason)
+        return self._make_live(name, version, "promoted", by=by, decision=decision, reason=reason, seen=seen)
 
     def refuse(
         self,
@@ -165,17 +169,20 @@ class Library(Part):
         by: str = "gate",
         decision: GateDecision | None = None,
         reason: str = "",
+        seen: int | None = None,
     ) -> Skill:
-        """Notes that the gate, with its `decision`, or a person refused a version; it stays staged."""
+        """Notes that the gate, with its `decision`, or a person refused a version; it stays staged. For `seen` see `promote`."""
         with self._partition.write() as session:
             skill, row = self._version_meant(session, name, version)
+            check_seen(session, skill, seen)
             versions.log_event(session, skill, "refused", by=by, version=row.number, reason=reason, decision=decision)
             return versions.view(session, skill, row)
 
-    def rollback(self, name: str, version: int | None = None, *, reason: str = "") -> Skill:
+    def rollback(self, name: str, version: int | None = None, *, reason: str = "", seen: int | None = None) -> Skill:
         """Makes an earlier version live again: the one named, else the parent of the live one.
 
-        A live version that its generator wrote without seeing another has no parent; then it is the one that was live before.
+        A live version that its generator wrote without seeing another has no parent; then it is the one that was live before. For
+        `seen` see `promote`.
 
         Raises:
             SkillNotFoundError: the version does not exist, or nothing was before the live one.
@@ -183,7 +190,7 @@ class Library(Part):
         if version is None and split_ref(name)[1] is None:
             with self._partition.read() as session:
                 version = versions.before_live(session, versions.find_skill(session, self._namespace, name))
-        return self._make_live(name, version, "rolled back", by="human", reason=reason)
+        return self._make_live(name, version, "rolled back", by="human", reason=reason, seen=seen)
 
     def get(self, name: str) -> Skill:
         """Returns a skill by name, id, `name@2` or `id@2`; without a version the live one, else the newest.
@@ -268,10 +275,12 @@ class Library(Part):
         by: str,
         reason: str = "",
         decision: GateDecision | None = None,
+        seen: int | None = None,
     ) -> Skill:
         crashpoint("promote.before")
         with self._partition.write() as session:
             skill, row = self._version_meant(session, name, version)
+            check_seen(session, skill, seen)
             is_named = version is not None or split_ref(name)[1] is not None
             if not (by == "human" and is_named):
                 screening.check_open(session, skill, row.number)

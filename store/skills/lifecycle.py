@@ -8,12 +8,16 @@ from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import pruning, screening, tiers, versions
+from skill_plugin.store.skills.decisions import check_seen
 from skill_plugin.store.skills.pruning import Decision
 from skill_plugin.store.tables import SkillRow
 
 
 class Lifecycle(Part):
-    """The actions of an operator on skills. Nothing here deletes: everything can be undone."""
+    """The actions of an operator on skills. Nothing here deletes: everything can be undone.
+
+    `seen` is how many decisions on the skill they knew of (`store.skills.decisions`); one more is an `AlreadyDecidedError`.
+    """
 
     def prune(
         self, *, dry_run: bool = False, capacity: int | None = None, include_human: bool = False
@@ -36,15 +40,15 @@ class Lifecycle(Part):
         crashpoint("prune.after")
         return decisions
 
-    def retire(self, name: str, *, reason: str = "") -> Skill:
+    def retire(self, name: str, *, reason: str = "", seen: int | None = None) -> Skill:
         """Takes a skill out of search; `restore` brings it back."""
-        return self._set_status(name, "retired", "retired", reason)
+        return self._set_status(name, "retired", "retired", reason, seen)
 
-    def quarantine(self, name: str, *, reason: str = "") -> Skill:
+    def quarantine(self, name: str, *, reason: str = "", seen: int | None = None) -> Skill:
         """Takes a skill that is not to be trusted out of search; `restore` brings it back."""
-        return self._set_status(name, "quarantined", "quarantined", reason)
+        return self._set_status(name, "quarantined", "quarantined", reason, seen)
 
-    def restore(self, name: str, *, reason: str = "") -> Skill:
+    def restore(self, name: str, *, reason: str = "", seen: int | None = None) -> Skill:
         """Brings a retired or quarantined skill back: live if it ever was, else staged. What the scanner held of it is released.
 
         Of a skill that is in use, `name@2` releases that version.
@@ -55,6 +59,7 @@ class Lifecycle(Part):
         name, number = split_ref(name)
         with self._partition.write() as session:
             skill = versions.find_skill(session, self._namespace, name, lock=True)
+            check_seen(session, skill, seen)
             stopped = versions.held(session, skill)
             shown = versions.find_version(session, skill, number).number
             if number is not None or skill.status == "quarantined":
@@ -75,17 +80,18 @@ class Lifecycle(Part):
                 return versions.view(session, skill, versions.find_version(session, skill, number))
             return self._view(session, skill)
 
-    def pin(self, name: str) -> Skill:
+    def pin(self, name: str, *, reason: str = "", seen: int | None = None) -> Skill:
         """Protects a skill from pruning."""
-        return self._set_pinned(name, pinned=True)
+        return self._set_pinned(name, reason, seen, pinned=True)
 
-    def unpin(self, name: str) -> Skill:
+    def unpin(self, name: str, *, reason: str = "", seen: int | None = None) -> Skill:
         """Lets pruning retire a skill again."""
-        return self._set_pinned(name, pinned=False)
+        return self._set_pinned(name, reason, seen, pinned=False)
 
-    def _set_status(self, name: str, status: str, kind: str, reason: str) -> Skill:
+    def _set_status(self, name: str, status: str, kind: str, reason: str, seen: int | None) -> Skill:
         with self._partition.write(frees=True) as session:
             skill = versions.find_skill(session, self._namespace, name, lock=True)
+            check_seen(session, skill, seen)
             if skill.status != status:
                 skill.status = status
                 session.add(skill)
@@ -96,13 +102,14 @@ class Lifecycle(Part):
                 versions.log_event(session, skill, kind, by="human", version=skill.live_version, reason=reason)
             return self._view(session, skill)
 
-    def _set_pinned(self, name: str, *, pinned: bool) -> Skill:
+    def _set_pinned(self, name: str, reason: str, seen: int | None, *, pinned: bool) -> Skill:
         with self._partition.write() as session:
             skill = versions.find_skill(session, self._namespace, name, lock=True)
+            check_seen(session, skill, seen)
             if skill.pinned != pinned:
                 skill.pinned = pinned
                 session.add(skill)
-                versions.log_event(session, skill, "pinned" if pinned else "unpinned", by="human")
+                versions.log_event(session, skill, "pinned" if pinned else "unpinned", by="human", reason=reason)
             return self._view(session, skill)
 
     @staticmethod

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from skill_plugin.records import sha256
+from skill_plugin.skills.references import missing_paths
+from skill_plugin.skills.skill_md import body_of
 from skill_plugin.skills.trees import SkillTree, TreeFile, tree_sha256
 from skill_plugin.store.skills.tables import BlobRow, VersionFileRow
 from skill_plugin.store.sql.database import insert_all_if_absent, insert_if_absent
 from skill_plugin.store.tables import SkillRow, SkillVersionRow
+
+_HAS_FILES = col(SkillVersionRow.tree_sha256) != ""
 
 
 def version_with(session: Session, skill: SkillRow, text: str, tree: SkillTree = ()) -> SkillVersionRow | None:
@@ -114,3 +119,28 @@ def rehash(session: Session, namespace: str) -> None:
             version.tree_sha256, version.may_run = digest, False
             session.add(version)
     session.flush()
+
+
+def broken_files(session: Session, namespace: str) -> tuple[int, list[str]]:
+    """Returns how many files versions have, and the versions of which some are not what was written."""
+    count = session.exec(select(func.count()).where(VersionFileRow.namespace == namespace)).one()
+    statement = select(SkillRow.name, SkillVersionRow).where(
+        SkillVersionRow.namespace == namespace, col(SkillVersionRow.skill_id) == col(SkillRow.id), _HAS_FILES
+    )
+    rows = session.exec(statement.order_by(SkillRow.name, col(SkillVersionRow.number))).all()
+    return count, [f"{name[:40]}@{version.number}" for name, version in rows if not is_whole(session, version)]
+
+
+def missing_in_texts(session: Session, namespace: str) -> list[str]:
+    """Returns the live skills whose text points to files that are not beside it, with those files."""
+    statement = select(SkillRow.name, SkillVersionRow).where(
+        SkillRow.namespace == namespace,
+        SkillRow.status == "live",
+        col(SkillVersionRow.skill_id) == col(SkillRow.id),
+        col(SkillVersionRow.number) == col(SkillRow.live_version),
+    )
+    found = {
+        name: missing_paths(body_of(version.text), paths(session, version))
+        for name, version in session.exec(statement.order_by(SkillRow.name)).all()
+    }
+    return [f"{name[:40]} ({', '.join(gone[:3])})" for name, gone in found.items() if gone]

@@ -10,7 +10,7 @@ from langgraph.errors import GraphInterrupt
 
 from hostile_functions import EVERY
 from skill_functions import SLOW, body, call, needs_sandbox, package
-from skill_plugin.errors import InvalidSkillError
+from skill_plugin.errors import InvalidSkillError, SandboxError
 from skill_plugin.functions import FunctionLimits, FunctionPackage, SandboxRunner, function, module_level, tool_desk
 from skill_plugin.sandbox import peer, wire
 from skill_plugin.sandbox import runner as sandboxes
@@ -51,6 +51,12 @@ def test_landlock_keeps_files_from_being_read(secret):
     for name in ("reads a file", "makes a symbolic link", "climbs by descriptors"):
         assert not attack(name, SECRET=str(secret)).ok
         assert attack(name, NO_LANDLOCK, SECRET=str(secret)).value == {"read": "s3cret"}
+
+
+def test_a_process_that_was_not_shut_in_runs_nothing(tmp_path):
+    with pytest.raises(SandboxError, match="this machine did not shut off files"):
+        attack("writes a file", "kernel._landlock = lambda *_: False", NO_MOUNTS, MARK=str(tmp_path / "mark"))
+    assert not (tmp_path / "mark").exists()
 
 
 def test_landlock_and_mounts_keep_files_from_being_written(tmp_path):
@@ -216,7 +222,7 @@ def test_a_function_cannot_see_what_its_tests_expect(monkeypatch):
 
 def test_a_file_stays_in_the_folder_also_where_nothing_else_contains_it(monkeypatch, tmp_path):
     files = {**package(body("return {}")).files, f"../../{tmp_path}/mark": b"x"}
-    with pytest.raises(InvalidSkillError, match="is not a path in a skill's folder"):
+    with pytest.raises(InvalidSkillError, match="leads out of the skill's folder"):
         FunctionPackage.read(files, ())
     monkeypatch.setattr(function, "check_path", lambda path: path)
     made = FunctionPackage.read({**files, f"{'../' * 9}{tmp_path}/mark": b"x"}, ())

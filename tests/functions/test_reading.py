@@ -1,12 +1,14 @@
 """What a file of functions may hold, and what is read off it."""
 
+import re
 import sys
 
+import jsonschema
 import pytest
 
 from skill_functions import body, package
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.functions import allowed_tools, read_functions, survey_functions
+from skill_plugin.functions import allowed_tools, fitting, read_functions, survey_functions
 
 REFUNDS = '''\
 """Refunds."""
@@ -200,8 +202,8 @@ def test_what_breaks_a_rule_is_refused_with_its_line(source, line, says):
     [
         ("scripts/json.py", "'json' is the name of another module"),
         ("scripts/my-work.py", "rename the file"),
-        ("scripts/../../x.py", "is not a path in a skill's folder"),
-        ("/etc/passwd", "is not a path in a skill's folder"),
+        ("scripts/../../x.py", "leads out of the skill's folder"),
+        ("/etc/passwd", "leads out of the skill's folder"),
     ],
 )
 def test_a_file_has_the_name_of_a_module_inside_of_the_folder(path, says):
@@ -256,3 +258,30 @@ def test_allowed_tools_are_names(given, names):
 def test_allowed_tools_that_are_not_names_are_refused(given):
     with pytest.raises(InvalidSkillError, match="write the names of tools"):
         allowed_tools({"allowed-tools": given})
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong", "says"),
+    [
+        ({"type": "integer"}, [0, -1], [True, 1.5, "1", None], "is not of type 'integer'"),
+        ({"type": "number"}, [0, 1.5], [False, "1"], "is not of type 'number'"),
+        ({"enum": [1, "a", None]}, [1, "a", None], [True, "b", 1.0], "is not one of"),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, ["", None], [1], "is of none of its types"),
+        ({"type": "array", "items": {"type": "boolean"}}, [[], [True]], [[True, 1]], r"at \$\[1\]: 1 is not"),
+        ({"type": "object", "additionalProperties": {"type": "null"}}, [{}, {"a": None}], [{"a": 1}], r"at \$\.a: 1"),
+        (
+            {"type": "object", "properties": {"a": {"type": "null"}}, "required": ["a"], "additionalProperties": False},
+            [{"a": None}],
+            [{}, {"a": None, "b": 1}],
+            "'a' is a required property|'b' was unexpected",
+        ),
+        ({}, [1, None, {}], [], ""),
+    ],
+)
+def test_values_are_held_to_their_schema_as_jsonschema_would(schema, right, wrong, says):
+    assert [fitting.problem(schema, one) for one in right] == [""] * len(right)
+    for one in wrong:
+        assert re.search(says, fitting.problem(schema, one))
+    validator = jsonschema.Draft202012Validator(schema)
+    assert all(map(validator.is_valid, right))
+    assert not any(validator.is_valid(one) for one in wrong if not isinstance(one, float))  # there 1.0 is 1

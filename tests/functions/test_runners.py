@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import time
 import types
 
 import pytest
@@ -168,6 +169,21 @@ def test_nothing_is_left_for_the_next_run():
     text = "import builtins, sys\nfound = hasattr(builtins, 'mine')\nbuiltins.mine = 1\nopen('own', 'w')\nreturn {'found': found}"
 
     assert [call(body(text)).value for _ in range(3)] == [{"found": False}] * 3
+
+
+@needs_sandbox
+def test_a_process_that_ended_while_it_waited_is_not_used():
+    text = body("return {'x': 1}")
+    call(text)
+    until = time.monotonic() + 60
+    while not runners._pool._idle:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    for _, box in runners._pool._idle:
+        box._process._process.kill()
+        box._process._process.wait()
+
+    assert call(text).ok
 
 
 @needs_sandbox

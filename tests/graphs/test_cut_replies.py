@@ -11,8 +11,9 @@ from langgraph.graph.message import add_messages
 from sqlalchemy import select
 from typing_extensions import TypedDict
 
-from evolving import Writer, adding, run
+from evolving import ABACUS, Writer, adding, run
 from fakes import ASK, MACHINE, FingersAdder, loop
+from gating import gate
 from skill_plugin import verifiers
 from skill_plugin.graphs import EvolveSettings, add_skills, create_skill_graph, gate_version, record_node, retrieve_node
 from skill_plugin.histories import columns
@@ -171,3 +172,9 @@ class TestTheGatesReason:
         [row] = result.refused
         assert "1 of 2 judges left out, because the agent or the verifier failed" in row["reason"]
         assert "the token limit cut off answers to 2 of 2 judges" in row["reason"]
+
+    def test_in_the_gate_of_generators(self, store):
+        with stub_llm(says("4", "length")) as server:
+            decision = gate(store, Writer(MACHINE), Writer(ABACUS), tasks=self.TASKS, llm=server.model())
+
+        assert "; the token limit cut off 14 of 14 answers" in decision.reason

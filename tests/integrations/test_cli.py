@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from fakes import MACHINE, FingersAdder, ScriptedChat, skill_text
 from skill_plugin import Rollout, Task, __version__
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.functions import describe_runner
 from skill_plugin.integrations import wiring
-from skill_plugin.integrations.cli import app
+from skill_plugin.integrations.cli import app, upkeep
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
 
@@ -112,10 +113,22 @@ def test_revise_promote_history_diff(cli, skill, tmp_path):
 
 
 def test_doctor_and_reindex(cli, skill):
-    assert all(check["ok"] for check in json.loads(cli("doctor", "--json")))
+    checks = json.loads(cli("doctor", "--json"))
+    assert all(check["ok"] for check in checks)
+    assert checks[-1]["name"] == "functions"
     assert json.loads(cli("reindex", "--json")) == {"embedded": 0, "rebuilt": True}
     assert "rebuilt" in cli("reindex")
     assert "WRONG" not in cli("doctor")
+
+
+def test_doctor_says_what_runs_functions():
+    def line(**given):
+        return upkeep._check_functions(Settings.load(**given))
+
+    assert (line().name, line().ok, line().detail) == ("functions", *describe_runner("sandbox"))
+    assert "nothing else contains them" in line(function_runner="unsafe-subprocess").detail
+    assert "no runner is called 'docker'" in line(function_runner="docker").detail
+    assert not line(function_runner="docker").ok
 
 
 def test_doctor_ends_with_1_if_something_is_wrong(cli, skill, monkeypatch):

@@ -191,7 +191,7 @@ async def test_live_skills_are_resources_and_others_are_not(store, skill):
     store.retire("gone")
     async with in_memory(create_server(store)) as peer:
         listed = await peer.resources()
-        (template,) = await peer.templates()
+        template, *of_files = await peer.templates()
         read = await peer.read("skill://adding/SKILL.md")
         index = json.loads((await peer.read("skill://index.json"))["text"])
         for uri in ("waiting/SKILL.md", "gone/SKILL.md", "nope/SKILL.md", "adding@1/SKILL.md", f"{skill.id}/SKILL.md"):
@@ -203,6 +203,7 @@ async def test_live_skills_are_resources_and_others_are_not(store, skill):
     assert (entry["name"], entry["description"], entry["mimeType"]) == ("adding", skill.description, "text/markdown")
     assert entry["size"] == len(skill.text)
     assert template["uriTemplate"] == "skill://{name}/SKILL.md"
+    assert {one["name"] for one in of_files} == {"file"}
     assert (read["text"], read["mimeType"]) == (skill.text, "text/markdown")
     assert index["skills"] == [
         {

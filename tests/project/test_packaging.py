@@ -21,12 +21,14 @@ FOLDERS = ("skill_plugin", "store", "graphs", "integrations")
 
 
 def sources():
-    """`package/path.py` as imported, for every source file in the tree, and for the adapters that come with it."""
+    """`package/path.py` as imported, for every source file in the tree, and for the adapters and the page's files that come with it."""
     found = set()
     for folder in FOLDERS:
         prefix = "skill_plugin" if folder == "skill_plugin" else f"skill_plugin/{folder}"
         for path in (ROOT / folder).rglob("*"):
-            is_source = path.suffix in (".py", ".mako", ".typed") or "adapters" in path.parts
+            is_source = path.suffix in (".py", ".mako", ".typed") or {"adapters", "static", "templates"} & set(
+                path.parts
+            )
             if path.resolve() == path and path.is_file() and is_source:
                 found.add(f"{prefix}/{path.relative_to(ROOT / folder).as_posix()}")
     return found

@@ -30,6 +30,7 @@ def test_a_new_and_a_filled_store_are_sound(store):
     assert [check.name for check in checks] == [
         "database",
         "skills",
+        "files",
         "scanner",
         "embedder",
         "vectors",

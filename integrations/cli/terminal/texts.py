@@ -12,7 +12,9 @@ from pathlib import Path
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError, SkillPluginError
 from skill_plugin.integrations.cli.terminal.console import fail
-from skill_plugin.skills import skill_md
+from skill_plugin.skills import folders, skill_md
+from skill_plugin.skills.tree_limits import TreeLimits
+from skill_plugin.skills.trees import SkillTree
 
 STDIN = Path("-")
 
@@ -34,6 +36,18 @@ def read_skill(path: Path) -> str:
         raise InvalidSkillError(f"{str(file)!r} cannot be read: {exc.strerror}; give a SKILL.md or its folder") from exc
     except UnicodeDecodeError as exc:
         raise InvalidSkillError(f"{str(file)!r} is not UTF-8 (byte {exc.start}); save it as UTF-8") from exc
+
+
+def read_folder(path: Path, limits: TreeLimits) -> tuple[str, SkillTree | None]:
+    """Reads a skill's text and, of a folder, the files beside it; of a file or standard input None, as nobody looked for any."""
+    if not path.is_dir():
+        return read_skill(path), None
+    text, here = read_skill(path), path.resolve()
+    found = folders.look_into(path, limits).skills
+    skill = next((one for one in found if one.path is not None and one.path.parent == here), None)
+    if skill is not None and skill.error is not None:
+        raise InvalidSkillError(f"{str(path)!r}: {skill.error}")
+    return text, () if skill is None else skill.files
 
 
 @contextmanager
