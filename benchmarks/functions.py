@@ -200,15 +200,16 @@ class Writer:
         return [next(self._written(scenario, current)) for _ in range(n)]
 
     def _written(self, scenario: Scenario, current: Generation) -> Iterator[Revision]:
-        if current.text is None or not current.chain:
+        is_another = current.text is not None and parse(current.text).name != scenario.name.replace("_", "-")
+        if is_another or not current.chain:
             text = scenario.text(right=self._draw.random() < 0.7)
             yield Revision(completion=text, text=text)
         kind = self._draw.choices(("sound", "bug", "vacuous"), (6, 3, 1))[0]
         self.proposed[kind] += 1
-        text = scenario.text(with_function=True)
-        yield Revision(
-            completion=text, text=text, files=scenario.files(has_bug=kind == "bug", is_vacuous=kind == "vacuous")
-        )
+        files = scenario.files(has_bug=kind == "bug", is_vacuous=kind == "vacuous")
+        written = "".join(f"=== file: {path}\n{text}" for path, text in files.items())
+        call = f"=== add: end\n## Function\n\n{scenario.call}\n"
+        yield Revision(completion=f"=== replace: ## Steps\n{scenario.steps}\n{call}{written}=== end")
 
 
 def loop(seed: int) -> dict[str, Any]:

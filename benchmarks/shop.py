@@ -31,10 +31,14 @@ class Scenario(NamedTuple):
     def steps(self) -> str:
         return f"{STEPS} {', '.join(self.tools)}."
 
+    @property
+    def call(self) -> str:
+        return f"Call {self.name}(customer) once, in place of the steps."
+
     def text(self, *, right: bool = True, with_function: bool = False) -> str:
         """Returns the SKILL.md: the procedure, or one that leaves its last tool out."""
         steps = self.steps if right else f"{STEPS} {', '.join(self.tools[:-1])}."
-        call = f"\n\n## Function\n\nCall {self.name}(customer) once, in place of the steps." if with_function else ""
+        call = f"\n\n## Function\n\n{self.call}" if with_function else ""
         allowed = f"allowed-tools: {' '.join(self.tools)}\n" if with_function else ""
         return (
             f"---\nname: {self.name.replace('_', '-')}\ndescription: {self.asks.format('a customer')}\n{allowed}---\n\n"

@@ -60,28 +60,33 @@ def checked_revisions(
         proposed: The candidates, in order.
         parent: `skill_id@version` that was revised; None for a first skill.
         chain: Tools that the agent called in runs that passed: a function that was written may call them, and the front matter
-            comes to allow those that it does call.
-        wants_function: Whether a text without a function is an error, as in SAGE (arXiv:2512.17102), which gives it -1.
+            comes to allow those that it does call, with those that the parent's allowed.
+        wants_function: Whether a revision of the parent without a function is an error, as in SAGE (arXiv:2512.17102), which gives
+            it -1. A new skill, under a name of its own, is not one.
         tests: Runs the tests.
     """
     if not any(one.text is not None for one in proposed):
         return list(proposed)
     tests = tests or _own_tests()
     tree = tree_of(store, parent) if parent else ()
+    revised = store.get(parent) if parent else None
+    may_call = [*chain, *(allowed_tools(parse(revised.text).extra) if revised else ())]
     before = SkillCheck()
-    if parent and any(is_script(file.path) for file in tree):
-        before = tests.check(store.get(parent).text, {file.path: file.data for file in tree})
+    if revised and any(is_script(file.path) for file in tree):
+        before = tests.check(revised.text, {file.path: file.data for file in tree})
 
     def checked(revision: Revision) -> Revision:
         if revision.text is None:
             return revision
         try:
-            files = {file.path: file.data for file in changed_tree(tree, revision.files)}
-            text = _allowing(revision.text, files, revision, chain)
+            is_same = revised is not None and parse(revision.text).name == revised.name
+            files = {file.path: file.data for file in changed_tree(tree if is_same else (), revision.files)}
+            text = _allowing(revision.text, files, may_call)
             check = tests.check(text, files)
         except InvalidSkillError:
             return revision  # the store refuses it, and says the same
-        why = check.worse_than(before) or (NO_FUNCTION if wants_function and not check.functions else "")
+        is_due = wants_function and is_same and not check.functions
+        why = check.worse_than(before if is_same else SkillCheck()) or (NO_FUNCTION if is_due else "")
         if why:
             return replace(revision, text=None, files={}, error=why)
         return replace(revision, text=text, checks=check.as_dict())
@@ -110,9 +115,12 @@ def with_errors(store: SkillStore, past: Sequence[Generation], run_id: str) -> l
 
 
 def with_scripts(store: SkillStore, generation: Generation, chain: tuple[str, ...]) -> Generation:
-    """Returns a generation with its skill's files of functions, or where it has none with the calls that one could make."""
+    """Returns a generation with its skill's files of functions, or where it has none with the calls that one could make.
+
+    Without a skill nothing is asked for: a first text has yet to be written, and files are written by edits to one.
+    """
     files = scripts_of(store, generation.skill)
-    return replace(generation, files=files, chain=() if files else chain)
+    return replace(generation, files=files, chain=() if files or generation.text is None else chain)
 
 
 def scripts_of(store: SkillStore, ref: str | None) -> dict[str, str]:
@@ -133,12 +141,12 @@ def _told(generation: Generation, errors: Sequence[str]) -> Generation:
     return replace(generation, rollouts=rollouts)
 
 
-def _allowing(text: str, files: Mapping[str, bytes], revision: Revision, chain: Sequence[str]) -> str:
-    """Returns a SKILL.md that allows the tools of the chain that functions of the revision call."""
+def _allowing(text: str, files: Mapping[str, bytes], may_call: Sequence[str]) -> str:
+    """Returns a SKILL.md that allows those of some tools that its functions call."""
     document = parse(text)
     given, allowed = document.extra.get(KEY), allowed_tools(document.extra)
-    more = [name for name in dict.fromkeys(chain) if name not in allowed]
-    if not more or not any(map(is_script, revision.files)):
+    more = [name for name in dict.fromkeys(may_call) if name not in allowed]
+    if not more or not any(map(is_script, files)):
         return text
     called = {name for one in survey_functions(files, [*allowed, *more]).functions for name in one.tools}
     added = [name for name in more if name in called]

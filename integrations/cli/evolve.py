@@ -76,7 +76,8 @@ def evolve(
     allow_functions: Annotated[
         bool,
         typer.Option(
-            "--allow-functions", help="Let functions that candidates bring run while they are tried, and of what goes live."
+            "--allow-functions",
+            help="Let functions that candidates bring run while they are tried, and of what goes live.",
         ),
     ] = False,
     concurrency: Annotated[int, typer.Option(help="Calls at once.")] = 8,
