@@ -55,7 +55,7 @@ class PendingAnswer(TypedDict):
     """An answer that waits for its verdict.
 
     `adherence` is there where it is known how far the skill was followed, `unseen` where the model calls were watched for the skills (those
-    that none saw), `error` where the text is not an answer, `note` where it is one that the token limit cut off.
+    that none saw), `tools` the tools that the agent called, in order, `error` where the text is not an answer, `note` where it is one that the token limit cut off.
     """
 
     answer: str
@@ -65,6 +65,7 @@ class PendingAnswer(TypedDict):
     latency_s: float
     adherence: NotRequired[float | None]
     unseen: NotRequired[list[str] | None]
+    tools: NotRequired[tuple[str, ...]]
     error: NotRequired[str | None]
     note: NotRequired[str | None]
 

@@ -153,7 +153,8 @@ class Rollout:
     (a sibling task, to judge a text by), `gate` (a held-out task, to decide a promotion), `replay` (what is live at the end
     of an `evolve`) or `claim` (a client says that it was run; such a run is kept and counts for nothing). `also` are further skills that were in the prompt, by `skill_id@version`, each with its own adherence.
     `source` names the run of another system that it was imported from. `seen` says whether the skill was in what reached a model; None
-    is not known, as where the model is not called through LangChain.
+    is not known, as where the model is not called through LangChain. `tools` are the names of the tools that the agent called, in
+    order, as far as they are known.
     """
 
     generation: int
@@ -176,6 +177,7 @@ class Rollout:
     also: Mapping[str, float | None] = field(default_factory=dict)
     source: str | None = None
     seen: bool | None = None
+    tools: tuple[str, ...] = ()
 
     @property
     def is_cut(self) -> bool:
@@ -187,7 +189,7 @@ class Rollout:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(**value)
+        return cls(**{**value, "tools": tuple(value.get("tools", ()))})
 
 
 def mean_reward(rollouts: Iterable[Rollout]) -> float | None:
@@ -205,6 +207,7 @@ class Revision:
         prompt: The messages that it was written from, as `{"role": ..., "content": ...}`.
         text: The SKILL.md text found in the completion; None if it was malformed.
         files: Changes of the files beside it: new contents by path, None for a file that is deleted.
+        checks: What its functions' tests said before it was staged, as JSON; empty without functions.
         error: The reason why it was malformed; None if it was not.
         finish_reason: The reason why the model stopped: `stop` at its own end, `length` at the token limit; None is not
             known.
@@ -220,6 +223,7 @@ class Revision:
     prompt: tuple[Mapping[str, str], ...] = ()
     text: str | None = None
     files: Mapping[str, str | None] = field(default_factory=dict)
+    checks: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     finish_reason: Literal["stop", "length"] | None = None
     model: str | None = None
@@ -241,7 +245,8 @@ class Generation:
     the SKILL.md text that was tried; None means no skill, or a revision that was malformed, in which case `error` says why and
     `rollouts` is empty. `rejected` says why the gate on other tasks refused it. `task` is the input of another task of the
     family, where the rollouts are of that one or the rejected text was written for it. `worth` is the text's reward on the
-    tasks that come next, if it is known (see `credit`).
+    tasks that come next, if it is known (see `credit`). `files` are the scripts of the text's skill by path; `chain` the tools that
+    runs of its family that passed called in this order, if it is long enough to be worth a function (see `shared_calls`).
     """
 
     number: int
@@ -252,6 +257,8 @@ class Generation:
     rejected: str | None = None
     task: str | None = None
     worth: float | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    chain: tuple[str, ...] = ()
 
     @property
     def mean_reward(self) -> float | None:
@@ -264,7 +271,7 @@ class Generation:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         rollouts = tuple(Rollout.from_json(rollout) for rollout in value["rollouts"])
-        return cls(**{**value, "rollouts": rollouts})
+        return cls(**{**value, "rollouts": rollouts, "chain": tuple(value.get("chain", ()))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

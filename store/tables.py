@@ -229,7 +229,7 @@ class RevisionTaskRow(Table, table=True):
 class RolloutRow(Table, table=True):
     """`credited` says whether it moved the skill's utility. A control rollout names the version that was withheld.
 
-    `purpose` is `Rollout.purpose`: what it was run for.
+    `purpose` is `Rollout.purpose`: what it was run for. `tools` are the names of `Rollout.tools` with spaces between them.
     """
 
     __tablename__ = f"{PREFIX}rollout"
@@ -267,6 +267,7 @@ class RolloutRow(Table, table=True):
     credited: bool = False
     purpose: str = Field(default="run", sa_column_kwargs={"server_default": "run"})
     seen: bool | None = None
+    tools: str = Field(default="", sa_column_kwargs={"server_default": ""})
     source: str | None = None
     created_at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 

@@ -13,6 +13,7 @@ from skill_plugin.graphs.evolution.replays import Replays
 from skill_plugin.graphs.evolution.trials import Trials
 from skill_plugin.graphs.finder import Finder, ShownSkills
 from skill_plugin.graphs.pairs import Lapses, Pairs, decide_on, found_elsewhere, keep_decision, run_pairs, tell
+from skill_plugin.graphs.staging import scripts_of
 from skill_plugin.graphs.state import PinnedSkill
 from skill_plugin.protocols import GateRule
 from skill_plugin.records import Purpose, Rollout, Task, sha256
@@ -119,7 +120,8 @@ class Gatekeeper:
         train, taken, easy = 0, Pairs(), 0
         if not any(a > b for b, a in pairs):
             train = await self._train_repairs(ref, others, config)
-        if train > 0 or any(a > b for b, a in pairs) or self._rule is not PAIRED:
+        has_functions = bool(await asyncio.to_thread(scripts_of, self._store, ref))
+        if train > 0 or has_functions or any(a > b for b, a in pairs) or self._rule is not PAIRED:
             pairs = await self._both(asked, config, lapses)
             others_of = [
                 one for name, known in self._judges.items() if name != task.family for one in known[:ELSEWHERE]
@@ -130,6 +132,7 @@ class Gatekeeper:
             easy = len(shown) - len(pairs)
         if self.stopped:
             return None
+        saved = await self._saved(asked) if has_functions else 0.0
         self._covered.update(one.task.content_hash for one in asked)
         return await asyncio.to_thread(
             lambda: decide_on(
@@ -142,6 +145,7 @@ class Gatekeeper:
                 rule=self._rule,
                 lapses=lapses,
                 train_repairs=train,
+                saved=saved,
                 easy=easy,
                 judges=[one.task.content_hash for one in asked],
                 task=task.content_hash,
@@ -199,6 +203,15 @@ class Gatekeeper:
 
         return await run_pairs(run, shown, hard=hard)
 
+    async def _saved(self, shown: Sequence[ShownSkills]) -> float:
+        """Returns the share of the tokens that judges take less as they would be than today; 0 where they are not known."""
+        before = after = 0.0
+        for one in shown:
+            today, then = [_tokens(await self._replays.known(one.task, skill)) for skill in (one.today, one.then)]
+            if today is not None and then is not None:
+                before, after = before + today, after + then
+        return 1 - after / before if before else 0.0
+
     async def _train_repairs(self, ref: str, others: Sequence[Task], config: RunnableConfig) -> int:
         """Returns how many failing train tasks the candidate repairs, less those that it breaks.
 
@@ -227,6 +240,12 @@ def _clear(pairs: Sequence[tuple[float, float]]) -> bool:
 
 def gate_name(run_id: str) -> str:
     return f"evolve {run_id}"
+
+
+def _tokens(rollouts: Sequence[Rollout]) -> float | None:
+    """Returns the mean number of tokens; None where no rollout knows."""
+    known = [(one.input_tokens or 0) + (one.output_tokens or 0) for one in rollouts if one.input_tokens is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _reward(rollouts: Sequence[Rollout]) -> float | None:

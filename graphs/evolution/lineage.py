@@ -15,6 +15,7 @@ from skill_plugin.credit import LEAST_SIBLINGS
 from skill_plugin.generators.minibatch import MAX_OTHERS, minibatch
 from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.evolution.families import Family
+from skill_plugin.graphs.evolution.functions import LineageFunctions
 from skill_plugin.graphs.evolution.rollout import Trial, TrialResult
 from skill_plugin.graphs.evolution.shared import Shared
 from skill_plugin.graphs.evolution.variants import NOT_FOUND, Variant, fails
@@ -71,7 +72,7 @@ class Lineage:
         self.best: Variant | None = None
         self.failed: str | None = None
         self._shared, self._settings, self._task, self._run_id = shared, shared.settings, task, run_id
-        self._family, self._config = family, config
+        self._family, self._config, self._functions = family, config, LineageFunctions(shared, run_id)
         self._recorded = {(one.generation, one.k): one for one in recorded}
         self._siblings: list[Task] | None = None
         self._error: str | None = None
@@ -99,6 +100,7 @@ class Lineage:
                 async with self._family.turn(live) as mine:
                     if mine:
                         await self._revised()
+        await self._functions.end()
 
     def _done(self) -> bool:
         solved = self.best is not None and self.best.solves and self._settings.stop_when_solved
@@ -137,8 +139,6 @@ class Lineage:
         self.best = Variant(shown, self._number, own)
         self._past.append(self.best)
         return True
-
-    # Generations
 
     async def _revised(self) -> None:
         """Writes a few generations, until something goes live by this lineage or by another."""
@@ -226,6 +226,7 @@ class Lineage:
         if proposed is None:
             return None
         shared.trials.heard(None, GENERATOR)
+        proposed = await self._functions.tested(proposed, history[-1], parent.ref)
         staged = await shared.trials.recorder.call(
             lambda: shared.store.runs.stage(
                 shared.trials.logged(self._task),
@@ -238,6 +239,7 @@ class Lineage:
                 first=first,
             )
         )
+        await self._functions.allow(staged)
         shared.trials.on_proposed(len(staged), sum(revision.error is not None for revision, _ in staged))
         return staged
 
@@ -249,6 +251,7 @@ class Lineage:
             if one is not parent
         ]
         own.append(replace(parent.generation(self._settings.weights), rejected=None))
+        own = await self._functions.shown(own, [one for one in self._past if isinstance(one, Variant)])
         failing = await self._failing(parent)
         history = minibatch(self._task, own, failing, self._family.refused)
         shown = {one.task for one in history if one.task is not None and one.rejected is None}
@@ -273,8 +276,6 @@ class Lineage:
             *(self._shared.replays.run(task, parent.skill, "later", self._config) for task in missing)
         )
         return failing + [(task, rollouts) for task, rollouts in zip(missing, tried, strict=True) if fails(rollouts)]
-
-    # Trying texts
 
     async def _tried(self, skill: PinnedSkill | None, number: int, place: int, *, controls: int = 0) -> Variant | None:
         """Tries a text on the lineage's task, as often as its rollouts differ; None where every call failed.
@@ -319,7 +320,6 @@ class Lineage:
         return dict(self._shared.trials.run_for(self._run_id, self._task))
 
     async def _judging_tasks(self) -> list[Task]:
-        """Returns the siblings."""
         if self._siblings is None:
             self._siblings = await asyncio.to_thread(self._shared.siblings, self._task)
         return self._siblings
@@ -339,6 +339,7 @@ class Lineage:
             )
         )
         variant.later = {task.content_hash: found for task, found in zip(siblings, rollouts, strict=True)}
+        variant.called = await self._functions.called(variant, siblings)
 
     async def _noted(self, parent: Variant, variants: Sequence[Variant]) -> None:
         """Writes what each text was worth into its history."""
@@ -354,8 +355,6 @@ class Lineage:
             await self._shared.trials.recorder.call(
                 lambda: self._shared.store.runs.evolve.log_worth(self._shared.by, worth)
             )
-
-    # Deciding
 
     async def _judged(self, fresh: Sequence[Variant]) -> bool:
         """Takes the candidates that are worth more than the best so far to the gate; returns whether one went live."""

@@ -40,6 +40,8 @@ class EvolveSettings:
         rule: What the gate asks of the pairs: a name in `gates.versions.GATES` (`paired`: more repairs than regressions;
             `no-regression`), or an object with `decide(before, after)`.
         verifier_timeout: Seconds until a verifier counts as hung.
+        allow_functions: Let the functions of candidates run while they are tried, if their tests pass; those of what goes live stay
+            allowed. Off, functions that were written are tested and stored, and run only after an operator allows them.
 
     Raises:
         ConfigurationError: a value is outside its range.
@@ -64,6 +66,7 @@ class EvolveSettings:
     strategy: str | Strategy = DEFAULT_STRATEGY
     rule: str | GateRule = "paired"
     verifier_timeout: Annotated[float, ABOVE_0] = 30.0
+    allow_functions: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -94,7 +97,8 @@ class EvolveSettings:
             "credit": asdict(Credit.of(self.credit)),
             "selection": chosen if isinstance(chosen := self.selection, str) else chosen.__qualname__,
         }
-        return {key: value for key, value in named.items() if key not in _MAY_CHANGE}
+        left_out = _MAY_CHANGE if self.allow_functions else (*_MAY_CHANGE, "allow_functions")
+        return {key: value for key, value in named.items() if key not in left_out}
 
 
 _MAY_CHANGE = ("generations", "concurrency", "lineages", "order")

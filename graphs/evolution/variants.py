@@ -1,6 +1,6 @@
 """A text that a lineage has tried, or no skill, with everything that its rollouts said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
@@ -22,6 +22,7 @@ class Variant:
         own: Its rollouts on the lineage's task, controls included.
         later: Rollouts on the siblings, by `Task.id`, under what a run would be shown if the text were live.
         found: Siblings for which that is the text itself.
+        called: For each sibling whether a function of the text ran to its end there; None where it has no functions.
         rejected: Why it is not to be revised further.
     """
 
@@ -30,6 +31,7 @@ class Variant:
     own: Sequence[Rollout]
     later: Mapping[str, Sequence[Rollout]] = field(default_factory=dict)
     found: int = 0
+    called: Mapping[str, bool] | None = None
     rejected: str | None = None
 
     @property
@@ -45,14 +47,23 @@ class Variant:
     def worth(self, credit: Credit) -> float:
         """Returns R(c), see `chains`; -1, below every reward, where nothing has a verdict."""
         own = [one.reward for one in self.own if one.reward is not None and one.arm == "skill"]
-        used = self._used([one for rollouts in self.later.values() for one in rollouts]) or 0.0
+        used = self._used(self.later) or 0.0
         worth = text_reward(own, [rewards_of(rollouts) for rollouts in self.later.values()], credit, used=used)
         return -1.0 if worth is None else worth
 
-    def _used(self, rollouts: Sequence[Rollout]) -> float | None:
-        """Returns the share of rollouts under it that followed it; None where nobody judged that."""
+    def _used(self, siblings: Iterable[str]) -> float | None:
+        """Returns the share of siblings in which a function of it ran, as the calls that were recorded say.
+
+        Without functions it is the share of rollouts under it that followed it; None where nobody judged that.
+        """
+        if self.called is not None:
+            ran = [self.called.get(task, False) for task in siblings]
+            return fmean(ran) if ran else None
         followed = [
-            one.adherence >= FOLLOWED for one in rollouts if one.skill == self.ref and one.adherence is not None
+            one.adherence >= FOLLOWED
+            for task in siblings
+            for one in self.later[task]
+            if one.skill == self.ref and one.adherence is not None
         ]
         return fmean(followed) if followed else None
 
@@ -106,7 +117,7 @@ class Variant:
                     "rewards": rewards_of(rollouts),
                     "before": rewards_of(before.later.get(task_id, ())),
                     "none": rewards_of(none.get(task_id, ())),
-                    "used": self._used(rollouts),
+                    "used": self._used([task_id]),
                 }
                 for task_id, rollouts in self.later.items()
             ],

@@ -24,6 +24,7 @@ from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_of
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import HostKeys, PendingAnswer, reply_id_of, run_of, skill_guidance
+from skill_plugin.graphs.trace import ToolTrace
 from skill_plugin.graphs.watch import SkillWatch
 from skill_plugin.models import chat_models
 
@@ -89,11 +90,13 @@ def execute_node(
             guidance=guidance,
             messages=prompt_messages(conversation or [HumanMessage(run["task"]["input"])], system_prompt, guidance),
         )
-        usage = UsageMetadataCallbackHandler()
+        usage, trace = UsageMetadataCallbackHandler(), ToolTrace()
         skills = state.get("skillp_skills") or []
         shown = {"skill_plugin_run_id": run["run_id"], "skill_plugin_skill": skills[0]["ref"] if skills else None}
         refs = [skill["ref"] for skill in skills]
-        watched = merge_configs(config, {"callbacks": [usage, watch.handler(run["run_id"], refs)], "metadata": shown})
+        watched = merge_configs(
+            config, {"callbacks": [usage, trace, watch.handler(run["run_id"], refs)], "metadata": shown}
+        )
         agent_input = make_input(given)
         started = time.perf_counter()
         with calling():
@@ -109,6 +112,7 @@ def execute_node(
             output_tokens=sum(used["output_tokens"] for used in tokens) or None,
             latency_s=latency_s,
         )
+        attempt["tools"] = trace.names(output)
         attempt["unseen"] = watch.unseen(run["run_id"], refs)
         attempt["error"], attempt["note"] = found.error, found.note
         facts = {key: attempt[key] for key in ("model", "input_tokens", "output_tokens", "latency_s")}

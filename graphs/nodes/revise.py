@@ -12,6 +12,7 @@ from skill_plugin.generators import as_generator, read
 from skill_plugin.generators.prompt import SAME_TEXT
 from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.observe import emit
+from skill_plugin.graphs.staging import checked_revisions, with_functions
 from skill_plugin.graphs.state import HostKeys, PinnedSkill, SkillKeys, history, run_of, task_of
 from skill_plugin.records import Generation, Revision
 from skill_plugin.store import SkillStore, StagedRevision
@@ -67,9 +68,9 @@ def staged_revisions(
     generation: int,
     n: int,
 ) -> Generator[Step, Any, list[StagedRevision]]:
-    """Has `n` candidates written from one prompt, and staged; those of an earlier try of the same step, if there are any.
+    """Has `n` candidates written from one prompt, tested and staged; those of an earlier try of the same step, if there are any.
 
-    The parent is the last of the history.
+    The parent is the last of the history. A candidate whose tests fail is not staged.
     """
     run, task, past = run_of(state), task_of(state), history(state)
     if not past:
@@ -81,11 +82,15 @@ def staged_revisions(
     held_out = yield from ask(guard, lambda: HELD_OUT if store.tasks.is_held_out(task) else "", lambda why: why)
     if held_out:
         return _unstaged(held_out)
+    plain = past
+    past = yield from ask(guard, lambda: with_functions(store, plain, run["run_id"]), lambda _: plain)
     apropose = getattr(writer, "apropose", None)
     proposed = yield Step(
         lambda: writer.propose(task, past, n=n), (lambda: apropose(task, past, n=n)) if apropose else None
     )
-    written = [read(revision, past) for revision in checked(writer, proposed)[:n]]
+    parent, chain = past[-1].skill, past[-1].chain
+    read_ones = [read(revision, past) for revision in checked(writer, proposed)[:n]]
+    written: list[Revision] = yield Step(lambda: checked_revisions(store, read_ones, parent=parent, chain=chain))
     return (
         yield from ask(
             guard,
@@ -95,7 +100,7 @@ def staged_revisions(
                 run_id=run["run_id"],
                 group_id=group_id,
                 generation=generation,
-                parent=past[-1].skill,
+                parent=parent,
             ),
             _unstaged,
         )

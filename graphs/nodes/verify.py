@@ -16,6 +16,7 @@ from skill_plugin.graphs.answers import NO_ANSWER, Answer, answer_in
 from skill_plugin.graphs.nodes.node import SkillNode, Step
 from skill_plugin.graphs.observe import emit
 from skill_plugin.graphs.state import PinnedSkill, history, messages_of, reads_with, run_of
+from skill_plugin.graphs.trace import tools_in
 from skill_plugin.graphs.watch import SkillWatch
 from skill_plugin.protocols import Verifier
 from skill_plugin.records import Generation, Rollout, Task, Verdict, canonical_json
@@ -148,6 +149,7 @@ def judged(
         feedback=verdict.feedback if verdict else "",
         error=error,
         seen=None if unseen is None or first is None else first not in unseen,
+        tools=tuple(attempt["tools"]) if "tools" in attempt else tools_in(messages_of(state)),
         verifier_hash=verifier_hash,
         model=attempt.get("model"),
         input_tokens=attempt.get("input_tokens"),

@@ -73,6 +73,13 @@ def evolve(
     go_on_when_solved: Annotated[
         bool, typer.Option("--go-on-when-solved", help="Use up all generations, also where a task is solved.")
     ] = False,
+    allow_functions: Annotated[
+        bool,
+        typer.Option(
+            "--allow-functions",
+            help="Let functions that candidates bring run while they are tried, and of what goes live.",
+        ),
+    ] = False,
     concurrency: Annotated[int, typer.Option(help="Calls at once.")] = 8,
     max_calls: Annotated[int | None, typer.Option(help="Budget: rollouts and candidates.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Budget: tokens in and out.")] = None,
@@ -123,6 +130,7 @@ def evolve(
         gate_tasks=gate_tasks,
         selection=selection,
         stop_when_solved=not go_on_when_solved,
+        allow_functions=allow_functions,
         concurrency=concurrency,
     )
     settings = settings.override(

@@ -16,6 +16,7 @@ from skill_plugin.settings import Settings
 from skill_plugin.skills.folders import read_skills
 
 if TYPE_CHECKING:
+    from skill_plugin.store import SkillStore
     from skill_plugin.store.skills.files import SkillImport
 
 __all__ = ["skills"]
@@ -53,6 +54,7 @@ def import_skills(
     found = read_skills(path, settings.tree_limits)  # what is wrong with it must not make a store
     with open_store(settings, create=True) as store:
         report = store.import_skills(found, skip_invalid=skip_invalid or not strict, fresh=fresh, names=names)  # type: ignore[arg-type] # the store says what it may be
+        report.functions = _checked(store, report, settings.function_runner)
     taken = (
         len(report.added) + len(report.staged) + len(report.for_people) + len(report.already_there) + len(report.held)
     )
@@ -122,6 +124,21 @@ def sync(
         )
 
 
+def _checked(store: "SkillStore", report: "SkillImport", function_runner: str) -> dict[str, str]:
+    """Runs the tests of what was imported; returns by name what is to be known of a skill's functions."""
+    names = (*report.added, *report.staged, *report.for_people)
+    newest = [(name, store.versions(name)[-1]) for name in names]
+    scripted = {name: one.number for name, one in newest if any(path.startswith("scripts/") for path in one.files)}
+    if not scripted:
+        return {}
+    from skill_plugin.functions import runner  # noqa: PLC0415
+    from skill_plugin.graphs.staging import check_version  # noqa: PLC0415 - LangGraph takes a second to import
+
+    runs = runner(function_runner)
+    checks = {name: check_version(store, f"{name}@{number}", runs) for name, number in scripted.items()}
+    return {name: check.not_run or str(check.report) for name, check in checks.items() if check.functions}
+
+
 def _print(report: "SkillImport", path: Path) -> None:
     rows = [
         {"what": what, "skills": len(names), "names": ", ".join(names[:SHOWN]) + (", ..." if names[SHOWN:] else "")}
@@ -148,6 +165,7 @@ def _print(report: "SkillImport", path: Path) -> None:
     print_reasons("held", report.held, every=True)
     print_reasons("not read", report.not_read)
     print_reasons("note", report.notes)
+    print_reasons("functions", report.functions)
     if report.unsigned:
         many = "1 skill starts" if len(report.unsigned) == 1 else f"{len(report.unsigned)} skills start"
         out.print(Text(f"{many} fresh: the utility that a file brings counts only if this store signed it"))

@@ -14,6 +14,7 @@ from skill_plugin.functions.runners import (
     describe_runner,
     runner,
 )
+from skill_plugin.functions.skill_check import SkillCheck, SkillTests
 from skill_plugin.functions.skill_tests import run_tests
 from skill_plugin.functions.tool_schemas import changed_tools, tool_schema_hash
 
@@ -25,7 +26,9 @@ __all__ = [
     "FunctionSurvey",
     "Runner",
     "SandboxRunner",
+    "SkillCheck",
     "SkillFunction",
+    "SkillTests",
     "TestReport",
     "ToolUse",
     "UnsafeSubprocessRunner",

@@ -23,6 +23,9 @@ from skill_plugin.functions.runners import Runner, runner
 CALLS = "calls"
 """In a test, `tools.calls()` returns which tools the functions have called so far, and with what."""
 
+MOST_TESTS = 50
+"""Tests of one skill; each may take as long as a call, and somebody waits for them at every staging."""
+
 _MOST_CALLS = 200
 
 
@@ -44,13 +47,17 @@ def run_tests(
         limits: Limits of one call of a function.
 
     Raises:
-        InvalidSkillError: a file of functions or of tests breaks the rules; names it and the line.
+        InvalidSkillError: a file of functions or of tests breaks the rules (names it and the line), or there are too many tests.
         ConfigurationError: the runner cannot run anything on this machine.
     """
     package = FunctionPackage.read(files, allowed_tools, packages=packages)
     bench = _Bench(package, runs or runner(), limits or FunctionLimits())
     failures, vacuous, tested = list[str](), list[str](), set[str]()
     tests = [one for path in sorted(files) if is_test(path) for one in _read(path, files[path])]
+    if len(tests) > MOST_TESTS:
+        raise InvalidSkillError(
+            f"the skill has {len(tests)} tests; {MOST_TESTS} are run at most, so join some or delete some"
+        )
     for test in tests:
         called, failure = bench.run(test)
         if failure:

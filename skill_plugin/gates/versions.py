@@ -11,6 +11,10 @@ LEAST_OF_KIND = 3
 """With fewer tasks of its kind, the number of them for which search finds a text says too little to refuse it."""
 
 
+LEAST_SAVED = 0.25
+"""Share of the tokens that functions have to save to go live for that alone, where nothing regresses."""
+
+
 def paired_gate(before: Sequence[float], after: Sequence[float]) -> GateDecision:
     """Promotes only on a strict paired gain: more tasks repaired than regressed (n01 > n10, arXiv:2605.10999).
 
@@ -86,6 +90,7 @@ def judge_version(
     of_kind: int,
     elsewhere: Sequence[tuple[float, float]] = (),
     train_repairs: int = 0,
+    saved: float = 0.0,
     easy: int = 0,
     judges: Sequence[str] = (),
     task: str = "",
@@ -104,6 +109,7 @@ def judge_version(
         of_kind: Judges of its kind.
         elsewhere: Rewards before and after of tasks of other families that it would take, shape [tasks][2].
         train_repairs: Failing train tasks that it repairs, less those that it breaks.
+        saved: Share of the tokens of the held-out tasks that it saves; of a version without functions 0.
         easy: Judges that are solved today and were not run, because none of the others was repaired.
         judges: Content hashes of the judges.
         task: Content hash of the task that it was written from.
@@ -123,6 +129,9 @@ def judge_version(
     if not promote and counted.tasks and not counted.regressions and train_repairs > 0:
         promote = True
         reasons.append(f"{train_repairs} failing train tasks repaired and nothing held out regressed")
+    if not promote and counted.tasks >= LEAST_OF_KIND and not counted.regressions and saved >= LEAST_SAVED:
+        promote = True
+        reasons.append(f"its functions save {saved:.0%} of the tokens and nothing held out regressed")
     if found < of_kind:
         missed = f"search found it for {found} of {of_kind} tasks of its kind"
         if 2 * found < of_kind:

@@ -1,7 +1,7 @@
 """The generator's prompt, and the reading of its answer: tasks of a kind, the current skill, and the history of both.
 
 docs/revision-prompt.md shows the format. Its parts are `# Task`, `# Current skill`, `# History` (each attempt oldest first,
-in items), `# Other tasks`, `# Rejected edits`, `# Digest` and `# Your answer`. What comes from outside (tasks, skills,
+in items), `# Other tasks`, `# Rejected edits`, `# Functions` (where the skill has some, or one is asked for), `# Digest` and `# Your answer`. What comes from outside (tasks, skills,
 answers, feedback, errors, reasons, and what the digest quotes of them) stands in a code fence longer than any run of backticks in
 it, and `defused`, so that it can pass neither for a part nor for a turn of the chat.
 
@@ -47,6 +47,7 @@ from skill_plugin.generators.digest import (
     other_tasks,
     refused_elsewhere,
 )
+from skill_plugin.generators.function_part import function_part
 from skill_plugin.limits import AT_LEAST_1, check_number
 from skill_plugin.models.replies import document_in
 from skill_plugin.quoting import defused
@@ -54,7 +55,7 @@ from skill_plugin.records import Generation, Rollout, Task, mean_reward
 from skill_plugin.skills.edits import MAX_CHANGE, apply_edits, are_edits, check_change, parse_edits
 from skill_plugin.skills.skill_md import SkillDocument, check_text, parse
 
-PROMPT_VERSION = 4
+PROMPT_VERSION = 5
 """Logged with every revision; raise it when a text below changes, so that histories of two prompts are not mixed."""
 
 BUDGET = 6000
@@ -155,7 +156,9 @@ def revise_prompt(
         *(Block("# Other tasks", _other(number, attempt, current)) for number, attempt in enumerate(others, 1)),
         *(Block("# Rejected edits", _refused(attempt, current)) for attempt in refused),
     ]
-    before, rejected, after = _before(task, current), _rejected(tried), _after(digest(tried, others, refused), current)
+    before, rejected = _before(task, current), _rejected(tried)
+    functions = function_part(next((one.generation for one in tried if one.is_current), None), _fenced)
+    after = [*functions, *_after(digest(tried, others, refused), current)]
 
     def written(kept: Container[Place]) -> str:
         return "\n\n".join([*before, *_middle(blocks, kept, rejected), *after])

@@ -4,7 +4,7 @@ One row a revision with the rollouts that ran under it (`kind` is `revision`), a
 generation under one skill, or under none (`rollouts`): generation 0, the control arm, what was imported. Every rollout is
 in exactly one row. `rewards`, `feedbacks`, `previous_rewards` (all rewards of the generation before) and `later` (the text's rewards
 on sibling tasks) repeat what is elsewhere in the file, so that one row is one training example. In Parquet
-`reference`, `verifier`, `prompt`, `sampling` and a rollout's `also` are JSON texts.
+`reference`, `verifier`, `prompt`, `sampling` and a rollout's `also` are JSON texts. `tools` are names with spaces between them.
 """
 
 import gzip
@@ -48,6 +48,7 @@ ROLLOUT = {
     "skill": "text", "withheld": "text", "thread_id": "text", "model": "text", "verifier_hash": "text",
     "input_tokens": "int", "output_tokens": "int", "latency_s": "float", "error": "text", "adherence": "float",
     "source": "text", "created_at": "time", "purpose": "text", "also": "json", "seen": "bool",
+    "tools": "text",
 }  # fmt: skip
 
 _BATCH = 500

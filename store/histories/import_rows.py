@@ -29,7 +29,7 @@ OTHER_CONTENT = "an id that exists, with other content"
 _ASKED = 400
 """Keys that one statement asks for."""
 
-_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also")]
+_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also", "tools")]
 
 Key = tuple[str, int, int]
 """Run, generation and k."""
@@ -105,6 +105,7 @@ def _rollout_values(namespace: str, episode: Episode, attempt: EpisodeRollout) -
     withheld_skill_id, withheld_version = split_ref(rollout.withheld) if rollout.withheld else (None, None)
     return {
         **{key: getattr(rollout, key) for key in _SAME_IN_ROW},
+        "tools": " ".join(rollout.tools),
         "namespace": namespace,
         "task_id": episode.task.id,
         "skill_id": skill_id,

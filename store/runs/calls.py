@@ -127,6 +127,29 @@ def calls_of(store: Part, run_id: str) -> list[FunctionCall]:
     ]
 
 
+def errors_in(store: Part, run_id: str) -> dict[str, tuple[str, ...]]:
+    """Returns which calls of a run failed: by `skill_id@version` one line for each function and error."""
+    errors: dict[str, dict[str, None]] = {}
+    for call in calls_of(store, run_id):
+        if not call.ok:
+            errors.setdefault(call.skill, {})[f"the function {call.function} failed: {call.error}"] = None
+    return {ref: tuple(lines) for ref, lines in errors.items()}
+
+
+def runs_that_called(store: Part, ref: str) -> frozenset[str]:
+    """Returns the runs in which a function of a version, `skill_id@version`, ran to its end."""
+    partition = store._partition  # noqa: SLF001
+    skill_id, number = split_ref(ref)
+    ran = select(CallRow.run_id).where(
+        CallRow.namespace == partition.namespace,
+        CallRow.skill_id == skill_id,
+        CallRow.number == number,
+        col(CallRow.ok),
+    )
+    with partition.read() as session:
+        return frozenset(session.exec(ran.distinct()).all())
+
+
 def count_calls(store: Part, name: str, *, function: str | None = None) -> CallCount:
     """Counts the calls of a skill's functions: of all its versions, or with `name@2` of that one.
 

@@ -19,7 +19,7 @@ from skill_plugin.store.tables import OutcomeRow, RolloutRow, SharedUseRow, Task
 
 CLAIM: Purpose = "claim"
 
-_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also")]
+_SAME_IN_ROW = [key for key in Rollout.__dataclass_fields__ if key not in ("skill", "withheld", "also", "tools")]
 
 
 def insert_task(session: Session, namespace: str, task: Task) -> None:
@@ -63,6 +63,7 @@ def record_rollout(
         RolloutRow,
         {
             **{key: getattr(rollout, key) for key in _SAME_IN_ROW},
+            "tools": " ".join(rollout.tools),
             "namespace": namespace,
             "task_id": task.id,
             "skill_id": skill_id,
@@ -199,5 +200,6 @@ def as_rollout(row: RolloutRow, also: Mapping[str, float | None]) -> Rollout:
         skill=f"{row.skill_id}@{row.version}" if row.skill_id else None,
         withheld=f"{row.withheld_skill_id}@{row.withheld_version}" if row.withheld_skill_id else None,
         also=also,
+        tools=tuple(row.tools.split()),
         **{key: getattr(row, key) for key in _SAME_IN_ROW},
     )

@@ -97,7 +97,7 @@ def write_group(
 ) -> list[StagedRevision]:
     """Appends candidates of one prompt; each well-formed one becomes a staged version.
 
-    Each has the `files`, by default those of the version that was revised, with its own changes.
+    Each has the `files`, by default those of the version that was revised if it has its name, with its own changes.
     """
     for task in (group.task, *group.also):
         insert_task(session, group.namespace, task)
@@ -112,11 +112,15 @@ def write_group(
     made: list[tuple[SkillVersionRow, Vector, SkillTree]] = []
     held: dict[tuple[str, str, str], str] = {}
     known = known_content(session, *group.parent)
-    before = tree_at(session, *group.parent) if files is None else files
+    inherited = tree_at(session, *group.parent) if files is None else files
+    revised = session.get(SkillRow, group.parent[0]) if group.parent[0] else None
     staged = []
     for number, (given, parsed) in enumerate(named(session, group, candidates), group.first):
         version, skill, is_new = None, None, False
         revision_id = f"rev_{secrets.token_hex(8)}"
+        before = inherited
+        if files is None and parsed is not None and revised is not None and parsed.name != revised.name:
+            before = ()  # a skill of another name has none of the files
         tree, document, stopped = _tree(given, parsed, before, limits)
         judged = screened(screen, Content(given.text or "", tree if given.text else ()), known)
         if judged.blocked:
@@ -140,6 +144,7 @@ def write_group(
                     number=newest[skill.id],
                     tree=tree,
                 )
+                version.checks = dict(given.checks)
                 texts[same] = version
                 made.append((version, embed(document.embedded_text), tree))
                 kind = "staged" if version.number == 1 else "revised"

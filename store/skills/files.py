@@ -36,6 +36,7 @@ class SkillImport:
     `refused` are SKILL.md files with something wrong, `not_read` what lies where nothing is read (hidden, too deep, behind a link),
     `notes` what a person should know of a name or a text, `held` by name why the scanner holds a skill: it waits in quarantine. `left_out` has, by name, what lies beside a SKILL.md and is not
     taken (what systems leave behind, hidden folders), `missing` the files that a text points to and that do not exist.
+    `functions` says of skills with functions what their tests said, where somebody ran them: the store itself runs nothing.
     `unsigned` are those of the added and staged ones that brought a record that this store did not write.
     """
 
@@ -52,6 +53,7 @@ class SkillImport:
     left_out_files: int = 0
     left_out: dict[str, list[str]] = field(default_factory=dict)
     missing: dict[str, list[str]] = field(default_factory=dict)
+    functions: dict[str, str] = field(default_factory=dict)
 
 
 class SkillExchange(Library):

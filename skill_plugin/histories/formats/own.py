@@ -79,7 +79,7 @@ def _older(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unfolded_rollout(one: Mapping[str, Any], row: Row) -> Mapping[str, Any]:
     """Returns a rollout with its `also` as JSON; one of the first format with the purpose that its run id says."""
-    one = {"seen": None, **one}  # releases before 0.1.0 did not know
+    one = {"seen": None, "tools": None, **one}  # earlier releases did not know
     if row.value.get("format") == columns.FIRST:
         return {**one, "also": {}, "purpose": "gate" if _GATE.match(row.value["run_id"]) else "run"}
     return {**one, "also": json.loads(one["also"])} if row.is_parquet and one["also"] is not None else one
@@ -157,6 +157,7 @@ def _attempt(value: Any, generation: int, stem: str) -> EpisodeRollout:
         raise InvalidHistoryError(NOT_OURS)
     kept |= {"k": _number(kept["k"]), "skill": _ref(kept["skill"]), "withheld": _ref(kept["withheld"])}
     kept["also"] = {_ref(ref): _share(share) for ref, share in (kept["also"] or {}).items()}
+    kept["tools"] = tuple((kept["tools"] or "").split())
     rollout = Rollout(generation=generation, **(kept | {"source": kept["source"] or stem}))
     return EpisodeRollout(
         rollout=rollout,
