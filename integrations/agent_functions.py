@@ -200,11 +200,19 @@ class _Heard:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tool, name)
 
-    def invoke(self, call: Any, config: Any = None, **_: Any) -> ToolMessage:
-        return self._message(call, self._tool.invoke(call["args"], config))
+    def invoke(self, call: Any, config: Any = None, **_: Any) -> Any:
+        try:
+            return self._message(call, self._tool.invoke(call["args"], config))
+        except ValueError as exc:
+            _check_wants_id(exc)
+        return self._tool.invoke(call, config)
 
-    async def ainvoke(self, call: Any, config: Any = None, **_: Any) -> ToolMessage:
-        return self._message(call, await self._tool.ainvoke(call["args"], config))
+    async def ainvoke(self, call: Any, config: Any = None, **_: Any) -> Any:
+        try:
+            return self._message(call, await self._tool.ainvoke(call["args"], config))
+        except ValueError as exc:
+            _check_wants_id(exc)
+        return await self._tool.ainvoke(call, config)
 
     def _message(self, call: Any, value: Any) -> ToolMessage:
         self.value = value
@@ -227,6 +235,12 @@ class _Heard:
         except ValueError:
             found = None
         return found if isinstance(found, dict | list) else str(answer.text)
+
+
+def _check_wants_id(exc: ValueError) -> None:
+    """Raises an error, unless it says that a tool, which has not begun, answers only a call with an id: it gives a message, and no value."""
+    if not str(exc).startswith("When tool includes an InjectedToolCallId"):
+        raise exc
 
 
 def _host_tool(request: Any, handler: Callable[[Any], Any], tool: BaseTool) -> HostTool:

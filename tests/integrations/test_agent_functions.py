@@ -1,11 +1,15 @@
 """Functions of skills in agents of `create_agent`: the real agent, the real sandbox, a simulated model."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated
 
 import pytest
 from langchain.agents.middleware import AgentMiddleware
-from langchain.tools import tool
+from langchain.tools import ToolRuntime, tool
 from langchain_core.messages import ToolMessage
+from langchain_core.tools import InjectedToolCallId
+from langgraph.prebuilt import InjectedState
 from langgraph.types import Command, interrupt
 
 from agents import ADD, agent_of, calculator, result_of, thread
@@ -188,6 +192,40 @@ def test_a_middleware_behind_sees_the_calls_that_functions_make(store, shop):
         ("refund_duplicates", {"customer": "anna"}), ("list_charges", {"customer": "anna"}), ("refund", {"charge": "c2"}),
     ]  # fmt: skip
     assert shop.refunded == []
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_function_calls_tools_that_take_what_the_agent_puts_in(store, is_async):
+    given = []
+
+    @tool
+    def list_charges(customer: str, state: Annotated[dict, InjectedState], runtime: ToolRuntime) -> list[dict]:
+        """Lists charges."""
+        given.append((state["messages"][0].text, runtime.tool_call_id))
+        return [{"id": "a", "cents": 5}, {"id": "b", "cents": 5}]
+
+    @tool
+    def refund(charge: str, tool_call_id: Annotated[str, InjectedToolCallId]) -> str:
+        """Refunds a charge."""
+        given.append(tool_call_id)
+        return "done"
+
+    add_refunds(store)
+    agent, _ = agent_of(store, [REFUND, "done"], tools=[list_charges, refund], functions=True)
+    output = await agent.ainvoke(ASK, thread()) if is_async else agent.invoke(ASK, thread())
+
+    assert tool_answers(output) == [("refund_duplicates", "success", '{"refunded": ["b"]}')]
+    assert given == [(ASK["messages"][0][1], "call-1-0"), "call-1-0-refund-0"]
+
+
+async def test_more_functions_than_the_event_loop_has_threads_wait_for_tools_at_once(store, shop):
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    add_refunds(store)
+    agent, _ = agent_of(store, [REFUND * 3, "done"], tools=shop.tools, functions=True)
+    output = await agent.ainvoke(ASK, thread())
+
+    assert tool_answers(output) == [("refund_duplicates", "success", '{"refunded": ["c2"]}')] * 3
+    assert len(calls_of(store, result_of(agent)["run_id"])) == 3
 
 
 def test_tools_that_functions_may_not_call_leave_their_functions_out(store, shop):
