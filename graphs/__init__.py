@@ -5,7 +5,7 @@ from skill_plugin.graphs.comparison import GeneratorGate
 from skill_plugin.graphs.evolution.evolve import aevolve, evolve
 from skill_plugin.graphs.evolution.report import EvolveReport
 from skill_plugin.graphs.evolution.settings import EvolveSettings
-from skill_plugin.graphs.functions.checks import allow_tested_functions, check_functions
+from skill_plugin.graphs.functions.checks import allow_tested_functions
 from skill_plugin.graphs.functions.function_tool import function_tools, offered_functions
 from skill_plugin.graphs.functions.prelude import SkillPrelude, skill_prelude
 from skill_plugin.graphs.generator_gate import agate_generator, gate_generator
@@ -36,7 +36,6 @@ __all__ = [
     "agate_generator",
     "allow_tested_functions",
     "approve_node",
-    "check_functions",
     "create_skill_graph",
     "evolve",
     "execute_node",

@@ -43,13 +43,14 @@ class VersionFunctions:
         again = f"skill-plugin skills allow {self.name} --reason WHY"
         if not self.checks:
             return f"its tests were not run; {again} runs them"
+        if not_run := self.checks.get("not_run"):
+            return f"its tests were not run: {not_run}"
         if failures := self.checks.get("failures"):
             return f"a test fails: {failures[0]}"
         if not self.checks.get("passed"):
-            vacuous = self.checks.get("vacuous")
-            if vacuous:
-                return f"{vacuous[0]} would pass on any function, so it tests nothing; write one that would not, and revise the skill"
-            return "it has no tests; write scripts/test_NAME.py, and revise the skill"
+            vacuous = next(iter(self.checks.get("vacuous") or ()), "")
+            nothing = f"{vacuous} would pass on any function, so it tests nothing; write one that would not"
+            return f"{nothing if vacuous else 'it has no tests; write scripts/test_NAME.py'}, and revise the skill"
         if name in self.checks.get("untested", ()):
             return f"no test tests {name}; write one in scripts/test_NAME.py, and revise the skill"
         return ""

@@ -11,12 +11,11 @@ from fakes import AgentChat, called
 from refunds import ASK, REFUNDS, TESTS, TEXT, Shop, add_refunds, tool_answers
 from skill_functions import needs_sandbox
 from skill_plugin.errors import InvalidSkillError, StoreError
-from skill_plugin.functions import SandboxRunner
+from skill_plugin.functions import SandboxRunner, tool_schema_hash
 from skill_plugin.graphs import (
     SkillKeys,
     add_skills,
     allow_tested_functions,
-    check_functions,
     function_tools,
     offered_functions,
     skill_prelude,
@@ -80,15 +79,15 @@ async def test_a_graph_of_ones_own_serves_functions_by_its_own_tool_node(store, 
     assert (call.skill, call.ok, shop.refunded) == (skill.ref, True, ["c2"])
 
 
-def test_tests_are_run_and_kept_before_functions_are_allowed(store):
+def test_tests_are_run_and_kept_before_functions_are_allowed(store, shop):
     skill = add_refunds(store, allow=False)
-    report = allow_tested_functions(store, "refunds", reason="read by Ada")
+    report = allow_tested_functions(store, "refunds", reason="read by Ada", tools=[shop.tools[0]])
 
     assert (report.passed, report.total) == (1, 1)
     assert may_run(store, skill.ref)
-    assert checks_of(store, skill.ref) == {
-        "passed": 1, "total": 1, "failures": [], "vacuous": [], "untested": [], "tools": {},
-    }  # fmt: skip
+    kept = checks_of(store, skill.ref)
+    assert (kept["passed"], kept["total"], kept["failures"], kept["vacuous"]) == (1, 1, [], [])
+    assert kept["tools"] == {"list_charges": tool_schema_hash(shop.tools[0])}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +110,7 @@ def test_functions_without_sound_tests_are_not_allowed(store, shop, tests, says)
 def test_a_skill_without_functions_is_refused_with_the_line_that_is_wrong(store):
     store.add_text(TEXT.format(name="report"), files={"scripts/report.py": "import sys\nprint(sys.argv)\n"})
     with pytest.raises(InvalidSkillError, match=r"'report' has no functions: scripts/report.py, line 2: only imports"):
-        check_functions(store, "report")
+        allow_tested_functions(store, "report", reason="read by Ada")
 
 
 def test_an_ordinary_script_beside_functions_costs_nothing_but_itself(store):
@@ -129,6 +128,7 @@ def test_an_ordinary_script_beside_functions_costs_nothing_but_itself(store):
     [
         ({}, "its tests were not run; skill-plugin skills allow refunds --reason WHY runs them"),
         ({**GREEN, "failures": ["scripts/test_a.py, line 3: no"]}, "a test fails: scripts/test_a.py, line 3: no"),
+        ({"functions": ["refund_duplicates"], "not_run": "not here"}, "its tests were not run: not here"),
         ({"passed": 0, "total": 1, "vacuous": ["t:a"]}, "t:a would pass on any function"),
         ({**GREEN, "untested": ["refund_duplicates"]}, "no test tests refund_duplicates"),
     ],
