@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from skill_plugin.errors import StoreError
-from skill_plugin.functions import SkillTests
+from skill_plugin.functions import SkillTests, allowed_tools
 from skill_plugin.generators.shared_calls import shared_calls
 from skill_plugin.graphs.evolution.shared import Shared
 from skill_plugin.graphs.evolution.variants import Variant
 from skill_plugin.graphs.staging import checked_revisions, scripts_of, with_errors, with_scripts
 from skill_plugin.records import Generation, Revision, Rollout, Task
+from skill_plugin.skills.skill_md import parse
 from skill_plugin.store import StagedRevision, allow_functions, forbid_functions
 from skill_plugin.store.runs.calls import runs_that_called
 
@@ -25,6 +26,7 @@ class LineageFunctions:
     def __init__(self, shared: Shared, run_id: str) -> None:
         self._shared, self._run_id, self._tests = shared, run_id, SkillTests()
         self._allowed: list[str] = []
+        self._may_call: set[str] = set()
 
     async def shown(self, history: Sequence[Generation], variants: Sequence[Variant]) -> list[Generation]:
         """Returns a history, the text that is revised last, with what its generator needs to know of functions."""
@@ -37,6 +39,7 @@ class LineageFunctions:
 
     async def tested(self, proposed: Sequence[Revision], current: Generation, parent: str | None) -> list[Revision]:
         """Returns what was written, with an error where its tests fail, or where SAGE's credit misses a function."""
+        self._may_call |= {*current.chain, *(allowed_tools(parse(current.text).extra) if current.text else ())}
         wants = bool(current.chain) and self._shared.settings.weights.bonus > 0
         return await asyncio.to_thread(
             lambda: checked_revisions(
@@ -50,11 +53,15 @@ class LineageFunctions:
         )
 
     async def allow(self, staged: Sequence[StagedRevision]) -> None:
-        """Lets the functions of candidates run while they are tried, where the settings say so and a test of each passes."""
+        """Lets the functions of candidates run while they are tried, where the settings say so and a test passes.
+
+        One that names tools which neither its parent allows nor the agent called in runs that passed waits for an operator.
+        """
         if not self._shared.settings.allow_functions:
             return
         for revision, skill in staged:
-            if skill is not None and revision.checks.get("passed") and not revision.checks.get("failures"):
+            is_sound = revision.checks.get("passed") and not revision.checks.get("failures")
+            if skill is not None and is_sound and self._may_call.issuperset(allowed_tools(parse(skill.text).extra)):
                 await asyncio.to_thread(self._allow, skill.ref)
 
     async def end(self) -> None:
