@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from skill_plugin.credit import LEAST_COSINE
 from skill_plugin.errors import StoreError
 from skill_plugin.graphs.state import PinnedSkill
-from skill_plugin.records import SkillHits, Task
+from skill_plugin.hits import SkillHits
+from skill_plugin.records import Task
 from skill_plugin.store import Draft, Retrieval, SkillStore
 
 

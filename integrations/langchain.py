@@ -13,9 +13,9 @@ from pydantic import ConfigDict, Field
 
 from skill_plugin import prompts
 from skill_plugin.errors import SkillPluginError
+from skill_plugin.hits import SkillHits
 from skill_plugin.integrations import tools
 from skill_plugin.protocols import Strategy
-from skill_plugin.records import SkillHits
 from skill_plugin.store import DEFAULT_EXPERIENCE, DEFAULT_MIN_SCORE, SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
 from skill_plugin.store.search.retrieval import DEFAULT_STRATEGY

@@ -19,18 +19,9 @@ if (_root / "store" / "tables.py").is_file() and (_root / "pyproject.toml").is_f
     _sys.modules.update({f"{__name__}.{_name}": None for _name in _beside})  # type: ignore[misc] # as `import` wants it
 
 from skill_plugin.errors import SkillPluginError  # noqa: E402 - after the path is set
+from skill_plugin.hits import SkillHit  # noqa: E402
 from skill_plugin.moved import MovedFinder as _MovedFinder  # noqa: E402
-from skill_plugin.records import (  # noqa: E402
-    Event,
-    Generation,
-    Revision,
-    Rollout,
-    Skill,
-    SkillHit,
-    SkillVersion,
-    Task,
-    Verdict,
-)
+from skill_plugin.records import Event, Generation, Revision, Rollout, Skill, SkillVersion, Task, Verdict  # noqa: E402
 
 _sys.meta_path.append(_MovedFinder())
 

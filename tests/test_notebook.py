@@ -1,7 +1,7 @@
 """Records in a notebook: small tables in which no text is markup."""
 
 from fakes import skill_text
-from skill_plugin.records import SkillHits
+from skill_plugin.hits import SkillHits
 
 HOSTILE = "<script>alert('x')</script> & <b>bold</b>"
 

@@ -11,7 +11,8 @@ from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.graphs.nodes.node import SkillNode, Step, ask
 from skill_plugin.graphs.observe import Fact, emit, watched
 from skill_plugin.graphs.state import PinnedSkill, Run, pinned, reads_with, task_from_state
-from skill_plugin.records import Arm, Skill, SkillHits, Task, split_ref
+from skill_plugin.hits import SkillHits
+from skill_plugin.records import Arm, Skill, Task, split_ref
 from skill_plugin.store import Retrieval, RetrievalOptions, SkillStore
 from skill_plugin.store.guard import OnStoreError, StoreGuard
 

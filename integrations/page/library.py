@@ -7,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from skill_plugin.errors import SkillPluginError
+from skill_plugin.hits import SkillHits
 from skill_plugin.integrations.page.address import PER_PAGE, LibraryAddress
 from skill_plugin.integrations.page.site import Site, csv_file
-from skill_plugin.records import Author, SkillHits
+from skill_plugin.records import Author
 from skill_plugin.skills.tiers import TIERS
 from skill_plugin.store import SkillStore
 from skill_plugin.store.skills.versions import STATUSES

@@ -4,9 +4,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from skill_plugin.errors import SkillPluginError
+from skill_plugin.hits import SkillHits
 from skill_plugin.integrations.page.site import Site
 from skill_plugin.prompts import guidance
-from skill_plugin.records import SkillHits
 from skill_plugin.store.views.runs import RunView, newest_runs, run_view
 
 LISTED = 40

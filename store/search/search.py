@@ -11,9 +11,10 @@ from sqlalchemy import bindparam, exists, select
 from sqlmodel import Session, col
 
 from skill_plugin.errors import ConfigurationError
+from skill_plugin.hits import SkillHit, SkillHits
 from skill_plugin.limits import SHARE, check_number
 from skill_plugin.protocols import Strategy
-from skill_plugin.records import SkillHit, SkillHits, Tier
+from skill_plugin.records import Tier
 from skill_plugin.skills.tiers import LOWEST
 from skill_plugin.store.index.chroma import ChromaIndex
 from skill_plugin.store.index.tables import IndexChangeRow

@@ -6,8 +6,9 @@ from sqlmodel import Session, col, select
 
 from skill_plugin.errors import StoreError
 from skill_plugin.gates.decision import GateDecision
+from skill_plugin.hits import SkillHits
 from skill_plugin.protocols import Strategy
-from skill_plugin.records import Author, Event, Skill, SkillHits, SkillVersion, split_ref
+from skill_plugin.records import Author, Event, Skill, SkillVersion, split_ref
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_md import SkillDocument
 from skill_plugin.skills.trees import Files, make_tree
