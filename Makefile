@@ -51,8 +51,9 @@ quick: $(VENV)/dev ## the tests that say most, in about a minute
 	$(BIN)/ruff check --quiet .
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -q -k 'not postgres' $(LONG) $(QUICK)
 
-# Kills, races and the long walk through the library are ours and SQLite's; they run once, in `make test`.
-OWN := $(addprefix --ignore=tests/store/,test_crash_points.py test_library_machine.py test_many_writers.py test_migration_kill.py)
+# Kills, races, the long walk through the library and what imports nothing but Python are ours; they run once, in `make test`.
+OWN := $(addprefix --ignore=tests/store/,test_crash_points.py test_library_machine.py test_many_writers.py test_migration_kill.py) \
+  $(addprefix --ignore=tests/,functions gates sandbox skills) -k 'not killed'
 
 test-lowest: ## the tests on the lowest releases that pyproject.toml allows
 	test -d .venv-lowest || $(PYTHON) -m venv .venv-lowest
