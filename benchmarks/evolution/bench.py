@@ -62,10 +62,10 @@ class Bench:
 
     def library(self, row: str) -> Sequence[str]:
         """Returns the texts of a library that nothing changes; a world that has no such texts has an empty one."""
-        return {"none": (), "starting": self.starting, "wrong": _wrong(self.oracle), "oracle": self.oracle}[row]
+        return {"none": (), "starting": self.starting, "wrong": wrong(self.oracle), "oracle": self.oracle}[row]
 
 
-def _wrong(texts: Sequence[str]) -> list[str]:
+def wrong(texts: Sequence[str]) -> list[str]:
     """Returns texts that are found where they should be, and say what another one says."""
     read = [parse(text) for text in texts]
     return [

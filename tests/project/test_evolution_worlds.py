@@ -9,7 +9,8 @@ import place_reader
 import pytest
 import sql_notes
 import textworld
-from worlds import written, wrong
+from bench import wrong
+from worlds import written
 
 from skill_plugin import prompts
 from skill_plugin.errors import ConfigurationError, InvalidTaskError
