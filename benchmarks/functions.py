@@ -33,6 +33,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from serving import interval
 from shop import SCENARIOS, TOOL_TEXT, Scenario, Shop, tools_of
 
 from skill_plugin.functions import FunctionPackage, runner
@@ -54,7 +55,6 @@ NAMES = ("Anna", "Bert", "Carl", "Dora", "Emil", "Frida", "Gero", "Hanna", "Ivo"
 DETOUR = {"none": 0.40, "text": 0.08}
 SLIP = {"none": 0.05, "text": 0.015}
 EXACT = {"name": "exact_match"}
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 
 
 class Model(BaseChatModel):
@@ -282,9 +282,9 @@ def staging() -> None:
         print(f"vacuous tests named: {len(named)} of {len(skill_tests.VACUOUS)}")
 
 
-def interval(values: Sequence[float]) -> str:
-    half = T_95.get(len(values), 2.0) * statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.3g} +- {half:.2g}"
+def cell(values: Sequence[float]) -> str:
+    mean, half = interval(values)
+    return f"{mean:.3g} +- {half:.2g}"
 
 
 def main() -> None:
@@ -301,7 +301,7 @@ def main() -> None:
         for kind in ("none", "text", "function"):
             columns = list(zip(*(shown(seed, kind) for seed in range(options.seeds)), strict=True))
             means[kind] = [statistics.fmean(one) for one in columns]
-            print(f"{kind:10} {interval(columns[0]):16} {interval(columns[1]):14} {interval(columns[2])}", flush=True)
+            print(f"{kind:10} {cell(columns[0]):16} {cell(columns[1]):14} {cell(columns[2])}", flush=True)
         for kind in ("none", "text"):
             steps, tokens = (means["function"][at] / means[kind][at] - 1 for at in (1, 2))
             print(f"text + function against {kind}: {steps:+.0%} steps, {tokens:+.0%} tokens (target -25 % and -40 %)")

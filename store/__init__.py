@@ -19,9 +19,9 @@ from skill_plugin.store.skills.permissions import (
 )
 from skill_plugin.store.skills.reverting import revert_source
 from skill_plugin.store.skills.screening import scan_text
-from skill_plugin.store.skills.sync import sync_skills
 from skill_plugin.store.skills.trees import files_of, tree_of
 from skill_plugin.store.skills.vetting import certify_skill, rescan_skills
+from skill_plugin.store.sync.sync import sync_skills
 
 __all__ = [
     "DEFAULT_EXPERIENCE",

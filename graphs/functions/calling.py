@@ -9,12 +9,12 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from skill_plugin import workers
-from skill_plugin.errors import SkillPluginError
+from skill_plugin.errors import SandboxError, SkillPluginError
 from skill_plugin.functions import CallResult, FunctionLimits, Runner
 from skill_plugin.functions.tool_desk import Answer
 from skill_plugin.graphs.functions.offer import OfferedFunction
 from skill_plugin.graphs.functions.version import functions_of
-from skill_plugin.store import FunctionCall, SkillStore, record_calls
+from skill_plugin.store import FunctionCall, SkillStore, record_calls, why_not_run
 from skill_plugin.store.guard import StoreGuard
 
 
@@ -120,8 +120,20 @@ class FunctionCaller:
     ) -> CallResult:
         if why := self._guard.ask(lambda: functions_of(self._store, offered.ref).why_not(offered.function), str):
             return CallResult(error=f"{offered.tool_name} cannot be called any more: {why}")
+
+        def still(answer: Answer) -> Answer:
+            """Asks before each tool whether an operator has forbidden the function since it began."""
+
+            def ask(given: dict[str, Any]) -> Any:
+                if why := self._guard.ask(lambda: why_not_run(self._store, offered.ref), str):
+                    raise SandboxError(f"it was stopped: {why}")
+                return answer(given)
+
+            return ask
+
         try:
-            result = self._runs.run(offered.package, offered.function.name, arguments, answers, self._limits)
+            allowed = {name: still(answer) for name, answer in answers.items()}
+            result = self._runs.run(offered.package, offered.function.name, arguments, allowed, self._limits)
         except SkillPluginError as exc:  # the runner cannot run anything here
             result = CallResult(error=str(exc))
         call = FunctionCall(

@@ -5,7 +5,7 @@ from typing import Any
 
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.functions import Runner, TestReport, tool_schema_hash
-from skill_plugin.graphs.functions.function_tool import as_tools
+from skill_plugin.graphs.functions.function_tool import as_tools, set_runner
 from skill_plugin.graphs.functions.offer import name_of
 from skill_plugin.graphs.functions.version import functions_of
 from skill_plugin.graphs.staging import check_version
@@ -38,7 +38,7 @@ def allow_tested_functions(
         StoreError: the version is held, or its skill out of use.
     """
     skill = store.get(ref)
-    check = check_version(store, skill.ref, runs)
+    check = check_version(store, skill.ref, runs or set_runner())
     if check.report is None:
         if check.not_run:
             raise ConfigurationError(check.not_run)

@@ -40,7 +40,7 @@ class VersionFunctions:
 
     def untested(self, name: str = "") -> str:
         """Returns what is missing in the tests of a function, or of all of them; empty if they are as they should be."""
-        again = f"skill-plugin skills allow {self.name} --reason WHY"
+        again = f"skill-plugin skills allow {self.name}@{self.ref.rpartition('@')[2]} --reason WHY"
         if not self.checks:
             return f"its tests were not run; {again} runs them"
         if not_run := self.checks.get("not_run"):

@@ -23,7 +23,6 @@ from skill_plugin.integrations.cli import (
     serve,
     skills,
     status,
-    ui,
     upkeep,
 )
 from skill_plugin.integrations.cli.terminal import progress
@@ -63,7 +62,7 @@ command(app, "health", failure=2)(health.health)
 command(app, "outcome")(run.outcome)
 command(app, "search")(skills.search)
 command(app, "serve")(serve.serve)
-command(app, "ui")(ui.ui)
+command(app, "ui")(serve.ui)
 app.add_typer(functions.skills, name="skills")
 app.add_typer(histories.histories, name="histories")
 app.add_typer(checkpoints.checkpoints, name="checkpoints")

@@ -131,10 +131,12 @@ def _checked(store: "SkillStore", report: "SkillImport", function_runner: str) -
     scripted = {name: one.number for name, one in newest if any(path.startswith("scripts/") for path in one.files)}
     if not scripted:
         return {}
-    from skill_plugin.functions import runner  # noqa: PLC0415
+    from skill_plugin.functions import SandboxRunner, runner  # noqa: PLC0415
     from skill_plugin.graphs.staging import check_version  # noqa: PLC0415 - LangGraph takes a second to import
 
     runs = runner(function_runner)
+    if not getattr(runs, "is_contained", True):
+        runs = SandboxRunner()  # nobody has looked at the skills yet
     checks = {name: check_version(store, f"{name}@{number}", runs) for name, number in scripted.items()}
     return {name: check.not_run or str(check.report) for name, check in checks.items() if check.functions}
 

@@ -15,6 +15,7 @@ from skill_plugin.integrations.cli.skills import Name
 from skill_plugin.integrations.cli.terminal.console import fail, note, out, print_json
 from skill_plugin.integrations.cli.terminal.options import Json, Tools, command
 from skill_plugin.integrations.wiring import open_store, served_functions
+from skill_plugin.records import split_ref
 from skill_plugin.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def allow(
 
     served = served_functions(settings, tools)
     with open_store(settings, create=False, index=False) as store:
+        _check_version_named(store, name)
         report = allow_tested_functions(store, name, reason=reason, runs=served.runner, tools=served.tools)
         skill, rows = store.get(name), function_rows(store, name)
     if as_json:
@@ -103,6 +105,15 @@ def function_rows(store: "SkillStore", name: str) -> list[dict[str, Any]]:
         {"function": "", "path": path, "tools": [], "parameters": {}, "why_not": why}
         for path, why in version.refused.items()
     ]
+
+
+def _check_version_named(store: "SkillStore", name: str) -> None:
+    """Checks that it is clear which version somebody has looked at: another may have gone live since."""
+    count, live = len(store.versions(split_ref(name)[0])), store.get(name)
+    if split_ref(name)[1] is None and count > 1:
+        raise ConfigurationError(
+            f"{name!r} has {count} versions, and {live.version} is the one that agents have; name the one that you looked at: {live.name}@{live.version}"
+        )
 
 
 def _arguments(text: str) -> dict[str, Any]:

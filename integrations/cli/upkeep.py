@@ -111,7 +111,11 @@ def import_store(
     ],
     everything: Annotated[bool, typer.Option("--all", help="Every namespace in it, not only this one.")] = False,
     keep_tiers: Annotated[
-        bool, typer.Option("--keep-tiers", help="It is your own backup: believe what it says of trust tiers.")
+        bool,
+        typer.Option(
+            "--keep-tiers",
+            help="It is your own backup: believe what it says of trust tiers, and of functions that you allowed.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

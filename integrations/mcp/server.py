@@ -193,10 +193,15 @@ async def _tool(call: Callable[..., Result], *args: Any) -> Result:
         raise sdk.ToolError("the library cannot answer now; go on without a skill, and tell the user") from exc
     except SkillPluginError as exc:
         raise sdk.ToolError(str(exc)) from exc
+    except SystemExit as exc:  # of a tool that a function called; one client's call does not end the server
+        raise sdk.ToolError("a tool of the function wanted to end the program") from exc
 
 
-def _add_tool(server: Any, title: str, *, read_only: bool, idempotent: bool) -> Callable[[Callable[..., Any]], None]:
-    hints = {"readOnlyHint": read_only, "idempotentHint": idempotent, "destructiveHint": False, "openWorldHint": False}
+def _add_tool(
+    server: Any, title: str, *, read_only: bool, idempotent: bool, reaches_out: bool = False
+) -> Callable[[Callable[..., Any]], None]:
+    hints = {"readOnlyHint": read_only, "idempotentHint": idempotent}
+    hints |= {"destructiveHint": reaches_out, "openWorldHint": reaches_out}
     annotations = ToolAnnotations.model_validate({"title": title, **hints})
 
     def add(function: Callable[..., Any]) -> None:
@@ -250,7 +255,8 @@ def _add_calling(server: Any, store: SkillStore, served: ServedFunctions) -> Non
         """List the functions of a skill that call_skill can call, with their parameters; `not_offered` says why others cannot be."""
         return await _tool(function_calls.list_functions, store, name, served)
 
-    @_add_tool(server, "Call a skill's function", read_only=False, idempotent=False)
+    # What the tools do that the operator gave is not known here; without any a function only computes.
+    @_add_tool(server, "Call a skill's function", read_only=False, idempotent=False, reaches_out=bool(served.tools))
     async def call_skill(name: Name, function: FunctionName, arguments: Arguments) -> function_calls.FunctionAnswer:
         """Call a function of a skill; it does in one step what the skill describes. `result` is its result as JSON."""
         return await _tool(function_calls.call_skill, store, name, function, arguments, served)

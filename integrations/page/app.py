@@ -32,6 +32,7 @@ def page_app(
     allow_write: bool = False,
     keys: Keys | None = None,
     names: tuple[str, ...] = (),
+    url: str = "",
 ) -> "ASGIApp":
     """Makes the application.
 
@@ -41,6 +42,7 @@ def page_app(
         allow_write: Let people decide here.
         keys: The tokens, where other machines can reach it; None answers to this machine's names only.
         names: Further names that a request's Host may have.
+        url: Where browsers see the page, if a proxy stands before it.
     """
     site = Site(store, home, allow_write=allow_write)
 
@@ -78,7 +80,7 @@ def page_app(
             Exception: partial(_broken, site),
         },
     )
-    return PageGuard(app, keys, names)
+    return PageGuard(app, keys, names, url)
 
 
 def _failed(site: Site, request: "Request", exc: Exception) -> Response:

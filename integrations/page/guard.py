@@ -80,11 +80,14 @@ class PageGuard:
         app: The page.
         keys: The tokens, where other machines can reach the page; None on this machine alone.
         names: Further names that a Host may have, such as the one that was given to listen on.
+        url: Where browsers see the page, if a proxy stands before it.
     """
 
-    def __init__(self, app: "ASGIApp", keys: Keys | None, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, app: "ASGIApp", keys: Keys | None, names: tuple[str, ...] = (), url: str = "") -> None:
         self._app = app
         self._keys = keys
+        self._outside = urlsplit(url)
+        names = (*names, *([self._outside.hostname] if self._outside.hostname else []))
         own = () if keys is None else (socket.gethostname(), socket.getfqdn())
         self._names = {name.lower() for name in (*_LOCAL_NAMES, *names, *own)}
 
@@ -110,7 +113,10 @@ class PageGuard:
     def _refused(self, request: Request) -> Response | None:
         if not self._is_ours(request.headers.get("host", "")):
             return _said(421, "this name is not the page's; open it at the address that skill-plugin ui printed")
-        if request.method not in ("GET", "HEAD") and (why := _foreign(request.headers)) is not None:
+        if (
+            request.method not in ("GET", "HEAD")
+            and (why := _foreign(request.headers, self._outside.netloc)) is not None
+        ):
             return _said(403, f"a decision that another site asks for is refused: {why}; use the page's own buttons")
         return None if self._keys is None else self._locked(request, self._keys)
 
@@ -125,8 +131,7 @@ class PageGuard:
         # A name that was made to point here comes as that name, never as a number.
         return self._keys is not None or address.is_loopback
 
-    @staticmethod
-    def _locked(request: Request, keys: Keys) -> Response | None:
+    def _locked(self, request: Request, keys: Keys) -> Response | None:
         name = cookie_name(request)
         if keys.knows(request.cookies.get(name, "")):
             return None
@@ -134,8 +139,11 @@ class PageGuard:
         token = next((value for key, value in given if key == "token"), "")
         if request.method == "GET" and token and (cookie := keys.open(token)) is not None:
             rest = urlencode([(key, value) for key, value in given if key != "token"])
-            answer = RedirectResponse(f"{request.url.path}?{rest}" if rest else request.url.path, 303)
-            answer.set_cookie(name, cookie, httponly=True, samesite="strict", path="/")
+            path = "/" + request.url.path.lstrip("/\\")  # two of them would lead to another host
+            answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
+            answer.set_cookie(
+                name, cookie, httponly=True, samesite="strict", path="/", secure=self._outside.scheme == "https"
+            )
             return answer
         if token:
             return _said(403, "this link was used, or it was never one; take the newest that skill-plugin ui printed")
@@ -154,13 +162,13 @@ def _name_of(host: str) -> str:
         return ""
 
 
-def _foreign(headers: Mapping[str, str]) -> str | None:
+def _foreign(headers: Mapping[str, str], outside: str) -> str | None:
     """Returns why a request that changes something comes from elsewhere; None if nothing says so."""
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin"):
         return f"Sec-Fetch-Site is {site[:20]!r}"
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and urlsplit(origin).netloc not in (headers.get("host"), outside or None):
         return f"Origin is {origin[:80]!r}"
     return None
 

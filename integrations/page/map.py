@@ -8,6 +8,7 @@ from starlette.responses import Response
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.integrations.page import charts
 from skill_plugin.integrations.page.site import Site, csv_file
+from skill_plugin.integrations.page.texts import segment
 from skill_plugin.store.views.library import task_families
 from skill_plugin.store.views.skill_map import PlacedSkill, SkillMap, families_of, skill_map
 
@@ -40,7 +41,7 @@ def map_page(site: Site, request: Request) -> Response:
         for one in drawn
     ]
     crosses = [
-        charts.Dot(gap.x, gap.y, "", 0, f"/runs/{quote(gap.run_id)}", f"failed without a skill: {gap.text[:120]}")
+        charts.Dot(gap.x, gap.y, "", 0, f"/runs/{segment(gap.run_id)}", f"failed without a skill: {gap.text[:120]}")
         for gap in found.gaps
         if gap.x is not None and gap.y is not None
     ]

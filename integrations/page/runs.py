@@ -6,6 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from skill_plugin.errors import SkillPluginError
 from skill_plugin.hits import SkillHits
 from skill_plugin.integrations.page.site import Site
+from skill_plugin.integrations.page.texts import segment
 from skill_plugin.prompts import guidance
 from skill_plugin.store.views.runs import RunView, newest_runs, run_view
 
@@ -17,7 +18,7 @@ def runs(site: Site, request: Request) -> Response:
     wanted = request.query_params.get("id", "").strip()[:200]
     found = newest_runs(site.store, begins_with=wanted, limit=LISTED)
     if wanted and len(found) == 1 and found[0].run_id == wanted:
-        return RedirectResponse(request.url_for("run", run_id=wanted).path, 303)
+        return RedirectResponse(f"/runs/{segment(wanted)}", 303)
     return site.page(request, "runs.html", runs=found, wanted=wanted, listed=LISTED)
 
 

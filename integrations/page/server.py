@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from skill_plugin.errors import ConfigurationError, MissingExtraError
 
@@ -34,6 +35,7 @@ def serve_page(
     host: str = DEFAULT_HOST,
     port: int = DEFAULT_PORT,
     allow_write: bool = False,
+    url: str = "",
     opened: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serves until a signal comes. The address is printed on standard error; port 0 is any that is free.
@@ -44,15 +46,25 @@ def serve_page(
         host: The address to listen on. Where other machines reach it, what is printed is a link with a token, which works once.
         port: The port.
         allow_write: Let people decide here.
+        url: Where browsers see the page, if a proxy stands before it: others reach it then, so there is a link with a token.
         opened: Is given the address as soon as the port is listened on.
 
     Raises:
-        ConfigurationError: the address cannot be listened on.
+        ConfigurationError: the address cannot be listened on, or the url is not one.
     """
+    if url and (
+        urlsplit(url).scheme not in ("http", "https")
+        or not urlsplit(url).hostname
+        or urlsplit(url).path not in ("", "/")
+    ):
+        raise ConfigurationError(
+            f"{url!r:.80} is not where browsers see the page; give it like https://skills.example.com"
+        )
     listener, is_local = _listen(host, port)
     address, number = listener.getsockname()[:2]
-    shown = host if address in ("0.0.0.0", "::") and host not in ("0.0.0.0", "::", "") else address  # noqa: S104 - compared
-    place = f"http://{f'[{shown}]' if ':' in shown else shown}:{number}/"
+    shown = socket.gethostname() if address in ("0.0.0.0", "::") else address  # noqa: S104 - compared
+    place = f"{url.rstrip('/')}/" if url else f"http://{f'[{shown}]' if ':' in shown else shown}:{number}/"
+    is_local = is_local and not url
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - for who started it
@@ -63,7 +75,7 @@ def serve_page(
     link = place if keys is None else f"{place}?token={keys.link}"
     tell(f"the page is at {link}" + ("" if keys is None else " (the link opens it once)"))
     opened(link)
-    app = page_app(store, home, allow_write=allow_write, keys=keys, names=(host,))
+    app = page_app(store, home, allow_write=allow_write, keys=keys, names=(host,), url=url)
     config = uvicorn.Config(
         app, ws="none", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GRACE_SECONDS,
         server_header=False,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from unicodedata import category
+from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
@@ -164,7 +165,13 @@ def pretty(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+def segment(value: str) -> str:
+    """Returns a text as one part of an address, in which no letter of it means anything: a run's id may be any text."""
+    return quote(value, safe="")
+
+
 FILTERS = {
     "number": number, "signed": signed, "count": count, "size": size, "ago": ago, "when": when, "visible": visible, "pretty": pretty,
+    "segment": segment,
 }  # fmt: skip
 """What the templates call by name."""

@@ -74,6 +74,7 @@ class SandboxRunner:
     """
 
     name = "sandbox"
+    is_contained = True
     _how: Mapping[str, Any] = {"needs": NEEDED}
 
     def __init__(self, *, is_warm: bool = True) -> None:
@@ -130,6 +131,7 @@ class UnsafeSubprocessRunner(SandboxRunner):
     """
 
     name = "unsafe-subprocess"
+    is_contained = False
     problem = ""
     _how: Mapping[str, Any] = {"use": ()}
 

@@ -9,7 +9,7 @@ from skill_plugin.functions.allowed_tools import allowed_tools
 from skill_plugin.functions.function import is_script, is_test, sha256_of
 from skill_plugin.functions.reading import survey_functions
 from skill_plugin.functions.report import TestReport
-from skill_plugin.functions.runners import Runner, runner
+from skill_plugin.functions.runners import Runner, SandboxRunner, runner
 from skill_plugin.functions.skill_tests import run_tests
 from skill_plugin.records import canonical_json
 from skill_plugin.settings import Settings
@@ -65,7 +65,8 @@ class SkillTests:
     """Checks skills, each folder once.
 
     Args:
-        runs: What runs the functions and the tests; by default what the setting `function_runner` names.
+        runs: What runs the functions and the tests; by default what the setting `function_runner` names, but nothing that contains
+            nothing: then the sandbox does.
     """
 
     def __init__(self, runs: Runner | None = None) -> None:
@@ -101,6 +102,8 @@ class SkillTests:
         try:
             if any(is_test(path) for path in left) and self._runs is None:
                 self._runs = runner(Settings.load().function_runner)
+                if not getattr(self._runs, "is_contained", True):  # nobody has looked at the skill yet
+                    self._runs = SandboxRunner()
             report = run_tests(left, allowed, runs=self._runs)
         except InvalidSkillError as exc:
             report = TestReport(0, 0, failures=(str(exc),), untested=functions)

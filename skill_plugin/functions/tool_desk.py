@@ -61,7 +61,7 @@ class ToolDesk:
             given = self._json(arguments, f"the arguments of {name}")
             value = self._tools[name](given)
         except Exception as exc:
-            if is_of_agent(exc):
+            if is_of_agent(exc) or isinstance(exc, SandboxError):
                 raise
             return ("raised", type(exc).__name__, one_line(exc))
         try:

@@ -17,6 +17,7 @@ NETWORK, PROCESSES, FILES, MEMORY = "network", "processes", "files", "memory"
 _NEW_MOUNTS, _NEW_IPC, _NEW_USER, _NEW_PIDS, _NEW_NET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 _SIGKILL = 9
+_NOBODY = 65534
 
 _RULESET, _RULE, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
 _EXECUTE, _WRITE, _READ, _LIST, _TRUNCATE, _IOCTL = 1, 2, 4, 8, 1 << 14, 1 << 15
@@ -67,7 +68,11 @@ def separate(folder: str, disk_mb: int, *, read_only: bool) -> set[str]:
     """
     if _libc is None:
         return set()
-    uid, gid = os.getuid(), os.getgid()
+    if os.getuid() == 0:
+        # Root's processes are counted against no limit. That goes by the real user, and access to files by the effective one.
+        with suppress(OSError):
+            os.setresuid(_NOBODY, -1, -1)
+    uid, gid = os.geteuid(), os.getegid()
     apart = _NEW_PIDS | _NEW_NET | _NEW_IPC
     if _libc.unshare(_NEW_USER | _NEW_MOUNTS | apart) != 0:
         # Containers often forbid user namespaces; root may need none. Mounts would then be the host's, so none are made.

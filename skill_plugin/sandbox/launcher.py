@@ -165,8 +165,8 @@ def _pause(seconds: float, signals: set[Any]) -> bool:
 def _excess(child: int, request: dict[str, Any]) -> str:
     """Returns which limit of all processes together is passed, or nothing. One process alone has limits in the kernel."""
     processes = _family(child)
-    if len(processes) > request["processes"]:
-        return f"it started more than {request['processes']} processes"
+    if sum(map(_threads, processes)) > request["processes"]:
+        return f"it started more than {request['processes']} processes and threads"
     if len(processes) > 1 and sum(map(_memory, processes)) > request["memory_mb"] << 10:
         return f"its processes took more than {request['memory_mb']} MB"
     return ""
@@ -182,6 +182,14 @@ def _family(first: int) -> list[int]:
                     found += map(int, _text(f"/proc/{found[at]}/task/{thread}/children").split())
         at += 1
     return found
+
+
+def _threads(pid: int) -> int:
+    """Returns how many threads a process has; 1 where Linux does not say."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
+    except OSError:
+        return 1
 
 
 def _memory(pid: int) -> int:

@@ -124,6 +124,8 @@ class _Zip:
         with zipfile.ZipFile(self._path) as archive:
             for info in archive.infolist():
                 name = _safe(info.filename, self._path)
+                if not info.is_dir() and name in self._infos:
+                    raise InvalidSkillError(f"{self._path.name} holds {str(name)[:80]!a} twice; pack it once")
                 self._infos[name] = info
                 mode = stat.S_IFMT(info.external_attr >> 16)
                 if info.is_dir():

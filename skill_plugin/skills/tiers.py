@@ -18,10 +18,10 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 
 LOWEST: Tier = "unvetted"
 
-Act = Literal["trial", "live", "export", "function"]
+Act = Literal["trial", "live", "export"]
 
-LEAST: dict[Act, Tier] = {"trial": LOWEST, "live": LOWEST, "export": LOWEST, "function": "vetted"}
-"""The tier that an act needs: to be tried on tasks, to be shown to users, to be exported under the store's signature, to run code.
+LEAST: dict[Act, Tier] = {"trial": LOWEST, "live": LOWEST, "export": LOWEST}
+"""The tier that an act needs: to be tried on tasks, to be shown to users, to be exported under the store's signature.
 
 What the scanner or a person holds does none of them, whatever its tier. A store may ask for more for `live` (`min_tier`).
 """

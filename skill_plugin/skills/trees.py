@@ -59,6 +59,8 @@ BINARY = frozenset(
 """Endings of files that are binary by their kind."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that are devices on Windows, with any ending."""
 _FORBIDDEN = re.compile(r"[\\:*?\"<>|]")
 
 
@@ -229,6 +231,8 @@ def check_path(path: object) -> str:
             repr(found[0]) if not is_odd and path.isprintable() and found else "a part that is empty or cannot be seen"
         )
         raise InvalidSkillError(f"{shown} holds {what}, which not every system allows; rename the file")
+    if device := next(filter(_DEVICE.fullmatch, parts), ""):
+        raise InvalidSkillError(f"{shown} holds {device!r}, which is a device on Windows; rename the file")
     if parts[-1].lower() == SKILL_FILE.lower():
         why = (
             f"differs from {SKILL_FILE} in case only" if len(parts) == 1 and path != SKILL_FILE else "is a skill's text"
@@ -257,12 +261,14 @@ def is_declared(path: str) -> bool:
 
 
 def tree_sha256(text: str, tree: SkillTree) -> str:
-    """Returns the hash of a SKILL.md text and the files beside it: of their sorted paths and hashes; empty without files."""
+    """Returns the hash of a SKILL.md text and the files beside it: of their sorted paths, hashes and whether they may be executed; empty
+    without files.
+    """
     if not tree:
         return ""
     own = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    pairs = sorted([(SKILL_FILE, own), *((file.path, file.sha256) for file in tree)])
-    return sha256(canonical_json(pairs).encode()).hexdigest()
+    rows = sorted([(SKILL_FILE, own, False), *((file.path, file.sha256, file.is_executable) for file in tree)])
+    return sha256(canonical_json(rows).encode()).hexdigest()
 
 
 def _file(path: str, data: object, executable: set[str]) -> TreeFile:

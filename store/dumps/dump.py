@@ -149,7 +149,7 @@ def load(
         path: The file.
         namespace: The only namespace that its rows may name; None for any.
         screen: The scanners.
-        keep_tiers: Believe what the file says of trust tiers: it is a copy of one's own. By default every version in it starts at the
+        keep_tiers: Believe what the file says of trust tiers and of functions that may run: it is a copy of one's own. By default every version in it starts at the
             lowest.
 
     Raises:

@@ -176,6 +176,8 @@ class Library(Part):
         with self._partition.write() as session:
             skill, row = self._version_meant(session, name, version)
             check_seen(session, skill, seen)
+            row.may_run = False
+            session.add(row)
             versions.log_event(session, skill, "refused", by=by, version=row.number, reason=reason, decision=decision)
             return versions.view(session, skill, row)
 

@@ -9,6 +9,7 @@ from skill_plugin.store.index.outbox import mark_changed
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import pruning, screening, tiers, versions
 from skill_plugin.store.skills.decisions import check_seen
+from skill_plugin.store.skills.permissions import forbid_all
 from skill_plugin.store.skills.pruning import Decision
 from skill_plugin.store.tables import SkillRow
 
@@ -99,6 +100,7 @@ class Lifecycle(Part):
                 mark_changed(session, self._namespace, [skill.id])
                 if status == "quarantined":
                     tiers.lower(session, skill, skill.live_version)
+                    forbid_all(session, skill)
                 versions.log_event(session, skill, kind, by="human", version=skill.live_version, reason=reason)
             return self._view(session, skill)
 

@@ -7,7 +7,7 @@ files, not at these.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.records import Skill, canonical_json
@@ -143,6 +143,14 @@ def _stopped(session: Session, skill: SkillRow, version: SkillVersionRow) -> str
         again = f"skill-plugin skills promote {skill.name}@{version.number}"
         return f"it is {screening.held_by(why)}; look at it, and if it is sound release it first: {again}"
     return ""
+
+
+def forbid_all(session: Session, skill: SkillRow) -> None:
+    """Takes back that any version's functions may run: the skill is not to be trusted."""
+    mine = (SkillVersionRow.skill_id == skill.id, col(SkillVersionRow.may_run))
+    for version in session.exec(select(SkillVersionRow).where(*mine)).all():
+        version.may_run = False
+        session.add(version)
 
 
 def _check_reason(reason: str, what: str) -> None:

@@ -115,7 +115,6 @@ def hold(session: Session, skill: SkillRow, version: SkillVersionRow, found: Seq
         skill.status = "quarantined"
         session.add(skill)
     tiers.lower(session, skill, version.number)
-    version.may_run = False
     evidence = evidence_of(found, version)
     versions.log_event(session, skill, HELD, by=BY, version=version.number, reason=sentence(found), evidence=evidence)
 

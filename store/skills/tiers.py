@@ -57,9 +57,13 @@ def let_through(
 
 
 def lower(session: Session, skill: SkillRow, number: int | None) -> str | None:
-    """Takes a version's tier back within a write; returns the one that it had, None if it had none to lose."""
+    """Takes a version's tier back within a write, and that its functions may run; returns the tier that it had, None if the lowest."""
     version = session.get(SkillVersionRow, (skill.id, number)) if number is not None else None
-    if version is None or version.tier == LOWEST:
+    if version is None:
+        return None
+    version.may_run = False
+    session.add(version)
+    if version.tier == LOWEST:
         return None
     had = version.tier
     _set(session, skill, version, LOWEST)

@@ -108,10 +108,7 @@ def rescan_skills(store: Part, *, dry_run: bool = False, seconds: float | None =
 
 
 def _flag(session: Session, skill: SkillRow, row: SkillVersionRow, bad: Sequence[Finding]) -> None:
-    """Takes the version's tier and that its functions may run; what was noted already, and nobody has looked at since, is not noted once more."""
-    version = versions.find_version(session, skill, row.number)
-    version.may_run = False
-    session.add(version)
+    """Takes the version's tier; what was noted already, and nobody has looked at since, is not noted once more."""
     always = not screening.is_flagged(session, skill, row.number)
     evidence = screening.evidence_of(bad, row)
     tiers.demote(session, skill, row.number, by=screening.BY, reason=sentence(bad), evidence=evidence, always=always)

@@ -245,7 +245,10 @@ def test_a_function_that_a_skill_lacks_is_named_with_those_that_it_has():
     ("given", "names"),
     [
         (None, ()),
-        ("Read Bash(git:*) mcp__shop.refund, Read", ("Read", "Bash", "mcp__shop.refund")),
+        (
+            "Read Bash(git:*) mcp__shop.refund, Read",
+            ("Read", "mcp__shop.refund"),
+        ),  # nothing holds a function to a part of Bash
         (["a", "b c"], ("a", "b", "c")),
         ("", ()),
     ],

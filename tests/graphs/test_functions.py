@@ -126,7 +126,7 @@ def test_an_ordinary_script_beside_functions_costs_nothing_but_itself(store):
 @pytest.mark.parametrize(
     ("checks", "says"),
     [
-        ({}, "its tests were not run; skill-plugin skills allow refunds --reason WHY runs them"),
+        ({}, "its tests were not run; skill-plugin skills allow refunds@1 --reason WHY runs them"),
         ({**GREEN, "failures": ["scripts/test_a.py, line 3: no"]}, "a test fails: scripts/test_a.py, line 3: no"),
         ({"functions": ["refund_duplicates"], "not_run": "not here"}, "its tests were not run: not here"),
         ({"passed": 0, "total": 1, "vacuous": ["t:a"]}, "t:a would pass on any function"),
@@ -223,6 +223,22 @@ def test_a_call_that_was_forbidden_meanwhile_does_not_run(store, shop):
         {"customer": "anna"}
     )
     assert (shop.refunded, count_calls(store, "refunds").calls) == ([], 0)
+
+
+def test_one_that_is_forbidden_while_it_runs_calls_no_further_tool(store, shop):
+    skill = add_refunds(store)
+    look, refund = shop.tools
+
+    @tool
+    def list_charges(customer: str) -> list[dict]:
+        """Lists the charges of a customer."""
+        forbid_functions(store, "refunds", reason="in the middle of it")
+        return look.invoke({"customer": customer})
+
+    [function] = function_tools(store, state_of(skill), [list_charges, refund])
+
+    assert "it was stopped: no operator has allowed version 1" in function.invoke({"customer": "anna"})
+    assert shop.refunded == []
 
 
 def test_an_offered_function_is_found_by_name_and_else_the_reason(store, shop):

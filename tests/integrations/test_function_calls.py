@@ -45,6 +45,26 @@ def folder(tmp_path):
     return tmp_path / "skills"
 
 
+def test_what_an_import_tests_is_shut_in_whatever_runner_is_set(cli, hashing, folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILL_PLUGIN_FUNCTION_RUNNER", "unsafe-subprocess")
+    (mark := tmp_path / "mark").unlink(missing_ok=True)
+    tests = folder / "totals" / "scripts" / "test_totals.py"
+    tests.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).write_text('out')\n{TOTAL_TESTS}")
+    cli("skills", "import", folder)
+    assert not mark.exists()
+
+
+def test_with_several_versions_the_one_that_was_looked_at_is_named(cli, hashing, folder):
+    cli("skills", "import", folder)
+    (folder / "totals" / "SKILL.md").write_text("---\nname: totals\ndescription: How to add\n---\n\nCall total!\n")
+    cli("skills", "import", folder)
+
+    said = cli("skills", "allow", "totals", "--reason", "read", code=1)
+    assert "'totals' has 2 versions" in said
+    assert "name the one that you looked at: totals@1" in said
+    assert cli("skills", "allow", "totals@2", "--reason", "read").startswith("allowed totals version 2")
+
+
 def test_a_folder_is_imported_allowed_called_and_forbidden(cli, hashing, folder, home):
     cli("skills", "import", folder)
     assert "is not offered: no operator has allowed version 1" in cli("skills", "call", "totals", "total", code=1)

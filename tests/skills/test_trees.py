@@ -41,6 +41,28 @@ def zipped(place, files, text=None):
     return place
 
 
+def test_what_may_be_executed_is_part_of_a_tree(tmp_path):
+    folder = lay(tmp_path, {"run.sh": b"echo"})
+    before = make_tree(read_skills(folder).skills[0].files)
+    (folder / "run.sh").chmod(0o755)
+    after = make_tree(read_skills(folder).skills[0].files)
+
+    assert tree_sha256("text", before) != tree_sha256("text", after)
+
+
+@pytest.mark.parametrize("path", ["CON.txt", "scripts/nul", "lpt1.md/a.md"])
+def test_a_device_of_windows_is_no_file(path):
+    with pytest.raises(InvalidSkillError, match="is a device on Windows"):
+        make_tree({path: b""})
+
+
+def test_a_path_that_an_archive_holds_twice_is_refused(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        place = zipped(tmp_path / "a.zip", [("adding/a.md", b"1"), ("adding/a.md", b"2")])
+    with pytest.raises(InvalidSkillError, match=r"holds 'adding/a\.md' twice"):
+        read_skills(place)
+
+
 def error_of(place, limits=None):
     [skill] = read_skills(place, limits or TreeLimits()).skills
     assert skill.files is None

@@ -16,8 +16,8 @@ from skill_plugin.store import (
     may_run,
     record_calls,
     rescan_skills,
+    revert_source,
 )
-from skill_plugin.store.skills.screening import BY
 
 FILES = {"scripts/totals.py": b"def total(): ..."}
 
@@ -76,13 +76,26 @@ def test_what_is_held_out_of_use_or_a_text_alone_cannot_be_allowed(store, skill)
 
 
 def test_a_quarantined_version_loses_it_until_it_is_allowed_again(store, skill):
-    allow_functions(store, "adding", reason="x")
+    revised = store.revise("adding", files={"a.md": b"Count."})
+    for ref in ("adding@1", revised.ref):
+        allow_functions(store, ref, reason="x")
     store.quarantine("adding", reason="a report")
     assert not may_run(store, "adding")
     store.restore("adding")
-    forbid_functions(store, "adding", by=BY)
 
-    assert not may_run(store, "adding")
+    assert not any(version.may_run for version in store.versions("adding"))
+
+
+def test_what_a_person_or_the_gate_refused_or_went_back_from_loses_it(store, skill):
+    revised = store.revise("adding", files={"a.md": b"Count."})
+    allow_functions(store, revised.ref, reason="x")
+    store.refuse("adding", revised.version, by="human", reason="no")
+    assert not may_run(store, revised.ref)
+
+    allow_functions(store, revised.ref, reason="x")
+    store.promote("adding", revised.version, by="human")
+    revert_source(store, "human", since=skill.created_at)
+    assert not any(version.may_run for version in store.versions("adding"))
 
 
 def test_what_a_later_scan_finds_something_in_may_not_run(open_store):

@@ -9,7 +9,7 @@ from skill_plugin import Rollout, Task
 from skill_plugin.errors import ConfigurationError, InvalidSkillError
 from skill_plugin.skills.record import without_record
 from skill_plugin.store import sync_skills
-from skill_plugin.store.skills.sync_state import STATE_FILE
+from skill_plugin.store.sync.sync_state import STATE_FILE
 
 
 @pytest.fixture

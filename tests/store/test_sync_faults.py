@@ -12,7 +12,7 @@ from fakes import skill_text
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills.record import without_record
 from skill_plugin.store import SkillStore, sync_skills
-from skill_plugin.store.skills.sync_state import STATE_FILE
+from skill_plugin.store.sync.sync_state import STATE_FILE
 
 SYNC = """
 import sys

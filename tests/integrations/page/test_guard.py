@@ -66,6 +66,31 @@ def test_a_link_opens_the_page_once_and_the_cookie_from_then_on(open_page):
     assert second.get(f"/?token={told[0]}").status_code == 200
 
 
+def test_behind_a_proxy_its_address_is_the_pages(open_page, store, skill):
+    keys = Keys()
+    page = open_page(keys=keys, url="https://skills.example")
+    page.get(f"/?token={keys.link}")
+    page.cookies.clear()
+    page.base_url = "https://skills.example"
+    came = page.get(f"/?token={keys.link}", follow_redirects=False)
+    assert "secure" in came.headers["set-cookie"].lower()
+    form = page.form("/skills/adding", "retire") | {"reason": "x"}
+
+    assert page.post("/decide", data=form, headers={"Origin": "https://other.example"}).status_code == 403
+    inside = {"Origin": "https://skills.example", "Host": "127.0.0.1:8766"}  # some proxies pass their own Host on
+    assert page.post("/decide", data=form, headers=inside, follow_redirects=False).status_code in (303, 401)
+    outside = {"Origin": "https://skills.example"}
+    assert page.post("/decide", data=form, headers=outside, follow_redirects=False).status_code == 303
+    assert store.get(skill.id).status == "retired"
+
+
+def test_a_link_leads_to_no_other_host(open_page):
+    keys = Keys()
+    came = open_page(keys=keys).get(f"http://127.0.0.1//evil.example/?token={keys.link}", follow_redirects=False)
+
+    assert came.headers["location"] == "/evil.example/"
+
+
 def test_with_a_token_an_address_may_be_any_number_but_not_any_name(open_page):
     guarded = open_page(keys=Keys(), names=("agents.lan",))
 

@@ -21,11 +21,14 @@ def test_a_run_says_which_skill_it_used_and_why_and_with_what_result(page, store
     assert "was withheld, to measure whether it helps" in page.text("/runs/without-3")
 
 
-def test_a_run_is_found_by_the_beginning_of_its_id_and_its_skill_in_two_clicks(page, used):
+def test_a_run_is_found_by_the_beginning_of_its_id_and_its_skill_in_two_clicks(page, store, used):
     listed = page.text("/runs?id=with-")
     assert listed.count('href="/runs/with-') == 8
     assert 'href="/skills/adding"' in listed
     assert page.get("/runs?id=with-3", follow_redirects=False).headers["location"] == "/runs/with-3"
+    store.runs.record(Task("odd"), [Rollout(generation=0, answer="!", reward=1.0)], run_id="../inbox?a#b")
+    assert "odd" in page.text("/runs?id=..%2Finbox%3Fa%23b")
+    assert 'href="/runs/..%2Finbox%3Fa%23b"' in page.text("/runs")
     assert "No run has an id that begins with" in page.text("/runs?id=%25")
     assert "there is no run &#39;nobody&#39;" in page.text("/runs/nobody", code=404)
 

@@ -21,8 +21,8 @@ from skill_plugin.skills.skill_files import SKILL_FILE, FolderContent
 from skill_plugin.skills.trees import SkillTree, TreeFile
 from skill_plugin.store.crashpoints import crashpoint
 from skill_plugin.store.signing import signing_key
-from skill_plugin.store.skills.sync_state import SyncedSkill, SyncState
 from skill_plugin.store.skills.trees import tree_of
+from skill_plugin.store.sync.sync_state import SyncedSkill, SyncState
 from skill_plugin.store.tables import NamespaceRow
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""A folder of skills and the library, kept in step."""
