@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 
 FLAGS = [
     "--dtype",
@@ -28,6 +29,19 @@ OFFLINE = {
 }
 TOLERANCE = 1e-3
 """In nats, float32: both sides round sums over 64 to 2048 numbers in another order."""
+
+
+@contextmanager
+def served(folder, *flags):
+    """Starts a server of a folder's `model`, waits for it, and ends it."""
+    server = Server(folder, *flags)
+    server.start()
+    try:
+        server.wait()
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.kill()
 
 
 class Server:

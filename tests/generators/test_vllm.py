@@ -12,7 +12,7 @@ from skill_plugin import Generation, Rollout, Task, generators
 from skill_plugin.errors import ModelError
 from skill_plugin.generators.prompt import PROMPT_VERSION, revise_prompt
 from tiny_models import tiny_adapter, tiny_model
-from vllm_servers import TOLERANCE, Server
+from vllm_servers import TOLERANCE, served
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -31,13 +31,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    server = Server(folder)
-    server.start()
-    try:
-        server.wait()
+    with served(folder) as server:
         yield server
-    finally:
-        server.kill()
 
 
 def writer(server, checkpoint=None, **options):
@@ -163,14 +158,9 @@ def test_a_server_that_is_killed_in_mid_run_is_waited_for_and_its_adapters_come_
 
 
 def test_a_server_of_processed_logprobs_is_found_out(folder):
-    server = Server(folder, "--logprobs-mode", "processed_logprobs")
-    server.start()
-    try:
-        server.wait()
+    with served(folder, "--logprobs-mode", "processed_logprobs") as server:
         cool = writer(server, temperature=0.5, top_p=0.9, max_tokens=20).propose(TASK, HISTORY, n=2)
         plain = writer(server).propose(TASK, HISTORY, n=2)
-    finally:
-        server.kill()
 
     local = generators.local(folder / "model")
     assert {revision.sampling["logprobs_mode"] for revision in cool} == {"processed_logprobs"}

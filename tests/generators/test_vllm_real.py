@@ -6,7 +6,7 @@ from skill_plugin import Generation, Rollout, generators
 from skill_plugin.demo.facts import FactWorld, judge
 from skill_plugin.models.gguf import get_model
 from skill_plugin.models.starters import starter_folder
-from vllm_servers import TOLERANCE, Server
+from vllm_servers import TOLERANCE, served
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -17,13 +17,8 @@ MODEL = "smollm2-135m"
 def server(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("vllm")
     (folder / "model").symlink_to(get_model(MODEL, request.config.cache.mkdir("smollm2")))
-    server = Server(folder)
-    server.start()
-    try:
-        server.wait()
+    with served(folder) as server:
         yield server
-    finally:
-        server.kill()
 
 
 @pytest.mark.parametrize("adapter", [None, starter_folder(MODEL)], ids=["raw", "starter"])

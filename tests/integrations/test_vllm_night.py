@@ -17,7 +17,7 @@ from skill_plugin.store import SkillStore
 from skill_plugin.tasks.files import write_tasks
 from skill_plugin.training import options
 from tiny_writer import LEARNS_IN_A_NIGHT, tiny_writer, total_tasks
-from vllm_servers import TOLERANCE, Server
+from vllm_servers import TOLERANCE, served
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -37,14 +37,8 @@ def server(tmp_path_factory):
     config = tiny_writer(folder / "model") / "config.json"
     # The command line leaves every completion 2048 tokens; positions have no weights, so there may be more of them.
     config.write_text(json.dumps({**json.loads(config.read_text()), "max_position_embeddings": CONTEXT}))
-    server = Server(folder, "--max-model-len", CONTEXT)
-    server.start()
-    try:
-        server.wait()
+    with served(folder, "--max-model-len", CONTEXT) as server:
         yield server
-    finally:
-        if server.process.poll() is None:
-            server.kill()
 
 
 @pytest.fixture
