@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.training.files.metrics import MetricsLog, read_metrics
@@ -78,7 +79,10 @@ def test_a_damaged_line_or_no_file_is_told(tmp_path):
             read_metrics(tmp_path / "metrics.jsonl")
 
 
-def test_tensorboard_shows_the_same_and_of_a_resumed_run_each_step_once(tmp_path):
+def test_tensorboard_shows_the_same_and_of_a_resumed_run_each_step_once(tmp_path, monkeypatch):
+    # TensorBoard reads files in the order of their names, which end in a count of this process's writers: of three
+    # that are opened within a second, ".10" would be read before ".9". A resumed run is a process of its own.
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
     log(tmp_path, 1, 2, 3)
     log(tmp_path, 3, 4, step=2)
     with MetricsLog(tmp_path, step=4) as metrics:
