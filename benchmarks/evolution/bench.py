@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from skill_plugin.graphs.nodes.execute import TaskLLM
-from skill_plugin.protocols import Verifier
+from skill_plugin.protocols import Generator, Verifier
 from skill_plugin.records import Task
 from skill_plugin.skills.skill_md import SkillDocument, parse, render
 
@@ -24,6 +24,7 @@ class Bench:
         tests: Tasks to measure with, which `evolve` is not given; without any, every second held-out task is kept from it.
         starting: SKILL.md texts that a person would begin with: findable, and not enough.
         oracle: SKILL.md texts of an editor who knows everything, the upper bound.
+        rules: A generator without a model, which files what the feedback says.
         max_concurrency: Calls of the task LLM at once.
         notes: Figures of its own for the table's foot, such as how the executor was trained.
     """
@@ -36,6 +37,7 @@ class Bench:
     tests: Sequence[Task] = ()
     starting: Sequence[str]
     oracle: Sequence[str]
+    rules: Generator | None = None
     max_concurrency: int = 32
     notes: dict[str, Any] = field(default_factory=dict)
 

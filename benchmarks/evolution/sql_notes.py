@@ -87,6 +87,7 @@ def bench(seed: int, *, data: Path, databases: int | None = None, work: Path | N
         llm=replaying(statements, seed),
         max_concurrency=4,  # it answers at once; more would only wait for the store
         verifier=judge,
+        rules=RulesWriter(),
         starting=[_skill(name, about[name], HOLLOW) for name in drawn],
         oracle=[_skill(name, about[name], note(schemas[name])) for name in drawn],
         notes={"families": len(drawn), "statements a task": round(sum(map(len, statements.values())) / len(tasks), 1)},
@@ -261,10 +262,6 @@ class RulesWriter:
                 description += f" {asked[:FULL]}"
         text = render(SkillDocument(called, description, note(schema) if schema else HOLLOW))
         return [Revision(completion=text, text=text, model=self.name) for _ in range(n)]
-
-
-def rules_writer() -> RulesWriter:
-    return RulesWriter()
 
 
 def _names(listed: str) -> list[str]:

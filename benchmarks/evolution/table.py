@@ -4,6 +4,7 @@ has seen, through the graph, over seeds, with 95 % intervals.
     python benchmarks/evolution/table.py facts --out OUT [--seeds 5] [--generations 5] [--rows none loop ...]
     python benchmarks/evolution/table.py facts --out OUT --ablation gate siblings   # what the loop is without a part
     python benchmarks/evolution/table.py sql --data DIR --generator rules --out OUT
+    python benchmarks/evolution/table.py textworld --weights DIR --generator rules --out OUT
     python benchmarks/evolution/table.py tasks --tasks FILE --model openai:gpt-5-mini --generator openai:gpt-5-mini --out OUT
 
 Rows:
@@ -118,8 +119,6 @@ def task_llm(name: str, max_tokens: int) -> Any:
 
 @cache
 def writer(name: str, max_tokens: int) -> Generator:
-    if name == "rules":
-        return sql_notes.rules_writer()
     found = generators.from_settings(Settings.load(generator=name, generator_max_tokens=max_tokens))
     assert found is not None  # noqa: S101 - a name was given
     return found
@@ -132,6 +131,10 @@ def drawn(options: argparse.Namespace, seed: int) -> Bench:
         return fact_world.bench(seed, llm=llm, facts=options.facts, noise=options.noise)
     if options.world == "sql":
         return sql_notes.bench(seed, data=options.data, databases=options.databases)
+    if options.world == "textworld":
+        import textworld  # noqa: PLC0415 - it needs parts of its own
+
+        return textworld.bench(seed, weights=options.weights, fold=options.fold)
     given = {name: getattr(options, name) for name in ("tasks", "model", "base_url", "verifier", "max_tokens")}
     return own_tasks.bench(seed, **given)
 
@@ -151,9 +154,15 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
     settings = EvolveSettings(
         **{"generations": 1, "rollouts": 1, "gate_tasks": 3, "concurrency": bench.max_concurrency} | changes
     )
+    is_harmed = row.startswith("harmed")
+    if is_harmed:
+        generator: Generator = Harm()
+    elif options.generator == "rules" and bench.rules is not None:
+        generator = bench.rules
+    else:
+        generator = writer(options.generator, options.skill_tokens)
     with tempfile.TemporaryDirectory() as name:
         folder, (tasks, tests) = Path(name), bench.parts()
-        is_harmed = row.startswith("harmed")
         with library(folder, bench.library("oracle" if is_harmed else "none")):
             pass
         spent = {"calls": 0, "read": 0, "written": 0, "seconds": 0.0}
@@ -165,7 +174,7 @@ def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes
                         tasks,
                         store=store,
                         llm=bench.llm,
-                        generator=Harm() if is_harmed else writer(options.generator, options.skill_tokens),
+                        generator=generator,
                         verifier=bench.verifier,
                         settings=settings,
                         new=True,
@@ -241,7 +250,7 @@ def show(lines: Sequence[Line]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("world", choices=("facts", "sql", "tasks"))
+    parser.add_argument("world", choices=("facts", "sql", "textworld", "tasks"))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="local:smollm2-135m")
     parser.add_argument("--generator", default="local:smollm2-135m@starter")
@@ -252,6 +261,10 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=5)
     parser.add_argument("--data", type=Path, help="sql: InterCode-SQL's folder; see sql_notes.py")
     parser.add_argument("--databases", type=int, help="sql: families of a draw; by default all")
+    parser.add_argument(
+        "--weights", type=Path, help="textworld: folder of the executor's weights; trained if it has none"
+    )
+    parser.add_argument("--fold", choices=("train", "dev", "test"), default="test", help="textworld: whose games")
     parser.add_argument("--tasks", type=Path, help="tasks: a tasks file, as skill-plugin evolve reads it")
     parser.add_argument("--base-url", help="tasks: an OpenAI-compatible server")
     parser.add_argument("--verifier", help="tasks: of tasks that name none: a name, or module:function")

@@ -21,8 +21,9 @@ import place_reader
 from bench import Bench, skill_texts
 
 from skill_plugin.errors import ConfigurationError
-from skill_plugin.records import Split, Task, Verdict, sha256
-from skill_plugin.skills.skill_md import SkillDocument, legal_name, render
+from skill_plugin.generators.digest import current_text
+from skill_plugin.records import Generation, Revision, Split, Task, Verdict, sha256
+from skill_plugin.skills.skill_md import SkillDocument, legal_name, parse, render
 
 Fold = Literal["train", "dev", "test"]
 
@@ -34,6 +35,7 @@ _ROOM = re.compile(r"You are in the (.+?)\.")
 _SIGHT = re.compile(
     r"(?:see|is also) (?:a|an|some) ([^.,]+?)(, that has nothing on it| that is (?:closed|open)[^.]*)?\."
 )
+_ROSE = re.compile(r"The score rose when the (.+?) was put in the (.+?)\.")
 _TASK = re.compile(r"Put the (?P<thing>.+) of the (?P<room>.+) in its usual place: (?P<places>.+)\. Also there: .*")
 
 
@@ -123,6 +125,7 @@ def bench(
         verifier=judge(rose, tries),
         starting=[_skill(room, tasks, HOLLOW) for room in names],
         oracle=[_skill(room, tasks, "\n".join(_lines(room, tasks))) for room in names],
+        rules=RulesWriter(),
         max_concurrency=4,
         notes={
             "fold": fold,
@@ -180,6 +183,29 @@ def judge(rose: Mapping[str, Mapping[str, bool]], tries: int) -> Callable[[Task,
         return Verdict(float(told[0].startswith("The score rose")), feedback=" ".join(told))
 
     return verify
+
+
+@dataclass(frozen=True)
+class RulesWriter:
+    """A generator without a model: it adds where the score rose to the room's skill, a line a thing."""
+
+    name: str = "rules"
+
+    def propose(self, task: Task, history: Sequence[Generation], *, n: int) -> list[Revision]:
+        shown = current_text(history)
+        document = None if shown is None else parse(shown)
+        called = f"{legal_name(task.family)}-things"
+        # Under another name it is that of another room, which search found.
+        lines = document.body.splitlines() if document is not None and document.name == called else []
+        told = (one.feedback for step in history for one in step.rollouts)
+        lines += [f"- put the {thing} in the {place}" for said in told for thing, place in _ROSE.findall(said)]
+        known = dict.fromkeys(line for line in lines if line.startswith("- put the "))
+        things = ", the ".join(line.removeprefix("- put the ").partition(" in the ")[0] for line in known)
+        about = (
+            f"Putting things of the {task.family} in their usual places, such as the {things or _asked(task.input)[0]}."
+        )
+        text = render(SkillDocument(called, about, "\n".join(known) or HOLLOW))
+        return [Revision(completion=text, text=text, model=self.name) for _ in range(n)]
 
 
 def _environment() -> Any:

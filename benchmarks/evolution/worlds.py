@@ -9,7 +9,7 @@ Rows:
     none       no skills
     starting   what a person begins with: found by search, and hollow
     wrong      each family's description above another family's text
-    rules      (sql) what a generator without a model wrote of the train tasks, one after the other, with no gate
+    rules      (sql, textworld) what a generator without a model wrote of the train tasks, one after the other, with no gate
     oracle     the skills of an editor who knows everything
 
 `shown` is the share of tasks that got a skill; seconds are processor time. A world without oracle skills has the first two rows.
@@ -52,11 +52,11 @@ def written(bench: Bench, writer: Generator) -> list[str]:
     return list(texts.values())
 
 
-def rows(bench: Bench, writer: Generator | None) -> Iterator[tuple[str, Callable[[], Sequence[str]]]]:
+def rows(bench: Bench) -> Iterator[tuple[str, Callable[[], Sequence[str]]]]:
     """Yields the rows' names, each with how its texts are had."""
     for row in ("none", "starting", "wrong", "oracle"):
-        if row == "oracle" and writer is not None:
-            yield "rules", lambda: written(bench, writer)
+        if row == "oracle" and (writer := bench.rules) is not None:
+            yield "rules", partial(written, bench, writer)
         if row == "none" or bench.library(row):
             yield row, partial(bench.library, row)
 
@@ -70,20 +70,20 @@ def measured(bench: Bench, texts: Sequence[str], number: int | None) -> Served:
         return served(bench, Path(name), tasks)
 
 
-def world(options: argparse.Namespace) -> tuple[Callable[[int], Bench], Generator | None]:
-    """Returns what makes a seed's bench, and the world's generator without a model if it has one."""
+def world(options: argparse.Namespace) -> Callable[[int], Bench]:
+    """Returns what makes a seed's bench."""
     if options.world == "sql":
         import sql_notes  # noqa: PLC0415 - each world needs parts of its own
 
-        return partial(sql_notes.bench, data=options.data, databases=options.databases), sql_notes.rules_writer()
+        return partial(sql_notes.bench, data=options.data, databases=options.databases)
     if options.world == "textworld":
         import textworld  # noqa: PLC0415
 
-        return partial(textworld.bench, weights=options.weights, fold=options.fold), None
+        return partial(textworld.bench, weights=options.weights, fold=options.fold)
     import own_tasks  # noqa: PLC0415
 
     given = {key: getattr(options, key) for key in ("tasks", "model", "base_url", "verifier", "max_tokens")}
-    return partial(own_tasks.bench, **given), None
+    return partial(own_tasks.bench, **given)
 
 
 def arguments() -> argparse.Namespace:
@@ -111,7 +111,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    make, writer = world(options)
+    make = world(options)
     found: dict[str, list[tuple[Served, float]]] = {}
     for seed in range(1, options.seeds + 1):
         bench = make(seed)
@@ -119,7 +119,7 @@ def main() -> None:
             print(
                 f"{bench.name}: {bench.model}; {len(bench.train)} train tasks, {len(bench.heldout)} held out; {bench.notes}"
             )
-        for name, texts in rows(bench, writer):
+        for name, texts in rows(bench):
             began = time.process_time()
             outcome = measured(bench, texts(), options.heldout)
             found.setdefault(name, []).append((outcome, time.process_time() - began))

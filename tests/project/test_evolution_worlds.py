@@ -14,7 +14,7 @@ from worlds import written
 
 from skill_plugin import prompts
 from skill_plugin.errors import ConfigurationError, InvalidTaskError
-from skill_plugin.records import Task
+from skill_plugin.records import Generation, Rollout, Task
 from skill_plugin.settings import Settings
 from skill_plugin.skills.skill_md import parse
 
@@ -126,7 +126,7 @@ def test_a_wrong_answer_is_told_what_agents_saw_and_what_was_cut_is_left_out(sql
 
 
 def test_rules_write_what_was_seen_into_the_note_of_its_own_database(sql):
-    (text,) = written(sql, sql_notes.rules_writer())
+    (text,) = written(sql, sql_notes.RulesWriter())
     document = parse(text)
     assert document.name == "shops"
     assert document.body.splitlines()[-2:] == ["- shop: Id, Town", "- sale"]
@@ -211,6 +211,26 @@ def test_the_judge_tells_what_came_out_of_what_was_tried_and_no_more(answer, tri
     verdict = judge(Task(ASKED), answer)
     assert (verdict.reward, verdict.passed) == (reward, reward == 1)
     assert verdict.feedback.endswith(says)
+
+
+def test_rules_write_where_the_score_rose_into_the_skill_of_its_own_room():
+    def shown(text, feedback):
+        tried = Rollout(generation=0, answer="fridge", reward=0.0, passed=False, feedback=feedback)
+        return [Generation(number=0, text=text, rollouts=(tried,))]
+
+    def written(family, history):
+        (found,) = textworld.RulesWriter().propose(Task(ASKED, family=family), history, n=1)
+        return parse(found.text).body.splitlines(), found.text
+
+    judge = textworld.judge({ASKED: {"fridge": False, "counter": True}}, tries=1)
+    lines, text = written("kitchen", shown(None, judge(Task(ASKED), "fridge").feedback))
+    assert lines == ["- put the blender in the counter"]
+
+    told = (
+        "The score rose when the cup was put in the cupboard. The score did not change when the cup was put in the bin."
+    )
+    assert written("kitchen", shown(text, told))[0] == [*lines, "- put the cup in the cupboard"]
+    assert written("hall", shown(text, told))[0] == ["- put the cup in the cupboard"]
 
 
 @pytest.mark.parametrize("seed", range(5))
