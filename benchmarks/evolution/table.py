@@ -151,9 +151,7 @@ def fixed(bench: Bench, row: str, seed: int) -> Line:
 
 def loop(bench: Bench, row: str, seed: int, options: argparse.Namespace, changes: dict[str, Any]) -> Iterator[Line]:
     """Measures the library before `evolve` and after each generation."""
-    settings = EvolveSettings(
-        **{"generations": 1, "rollouts": 1, "gate_tasks": 3, "concurrency": bench.max_concurrency} | changes
-    )
+    settings = EvolveSettings(**{"generations": 1, "rollouts": 1, "concurrency": bench.max_concurrency} | changes)
     is_harmed = row.startswith("harmed")
     if is_harmed:
         generator: Generator = Harm()
