@@ -101,6 +101,9 @@ def write_skills(
                 raise FileExistsError(17, "a folder of that name exists", str(place / name))
             if not (place / name).resolve().is_relative_to(place.resolve()):
                 raise FileExistsError(17, "a link that leads out of the folder has that name", str(place / name))
+        for name, tree in files.items():  # all of them before any is written
+            for file in tree:
+                _check_target(place / name, place / name / file.path)
         for name, tree in files.items():
             (place / name).mkdir(parents=True, exist_ok=replace)
             write_tree(place / name, tree)
@@ -118,12 +121,16 @@ def write_tree(folder: Path, tree: SkillTree) -> None:
     """
     for file in tree:
         target = folder / file.path
-        if target.is_symlink() or not target.parent.resolve().is_relative_to(folder.resolve()):
-            raise FileExistsError(17, "a link has that name", str(target))
+        _check_target(folder, target)
         with whole_file(target) as unfinished:
             unfinished.write_bytes(file.data)
             if file.is_executable:
                 unfinished.chmod(unfinished.stat().st_mode | 0o111)
+
+
+def _check_target(folder: Path, target: Path) -> None:
+    if target.is_symlink() or not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise FileExistsError(17, "a link has that name", str(target))
 
 
 def remove_files(folder: Path, paths: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fakes import skill_text
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.skills.folders import read_skills, write_skills
+from skill_plugin.skills.trees import TreeFile
 
 TEXTS = {"adding": skill_text(), "sorting": skill_text("sorting", "How to sort", "Quickly: é 漢字 🙂.")}
 
@@ -137,6 +138,19 @@ def test_nothing_is_written_through_a_link_that_leads_out(tmp_path):
         write_skills(tmp_path / "out", TEXTS, replace=True)
 
     assert list(tmp_path.joinpath("outside").iterdir()) == []
+
+
+def test_a_link_in_one_skill_leaves_all_as_they_were(tmp_path):
+    trees = {"sorting": (TreeFile("notes.md", b"new"),)}
+    out = tmp_path / "out"
+    for name in TEXTS:
+        (out / name).mkdir(parents=True)
+        (out / name / "SKILL.md").write_text("old")
+    (out / "sorting" / "notes.md").symlink_to(tmp_path / "elsewhere.md")
+
+    with pytest.raises(InvalidSkillError, match="a link has that name"):
+        write_skills(out, TEXTS, replace=True, trees=trees)
+    assert [path.read_text() for path in sorted(out.glob("*/SKILL.md"))] == ["old", "old"]
 
 
 @pytest.mark.parametrize("place", ["file/out", "file/out.zip", "nowhere/out.zip"])
