@@ -3,17 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from skill_plugin.errors import InvalidSkillError
 from skill_plugin.functions import Runner, SkillCheck, SkillTests, allowed_tools, survey_functions
 from skill_plugin.functions.allowed_tools import KEY
+from skill_plugin.functions.fitting import problem
 from skill_plugin.functions.function import is_script, is_test
 from skill_plugin.generators.shared_calls import shared_calls
-from skill_plugin.records import Generation, Revision
+from skill_plugin.records import Generation, Revision, canonical_json
 from skill_plugin.skills.skill_md import parse, render
 from skill_plugin.skills.trees import changed_tree
 from skill_plugin.store import SkillStore, files_of, keep_checks
-from skill_plugin.store.runs.calls import errors_in
+from skill_plugin.store.runs.calls import errors_in, seen_arguments
 from skill_plugin.store.skills.trees import tree_of
 
 NO_FUNCTION = "a function was asked for and none was written; add its file and its tests to the edits"
@@ -53,7 +55,8 @@ def checked_revisions(
 ) -> list[Revision]:
     """Runs the tests of what a generator wrote; a red one becomes an error, which names the failing line.
 
-    What was wrong with the parent's own files and still is does not count against a revision.
+    What was wrong with the parent's own files and still is does not count against a revision. A function that agents have called
+    has to take the arguments of those calls still.
 
     Args:
         store: The library.
@@ -75,6 +78,8 @@ def checked_revisions(
     if revised and any(is_script(file.path) for file in tree):
         before = tests.check(revised.text, {file.path: file.data for file in tree})
 
+    seen = seen_arguments(store, parent) if parent and before.functions else []
+
     def checked(revision: Revision) -> Revision:
         if revision.text is None:
             return revision
@@ -87,6 +92,8 @@ def checked_revisions(
             return revision  # the store refuses it, and says the same
         is_due = wants_function and is_same and not check.functions
         why = check.worse_than(before if is_same else SkillCheck()) or (NO_FUNCTION if is_due else "")
+        if not why and is_same and check.functions:
+            why = _no_longer_taken(files, allowed_tools(parse(text).extra), seen)
         if why:
             return replace(revision, text=None, files={}, error=why)
         return replace(revision, text=text, checks=check.as_dict())
@@ -139,6 +146,18 @@ def _told(generation: Generation, errors: Sequence[str]) -> Generation:
         for one in generation.rollouts
     )
     return replace(generation, rollouts=rollouts)
+
+
+def _no_longer_taken(
+    files: Mapping[str, bytes], allowed: Sequence[str], seen: Sequence[tuple[str, Mapping[str, Any]]]
+) -> str:
+    """Returns the first call of an agent that a function would now refuse, in one line; a function that is gone refuses none."""
+    parameters = {one.name: one.parameters for one in survey_functions(files, allowed).functions}
+    for function, arguments in seen:
+        if why := problem(parameters.get(function, {}), arguments):
+            given = canonical_json(arguments)
+            return f"{function} no longer takes what agents call it with, {given:.300}: {why}; keep its parameters, and give new ones a default"
+    return ""
 
 
 def _allowing(text: str, files: Mapping[str, bytes], may_call: Sequence[str]) -> str:

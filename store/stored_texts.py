@@ -15,14 +15,14 @@ _REDACTED = {
     "rollout": ("answer", "feedback", "error"),
     "outcome": ("feedback",),
     "revision": ("prompt", "completion", "error"),
-    "call": ("error",),
+    "call": ("error", "arguments"),
     "event": ("reason", "evidence"),
     "checkpoint_event": ("reason", "evidence"),
     "item": ("value", "texts"),
 }
 """The columns that hold what users, agents and models said. A skill's own text and files are not changed behind their hash."""
 
-_JSON_TEXT = {("item", "value")}
+_JSON_TEXT = {("item", "value"), ("call", "arguments")}
 
 
 def storable(text: str) -> str:

@@ -14,6 +14,7 @@ from skill_plugin.functions import CallResult, FunctionLimits, Runner
 from skill_plugin.functions.tool_desk import Answer
 from skill_plugin.graphs.functions.offer import OfferedFunction
 from skill_plugin.graphs.functions.version import functions_of
+from skill_plugin.records import canonical_json
 from skill_plugin.store import FunctionCall, SkillStore, record_calls, why_not_run
 from skill_plugin.store.guard import StoreGuard
 
@@ -143,6 +144,7 @@ class FunctionCaller:
             error=result.error,
             seconds=result.seconds,
             tool_calls=len(result.tool_uses),
+            arguments=_as_json(arguments),
         )
         self._guard.ask(lambda: record_calls(self._store, self._run_id, [call]), lambda _: 0)
         return result
@@ -151,6 +153,13 @@ class FunctionCaller:
 def raising(tool: Any) -> Any:
     """Returns a tool that raises its errors; one that makes texts of them would have a function take them for its answer."""
     return tool.model_copy(update={"handle_tool_error": False, "handle_validation_error": False})
+
+
+def _as_json(arguments: Mapping[str, Any]) -> str:
+    try:
+        return canonical_json(arguments)
+    except (TypeError, ValueError):  # the call has failed for it
+        return ""
 
 
 def _plain(value: Any) -> Any:

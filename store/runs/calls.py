@@ -1,8 +1,10 @@
 """Calls of skills' functions: which version's function ran in which run, and how that ended."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Index, func
 from sqlmodel import Field, Session, col, select
@@ -13,6 +15,15 @@ from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import versions
 from skill_plugin.store.sql.database import insert_if_absent
 from skill_plugin.store.tables import PREFIX, Table, UtcDateTime, utc_now
+
+LONGEST_ARGUMENTS = 2_000
+"""Characters of a call's arguments that are kept."""
+
+SEEN = 20
+"""Different arguments of a skill's functions that a revision is held to, the newest."""
+
+CHANGED = ("[redacted:", "[forgotten]")
+"""What stands in kept arguments that are not what was given."""
 
 
 class CallRow(Table, table=True):
@@ -31,6 +42,7 @@ class CallRow(Table, table=True):
     error: str = ""
     seconds: float = 0.0
     tool_calls: int = 0
+    arguments: str = Field(default="", sa_column_kwargs={"server_default": ""})
     at: datetime = Field(default_factory=utc_now, sa_type=UtcDateTime)
 
 
@@ -45,6 +57,7 @@ class FunctionCall:
         error: Why it did not.
         seconds: Time that it took.
         tool_calls: Calls of the agent's tools that it made.
+        arguments: What it was called with, as JSON; empty where that was too long to keep.
         at: When it ended.
     """
 
@@ -54,6 +67,7 @@ class FunctionCall:
     error: str = ""
     seconds: float = 0.0
     tool_calls: int = 0
+    arguments: str = ""
     at: datetime = field(default_factory=utc_now)
 
 
@@ -101,6 +115,7 @@ def record_calls(store: Part, run_id: str, calls: Sequence[FunctionCall], *, fir
                 error=call.error,
                 seconds=call.seconds,
                 tool_calls=call.tool_calls,
+                arguments=call.arguments if len(call.arguments) <= LONGEST_ARGUMENTS else "",
                 at=call.at,
             )
             new += insert_if_absent(session, CallRow, row.model_dump())
@@ -121,6 +136,7 @@ def calls_of(store: Part, run_id: str) -> list[FunctionCall]:
             error=row.error,
             seconds=row.seconds,
             tool_calls=row.tool_calls,
+            arguments=row.arguments,
             at=row.at,
         )
         for row in rows
@@ -134,6 +150,23 @@ def errors_in(store: Part, run_id: str) -> dict[str, tuple[str, ...]]:
         if not call.ok:
             errors.setdefault(call.skill, {})[f"the function {call.function} failed: {call.error}"] = None
     return {ref: tuple(lines) for ref, lines in errors.items()}
+
+
+def seen_arguments(store: Part, ref: str) -> list[tuple[str, dict[str, Any]]]:
+    """Returns functions of a skill with the arguments that agents called them with and got a result for, newest first."""
+    partition, skill_id = store._partition, split_ref(ref)[0]  # noqa: SLF001
+    given = (
+        select(CallRow.function, CallRow.arguments)
+        .where(CallRow.namespace == partition.namespace, CallRow.skill_id == skill_id)
+        .where(col(CallRow.ok), CallRow.arguments != "")
+        .where(*(~col(CallRow.arguments).contains(mark, autoescape=True) for mark in CHANGED))
+        .group_by(col(CallRow.function), col(CallRow.arguments))
+        .order_by(func.max(CallRow.at).desc(), col(CallRow.function), col(CallRow.arguments))
+        .limit(SEEN)
+    )
+    with partition.read() as session:
+        rows = session.exec(given).all()
+    return [(function, json.loads(arguments)) for function, arguments in rows]
 
 
 def runs_that_called(store: Part, ref: str) -> frozenset[str]:

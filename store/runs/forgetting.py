@@ -42,7 +42,7 @@ _TEXTS: dict[type[Table], tuple[str, ...]] = {
     TaskRow: ("input", "reference", "verifier"),
     RolloutRow: ("answer", "feedback", "error"),
     OutcomeRow: ("feedback",),
-    CallRow: ("error",),
+    CallRow: ("error", "arguments"),
     RevisionRow: ("prompt", "completion", "error"),
     EventRow: ("reason", "evidence"),
     CheckpointEventRow: ("reason", "evidence"),
@@ -131,17 +131,23 @@ def forget_text(session: Session, namespace: str, text: str) -> dict[str, int]:
 
 
 def forget_old_texts(session: Session, namespace: str, days: float) -> int:
-    """Empties the answers, feedback and errors of rollouts, and later feedback, older than so many days; returns how many rows."""
+    """Empties the answers, feedback and errors of rollouts, later feedback, and arguments of calls, older than so many days.
+
+    Returns:
+        How many rows.
+    """
     before = utc_now() - timedelta(days=days)
     count = 0
-    for table, names in ((RolloutRow, ("answer", "feedback")), (OutcomeRow, ("feedback",))):
+    for table, names in ((RolloutRow, ("answer", "feedback")), (OutcomeRow, ("feedback",)), (CallRow, ("arguments",))):
         rows = table.metadata.tables[str(table.__tablename__)]
         kept = [rows.c[name] != "" for name in names]
         values: dict[str, str | None] = dict.fromkeys(names, "")
         if table is RolloutRow:
             kept.append(rows.c.error.is_not(None))
             values["error"] = None
-        old = (rows.c.namespace == namespace) & (rows.c.created_at < before) & or_(*kept)
+        old = (
+            (rows.c.namespace == namespace) & (rows.c["at" if table is CallRow else "created_at"] < before) & or_(*kept)
+        )
         count += session.connection().execute(rows.update().where(old).values(**values)).rowcount
     return count
 

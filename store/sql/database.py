@@ -42,7 +42,7 @@ from skill_plugin.url_passwords import masked
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0011"
+HEAD = "0012"
 """The schema revision of this release; a test compares it with the migrations' own head."""
 
 MIGRATION_LOCK = 0x534B494C4C  # "SKILL"

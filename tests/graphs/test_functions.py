@@ -77,6 +77,7 @@ async def test_a_graph_of_ones_own_serves_functions_by_its_own_tool_node(store, 
     assert tool_answers(output) == [("refund_duplicates", "success", '{"refunded": ["c2"]}')]
     [call] = calls_of(store, output["skillp_run"]["run_id"])
     assert (call.skill, call.ok, shop.refunded) == (skill.ref, True, ["c2"])
+    assert call.arguments == '{"customer":"anna"}'
 
 
 def test_tests_are_run_and_kept_before_functions_are_allowed(store, shop):

@@ -6,7 +6,7 @@ import pytest
 
 from evolving import SMALL, adding, run
 from fakes import FingersAdder
-from ledger_skill import ALLOWED, FILES, FUNCTION, RED, SCRIPT, TEST, VACUOUS, revision, staged, text_of
+from ledger_skill import ALLOWED, FILES, FUNCTION, RED, SCRIPT, TEST, TESTS, VACUOUS, revision, staged, text_of
 from skill_functions import needs_sandbox
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.functions import UnsafeSubprocessRunner
@@ -101,6 +101,65 @@ def test_a_function_may_call_what_the_agent_called_and_the_front_matter_says_so(
 
     assert one.error is None
     assert parse(one.text).extra["allowed-tools"] == ALLOWED
+
+
+@pytest.fixture
+def called(store):
+    """Keeps a call of the skill's function with some arguments; returns the skill."""
+    skill = store.add_text(text_of(), files=FILES)
+
+    def call(arguments, *, ok=True):
+        given = FunctionCall(skill=skill.ref, function="refund_duplicates", ok=ok, arguments=json.dumps(arguments))
+        record_calls(store, "run", [given])
+        return skill
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("signature", "why"),
+    [
+        ("customer: str, limit: int = 3", None),
+        ("customer: str | int", None),
+        ("customer: str, limit: int", "'limit' is a required property"),
+        ("customer: Literal['anna', 'ben']", "'carla' is not one of"),
+    ],
+)
+def test_a_function_still_takes_what_agents_have_called_it_with(store, called, signature, why):
+    called({"customer": "anna"})
+    skill = called({"customer": "carla"})
+    script = FUNCTION.replace("customer: str", signature)
+    tests = TESTS.replace(
+        'refund_duplicates("anna")',
+        'refund_duplicates("anna", limit=3)' if "limit" in signature else 'refund_duplicates("anna")',
+    )
+
+    files = {SCRIPT: f"from typing import Literal\n\n\n{script}", TEST: tests}
+    [one] = checked_revisions(store, [revision(files)], parent=skill.ref)
+
+    if why is None:
+        assert one.error is None
+    else:
+        assert one.text is None
+        assert one.error.startswith('refund_duplicates no longer takes what agents call it with, {"customer":"')
+        assert why in one.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ok"),
+    [
+        ({"person": 7}, False),
+        ({"customer": "password: hunter2-Zebra", "more": 1}, True),
+        ({"customer": "a" * 3000, "more": 1}, True),
+    ],
+    ids=["failed", "secret", "long"],
+)
+def test_a_call_that_failed_or_is_not_kept_as_it_was_holds_no_revision_up(store, called, arguments, ok):
+    skill = called(arguments, ok=ok)
+
+    [one] = checked_revisions(store, [revision(FILES)], parent=skill.ref)
+
+    assert one.error is None
 
 
 def test_where_code_is_due_a_text_alone_is_an_error(store):

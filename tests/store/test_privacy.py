@@ -13,9 +13,10 @@ from fakes import TopicEmbedder, loop, skill_text
 from skill_plugin import Revision, Rollout, Task
 from skill_plugin.errors import ConfigurationError, RunNotFoundError, StoreUnavailableError
 from skill_plugin.settings import Settings
-from skill_plugin.store import SkillStore
+from skill_plugin.store import FunctionCall, SkillStore, calls_of, record_calls
 from skill_plugin.store.dumps.dump import dump
 from skill_plugin.store.items.items import Change
+from skill_plugin.store.runs.calls import CallRow
 from skill_plugin.store.tables import RolloutRow, utc_now
 
 KEY = "AKIAQWERTYUIOPASDFGH"
@@ -53,6 +54,10 @@ def fill(store, said, run_id="run"):
         Revision(completion=f"malformed {said}", error=f"no front matter: {said}"),
     ]
     store.runs.stage(task, written, run_id=run_id, group_id=f"g-{run_id}", generation=1, parent=None)
+    call = FunctionCall(
+        skill="summing@1", function="add", ok=False, error=f"no: {said}", arguments=json.dumps({"of": [said]})
+    )
+    record_calls(store, run_id, [call], first=0)
     store.retire("summing", reason=f"because {said}")
     store.items.write([Change(("memories",), "one", {"text": said}, [said])])
 
@@ -130,7 +135,7 @@ def test_a_text_is_forgotten_wherever_it_stands_and_the_rest_stays(open_store, h
     counts = store.runs.forget(text=TEXT)
     assert min(
         counts[f"skillp_{name}"]
-        for name in ("task", "rollout", "outcome", "revision", "event", "item", "skill_version")
+        for name in ("task", "rollout", "outcome", "revision", "event", "item", "skill_version", "call")
     )
     assert holding(home, TEXT, "Quaxlor") == []
     assert store.runs.rollouts("run")[0].answer == "4 [forgotten]"
@@ -170,12 +175,17 @@ def test_texts_of_old_runs_are_emptied_after_the_days_that_are_set(open_store, h
             row = session.exec(select(RolloutRow).where(RolloutRow.run_id == "run")).one()
             row.created_at = utc_now() - timedelta(days=31)
             session.add(row)
+            call = session.exec(select(CallRow).where(CallRow.run_id == "run")).one()
+            call.at = row.created_at
+            session.add(call)
     settings = Settings.load(embedder="hashing", retention_days=30)
     with SkillStore.from_settings(settings, index=False) as store:
         old, new = store.runs.rollouts("run")[0], store.runs.rollouts("new")[0]
+        arguments = [calls_of(store, run_id)[0].arguments for run_id in ("run", "new")]
 
     assert (old.answer, old.feedback, old.error, old.reward) == ("", "", None, 0.5)
     assert (new.answer, new.feedback) == ("4 new words", "no: new words")
+    assert arguments == ["", '{"of": ["new words"]}']
 
 
 @posix
