@@ -50,6 +50,7 @@ class Partition:
         screen: Screen | None = None,
         min_tier: Tier = LOWEST,
         limits: TreeLimits = DEFAULT_LIMITS,
+        read_only_tools: frozenset[str] = frozenset(),
     ) -> None:
         self.database = database
         self.namespace = namespace
@@ -61,6 +62,7 @@ class Partition:
         self.searches = SearchTally()
         self.min_tier = min_tier
         self.limits = limits
+        self.read_only_tools = read_only_tools
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

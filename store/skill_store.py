@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -132,6 +132,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         redact: Redact = True,
         redact_patterns: Mapping[str, str] | None = None,
         limits: TreeLimits = DEFAULT_LIMITS,
+        read_only_tools: Collection[str] = (),
     ) -> Self:
         """Opens a store, making it if it does not exist. One whose file cannot be written is opened for reading, without an index.
 
@@ -152,16 +153,20 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             redact: Put `[redacted:KIND]` in place of secrets in what is recorded; `"all"` also of e-mail addresses and telephone numbers.
             redact_patterns: Regular expressions of your own to redact, by their kind.
             limits: How many files a skill may have beside its text, and how many bytes.
+            read_only_tools: Tools of the agents that only read, by name. Functions that call no other tool run without that somebody
+                allowed their version, if it is live and their tests pass; see docs/functions.md. By default there is none such.
 
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
             SchemaTooNewError: a newer release wrote it.
-            ConfigurationError: a tier or a scanner is unknown.
+            ConfigurationError: a tier or a scanner is unknown, or the tools are one text.
             NamespaceError: the namespace is malformed, or unknown with `create` off.
             EmbedderMismatchError: the namespace's vectors were made by another embedder than the one given here.
         """
         namespaces.check_namespace(namespace)
         rank(min_tier)
+        if isinstance(read_only_tools, str):
+            raise ConfigurationError(f"read_only_tools is the text {read_only_tools!r:.80}; give a list of names")
         screen = Screen(scanners)
         made = embedders.load(embedder)
         url, folder = places(location)
@@ -181,6 +186,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
                 screen=screen,
                 min_tier=min_tier,
                 limits=limits,
+                read_only_tools=frozenset(read_only_tools),
             )
         )
         try:
@@ -223,6 +229,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             redact=settings.redact,
             redact_patterns=settings.redact_patterns,
             limits=settings.tree_limits,
+            read_only_tools=settings.read_only_tools,
         )
         if settings.retention_days is not None and store.database.read_only is None:
             store.runs.empty_old(settings.retention_days)

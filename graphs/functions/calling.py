@@ -119,14 +119,16 @@ class FunctionCaller:
     def _called(
         self, offered: OfferedFunction, arguments: Mapping[str, Any], answers: Mapping[str, Answer]
     ) -> CallResult:
-        if why := self._guard.ask(lambda: functions_of(self._store, offered.ref).why_not(offered.function), str):
+        if why := self._guard.ask(
+            lambda: functions_of(self._store, offered.ref).why_not(offered.function, self._runs), str
+        ):
             return CallResult(error=f"{offered.tool_name} cannot be called any more: {why}")
 
         def still(answer: Answer) -> Answer:
             """Asks before each tool whether an operator has forbidden the function since it began."""
 
             def ask(given: dict[str, Any]) -> Any:
-                if why := self._guard.ask(lambda: why_not_run(self._store, offered.ref), str):
+                if why := self._guard.ask(lambda: why_not_run(self._store, offered.ref, offered.function.tools), str):
                     raise SandboxError(f"it was stopped: {why}")
                 return answer(given)
 

@@ -85,7 +85,7 @@ def function_offer(
 ) -> FunctionOffer:
     """Returns which functions of some versions are offered to an agent, and why not the others.
 
-    Offered is a function of a version that an operator allowed, whose tests pass and notice when it does nothing, and whose tools the
+    Offered is a function of a version that an operator allowed, or one that only reads (`read_only_tools`), whose tests pass and notice when it does nothing, and whose tools the
     agent has, with the arguments that they had when a function of this version was first offered.
 
     Args:
@@ -107,7 +107,7 @@ def function_offer(
         left_out += [LeftOutFunction(version.name, "", why) for why in version.refused.values()]
         runnable = []
         for function in version.package.functions:
-            if why := version.why_not(function) or (runs.problem if runs else ""):
+            if why := version.why_not(function, runs) or (runs.problem if runs else ""):
                 left_out.append(LeftOutFunction(version.name, function.name, why))
             else:
                 runnable.append(function)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.functions import FunctionPackage, SkillFunction, allowed_tools, survey_functions
+from skill_plugin.functions import FunctionPackage, Runner, SkillFunction, allowed_tools, survey_functions
 from skill_plugin.functions.function import is_script
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_files import SKILL_FILE
@@ -23,6 +23,7 @@ class VersionFunctions:
         allowed_tools: The tools that its front matter allows.
         refused: Why such files have no functions, by path.
         stopped: Why none of them may run, whatever their tests say; empty if they may.
+        only_reading: Those that may run all the same, because the operator's policy lets functions that only read.
         checks: What its tests said, as `store.checks_of` has it.
     """
 
@@ -33,10 +34,19 @@ class VersionFunctions:
     refused: Mapping[str, str]
     stopped: str
     checks: Mapping[str, Any]
+    only_reading: frozenset[str] = frozenset()
 
-    def why_not(self, function: SkillFunction) -> str:
-        """Returns why a function is offered to nobody, in one line; empty if it may be."""
-        return self.stopped or self.untested(function.name)
+    def why_not(self, function: SkillFunction, runs: Runner | None = None) -> str:
+        """Returns why a function is offered to nobody, in one line; empty if it may be.
+
+        Args:
+            function: The function.
+            runs: What would run it. Nobody has looked at what only reads, so that needs one that contains it.
+        """
+        stopped = self.stopped
+        if stopped and function.name in self.only_reading:
+            stopped = "" if getattr(runs, "is_contained", True) else f"{stopped}; its runner contains nothing"
+        return stopped or self.untested(function.name)
 
     def untested(self, name: str = "") -> str:
         """Returns what is missing in the tests of a function, or of all of them; empty if they are as they should be."""
@@ -76,6 +86,8 @@ def functions_of(store: SkillStore, ref: str) -> VersionFunctions:
     except InvalidSkillError as exc:
         return VersionFunctions(skill.name, skill.ref, nothing, (), {SKILL_FILE: str(exc)}, str(exc), {})
     survey = survey_functions(files, allowed)
+    stopped = why_not_run(store, skill.ref)
+    only_reading = (one.name for one in survey.functions if stopped and not why_not_run(store, skill.ref, one.tools))
     kept = {path: data for path, data in files.items() if path not in survey.refused}
     return VersionFunctions(
         name=skill.name,
@@ -83,6 +95,7 @@ def functions_of(store: SkillStore, ref: str) -> VersionFunctions:
         package=FunctionPackage(kept, survey.functions),
         allowed_tools=allowed,
         refused=survey.refused,
-        stopped=why_not_run(store, skill.ref),
+        stopped=stopped,
         checks=checks_of(store, skill.ref),
+        only_reading=frozenset(only_reading),
     )

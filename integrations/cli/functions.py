@@ -87,7 +87,10 @@ def call(
 
 
 def function_rows(store: "SkillStore", name: str) -> list[dict[str, Any]]:
-    """Returns the functions of a version, each with why agents are not offered it; empty if they are."""
+    """Returns the functions of a version, each with why agents are not offered it; empty if they are.
+
+    `only_reads` says that nobody allowed it, and the policy for tools that only read lets it run.
+    """
     from skill_plugin.graphs.functions.version import functions_of  # noqa: PLC0415
 
     version = functions_of(store, name)
@@ -98,6 +101,7 @@ def function_rows(store: "SkillStore", name: str) -> list[dict[str, Any]]:
             "tools": list(one.tools),
             "parameters": dict(one.parameters),
             "why_not": version.why_not(one),
+            "only_reads": bool(version.stopped) and one.name in version.only_reading,
         }
         for one in version.package.functions
     ]

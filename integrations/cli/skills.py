@@ -175,7 +175,14 @@ def show(settings: Settings, name: Name, as_json: Json = False) -> None:
     out.print(Markdown(body) if sys.stdout.isatty() else Text(body))
     out.print()
     if functions:
-        offered = [row | {"tools": ", ".join(row["tools"]), "why_not": row["why_not"] or "yes"} for row in functions]
+        offered = [
+            row
+            | {
+                "tools": ", ".join(row["tools"]),
+                "why_not": row["why_not"] or ("yes, it only reads" if row.get("only_reads") else "yes"),
+            }
+            for row in functions
+        ]
         columns_of = {"function": "function", "path": "file", "tools": "tools", "why_not": "offered"}
         print_table("functions", offered, columns_of)
         if checks:

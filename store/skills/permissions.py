@@ -4,7 +4,7 @@ A version that a person or a generator writes next, an import and a dump start w
 files, not at these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -13,7 +13,7 @@ from skill_plugin.errors import ConfigurationError, StoreError
 from skill_plugin.records import Skill, canonical_json
 from skill_plugin.store.partition import Part
 from skill_plugin.store.skills import screening, versions
-from skill_plugin.store.tables import SkillRow, SkillVersionRow
+from skill_plugin.store.tables import EventRow, SkillRow, SkillVersionRow
 
 ALLOWED, FORBIDDEN = "allowed", "forbidden"
 """Events of a version whose functions an operator allowed to run, and of one that lost that."""
@@ -46,7 +46,7 @@ def forbid_functions(store: Part, ref: str, *, reason: str = "", by: str = "huma
 
 
 def may_run(store: Part, ref: str) -> bool:
-    """Returns whether the functions of a version may run: an operator allowed it, and it is neither held nor out of use.
+    """Returns whether an operator allowed the functions of a version to run, and it is neither held nor out of use.
 
     Raises:
         SkillNotFoundError: the version does not exist.
@@ -54,8 +54,14 @@ def may_run(store: Part, ref: str) -> bool:
     return not why_not_run(store, ref)
 
 
-def why_not_run(store: Part, ref: str) -> str:
+def why_not_run(store: Part, ref: str, tools: Collection[str] | None = None) -> str:
     """Returns why no function of a version may run, in one line; empty if they may. See `may_run`.
+
+    Args:
+        store: The library.
+        ref: The version.
+        tools: The tools that one function calls. If the store was opened with all of them among its `read_only_tools`, nobody has
+            to allow it, as long as its version is live and the last that an operator did was not to forbid or to quarantine.
 
     Raises:
         SkillNotFoundError: the version does not exist.
@@ -66,7 +72,8 @@ def why_not_run(store: Part, ref: str) -> str:
         if stopped := _stopped(session, skill, version):
             return stopped
         again = f"skill-plugin skills allow {skill.name}@{version.number} --reason WHY"
-        return "" if version.may_run else f"no operator has allowed version {version.number}; look at it, then: {again}"
+        may = version.may_run or _may_read(session, partition.read_only_tools, skill, version, tools)
+        return "" if may else f"no operator has allowed version {version.number}; look at it, then: {again}"
 
 
 def checks_of(store: Part, ref: str) -> dict[str, Any]:
@@ -125,12 +132,33 @@ def _decide(store: Part, ref: str, kind: str, *, by: str, reason: str) -> Skill:
         skill, version = versions.resolve(session, partition.namespace, ref, lock=True)
         if kind == ALLOWED and (stopped := _stopped(session, skill, version)):
             raise StoreError(f"the functions of {skill.name!r} version {version.number} are not allowed: {stopped}")
-        if version.may_run != (kind == ALLOWED):
+        said_anew = kind == FORBIDDEN and _last_said(session, skill) != FORBIDDEN
+        if version.may_run != (kind == ALLOWED) or said_anew:
             version.may_run = kind == ALLOWED
             session.add(version)
             evidence = {"tree_sha256": version.tree_sha256}
             versions.log_event(session, skill, kind, by=by, version=version.number, reason=reason, evidence=evidence)
         return versions.view(session, skill, version)
+
+
+def _may_read(
+    session: Session,
+    read_only: frozenset[str],
+    skill: SkillRow,
+    version: SkillVersionRow,
+    tools: Collection[str] | None,
+) -> bool:
+    """Returns whether a function that calls these tools may run though nobody allowed its version."""
+    if tools is None or not read_only or not read_only.issuperset(tools) or skill.live_version != version.number:
+        return False
+    return _last_said(session, skill) in (None, ALLOWED)
+
+
+def _last_said(session: Session, skill: SkillRow) -> str | None:
+    """Returns what was last said of any version's functions, or that the skill was quarantined."""
+    kinds = (ALLOWED, FORBIDDEN, "quarantined")
+    said = select(EventRow.kind).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(kinds))
+    return session.exec(said.order_by(col(EventRow.id).desc()).limit(1)).first()
 
 
 def _stopped(session: Session, skill: SkillRow, version: SkillVersionRow) -> str:
