@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.limits import ABOVE_0, AT_LEAST_0, AT_LEAST_1, check_fields
@@ -18,6 +18,22 @@ class Prices:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def of(self, input_tokens: float, output_tokens: float) -> float:
+        """Returns what so many tokens cost, in dollars."""
+        return (input_tokens * self.input + output_tokens * self.output) / 1e6
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads prices as a person writes them: INPUT/OUTPUT, such as 0.25/2.
+
+        Raises:
+            ConfigurationError: they are not written so.
+        """
+        try:
+            return cls(*map(float, text.split("/")))
+        except (TypeError, ValueError) as exc:
+            raise ConfigurationError(f"prices are INPUT/OUTPUT, such as 0.25/2, got {text!r:.80}") from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +85,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def dollars(self, prices: Prices) -> float:
-        return (self.input_tokens * prices.input + self.output_tokens * prices.output) / 1e6
+        return prices.of(self.input_tokens, self.output_tokens)
 
 
 class Spending:

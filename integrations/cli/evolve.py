@@ -112,8 +112,8 @@ def evolve(
         tokens=max_tokens,
         dollars=max_dollars,
         minutes=max_minutes,
-        prices=_prices(prices),
-        generator_prices=_prices(generator_prices),
+        prices=None if prices is None else Prices.parse(prices),
+        generator_prices=None if generator_prices is None else Prices.parse(generator_prices),
     )
     plan = graphs.EvolveSettings(
         generations=generations,
@@ -167,16 +167,6 @@ def evolve(
         _report(progress)
     if progress.failed:
         raise typer.Exit(1)
-
-
-def _prices(given: str | None) -> Prices | None:
-    if given is None:
-        return None
-    parts = given.split("/")
-    try:
-        return Prices(*map(float, parts))
-    except (TypeError, ValueError) as exc:
-        raise ConfigurationError(f"prices are INPUT/OUTPUT, such as 0.25/2, got {given!r}") from exc
 
 
 def _watching(progress: "EvolveReport", plan: "EvolveSettings") -> AbstractContextManager[Any]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from skill_plugin.budget import Prices
 from skill_plugin.integrations.cli.terminal.console import err
 from skill_plugin.integrations.cli.terminal.options import Tools
 from skill_plugin.integrations.wiring import open_store
@@ -94,6 +95,10 @@ def ui(
     url: Annotated[
         str, typer.Option(help="Where browsers see it, if a proxy stands before it: https://skills.example.com.")
     ] = "",
+    prices: Annotated[
+        str | None,
+        typer.Option(help="Show money: the task LLM's dollars per million tokens, INPUT/OUTPUT, such as 0.25/2."),
+    ] = None,
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open it in the browser of this machine.")
     ] = False,
@@ -110,5 +115,6 @@ def ui(
             port=port,
             allow_write=allow_write,
             url=url,
+            prices=None if prices is None else Prices.parse(prices),
             opened=webbrowser.open if open_browser else lambda _: None,
         )

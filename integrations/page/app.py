@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
+    from skill_plugin.budget import Prices
     from skill_plugin.store import SkillStore
 
 View = TypeVar("View", bound=Callable[..., Response | Awaitable[Response]])
@@ -33,6 +34,7 @@ def page_app(
     keys: Keys | None = None,
     names: tuple[str, ...] = (),
     url: str = "",
+    prices: "Prices | None" = None,
 ) -> "ASGIApp":
     """Makes the application.
 
@@ -43,8 +45,9 @@ def page_app(
         keys: The tokens, where other machines can reach it; None answers to this machine's names only.
         names: Further names that a request's Host may have.
         url: Where browsers see the page, if a proxy stands before it.
+        prices: What the task LLM's tokens cost; without them no money is shown.
     """
-    site = Site(store, home, allow_write=allow_write)
+    site = Site(store, home, allow_write=allow_write, prices=prices)
 
     def shows(view: Callable[[Site, "Request"], Response]) -> Callable[["Request"], Response]:
         return partial(view, site)

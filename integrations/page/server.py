@@ -21,6 +21,7 @@ except ImportError as exc:
     raise MissingExtraError("the page", "ui") from exc
 
 if TYPE_CHECKING:
+    from skill_plugin.budget import Prices
     from skill_plugin.store import SkillStore
 
 DEFAULT_HOST = "127.0.0.1"
@@ -36,6 +37,7 @@ def serve_page(
     port: int = DEFAULT_PORT,
     allow_write: bool = False,
     url: str = "",
+    prices: "Prices | None" = None,
     opened: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serves until a signal comes. The address is printed on standard error; port 0 is any that is free.
@@ -47,6 +49,7 @@ def serve_page(
         port: The port.
         allow_write: Let people decide here.
         url: Where browsers see the page, if a proxy stands before it: others reach it then, so there is a link with a token.
+        prices: What the task LLM's tokens cost; without them no money is shown.
         opened: Is given the address as soon as the port is listened on.
 
     Raises:
@@ -75,7 +78,7 @@ def serve_page(
     link = place if keys is None else f"{place}?token={keys.link}"
     tell(f"the page is at {link}" + ("" if keys is None else " (the link opens it once)"))
     opened(link)
-    app = page_app(store, home, allow_write=allow_write, keys=keys, names=(host,), url=url)
+    app = page_app(store, home, allow_write=allow_write, keys=keys, names=(host,), url=url, prices=prices)
     config = uvicorn.Config(
         app, ws="none", log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_GRACE_SECONDS,
         server_header=False,

@@ -18,6 +18,7 @@ from skill_plugin.integrations.page import charts, texts
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from skill_plugin.budget import Prices
     from skill_plugin.store import SkillStore
 
 HERE = Path(__file__).parent
@@ -40,12 +41,14 @@ class Site:
         store: The library.
         home: The home folder, where training runs have their folders.
         allow_write: Whether decisions may be taken here.
+        prices: What the task LLM's tokens cost; None shows no money.
     """
 
-    def __init__(self, store: "SkillStore", home: Path, *, allow_write: bool) -> None:
+    def __init__(self, store: "SkillStore", home: Path, *, allow_write: bool, prices: "Prices | None" = None) -> None:
         self.store = store
         self.home = home
         self.allow_write = allow_write
+        self.prices = prices
         self._form_token = secrets.token_urlsafe(24)
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
@@ -76,6 +79,7 @@ class Site:
             "allow_write": self.allow_write,
             "form_token": self._form_token,
             "why_read_only": self.store.database.read_only,
+            "prices": self.prices,
         }
         return HTMLResponse(self._environment.get_template(template).render(shared | values), code)
 

@@ -35,15 +35,19 @@ EVIDENCE = (
 )
 """What of a gate's evidence is shown in words; the rest is behind a click."""
 
-TABLES: Mapping[str, tuple[Sequence[str], Callable[[TrackRecord], Sequence[object]]]] = {
-    "utility": (("at", "utility", "version"), lambda record: record.points),
+TABLES: Mapping[str, tuple[Sequence[str], Callable[[TrackRecord, Sequence[SkillVersion]], Sequence[object]]]] = {
+    "utility": (("at", "utility", "version"), lambda record, _: record.points),
+    "lineage": (
+        ("number", "parent", "generation", "status", "author", "tier", "created_at"),
+        lambda _, versions: versions,
+    ),
     "families": (
         ("family", "uses", "reward", "controls", "control_reward", "value", "low", "high"),
-        lambda record: record.families,
+        lambda record, _: record.families,
     ),
     "tasks": (
         ("task_id", "family", "text", "with_skill", "without", "result"),
-        lambda record: record.compared,
+        lambda record, _: record.compared,
     ),
 }
 """The data of a skill's charts and tables, as files."""
@@ -98,7 +102,7 @@ def skill_csv(site: Site, request: Request) -> Response:
     if what not in TABLES:
         raise SkillNotFoundError(f"a skill has no table {what[:40]!r}; it has {', '.join(TABLES)}")
     columns, rows_of = TABLES[what]
-    rows = [[getattr(one, key) for key in columns] for one in rows_of(record)]
+    rows = [[getattr(one, key) for key in columns] for one in rows_of(record, site.store.versions(seen.id))]
     return csv_file(f"{seen.id}-{what}", columns, rows)
 
 

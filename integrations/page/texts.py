@@ -1,6 +1,7 @@
 """Words, numbers and moments as the page shows them, and texts from outside with what is hidden in them made visible."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -170,8 +171,15 @@ def segment(value: str) -> str:
     return quote(value, safe="")
 
 
+def money(value: float) -> str:
+    """Returns dollars with their cents; what is under a dollar with two digits that say something."""
+    if value >= 1 or value == 0:
+        return f"${value:,.2f}"
+    return f"${value:.{max(2, 1 - math.floor(math.log10(value)))}f}"
+
+
 FILTERS = {
     "number": number, "signed": signed, "count": count, "size": size, "ago": ago, "when": when, "visible": visible, "pretty": pretty,
-    "segment": segment,
+    "segment": segment, "money": money,
 }  # fmt: skip
 """What the templates call by name."""

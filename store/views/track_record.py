@@ -46,6 +46,17 @@ class TaskComparison(NamedTuple):
         return "won" if difference > 0 else "lost" if difference < 0 else "same"
 
 
+class TokenMeans(NamedTuple):
+    """Mean tokens of a rollout, read and written."""
+
+    input: float
+    output: float
+
+    @property
+    def total(self) -> float:
+        return self.input + self.output
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilyRecord:
     """What a skill did in one family.
@@ -89,8 +100,8 @@ class TrackRecord:
     points: Sequence[UtilityPoint]
     families: Sequence[FamilyRecord]
     compared: Sequence[TaskComparison]
-    tokens_with: float | None
-    tokens_without: float | None
+    tokens_with: TokenMeans | None
+    tokens_without: TokenMeans | None
     is_cut: bool
 
     def counted(self, result: str) -> int:
@@ -102,7 +113,7 @@ class _Use(NamedTuple):
     task_id: str
     family: str
     reward: float
-    tokens: int | None
+    tokens: TokenMeans | None
     at: datetime
     version: int | None
 
@@ -189,7 +200,7 @@ def _uses(session: Session, namespace: str, condition: ColumnElement[bool], *, c
             row.task_id,
             row.family,
             row.reward,
-            None if row.input_tokens is None else row.input_tokens + (row.output_tokens or 0),
+            None if row.input_tokens is None else TokenMeans(row.input_tokens, row.output_tokens or 0),
             row.created_at,
             row.version,
         )
@@ -280,6 +291,6 @@ def _rewards(rollouts: Iterable[_Use], key: Literal["family", "task_id"]) -> dic
     return found
 
 
-def _tokens(rollouts: Iterable[_Use]) -> float | None:
+def _tokens(rollouts: Iterable[_Use]) -> TokenMeans | None:
     known = [one.tokens for one in rollouts if one.tokens is not None]
-    return fmean(known) if known else None
+    return TokenMeans(fmean(one.input for one in known), fmean(one.output for one in known)) if known else None

@@ -1,9 +1,14 @@
 """One skill on the page."""
 
+import re
+
+import pytest
+
 from fakes import MACHINE, skill_text
 from skill_plugin import Rollout, Task
+from skill_plugin.budget import Prices
 from skill_plugin.integrations.page import charts, diffs
-from skill_plugin.integrations.page.texts import marked, visible
+from skill_plugin.integrations.page.texts import marked, money, visible
 
 
 def test_it_says_whether_the_skill_helps_and_how_sure_that_is(page, used):
@@ -33,16 +38,40 @@ def test_what_does_not_exist_is_one_line(page, skill):
         ("/skills/addin", 404, "did you mean &#39;adding&#39;"),
         ("/skills/adding@7", 404, "has no version 7"),
         ("/skills/adding?before=x", 400, "before is &#39;x&#39;"),
-        ("/skills/adding/secrets.csv", 404, "it has utility, families, tasks"),
+        ("/skills/adding/secrets.csv", 404, "it has utility, lineage, families, tasks"),
         ("/skills/%3Cscript%3E", 404, "no skill &#39;&lt;script&gt;&#39;"),
     ]:
         assert line in page.text(path, code)
 
 
 def test_the_data_of_every_chart_is_a_file(page, used):
-    lines = {what: page.text(f"/skills/adding/{what}.csv").count("\n") for what in ("utility", "families", "tasks")}
+    counted = ("utility", "lineage", "families", "tasks")
+    lines = {what: page.text(f"/skills/adding/{what}.csv").count("\n") for what in counted}
 
-    assert lines == {"utility": 9, "families": 2, "tasks": 9}
+    assert lines == {"utility": 9, "lineage": 2, "families": 2, "tasks": 9}
+    text = page.text("/skills/adding")
+    assert all(f"/{what}.csv" in text for what in counted)
+
+
+def test_money_is_shown_where_prices_are_given(open_page, store, used):
+    task = Task("add 0 and 1", family="sums", reference="1")
+    dear = Rollout(
+        generation=0, answer="?", arm="control", reward=0.0, withheld=used.ref, input_tokens=10, output_tokens=1_000_000
+    )
+    store.runs.record(task, [dear], run_id="dear")
+    without, with_prices = open_page(), open_page(prices=Prices.parse("1/2"))
+
+    assert "Dollars" not in without.text("/skills/adding")
+    text = with_prices.text("/skills/adding")
+    assert re.findall(r"<dd[^>]*>(\$[^<]*)</dd>", text) == ["$0.000020", "$0.22", "$1.78"]
+    assert "Saved in 8 uses" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "$0.00"), (0.00002, "$0.000020"), (0.25, "$0.25"), (1, "$1.00"), (1234.5, "$1,234.50")]
+)
+def test_dollars_have_their_cents_and_less_than_one_what_says_something(value, shown):
+    assert money(value) == shown
 
 
 def test_a_cell_that_a_spreadsheet_would_run_is_a_text(page, store, used):
