@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from skill_plugin.errors import SkillPluginError, StoreUnavailableError
-from skill_plugin.integrations.status import JobRun, StoreStatus, status
+from skill_plugin.integrations.status import JobRun, last_ended
 from skill_plugin.store import SkillStore
 from skill_plugin.store.guard import bounded
 from skill_plugin.store.health import StoreHealth, check_writable, store_health
 from skill_plugin.store.runs.training_runs import SUCCEEDED
+from skill_plugin.store.runs.waiting import versions_waiting
 from skill_plugin.store.sql import reserve
 
 SECONDS = 10.0
@@ -90,36 +91,36 @@ def health(
                 f"the store did not answer within {timeout:g} s; look for who holds a lock, or whether its server stands still"
             ) from exc
 
-    def look() -> tuple[SkillStore, StoreHealth, StoreStatus]:
+    def look() -> tuple[SkillStore, StoreHealth, dict[str, JobRun], list[str]]:
         store = open_store()
-        return store, store_health(store, watch=timeout / 4), status(store, home)
+        return store, store_health(store, watch=timeout / 4), last_ended(store, home), versions_waiting(store)
 
     try:
-        store, facts, found = within(look)
+        store, facts, ended, staged = within(look)
     except SkillPluginError as exc:
         return Health(status="down", problems=[_problem(exc)])
     except OSError as exc:
         return Health(status="down", problems=[Problem(f"the store cannot be read: {exc}", "see skill-plugin doctor")])
-    problems = _problems(facts, found, night_within=night_within, write=write)
+    night = ended.get("retrain")
+    problems = _problems(facts, night, night_within=night_within, write=write)
     if write and facts.read_only is None:
         try:
             within(lambda: check_writable(store))
         except SkillPluginError as exc:
             told = _problem(exc)
             problems.insert(0, Problem(f"the store takes no writes: {told.what}", told.todo))
-    night = found.last_night
     return Health(
         status="degraded" if problems else "healthy",
         problems=problems,
         store=facts,
-        staged=found.waiting.staged,
+        staged=staged,
         last_night=night,
         last_night_s=_age(night) if night else None,
-        last_evolve=found.last_evolve,
+        last_evolve=ended.get("evolve"),
     )
 
 
-def _problems(facts: StoreHealth, found: StoreStatus, *, night_within: float | None, write: bool) -> list[Problem]:
+def _problems(facts: StoreHealth, night: JobRun | None, *, night_within: float | None, write: bool) -> list[Problem]:
     problems = []
     if facts.read_only is not None and write:
         problems.append(
@@ -153,7 +154,6 @@ def _problems(facts: StoreHealth, found: StoreStatus, *, night_within: float | N
                 "look (skill-plugin skills show NAME@NUMBER), then release (skills promote NAME@NUMBER) or retire (skills retire NAME)",
             )
         )
-    night = found.last_night
     if night and not night.said.startswith(SUCCEEDED):
         problems.append(Problem(f"the last night failed: {night.said}", "run skill-plugin retrain by hand"))
     if night_within is not None and (night is None or _age(night) > night_within * 3600):

@@ -69,7 +69,7 @@ def status(store: SkillStore, home: Path) -> StoreStatus:
     """Looks at a store, and at the folders of its training runs in the home folder; changes nothing."""
     nights, evolutions = _nights(store, home), _evolutions(store)
     live = store.checkpoints.live()
-    ended = {run.job: run for run in (*nights, *evolutions) if run.state == "ended"}  # the last of each
+    ended = _last(nights, evolutions)
     return StoreStatus(
         namespace=store.namespace,
         unfinished=[*_open(evolutions), *_open(nights)],
@@ -80,6 +80,15 @@ def status(store: SkillStore, home: Path) -> StoreStatus:
         tiers=_tiers(store),
         waiting=store.runs.waiting(store.runs.training.trained_until()),
     )
+
+
+def last_ended(store: SkillStore, home: Path) -> dict[str, JobRun]:
+    """Returns the last run of `evolve` and of `retrain` that ended, by the job; counts nothing, unlike `status`."""
+    return _last(_nights(store, home), _evolutions(store))
+
+
+def _last(*runs: Sequence[JobRun]) -> dict[str, JobRun]:
+    return {run.job: run for some in runs for run in some if run.state == "ended"}
 
 
 def _tiers(store: SkillStore) -> dict[str, int]:

@@ -283,7 +283,7 @@ def main() -> None:
     draw(
         options.out.with_suffix(".png"),
         lines,
-        title=f"{options.world}: {options.model}, written by {options.generator}",
+        title=f"{options.world}: {drawn(options, options.first_seed).model}, written by {options.generator}",
     )
 
 

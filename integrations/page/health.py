@@ -9,7 +9,7 @@ from skill_plugin.store import SkillStore
 from skill_plugin.store.views.inbox import inbox_counts
 
 SECONDS = 30.0
-"""Seconds that the look at the store may take: counting a million rollouts takes a few."""
+"""Seconds that the look at the store may take."""
 
 
 def health(site: Site, request: Request) -> Response:

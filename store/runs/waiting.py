@@ -78,9 +78,15 @@ def staged_versions(session: Session, namespace: str) -> list[str]:
     return [f"{name}@{number}" for name, number in session.exec(staged).all()]
 
 
+def versions_waiting(store: Part) -> list[str]:
+    """Returns the versions that wait for a decision, as `Waiting.staged` has them, and counts nothing."""
+    with store._partition.read() as session:  # noqa: SLF001 - a store has as many names as one can keep in mind
+        return staged_versions(session, store._namespace)  # noqa: SLF001
+
+
 def outcomes(store: Part) -> tuple[int, int, int]:
     """Returns a namespace's credited uses, those of them that passed, and the outcomes that were reported later."""
-    namespace = store._namespace  # noqa: SLF001 - a store has as many names as one can keep in mind
+    namespace = store._namespace  # noqa: SLF001
     with store._partition.read() as session:  # noqa: SLF001
         mine = SkillRow.namespace == namespace
         sums = session.exec(select(func.sum(SkillRow.uses), func.sum(SkillRow.wins)).where(mine)).one()
