@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from skill_plugin.errors import InvalidSkillError
-from skill_plugin.functions import Runner, SkillCheck, SkillTests, allowed_tools, survey_functions
+from skill_plugin.functions import Runner, SkillCheck, SkillFunction, SkillTests, allowed_tools, survey_functions
 from skill_plugin.functions.allowed_tools import KEY
 from skill_plugin.functions.fitting import problem
 from skill_plugin.functions.function import is_script, is_test
@@ -16,6 +16,7 @@ from skill_plugin.skills.skill_md import parse, render
 from skill_plugin.skills.trees import changed_tree
 from skill_plugin.store import SkillStore, files_of, keep_checks
 from skill_plugin.store.runs.calls import errors_in, seen_arguments
+from skill_plugin.store.skills.permissions import function_packages
 from skill_plugin.store.skills.trees import tree_of
 
 NO_FUNCTION = "a function was asked for and none was written; add its file and its tests to the edits"
@@ -38,7 +39,8 @@ def check_version(store: SkillStore, ref: str, runs: Runner | None = None) -> Sk
         SkillNotFoundError: there is no such version.
     """
     skill = store.get(ref)
-    check = (_own_tests() if runs is None else SkillTests(runs)).check(skill.text, files_of(store, skill.ref))
+    tests = _own_tests() if runs is None else SkillTests(runs)
+    check = tests.check(skill.text, files_of(store, skill.ref), function_packages(store))
     if said := check.as_dict():
         keep_checks(store, skill.ref, said)
     return check
@@ -70,13 +72,13 @@ def checked_revisions(
     """
     if not any(one.text is not None for one in proposed):
         return list(proposed)
-    tests = tests or _own_tests()
+    tests, packages = tests or _own_tests(), function_packages(store)
     tree = tree_of(store, parent) if parent else ()
     revised = store.get(parent) if parent else None
     may_call = [*chain, *(allowed_tools(parse(revised.text).extra) if revised else ())]
     before = SkillCheck()
     if revised and any(is_script(file.path) for file in tree):
-        before = tests.check(revised.text, {file.path: file.data for file in tree})
+        before = tests.check(revised.text, {file.path: file.data for file in tree}, packages)
 
     seen = seen_arguments(store, parent) if parent and before.functions else []
 
@@ -86,14 +88,15 @@ def checked_revisions(
         try:
             is_same = revised is not None and parse(revision.text).name == revised.name
             files = {file.path: file.data for file in changed_tree(tree if is_same else (), revision.files)}
-            text = _allowing(revision.text, files, may_call)
-            check = tests.check(text, files)
+            text = _allowing(revision.text, files, may_call, packages)
+            check = tests.check(text, files, packages)
         except InvalidSkillError:
             return revision  # the store refuses it, and says the same
         is_due = wants_function and is_same and not check.functions
         why = check.worse_than(before if is_same else SkillCheck()) or (NO_FUNCTION if is_due else "")
         if not why and is_same and check.functions:
-            why = _no_longer_taken(files, allowed_tools(parse(text).extra), seen)
+            survey = survey_functions(files, allowed_tools(parse(text).extra), packages=packages)
+            why = _no_longer_taken(survey.functions, seen)
         if why:
             return replace(revision, text=None, files={}, error=why)
         return replace(revision, text=text, checks=check.as_dict())
@@ -148,11 +151,9 @@ def _told(generation: Generation, errors: Sequence[str]) -> Generation:
     return replace(generation, rollouts=rollouts)
 
 
-def _no_longer_taken(
-    files: Mapping[str, bytes], allowed: Sequence[str], seen: Sequence[tuple[str, Mapping[str, Any]]]
-) -> str:
+def _no_longer_taken(functions: Sequence[SkillFunction], seen: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Returns the first call of an agent that a function would now refuse, in one line; a function that is gone refuses none."""
-    parameters = {one.name: one.parameters for one in survey_functions(files, allowed).functions}
+    parameters = {one.name: one.parameters for one in functions}
     for function, arguments in seen:
         if why := problem(parameters.get(function, {}), arguments):
             given = canonical_json(arguments)
@@ -160,14 +161,16 @@ def _no_longer_taken(
     return ""
 
 
-def _allowing(text: str, files: Mapping[str, bytes], may_call: Sequence[str]) -> str:
+def _allowing(text: str, files: Mapping[str, bytes], may_call: Sequence[str], packages: Sequence[str]) -> str:
     """Returns a SKILL.md that allows those of some tools that its functions call."""
     document = parse(text)
     given, allowed = document.extra.get(KEY), allowed_tools(document.extra)
     more = [name for name in dict.fromkeys(may_call) if name not in allowed]
     if not more or not any(map(is_script, files)):
         return text
-    called = {name for one in survey_functions(files, [*allowed, *more]).functions for name in one.tools}
+    called = {
+        name for one in survey_functions(files, [*allowed, *more], packages=packages).functions for name in one.tools
+    }
     added = [name for name in more if name in called]
     if not added:
         return text

@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     """What runs the functions of skills: `sandbox`, `unsafe-subprocess`, which contains nothing, or `package.module:object`."""
     read_only_tools: list[str] = Field(default_factory=list)
     """Tools of the agents that only read. Tested functions of live skills that call no other tool run without `skills allow`."""
+    function_packages: list[str] = Field(default_factory=list)
+    """Installed packages that the functions of skills may import, besides Python's library."""
     token: Annotated[SecretStr, Field(min_length=1)] | None = None
     """The token that callers of `skill-plugin serve --http` must send; never printed."""
     redact: bool | Literal["all"] = True

@@ -51,6 +51,7 @@ class Partition:
         min_tier: Tier = LOWEST,
         limits: TreeLimits = DEFAULT_LIMITS,
         read_only_tools: frozenset[str] = frozenset(),
+        function_packages: tuple[str, ...] = (),
     ) -> None:
         self.database = database
         self.namespace = namespace
@@ -63,6 +64,7 @@ class Partition:
         self.min_tier = min_tier
         self.limits = limits
         self.read_only_tools = read_only_tools
+        self.function_packages = function_packages
         self._exists = False
         # A store that nobody closes (a script that is run again at every click, a notebook's cell) goes with its last user.
         self._forgotten = weakref.finalize(self, workers.start, partial(_let_go, database, indexer))

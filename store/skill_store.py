@@ -133,6 +133,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
         redact_patterns: Mapping[str, str] | None = None,
         limits: TreeLimits = DEFAULT_LIMITS,
         read_only_tools: Collection[str] = (),
+        function_packages: Collection[str] = (),
     ) -> Self:
         """Opens a store, making it if it does not exist. One whose file cannot be written is opened for reading, without an index.
 
@@ -155,18 +156,20 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             limits: How many files a skill may have beside its text, and how many bytes.
             read_only_tools: Tools of the agents that only read, by name. Functions that call no other tool run without that somebody
                 allowed their version, if it is live and their tests pass; see docs/functions.md. By default there is none such.
+            function_packages: Installed packages that functions may import, besides Python's library.
 
         Raises:
             StoreUnavailableError: the location cannot be opened or written.
             SchemaTooNewError: a newer release wrote it.
-            ConfigurationError: a tier or a scanner is unknown, or the tools are one text.
+            ConfigurationError: a tier or a scanner is unknown, or the tools or the packages are one text.
             NamespaceError: the namespace is malformed, or unknown with `create` off.
             EmbedderMismatchError: the namespace's vectors were made by another embedder than the one given here.
         """
         namespaces.check_namespace(namespace)
         rank(min_tier)
-        if isinstance(read_only_tools, str):
-            raise ConfigurationError(f"read_only_tools is the text {read_only_tools!r:.80}; give a list of names")
+        for what, names in (("read_only_tools", read_only_tools), ("function_packages", function_packages)):
+            if isinstance(names, str):
+                raise ConfigurationError(f"{what} is the text {names!r:.80}; give a list of names")
         screen = Screen(scanners)
         made = embedders.load(embedder)
         url, folder = places(location)
@@ -187,6 +190,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
                 min_tier=min_tier,
                 limits=limits,
                 read_only_tools=frozenset(read_only_tools),
+                function_packages=tuple(function_packages),
             )
         )
         try:
@@ -230,6 +234,7 @@ class SkillStore(SkillExchange, SkillQuery, Lifecycle):
             redact_patterns=settings.redact_patterns,
             limits=settings.tree_limits,
             read_only_tools=settings.read_only_tools,
+            function_packages=settings.function_packages,
         )
         if settings.retention_days is not None and store.database.read_only is None:
             store.runs.empty_old(settings.retention_days)

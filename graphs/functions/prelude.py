@@ -18,6 +18,7 @@ from skill_plugin.functions.module_level import TOOLS, is_main
 from skill_plugin.graphs.functions.function_tool import as_tools, offered_functions, set_runner
 from skill_plugin.graphs.functions.offer import LeftOutFunction, OfferedFunction
 from skill_plugin.store import SkillStore
+from skill_plugin.store.skills.permissions import function_packages
 
 _SHIM = '''
 class _SkillTools:
@@ -81,7 +82,7 @@ def skill_prelude(
     if not functions:
         return SkillPrelude(left_out=tuple(left_out))
     code = parts.code(with_tools=any(function.tools for function in functions))
-    if why := _failure(code, runs, limits):
+    if why := _failure(code, runs, limits, function_packages(store)):
         return SkillPrelude(left_out=(*left_out, LeftOutFunction("the block of code", "", f"it is dropped: {why}")))
     return SkillPrelude(code, tuple(functions), tuple(left_out))
 
@@ -169,11 +170,11 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _failure(code: str, runs: Runner, limits: FunctionLimits | None) -> str:
+def _failure(code: str, runs: Runner, limits: FunctionLimits | None, packages: tuple[str, ...]) -> str:
     """Runs the block with nothing behind it; returns what went wrong."""
     data = f"{code}\n\ndef {_TRIED}():\n    return True\n".encode()
     tried = SkillFunction(_TRIED, _PATH, "", {"type": "object"}, {"type": "boolean"}, (), sha256_of(data))
     try:
-        return runs.run(FunctionPackage({_PATH: data}, (tried,)), _TRIED, {}, {}, limits).error
+        return runs.run(FunctionPackage({_PATH: data}, (tried,), packages), _TRIED, {}, {}, limits).error
     except SkillPluginError as exc:
         return str(exc)

@@ -10,6 +10,7 @@ from skill_plugin.functions.function import is_script
 from skill_plugin.skills import skill_md
 from skill_plugin.skills.skill_files import SKILL_FILE
 from skill_plugin.store import SkillStore, checks_of, files_of, why_not_run
+from skill_plugin.store.skills.permissions import function_packages
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,15 @@ def functions_of(store: SkillStore, ref: str) -> VersionFunctions:
         allowed = allowed_tools(skill_md.parse(skill.text).extra)
     except InvalidSkillError as exc:
         return VersionFunctions(skill.name, skill.ref, nothing, (), {SKILL_FILE: str(exc)}, str(exc), {})
-    survey = survey_functions(files, allowed)
+    packages = function_packages(store)
+    survey = survey_functions(files, allowed, packages=packages)
     stopped = why_not_run(store, skill.ref)
     only_reading = (one.name for one in survey.functions if stopped and not why_not_run(store, skill.ref, one.tools))
     kept = {path: data for path, data in files.items() if path not in survey.refused}
     return VersionFunctions(
         name=skill.name,
         ref=skill.ref,
-        package=FunctionPackage(kept, survey.functions),
+        package=FunctionPackage(kept, survey.functions, packages),
         allowed_tools=allowed,
         refused=survey.refused,
         stopped=stopped,

@@ -95,8 +95,8 @@ class ModuleLevel:
             if top not in sys.stdlib_module_names and top not in self._packages and top not in self._siblings:
                 raise self._wrong(
                     node,
-                    f"{top!r} is not part of Python's library nor a file of this skill; do without it, or have the operator name "
-                    "the package",
+                    f"{top!r} is not part of Python's library nor a file of this skill; do without it, or have the operator name it "
+                    "in function_packages",
                 )
 
     def _tools(self, tree: ast.Module) -> None:

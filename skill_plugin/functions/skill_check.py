@@ -1,6 +1,6 @@
 """The check of a skill's functions: which of its files can be read, and what its own tests say of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,12 +73,13 @@ class SkillTests:
         self._runs = runs
         self._known: dict[str, SkillCheck] = {}
 
-    def check(self, text: str, files: Mapping[str, bytes]) -> SkillCheck:
+    def check(self, text: str, files: Mapping[str, bytes], packages: Sequence[str] = ()) -> SkillCheck:
         """Reads the functions of a skill and runs its tests. Wrong files are a result.
 
         Args:
             text: Its SKILL.md.
             files: The files beside it, by path.
+            packages: Installed packages that functions may import.
 
         Raises:
             InvalidSkillError: the text is not a SKILL.md, or its `allowed-tools` are not a list of names.
@@ -86,15 +87,19 @@ class SkillTests:
         if not any(is_script(path) for path in files):
             return SkillCheck()
         allowed = allowed_tools(parse(text).extra)
-        key = sha256_of(canonical_json([allowed, *sorted((path, sha256_of(files[path])) for path in files)]).encode())
+        key = sha256_of(
+            canonical_json(
+                [allowed, sorted(packages), *sorted((path, sha256_of(files[path])) for path in files)]
+            ).encode()
+        )
         if key not in self._known:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._checked(files, allowed)
+            self._known[key] = self._checked(files, allowed, packages)
         return self._known[key]
 
-    def _checked(self, files: Mapping[str, bytes], allowed: tuple[str, ...]) -> SkillCheck:
-        survey = survey_functions(files, allowed)
+    def _checked(self, files: Mapping[str, bytes], allowed: tuple[str, ...], packages: Sequence[str]) -> SkillCheck:
+        survey = survey_functions(files, allowed, packages=packages)
         functions = tuple(one.name for one in survey.functions)
         if not functions:  # a folder of ordinary scripts, whose tests are not in our form either
             return SkillCheck(refused=survey.refused)
@@ -104,7 +109,7 @@ class SkillTests:
                 self._runs = runner(Settings.load().function_runner)
                 if not getattr(self._runs, "is_contained", True):  # nobody has looked at the skill yet
                     self._runs = SandboxRunner()
-            report = run_tests(left, allowed, runs=self._runs)
+            report = run_tests(left, allowed, packages=packages, runs=self._runs)
         except InvalidSkillError as exc:
             report = TestReport(0, 0, failures=(str(exc),), untested=functions)
         except ConfigurationError as exc:

@@ -76,6 +76,11 @@ def why_not_run(store: Part, ref: str, tools: Collection[str] | None = None) -> 
         return "" if may else f"no operator has allowed version {version.number}; look at it, then: {again}"
 
 
+def function_packages(store: Part) -> tuple[str, ...]:
+    """Returns the installed packages that functions may import here, besides Python's library."""
+    return store._partition.function_packages  # noqa: SLF001
+
+
 def checks_of(store: Part, ref: str) -> dict[str, Any]:
     """Returns what `keep_checks` kept of a version; empty if nothing.
 

@@ -10,10 +10,11 @@ from ledger_skill import ALLOWED, FILES, FUNCTION, RED, SCRIPT, TEST, TESTS, VAC
 from skill_functions import needs_sandbox
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.functions import UnsafeSubprocessRunner
+from skill_plugin.graphs import function_tools, skill_prelude
 from skill_plugin.graphs.staging import NO_FUNCTION, check_version, checked_revisions, with_functions
 from skill_plugin.records import Generation, Revision, Rollout
 from skill_plugin.skills.skill_md import parse
-from skill_plugin.store import FunctionCall, checks_of, files_of, may_run, record_calls
+from skill_plugin.store import FunctionCall, allow_functions, checks_of, files_of, may_run, record_calls
 
 pytestmark = needs_sandbox
 
@@ -234,3 +235,29 @@ def test_evolve_stops_a_red_revision_and_its_generator_hears_the_line(store):
 
 def files_as_text(store, ref):
     return {path: data.decode() for path, data in files_of(store, ref).items()}
+
+
+def test_a_package_that_the_operator_names_is_imported_and_no_other(open_store):
+    script = 'import yaml\n\n\ndef keys(text: str) -> list[str]:\n    """Reads the keys."""\n    return list(yaml.safe_load(text))\n'
+    test = 'from pairs import keys\n\n\ndef test_keys():\n    assert keys("a: 1") == ["a"]\n'
+    files = {"scripts/pairs.py": script, "scripts/test_pairs.py": test}
+
+    def offered(**options):
+        store = open_store(**options)
+        skill = store.add_text(text_of(tools=""), files=files)
+        check = check_version(store, skill.ref)
+        state = {"skillp_skills": [{"ref": skill.ref}], "skillp_run": {"run_id": "run"}}
+        if check.tested:
+            allow_functions(store, skill.ref, reason="read")
+        return check, function_tools(store, state, []), skill_prelude(store, state, [])
+
+    check, tools, prelude = offered(function_packages=["yaml"])
+    assert check.tested == ("keys",)
+    assert (tools[0].invoke({"text": "a: 1\nb: 2"}), "import yaml" in prelude.code) == ('["a", "b"]', True)
+    check, tools, _ = offered(namespace="other", function_packages=["numpy"])
+    assert (check.tested, tools) == ((), [])
+    assert check.refused["scripts/pairs.py"].startswith(
+        "scripts/pairs.py, line 1: 'yaml' is not part of Python's library"
+    )
+    with pytest.raises(ConfigurationError, match="function_packages is the text 'yaml'; give a list of names"):
+        open_store(function_packages="yaml")

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from nights import NIGHT, SETTINGS, evolving, run, tasks_file, variables
 from skill_plugin import generators
+from skill_plugin.integrations.page.app import page_app
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore
 from skill_plugin.training.files.metrics import read_metrics
@@ -102,6 +104,11 @@ def test_a_night_puts_a_better_generator_in_service_and_the_next_one_learns_from
         assert len(first["gate"]["judges"]) == 20
     [listed] = json.loads(cli("checkpoints", "list", "--json"))
     assert (listed["id"], listed["status"]) == (first["checkpoint"], "live")
+    with opened(night) as store, TestClient(page_app(store, night), base_url="http://127.0.0.1") as page:
+        said, steps = (page.get(f"/nights{what}?night={first['run_id']}").text for what in ("", ".csv"))
+    assert "Mean probability ratio, by step" in said
+    assert first["reason"].split(";")[0].replace(">", "&gt;") in said
+    assert steps.count("\n") == 1 + len(read_metrics(folder / "metrics.jsonl"))
 
     nothing = retrain(cli)
     assert (nothing["outcome"], nothing["checkpoint"], nothing["live"]) == ("nothing new", None, first["live"])
