@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.records import Tier
@@ -130,6 +130,12 @@ class Settings(BaseSettings):
         given = {key: value for key, value in overrides.items() if value is not None}
         try:
             return cls(home=folder, **given)
+        except SettingsError as exc:  # a variable of a list or a table that is not JSON
+            name = str(exc).partition('"')[2].partition('"')[0]
+            value = os.environ.get(variable := f"{ENV_PREFIX}{name.upper()}", "")
+            raise ConfigurationError(
+                f"{variable} is {value!r:.80}, which is not JSON; write a list like " + '["one", "two"]'
+            ) from exc
         except ValidationError as exc:
             first = exc.errors()[0]
             name = ".".join(map(str, first["loc"]))

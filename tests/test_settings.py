@@ -70,3 +70,14 @@ def test_a_misspelt_variable_is_named_once_and_fails_nothing(monkeypatch, caplog
     assert caplog.messages == [
         "environment variables that are not settings: SKILL_PLUGIN_FOO; SKILL_PLUGIN_MODLE, did you mean SKILL_PLUGIN_MODEL?"
     ]
+
+
+@pytest.mark.parametrize("name", ["FUNCTION_PACKAGES", "READ_ONLY_TOOLS", "REDACT_PATTERNS"])
+def test_a_variable_that_is_no_json_is_one_line(monkeypatch, cli, name):
+    monkeypatch.setenv(f"SKILL_PLUGIN_{name}", "yaml")
+    line = f"""SKILL_PLUGIN_{name} is 'yaml', which is not JSON; write a list like ["one", "two"]"""
+
+    with pytest.raises(ConfigurationError) as wrong:
+        Settings.load()
+    assert str(wrong.value) == line
+    assert cli("skills", "list", code=1) == f"error: {line}\n"
