@@ -135,7 +135,7 @@ class FunctionCaller:
             return ask
 
         try:
-            allowed = {name: still(answer) for name, answer in answers.items()}
+            allowed = {name: still(answer) for name, answer in answers.items() if name in offered.function.tools}
             result = self._runs.run(offered.package, offered.function.name, arguments, allowed, self._limits)
         except SkillPluginError as exc:  # the runner cannot run anything here
             result = CallResult(error=str(exc))

@@ -28,6 +28,7 @@ class OfferedFunction:
         ref: `skill_id@version`.
         function: What was read of it.
         package: The files that it needs.
+        only_reads: Whether it is offered though nobody allowed it, because it only reads.
     """
 
     tool_name: str
@@ -35,6 +36,7 @@ class OfferedFunction:
     ref: str
     function: SkillFunction
     package: FunctionPackage
+    only_reads: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,5 +169,6 @@ def _named(
             left_out.append(LeftOutFunction(version.name, plain, f"it would be called {name!r:.200}, and a tool {why}"))
             continue
         used.add(name)
-        offered.append(OfferedFunction(name, version.name, version.ref, function, version.package))
+        only_reads = bool(version.stopped)  # and offered all the same
+        offered.append(OfferedFunction(name, version.name, version.ref, function, version.package, only_reads))
     return offered

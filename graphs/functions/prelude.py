@@ -35,6 +35,9 @@ _TRIED = "skill_prelude_can_be_run"
 _PATH = "scripts/prelude.py"
 
 
+UNHELD = "nobody has allowed it; that it only reads is not enough here, where nothing of ours holds it to its tools"
+
+
 @dataclass(frozen=True)
 class SkillPrelude:
     """A block of code, empty where there is nothing to put there.
@@ -71,10 +74,12 @@ def skill_prelude(
     """
     runs, own = runs or set_runner(), as_tools(tools)
     offer = offered_functions(store, state, own, runs=runs)
+    trusted = [one for one in offer.functions if not one.only_reads]
     left_out, parts = list(offer.left_out), _Parts({*_SHIM_NAMES, *(tool.name for tool in own)})
+    left_out += [LeftOutFunction(one.skill, one.function.name, UNHELD) for one in offer.functions if one.only_reads]
     functions: list[SkillFunction] = []
-    for ref in dict.fromkeys(one.ref for one in offer.functions):
-        mine = [one for one in offer.functions if one.ref == ref]
+    for ref in dict.fromkeys(one.ref for one in trusted):
+        mine = [one for one in trusted if one.ref == ref]
         if why := parts.add(mine[0].package, mine):
             left_out += [LeftOutFunction(one.skill, one.function.name, why) for one in mine]
         else:

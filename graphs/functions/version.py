@@ -42,11 +42,15 @@ class VersionFunctions:
 
         Args:
             function: The function.
-            runs: What would run it. Nobody has looked at what only reads, so that needs one that contains it.
+            runs: What would run it; by default one that contains it, as what only reads needs, because nobody has looked at it.
         """
         stopped = self.stopped
         if stopped and function.name in self.only_reading:
-            stopped = "" if getattr(runs, "is_contained", True) else f"{stopped}; its runner contains nothing"
+            stopped = (
+                ""
+                if runs is None or getattr(runs, "is_contained", False)
+                else f"{stopped}; its runner contains nothing"
+            )
         return stopped or self.untested(function.name)
 
     def untested(self, name: str = "") -> str:
@@ -62,8 +66,10 @@ class VersionFunctions:
             vacuous = next(iter(self.checks.get("vacuous") or ()), "")
             nothing = f"{vacuous} would pass on any function, so it tests nothing; write one that would not"
             return f"{nothing if vacuous else 'it has no tests; write scripts/test_NAME.py'}, and revise the skill"
-        if name in self.checks.get("untested", ()):
-            return f"no test tests {name}; write one in scripts/test_NAME.py, and revise the skill"
+        unread = name and name not in self.checks.get("functions", [name])
+        if unread or name in self.checks.get("untested", ()):
+            late = f"its tests were run when {name} could not be read; {again} runs them"
+            return late if unread else f"no test tests {name}; write one in scripts/test_NAME.py, and revise the skill"
         return ""
 
 

@@ -160,9 +160,11 @@ def _may_read(
 
 
 def _last_said(session: Session, skill: SkillRow) -> str | None:
-    """Returns what was last said of any version's functions, or that the skill was quarantined."""
-    kinds = (ALLOWED, FORBIDDEN, "quarantined")
-    said = select(EventRow.kind).where(EventRow.skill_id == skill.id, col(EventRow.kind).in_(kinds))
+    """Returns what was last said of any version's functions, or that the skill lost trust; what `evolve` says of its candidates does not count."""
+    kinds = (ALLOWED, FORBIDDEN, "quarantined", "demoted")
+    said = select(EventRow.kind).where(
+        EventRow.skill_id == skill.id, col(EventRow.kind).in_(kinds), ~col(EventRow.by).startswith("evolve ")
+    )
     return session.exec(said.order_by(col(EventRow.id).desc()).limit(1)).first()
 
 

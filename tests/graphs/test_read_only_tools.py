@@ -9,8 +9,9 @@ from refunds import REFUNDS, TESTS, Shop
 from skill_functions import needs_sandbox
 from skill_plugin.errors import ConfigurationError
 from skill_plugin.functions import UnsafeSubprocessRunner
-from skill_plugin.graphs import function_tools
+from skill_plugin.graphs import function_tools, skill_prelude
 from skill_plugin.graphs.functions.offer import function_offer
+from skill_plugin.graphs.functions.prelude import UNHELD
 from skill_plugin.graphs.staging import check_version
 from skill_plugin.settings import Settings
 from skill_plugin.store import SkillStore, allow_functions, count_calls, forbid_functions, may_run
@@ -186,6 +187,41 @@ def test_a_call_that_has_begun_asks_before_each_tool(reading):
 
     assert "it was stopped: no operator has allowed version 2" in spent.invoke({"customer": "anna"})
     assert "spent cannot be called any more: no operator has allowed" in spent.invoke({"customer": "anna"})
+
+
+def test_code_that_the_agents_own_sandbox_runs_has_nothing_that_nobody_allowed(reading):
+    skill = add_spending(reading)
+    prelude = skill_prelude(reading, state_of(skill), Shop().tools)
+    assert (prelude.code, prelude.functions) == ("", ())
+    assert {one.reason for one in prelude.left_out if one.function in ("spent", "add")} == {UNHELD}
+
+    allow_functions(reading, skill.ref, reason="read by Ada")
+    assert {one.name for one in skill_prelude(reading, state_of(skill), Shop().tools).functions} >= {"spent", "add"}
+
+
+def test_what_evolve_says_of_its_candidates_neither_ends_the_policy_nor_brings_it_back(reading):
+    skill = add_spending(reading)
+    allow_functions(reading, skill.ref, reason="a trial", by="evolve ev_1")
+    forbid_functions(reading, skill.ref, reason="it did not go live", by="evolve ev_1")
+    assert offered(reading, skill)[0] == {"spent", "add"}
+
+    forbid_functions(reading, skill.ref, reason="it leaks")
+    allow_functions(reading, skill.ref, reason="a trial", by="evolve ev_2")
+    forbid_functions(reading, skill.ref, reason="it did not go live", by="evolve ev_2")
+    assert offered(reading, skill)[0] == set()
+
+
+def test_a_function_that_could_not_be_read_when_the_tests_ran_is_untested(open_store):
+    files = {
+        **FILES,
+        "scripts/more.py": 'import yaml\n\n\ndef keys(text: str) -> list[str]:\n    """Reads."""\n    return list(yaml.safe_load(text))\n',
+    }
+    skill = add_spending(open_store(read_only_tools=["list_charges"]), files)
+    later = open_store(read_only_tools=["list_charges"], function_packages=["yaml"])
+
+    names, why = offered(later, skill)
+    assert names == {"spent", "add"}
+    assert why["keys"].startswith("its tests were run when keys could not be read")
 
 
 def test_the_policy_is_a_setting_and_its_tools_a_list(home):
